@@ -1,0 +1,109 @@
+/** Where an object was looked for, as messages name it. */
+export interface ObjectPlace {
+  readonly bucket: string;
+  readonly key: string;
+  readonly endpoint: string;
+}
+
+const at = ({ bucket, key, endpoint }: ObjectPlace): string => `s3://${bucket}/${key} at ${endpoint}`;
+
+/** What is stored is not what was committed. Retrying does not help; restoring the object does. */
+export class ArtifactCorrupt extends Error {
+  override name = 'ArtifactCorrupt';
+  static notAsReferenced(place: ObjectPlace, expected: string, found: string): ArtifactCorrupt {
+    return new ArtifactCorrupt(
+      `${at(place)} holds ${found}, expected ${expected}: the object was damaged or replaced. ` +
+        'Restore it from a backup, or start the run again under a new id.',
+    );
+  }
+  static notOfItsForm(place: ObjectPlace, problem: string): ArtifactCorrupt {
+    return new ArtifactCorrupt(
+      `${at(place)} is not of the expected form: ${problem}. ` +
+        'It was damaged, or written by another version of this program: go on with that version, or start the run again under a new id.',
+    );
+  }
+}
+
+/** A committed manifest names an object that is not there. */
+export class ArtifactMissing extends ArtifactCorrupt {
+  override name = 'ArtifactMissing';
+  constructor(place: ObjectPlace, expected: string) {
+    super(
+      `${at(place)} is missing, expected ${expected}: it was deleted, or this is another bucket than the run's. ` +
+        'Restore it, or point SEEUPO_S3_ENDPOINT and SEEUPO_S3_BUCKET at the run\'s bucket.',
+    );
+  }
+}
+
+/** The server does not answer, or answers that it cannot now. Worth a retry. */
+export class StoreUnavailable extends Error {
+  override name = 'StoreUnavailable';
+  constructor(place: ObjectPlace, doing: string, cause: unknown) {
+    super(
+      `${doing} ${at(place)} failed: ${reasonOf(cause)}. The S3 server is down, unreachable or overloaded; this is tried again. ` +
+        'If it lasts: is the server running, and is SEEUPO_S3_ENDPOINT right?',
+      { cause },
+    );
+  }
+}
+
+/** The server refuses our credentials. */
+export class StorePermissionDenied extends Error {
+  override name = 'StorePermissionDenied';
+  constructor(place: ObjectPlace, doing: string, cause: unknown) {
+    super(
+      `${doing} ${at(place)} was refused: ${reasonOf(cause)}. ` +
+        'Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or the profile or role in their place); ' +
+        'they need s3:GetObject, s3:PutObject and s3:ListBucket on this bucket.',
+      { cause },
+    );
+  }
+}
+
+/** There is no such bucket. */
+export class StoreBucketMissing extends Error {
+  override name = 'StoreBucketMissing';
+  constructor({ bucket, endpoint }: ObjectPlace, cause: unknown) {
+    super(
+      `There is no bucket "${bucket}" at ${endpoint}. Create it ` +
+        `(aws s3api create-bucket --bucket ${bucket} --endpoint-url ${endpoint}) or correct SEEUPO_S3_BUCKET.`,
+      { cause },
+    );
+  }
+}
+
+/** The server has no room. Nothing was committed; the step goes on by itself once there is room. */
+export class StoreFull extends Error {
+  override name = 'StoreFull';
+  constructor(place: ObjectPlace, cause: unknown) {
+    super(
+      `writing ${at(place)} failed: ${reasonOf(cause)}. The store is out of space; nothing was committed, this is tried again. ` +
+        'Free some space or delete old runs (prefix runs/<run id>/).',
+      { cause },
+    );
+  }
+}
+
+/** Someone committed this step with other inputs: two runs share an id, or an input changed under way. */
+export class ConflictingCommit extends Error {
+  override name = 'ConflictingCommit';
+  static ofStep(key: string, found: string, expected: string): ConflictingCommit {
+    return new ConflictingCommit(
+      `${key} is already committed with input hash ${found}, but this step's input hash is ${expected}: ` +
+        'another run wrote under this run id, or the run was started again with other inputs. ' +
+        'Start under a new workflow id; or, if the stored run is not wanted any more, delete its prefix and start again.',
+    );
+  }
+}
+
+/** The shortest text that says what went wrong: error code, status and message. */
+function reasonOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause);
+  const { code, $metadata } = cause as Error & { code?: string; $metadata?: { httpStatusCode?: number } };
+  const message = cause instanceof AggregateError ? cause.errors.map((e) => (e as Error).message).join('; ') : cause.message;
+  const status = $metadata?.httpStatusCode;
+  return [status && `status ${status}`, cause.name !== 'Error' && cause.name, code, message]
+    .filter((part): part is string => Boolean(part) && part !== 'UnknownError')
+    .filter((part, index, parts) => parts.indexOf(part) === index)
+    .join(', ');
+}

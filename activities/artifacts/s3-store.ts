@@ -1,0 +1,144 @@
+import {
+  GetObjectCommand,
+  HeadBucketCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+  type S3ClientConfig,
+} from '@aws-sdk/client-s3';
+import { Upload } from '@aws-sdk/lib-storage';
+import { sha256 } from './canonical-json.js';
+import { StoreBucketMissing, StoreFull, StorePermissionDenied, StoreUnavailable, type ObjectPlace } from './errors.js';
+import { createObjectStore, type Objects } from './object-store.js';
+import type { ArtifactStore } from './store.js';
+
+export interface S3StoreOptions {
+  readonly bucket: string;
+  readonly region: string;
+  /** Null is AWS itself. */
+  readonly endpoint: string | null;
+  readonly forcePathStyle: boolean;
+  /** For tests; by default the SDK's own chain (environment, profile, role). */
+  readonly credentials?: NonNullable<S3ClientConfig['credentials']>;
+}
+
+/** Larger blobs go up in parts of this size, a few at a time. */
+const PART_BYTES = 16 * 1024 * 1024;
+const PARTS_AT_ONCE = 4;
+/** Answers lost on the way are asked for again by the SDK before the activity sees them. */
+const ATTEMPTS = 4;
+
+const ACCESS_CHECK_KEY = 'access-check';
+
+/** Artifacts in an S3 bucket: AWS, or any server with conditional puts (`If-None-Match: *`). */
+export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(): void } {
+  const { bucket: Bucket } = options;
+  const client = new S3Client({
+    region: options.region,
+    forcePathStyle: options.forcePathStyle,
+    maxAttempts: ATTEMPTS,
+    // Readers verify the hash that the reference names, which the server cannot know.
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    requestHandler: { connectionTimeout: 5_000, socketTimeout: 60_000 },
+    ...(options.endpoint !== null && { endpoint: options.endpoint }),
+    ...(options.credentials && { credentials: options.credentials }),
+  });
+  const place = (key: string): ObjectPlace => ({ bucket: Bucket, key, endpoint: options.endpoint ?? `AWS ${options.region}` });
+
+  async function get(key: string): Promise<Uint8Array | null> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const reply = await client.send(new GetObjectCommand({ Bucket, Key: key }));
+        return await reply.Body!.transformToByteArray();
+      } catch (error) {
+        if (isAbsent(error)) return null;
+        const failure = classify(error, 'reading', place(key));
+        // The SDK repeats requests, but not bodies that were cut off.
+        if (!(failure instanceof StoreUnavailable) || attempt >= 2) throw failure;
+      }
+    }
+  }
+
+  const objects: Objects = {
+    place,
+    get,
+    async size(key) {
+      try {
+        return (await client.send(new HeadObjectCommand({ Bucket, Key: key }))).ContentLength ?? null;
+      } catch (error) {
+        if (isAbsent(error)) return null;
+        throw classify(error, 'looking up', place(key));
+      }
+    },
+    async put(key, bytes, hash) {
+      try {
+        if (bytes.length <= PART_BYTES) {
+          await client.send(new PutObjectCommand({ Bucket, Key: key, Body: bytes, ChecksumSHA256: base64(hash) }));
+        } else {
+          await new Upload({ client, params: { Bucket, Key: key, Body: bytes }, partSize: PART_BYTES, queueSize: PARTS_AT_ONCE }).done();
+        }
+      } catch (error) {
+        throw classify(error, 'writing', place(key));
+      }
+    },
+    async putIfAbsent(key, bytes, hash) {
+      for (let attempt = 1; ; attempt++) {
+        try {
+          await client.send(
+            new PutObjectCommand({ Bucket, Key: key, Body: bytes, ChecksumSHA256: base64(hash), IfNoneMatch: '*', ContentType: 'application/json' }),
+          );
+          return true;
+        } catch (error) {
+          const status = statusOf(error);
+          if (status === 412) return false;
+          // 409: another conditional put of this key was under way; S3 asks to try again.
+          if (status !== 409 || attempt >= ATTEMPTS) throw classify(error, 'writing', place(key));
+        }
+      }
+    },
+    async *list(prefix) {
+      let token: string | undefined;
+      do {
+        const page = await client
+          .send(new ListObjectsV2Command({ Bucket, Prefix: prefix, ...(token && { ContinuationToken: token }) }))
+          .catch((error: unknown) => {
+            throw classify(error, 'listing', place(prefix));
+          });
+        for (const { Key } of page.Contents ?? []) if (Key !== undefined) yield Key;
+        token = page.NextContinuationToken;
+      } while (token !== undefined);
+    },
+    async checkAccess() {
+      try {
+        await client.send(new HeadBucketCommand({ Bucket }));
+      } catch (error) {
+        if (isAbsent(error)) throw new StoreBucketMissing(place(''), error);
+        throw classify(error, 'looking up', place(''));
+      }
+      const probe = new TextEncoder().encode('seeupo may write here\n');
+      await objects.put(ACCESS_CHECK_KEY, probe, sha256(probe));
+      await get(ACCESS_CHECK_KEY);
+    },
+  };
+  return { ...createObjectStore(objects), close: () => client.destroy() };
+}
+
+const base64 = (hex: string): string => Buffer.from(hex, 'hex').toString('base64');
+
+const statusOf = (error: unknown): number | undefined =>
+  (error as { $metadata?: { httpStatusCode?: number } } | null)?.$metadata?.httpStatusCode;
+
+const isAbsent = (error: unknown): boolean => statusOf(error) === 404 && (error as Error).name !== 'NoSuchBucket';
+
+/** What the SDK's error means to us; what it does not say in words is taken from the status. */
+function classify(error: unknown, doing: string, place: ObjectPlace): Error {
+  const status = statusOf(error);
+  const { name, message } = error as Error;
+  if (name === 'NoSuchBucket') return new StoreBucketMissing(place, error);
+  if (status === 507 || /no space left|storage ?full|quota ?exceeded|insufficient ?storage/i.test(`${name} ${message}`)) {
+    return new StoreFull(place, error);
+  }
+  if (status === 401 || status === 403 || name === 'CredentialsProviderError') return new StorePermissionDenied(place, doing, error);
+  return new StoreUnavailable(place, doing, error);
+}

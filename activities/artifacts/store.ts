@@ -1,0 +1,53 @@
+import type { z } from 'zod';
+import type { ArtifactRef } from '../../schemas/artifact-ref.js';
+
+/**
+ * Where results live. Two kinds of object:
+ * - blobs, content-addressed and immutable: writing one twice is harmless;
+ * - manifests, at a deterministic key, written by conditional put: the first commit of a key *is*
+ *   the step, and everyone who comes later reads it instead of doing the step again.
+ */
+export interface ArtifactStore {
+  /** Stores bytes under their hash; does nothing if they are there. */
+  putBlob(bytes: Uint8Array): Promise<ArtifactRef>;
+  /** @throws {ArtifactCorrupt} if the bytes are missing or do not hash to what the ref says. */
+  getBlob(ref: ArtifactRef): Promise<Uint8Array>;
+  /** JSON in canonical form (sorted keys, no blanks), gzip-free, as a blob. */
+  putJson(value: unknown): Promise<ArtifactRef>;
+  getJson<T>(ref: ArtifactRef, schema: z.ZodType<T>): Promise<T>;
+  /** The manifest committed at a key, or null. */
+  findManifest<T>(key: string, schema: z.ZodType<T>): Promise<Committed<T> | null>;
+  /** Commits a manifest unless the key is taken; returns whichever holds the key. */
+  commitManifest<T>(key: string, manifest: T, schema: z.ZodType<T>): Promise<Committed<T> & { first: boolean }>;
+  /** Keys that start with a prefix, in order. */
+  list(prefix: string): AsyncIterable<string>;
+  /** Resolves when the bucket can be read and written. @throws {StorePermissionDenied, StoreUnavailable} */
+  checkAccess(): Promise<void>;
+  /** Seconds spent in storage since the last call: the storage share of a step. */
+  takeSeconds(): number;
+}
+
+export interface Committed<T> {
+  readonly ref: ArtifactRef;
+  readonly manifest: T;
+}
+
+const padded = (n: number, width: number): string => String(n).padStart(width, '0');
+
+/** Every key of a run, in the order in which a run writes them. */
+export const keys = {
+  blob: (sha256: string) => `blobs/sha256/${sha256.slice(0, 2)}/${sha256}`,
+  run: (runId: string) => `runs/${runId}/`,
+  runManifest: (runId: string) => `runs/${runId}/run.json`,
+  warmStart: (runId: string) => `runs/${runId}/warm-start.json`,
+  evaluation: (runId: string, name: string, split: string) => `runs/${runId}/evaluations/${name}-${split}.json`,
+  iteration: (runId: string, iteration: number) => `runs/${runId}/iterations/${padded(iteration, 4)}/`,
+  rolloutShard: (runId: string, iteration: number, shard: number) =>
+    `${keys.iteration(runId, iteration)}rollout-${padded(shard, 4)}.json`,
+  groups: (runId: string, iteration: number) => `${keys.iteration(runId, iteration)}groups.json`,
+  scores: (runId: string, iteration: number) => `${keys.iteration(runId, iteration)}scores.json`,
+  turnState: (runId: string, iteration: number, turn: number) =>
+    `${keys.iteration(runId, iteration)}turn-${padded(turn, 2)}.json`,
+  checkpoint: (runId: string, iteration: number) => `${keys.iteration(runId, iteration)}checkpoint.json`,
+  report: (runId: string) => `runs/${runId}/report.json`,
+} as const;

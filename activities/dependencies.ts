@@ -1,0 +1,25 @@
+import type { ArtifactStore } from './artifacts/store.js';
+import type { Environment } from './environments/environment.js';
+import type { EnvironmentOptions } from './environments/registry.js';
+import type { WithHeartbeats } from './heartbeats.js';
+import type { Policy, TextCodec } from './policy/policy.js';
+
+/** What every activity may use; built once per worker process in workers/dependencies.ts. */
+export interface CpuDependencies {
+  readonly artifacts: ArtifactStore;
+  /** An environment for one attempt of one activity, e.g. `environments('bfcl-windows', { taskSet: 'quickstart' })`. */
+  readonly environments: (name: string, options: EnvironmentOptions) => Environment;
+  /** Codec of a model file; `modelFile` is absolute. Loaded once per file and kept. */
+  readonly codec: (modelFile: string) => Promise<TextCodec>;
+  /** Root of the model files (SEEUPO_MODELS_DIR), absolute. */
+  readonly modelsDir: string;
+  /** package.json version and, in a checkout, the commit. */
+  readonly codeVersion: string;
+  /** Runs a piece of work with heartbeats; `withHeartbeats` on a worker, `withoutHeartbeats` in tests. */
+  readonly heartbeats: WithHeartbeats;
+}
+
+/** What activities of the GPU queue may use besides. */
+export interface GpuDependencies extends CpuDependencies {
+  readonly policy: Policy;
+}

@@ -1,0 +1,136 @@
+import pLimit from 'p-limit';
+import { prettifyError, z } from 'zod';
+import {
+  DemonstrationsResponse,
+  EnvironmentErrorBody,
+  ListTasksResponse,
+  Observation,
+  Verdict,
+  type Demonstration,
+  type ResetRequest,
+  type RestoreRequest,
+  type StepRequest,
+} from '../../schemas/environment-protocol.js';
+import type { Split, Task } from '../../schemas/task.js';
+import { EnvironmentProtocolError, EnvironmentUnavailable, EpisodeLost, type RestorableEnvironment } from './environment.js';
+
+export interface EnvServiceOptions {
+  readonly name: string;
+  /** Where the sidecar listens, e.g. `http://127.0.0.1:8700`. */
+  readonly url: string;
+  /** Named set of tasks that `listTasks` gives; the environment's own default if absent. */
+  readonly taskSet?: string;
+  /** For one request, in milliseconds. */
+  readonly timeoutMs?: number;
+}
+
+const DEFAULT_TIMEOUT_MS = 30_000;
+const MAX_REPLY_BYTES = 64 * 1024 * 1024;
+/** Connections that are kept alive; the sidecar answers one request after the other anyway. */
+const REQUESTS_AT_ONCE = 16;
+
+/**
+ * Client of the sidecar's protocol (schemas/environment-protocol.ts): one request per call, every reply
+ * checked, failures typed. It neither retries nor restores; `RestoringEnvironment` does both.
+ */
+export class EnvService implements RestorableEnvironment {
+  readonly name: string;
+  private readonly limit = pLimit(REQUESTS_AT_ONCE);
+
+  constructor(private readonly options: EnvServiceOptions) {
+    this.name = options.name;
+  }
+
+  async listTasks(split: Split): Promise<Task[]> {
+    const { taskSet } = this.options;
+    return (await this.post('/list-tasks', { split, ...(taskSet === undefined ? {} : { taskSet }) }, ListTasksResponse)).tasks;
+  }
+
+  reset(request: ResetRequest): Promise<Observation> {
+    return this.post('/reset', request, Observation);
+  }
+
+  step(request: StepRequest): Promise<Observation> {
+    return this.post('/step', request, Observation);
+  }
+
+  evaluate(episodeId: string): Promise<Verdict> {
+    return this.post('/evaluate', { episodeId }, Verdict);
+  }
+
+  async close(episodeId: string): Promise<void> {
+    await this.post('/close', { episodeId }, z.strictObject({}));
+  }
+
+  restore(request: RestoreRequest): Promise<Observation> {
+    return this.post('/restore', request, Observation);
+  }
+
+  async demonstrations(): Promise<Demonstration[]> {
+    return (await this.post('/demonstrations', {}, DemonstrationsResponse)).demonstrations;
+  }
+
+  private post<T>(path: string, request: object, reply: z.ZodType<T>): Promise<T> {
+    return this.limit(async () => {
+      const { status, text } = await this.exchange(path, JSON.stringify(request));
+      if (status !== 200) throw this.failure(path, status, text);
+      const parsed = reply.safeParse(jsonOrUndefined(text));
+      if (parsed.success) return parsed.data;
+      throw new EnvironmentProtocolError(
+        'not_the_protocol',
+        `${this.where(path)} answered in another form than expected: ${prettifyError(parsed.error).replaceAll('\n', ' ').slice(0, 500)}: ` +
+          'is this the sidecar of this version?',
+      );
+    });
+  }
+
+  private async exchange(path: string, body: string): Promise<{ status: number; text: string }> {
+    const timeoutMs = this.options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+    try {
+      const response = await fetch(new URL(path, this.options.url), {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body,
+        signal: AbortSignal.timeout(timeoutMs),
+        redirect: 'error',
+      });
+      if (Number(response.headers.get('content-length') ?? 0) > MAX_REPLY_BYTES) {
+        await response.body?.cancel();
+        throw new EnvironmentProtocolError('not_the_protocol', `${this.where(path)} answered with more than ${MAX_REPLY_BYTES} bytes`);
+      }
+      return { status: response.status, text: await response.text() };
+    } catch (error) {
+      if (error instanceof EnvironmentProtocolError) throw error;
+      throw new EnvironmentUnavailable(`${this.where(path)} ${reasonOf(error, timeoutMs)}: is the sidecar running? See its log`, { cause: error });
+    }
+  }
+
+  private failure(path: string, status: number, text: string): Error {
+    const body = EnvironmentErrorBody.safeParse(jsonOrUndefined(text));
+    const said = `${this.where(path)} answered ${status}: ${body.success ? body.data.message : text.slice(0, 200)}`;
+    if (status >= 500) return new EnvironmentUnavailable(said);
+    if (!body.success) return new EnvironmentProtocolError('not_the_protocol', `${said}: is this the sidecar?`);
+    if (body.data.code === 'episode_lost') return new EpisodeLost(said);
+    if (body.data.code === 'too_many_episodes') return new EnvironmentUnavailable(said);
+    return new EnvironmentProtocolError(body.data.code, said);
+  }
+
+  private where(path: string): string {
+    return `environment ${this.name} at ${new URL(path, this.options.url).href}`;
+  }
+}
+
+function jsonOrUndefined(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** fetch hides the reason ("connect ECONNREFUSED ...") in the cause. */
+function reasonOf(error: unknown, timeoutMs: number): string {
+  if (error instanceof Error && error.name === 'TimeoutError') return `did not answer within ${timeoutMs} ms`;
+  const { cause } = error as { cause?: { code?: unknown; message?: unknown } };
+  return `cannot be reached (${String(cause?.code ?? cause?.message ?? error)})`;
+}

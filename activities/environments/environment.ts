@@ -1,0 +1,56 @@
+import type { Demonstration, Observation, ResetRequest, RestoreRequest, StepRequest, Verdict } from '../../schemas/environment-protocol.js';
+import type { Split, Task } from '../../schemas/task.js';
+
+/**
+ * A multi-turn environment as the rollout sees it. Deterministic: the same task, seed and actions give
+ * the same observations, byte for byte. Idempotent: the same request again gives the same reply, and an
+ * action is executed once. A failure of the environment is thrown, it is never an observation.
+ */
+export interface Environment {
+  readonly name: string;
+  /** Tasks of one side of the split, in a fixed order. */
+  listTasks(split: Split): Promise<Task[]>;
+  /** Starts an episode under an id that the caller chose; the whole conversation so far. */
+  reset(request: ResetRequest): Promise<Observation>;
+  /** Executes one response; the messages that follow it. */
+  step(request: StepRequest): Promise<Observation>;
+  /** The verifier's word; a pure read. */
+  evaluate(episodeId: string): Promise<Verdict>;
+  /** Forgets the episode; an unknown one is no error. */
+  close(episodeId: string): Promise<void>;
+  /** Conversations with the right answers in them; absent where none are known. */
+  demonstrations?(): Promise<Demonstration[]>;
+}
+
+/** An environment that can lose its episodes (its process restarts) and replay them. */
+export interface RestorableEnvironment extends Environment {
+  /** Replays recorded actions in a new instance; the last observation. */
+  restore(request: RestoreRequest): Promise<Observation>;
+}
+
+/**
+ * The environment does not answer now: connection refused, time-out, 5xx, or all places taken.
+ * Trying again later may help.
+ */
+export class EnvironmentUnavailable extends Error {
+  override readonly name = 'EnvironmentUnavailable';
+}
+
+/** Environment and client disagree about the protocol or about an episode; trying again does not help. */
+export class EnvironmentProtocolError extends Error {
+  override readonly name = 'EnvironmentProtocolError';
+
+  /** @param code  EnvironmentErrorBody's, or `not_the_protocol` for a reply of another form */
+  constructor(
+    readonly code: string,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+/** The environment does not know the episode (any more): restore it. */
+export class EpisodeLost extends Error {
+  override readonly name = 'EpisodeLost';
+}

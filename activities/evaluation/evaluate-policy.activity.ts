@@ -1,0 +1,71 @@
+import type { z } from 'zod';
+import { EvaluationManifest, type TaskEvaluation } from '../../schemas/evaluation.js';
+import { EvaluatePolicyInput, type EvaluatePolicyResult } from '../../schemas/steps.js';
+import type { Trajectory } from '../../schemas/trajectory.js';
+import type { Split, Task } from '../../schemas/task.js';
+import { inputHashOf } from '../artifacts/canonical-json.js';
+import { commitOnce } from '../artifacts/commit-once.js';
+import { keys } from '../artifacts/store.js';
+import type { GpuDependencies } from '../dependencies.js';
+import { patience } from '../heartbeats.js';
+import { episodeId } from '../rollout/episode-id.js';
+import { playEpisodes, seatsOf } from '../rollout/play-episodes.js';
+import { distinctTokens, rolloutMetrics } from '../rollout/rollout-metrics.js';
+import { shardsOf } from '../rollout/select-tasks.js';
+import { modelFileOf, openedRun, policyWeightsOf } from '../run/run-context.js';
+
+/** Plays every task of a split under one policy and scores it; nothing is learnt from it. GPU queue. */
+export const createEvaluatePolicy = ({ artifacts, policy, codec, environments, modelsDir, heartbeats }: GpuDependencies) =>
+  async function evaluatePolicy(input: z.input<typeof EvaluatePolicyInput>): Promise<EvaluatePolicyResult> {
+    const parsed = EvaluatePolicyInput.parse(input);
+    const { run, name, split } = parsed;
+    const key = keys.evaluation(run.runId, name, split);
+    const { ref, manifest } = await commitOnce(artifacts, key, EvaluationManifest, inputHashOf(parsed), () =>
+      heartbeats(async (report, cancelled) => {
+        const began = performance.now();
+        artifacts.takeSeconds();
+        const opened = await openedRun(artifacts, run);
+        const { seed, rollout, evaluation, environment } = opened.config;
+        const temperature = evaluation.temperature ?? rollout.temperature;
+        const tasks = split === 'train' ? opened.trainTasks : opened.heldoutTasks;
+        const players = {
+          policy,
+          codec: await codec(modelFileOf(modelsDir, opened)),
+          environment: environments(environment.name, { taskSet: environment.taskSet, ...patience(report, cancelled) }),
+          onProgress: report,
+        };
+        await policy.use(policyWeightsOf({ artifacts, modelsDir }, opened, parsed.policy), report);
+        const trajectories: Trajectory[] = [];
+        // As many episodes at once as in a rollout: memory is bounded by the same setting.
+        for (const shard of shardsOf(tasks, rollout.tasksPerShard)) {
+          const seats = seatsOf(shard, evaluation.samplesPerTask, (task, sample) => ({
+            episodeId: episodeId(run.runId, `evaluation-${name}`, task.id, sample),
+            randomKey: `${seed}/evaluation-${name}/${task.id}/${sample}`,
+          }));
+          trajectories.push(...(await playEpisodes(seats, players, { ...rollout, temperature, seed })));
+        }
+        return {
+          kind: 'evaluation' as const,
+          name,
+          split,
+          temperature,
+          metrics: rolloutMetrics(trajectories),
+          tasks: tasks.map((task) => taskEvaluation(task, split, trajectories)),
+          trajectories: await artifacts.putJson(trajectories),
+          timing: {
+            seconds: (performance.now() - began) / 1000,
+            tokens: distinctTokens(trajectories),
+            storageSeconds: artifacts.takeSeconds(),
+          },
+        };
+      }),
+    );
+    const { meanReward, successRate, turnPassRate } = manifest.metrics;
+    return { manifest: ref, name, split, meanReward, successRate, turnPassRate, timing: manifest.timing };
+  };
+
+function taskEvaluation(task: Task, split: Split, trajectories: readonly Trajectory[]): TaskEvaluation {
+  const own = trajectories.filter(({ taskId }) => taskId === task.id);
+  const { meanReward, successRate } = rolloutMetrics(own);
+  return { taskId: task.id, split, samples: own.length, meanReward, successRate };
+}

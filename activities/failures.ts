@@ -1,0 +1,82 @@
+import { ApplicationFailure, CancelledFailure, CompleteAsyncError } from '@temporalio/activity';
+import { ZodError, prettifyError } from 'zod';
+
+/**
+ * Failures that no retry mends, and who must act. The core throws plain errors; an error whose
+ * `name` stands here ends the activity at once, and the run fails (at its start) or pauses itself.
+ */
+export const NON_RETRYABLE = {
+  BadConfig: 'the author of the run: correct the configuration and start again',
+  InvalidInput: 'a developer: workflow and activity disagree on the form of an input; are both workers of one build?',
+  ModelFileInvalid: 'the author of the run: another model file, or download it again',
+  UnknownEnvironment: 'the author of the run: a name of the environment registry',
+  NonFiniteLoss: 'the author of the run: a lower learning rate or tighter clips, from the last checkpoint',
+  ShapeError: 'a developer: arrays that must match do not',
+  CheckpointCorrupt: 'the operator: restore the object, or start again under a new id',
+  ConflictingCommit: 'the operator: two runs share an id; start under a new one',
+  StorePermissionDenied: 'the operator: credentials or bucket policy',
+  StoreBucketMissing: 'the operator: create the bucket or correct its name',
+  EnvironmentProtocolError: 'a developer: environment and client disagree; are both of one build?',
+  TemplateUnsupported: 'a developer: a chat template whose turns cannot be told apart',
+  ResultTooLarge: 'a developer: an activity result must not grow with the run',
+} as const;
+
+/** Failures that pass, and how long to leave them alone; the retry policy bounds how often. */
+export const RETRYABLE_AFTER = {
+  StoreUnavailable: '5 s',
+  /** Room must be made by hand. */
+  StoreFull: '30 s',
+  EnvironmentUnavailable: '5 s',
+  /** The process that held the memory may be gone by then. */
+  DeviceOom: '10 s',
+} as const;
+
+/** Core errors whose failure type has another name. */
+const ALIASES: Readonly<Record<string, string>> = { ArtifactCorrupt: 'CheckpointCorrupt', ArtifactMissing: 'CheckpointCorrupt' };
+
+/** Results end up in the history of a workflow; arrays belong in the store. */
+const MAX_RESULT_BYTES = 64 * 1024;
+
+/** What Temporal is told about an error: its type, whether to retry, and when. Cancellation passes through. */
+export function classifyFailure(error: unknown): unknown {
+  if (error instanceof ApplicationFailure || error instanceof CancelledFailure || error instanceof CompleteAsyncError) return error;
+  if (!(error instanceof Error)) return error;
+  if (error instanceof ZodError) {
+    return ApplicationFailure.create({
+      type: 'InvalidInput',
+      nonRetryable: true,
+      message: `not of the expected form: ${prettifyError(error).replaceAll('\n', ' ')}`,
+      cause: error,
+    });
+  }
+  const type = ALIASES[error.name] ?? error.name;
+  if (Object.hasOwn(NON_RETRYABLE, type)) {
+    return ApplicationFailure.create({ type, nonRetryable: true, message: error.message, cause: error });
+  }
+  if (Object.hasOwn(RETRYABLE_AFTER, type)) {
+    const nextRetryDelay = RETRYABLE_AFTER[type as keyof typeof RETRYABLE_AFTER];
+    return ApplicationFailure.create({ type, nonRetryable: false, message: error.message, cause: error, nextRetryDelay });
+  }
+  return error;
+}
+
+type Activity = (...input: never[]) => Promise<unknown>;
+
+/** Every activity passes through here: failures are classified, oversized results refused. */
+export function withClassifiedFailures<A extends Record<string, Activity>>(activities: A): A {
+  const wrap = (name: string, activity: Activity): Activity =>
+    async function classified(...input) {
+      try {
+        const result = await activity(...input);
+        const bytes = Buffer.byteLength(JSON.stringify(result) ?? '');
+        if (bytes <= MAX_RESULT_BYTES) return result;
+        throw ApplicationFailure.nonRetryable(
+          `${name} returned ${bytes} bytes, at most ${MAX_RESULT_BYTES} go through Temporal: store the value and return its reference`,
+          'ResultTooLarge',
+        );
+      } catch (error) {
+        throw classifyFailure(error);
+      }
+    };
+  return Object.fromEntries(Object.entries(activities).map(([name, activity]) => [name, wrap(name, activity)])) as A;
+}

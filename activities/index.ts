@@ -1,0 +1,32 @@
+import { createCommitCheckpoint } from './checkpoint/commit-checkpoint.activity.js';
+import type { CpuDependencies, GpuDependencies } from './dependencies.js';
+import { createEvaluatePolicy } from './evaluation/evaluate-policy.activity.js';
+import { withClassifiedFailures } from './failures.js';
+import { createGroupRollouts } from './grouping/group-rollouts.activity.js';
+import { createWriteReport } from './report/write-report.activity.js';
+import { createCollectRollouts } from './rollout/collect-rollouts.activity.js';
+import { createOpenRun } from './run/open-run.activity.js';
+import { createScoreTrajectories } from './turn-update/score-trajectories.activity.js';
+import { createUpdateTurn } from './turn-update/update-turn.activity.js';
+import { createWarmStart } from './warm-start/warm-start.activity.js';
+
+/** Queue `<prefix>-control`, in pipeline order. */
+export const createCpuActivities = (dependencies: CpuDependencies) =>
+  withClassifiedFailures({
+    openRun: createOpenRun(dependencies),
+    groupRollouts: createGroupRollouts(dependencies),
+    commitCheckpoint: createCommitCheckpoint(dependencies),
+    writeReport: createWriteReport(dependencies),
+  });
+export type CpuActivities = ReturnType<typeof createCpuActivities>;
+
+/** Queue `<prefix>-gpu`, one at a time per device, in pipeline order. */
+export const createGpuActivities = (dependencies: GpuDependencies) =>
+  withClassifiedFailures({
+    warmStart: createWarmStart(dependencies),
+    evaluatePolicy: createEvaluatePolicy(dependencies),
+    collectRollouts: createCollectRollouts(dependencies),
+    scoreTrajectories: createScoreTrajectories(dependencies),
+    updateTurn: createUpdateTurn(dependencies),
+  });
+export type GpuActivities = ReturnType<typeof createGpuActivities>;

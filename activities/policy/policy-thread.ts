@@ -1,0 +1,63 @@
+import { Worker } from 'node:worker_threads';
+import * as Comlink from 'comlink';
+import { threadEndpoint } from './thread-endpoint.js';
+import type { LossGradient, OnProgress, Policy, PolicyWeights, StoredTensors } from './policy.js';
+import type { PolicyThread } from './policy-thread-entry.js';
+
+const nothing: OnProgress = () => undefined;
+
+/** A `PolicyThreadDied` is retryable: the worker process ends and its supervisor starts another. */
+export class PolicyThreadDied extends Error {
+  override readonly name = 'PolicyThreadDied';
+}
+
+/**
+ * Starts the policy in a thread of its own. Tensor operations block the thread they run in for
+ * seconds; the main thread's event loop must keep turning, or Temporal hears no heartbeat.
+ */
+export async function startPolicyThread(): Promise<Policy & { close(): Promise<void>; readonly died: Promise<never> }> {
+  const worker = new Worker(new URL('./policy-thread-entry.js', import.meta.url));
+  let closing = false;
+  const died = new Promise<never>((_, reject) => {
+    worker.once('error', (cause) => reject(new PolicyThreadDied(`the thread that holds the model failed: ${String(cause)}`)));
+    worker.once('exit', (code) => {
+      if (!closing) reject(new PolicyThreadDied(`the thread that holds the model exited with code ${code}; is memory short?`));
+    });
+  });
+  died.catch(() => undefined); // every call reports it; without a call under way nobody waits
+  const thread = Comlink.wrap<PolicyThread>(threadEndpoint(worker));
+  const alive = <T>(call: Promise<T>): Promise<T> => Promise.race([call, died]);
+  const progress = (report: OnProgress) => Comlink.proxy(report);
+  await alive(thread.ready());
+  return {
+    use: (weights: PolicyWeights, onProgress = nothing) => {
+      const sources = [...weights.folded, ...(weights.adapter ? [weights.adapter] : [])];
+      const named = ({ sha256 }: StoredTensors) => sha256;
+      return alive(
+        thread.use(
+          { model: weights.model, lora: weights.lora, folded: weights.folded.map(named), adapter: weights.adapter && named(weights.adapter) },
+          Comlink.proxy(reader(sources)),
+          progress(onProgress),
+        ),
+      );
+    },
+    useMoments: (moments, stepsTaken) =>
+      alive(thread.useMoments(moments && moments.sha256, stepsTaken, Comlink.proxy(reader(moments ? [moments] : [])))),
+    sample: (requests, options, onProgress = nothing) => alive(thread.sample([...requests], options, progress(onProgress))),
+    logProbs: (sequences, options, onProgress = nothing) => alive(thread.logProbs([...sequences], options, progress(onProgress))),
+    step: (sequences, gradient: LossGradient, options, onProgress = nothing) =>
+      alive(thread.step([...sequences], Comlink.proxy(gradient), options, progress(onProgress))),
+    trained: () => alive(thread.trained()),
+    device: () => alive(thread.device()),
+    died,
+    async close() {
+      closing = true;
+      await worker.terminate();
+    },
+  };
+}
+
+const reader =
+  (sources: readonly StoredTensors[]) =>
+  (sha256: string): Promise<Uint8Array> =>
+    sources.find((source) => source.sha256 === sha256)!.read();

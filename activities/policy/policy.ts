@@ -1,0 +1,149 @@
+import type { LoraConfig } from '../../schemas/train-config.js';
+
+/** What identifies theta without its optimiser: enough to know whether a warm model already is it. */
+export interface PolicyWeights {
+  /** Model file, absolute on this worker, and the hash it must have. */
+  readonly model: { readonly path: string; readonly sha256: string };
+  readonly lora: LoraConfig;
+  /** Safetensors of adapters folded into the frozen weights, in order. */
+  readonly folded: readonly StoredTensors[];
+  /** Safetensors of the trainable adapter; null is the zero adapter. */
+  readonly adapter: StoredTensors | null;
+}
+
+/** Tensors by hash; `read` is called only if the policy does not hold them yet. */
+export interface StoredTensors {
+  readonly sha256: string;
+  read(): Promise<Uint8Array>;
+}
+
+/** One response to sample. */
+export interface SampleRequest {
+  /** Requests of the same row share the prefixes of their prompts, which are computed once: e.g. the task id. */
+  readonly row: string;
+  readonly promptIds: readonly number[];
+  /**
+   * Uniform random numbers of this response are a function of this key and the position only,
+   * e.g. `seed/iteration/task/sample/turn`.
+   */
+  readonly randomKey: string;
+}
+
+export interface SamplingOptions {
+  readonly temperature: number;
+  /** Longest response, end-of-turn token included. */
+  readonly maxResponseTokens: number;
+}
+
+export interface SampledResponse {
+  /** Sampled ids, the end-of-turn token included if it was sampled. */
+  readonly ids: number[];
+  /** log pi at the sampling temperature, nats, one per id. */
+  readonly logProbs: number[];
+  readonly end: 'end-of-turn' | 'token-limit';
+}
+
+/** A prompt with its response: the unit that log-probabilities and gradients are taken of. */
+export interface TokenSequence {
+  /** Sequences of the same row share prefixes and go through the model together, e.g. the task id. */
+  readonly row: string;
+  readonly promptIds: readonly number[];
+  readonly responseIds: readonly number[];
+}
+
+export interface ScoringOptions {
+  readonly temperature: number;
+  /** Token rows of the trie at once; bounds memory, does not change results beyond rounding. */
+  readonly microBatchTokens: number;
+}
+
+/**
+ * dLoss/dlogProb of every response token of the sequences at `indices`, given their log-probs:
+ * element [n][l] for token l of sequence indices[n]. Called once per micro-batch, so the loss must be a sum over
+ * sequences. The policy knows nothing of objectives; this is where they enter.
+ */
+export type LossGradient = (
+  indices: readonly number[],
+  logProbs: readonly (readonly number[])[],
+) => number[][] | Promise<number[][]>;
+
+export interface AdamWOptions {
+  readonly learningRate: number;
+  readonly betas: readonly [number, number];
+  readonly epsilon: number;
+  readonly weightDecay: number;
+  readonly maxGradientNorm: number | null;
+}
+
+export interface StepResult {
+  /** L2 norm over all parameters before clipping. */
+  readonly gradientNorm: number;
+  /** Log-probs before the step, nats, shaped like the sequences' responses. */
+  readonly logProbs: number[][];
+}
+
+export interface TrainedTensors {
+  /** Safetensors, fp32: the trainable adapter. */
+  readonly adapter: Uint8Array;
+  /** Safetensors, fp32: AdamW's moments. */
+  readonly moments: Uint8Array;
+}
+
+/** Progress of a long call; throwing from it aborts the call between two tensor operations. */
+export type OnProgress = (progress: PolicyProgress) => void | Promise<void>;
+export interface PolicyProgress {
+  readonly phase: 'load' | 'prefill' | 'decode' | 'score' | 'gradient' | 'step';
+  readonly done: number;
+  readonly of: number;
+}
+
+export interface DeviceReport {
+  /** Live tensors; flat between activities. */
+  readonly tensors: number;
+  /** Bytes they hold. */
+  readonly tensorBytes: number;
+  readonly residentBytes: number;
+  /** Processor or GPU and library, e.g. `cpu AMD EPYC, libtensorflow 2.21.0, oneDNN on, 2 threads`. */
+  readonly device: string;
+}
+
+/**
+ * A language model on a device. Warm weights are a cache addressed by hash: every call names the
+ * weights it wants and gets them, whatever was there before.
+ */
+export interface Policy {
+  /** Makes theta these weights; milliseconds if they are held already. */
+  use(weights: PolicyWeights, onProgress?: OnProgress): Promise<void>;
+  /** Makes AdamW's moments these, at so many steps taken; null is zero. */
+  useMoments(moments: StoredTensors | null, stepsTaken: number): Promise<void>;
+  /** Samples one response per request from theta. */
+  sample(requests: readonly SampleRequest[], options: SamplingOptions, onProgress?: OnProgress): Promise<SampledResponse[]>;
+  /** Log-probs of every response token under theta, or under the frozen weights alone. Nats, at the temperature. */
+  logProbs(
+    sequences: readonly TokenSequence[],
+    options: ScoringOptions & { readonly weights: 'current' | 'reference' },
+    onProgress?: OnProgress,
+  ): Promise<number[][]>;
+  /** One AdamW step on the loss whose gradient with respect to the log-probs is given. */
+  step(
+    sequences: readonly TokenSequence[],
+    gradient: LossGradient,
+    options: ScoringOptions & AdamWOptions,
+    onProgress?: OnProgress,
+  ): Promise<StepResult>;
+  /** The state after the steps so far, to be stored. */
+  trained(): Promise<TrainedTensors>;
+  device(): Promise<DeviceReport>;
+}
+
+/** Text to ids and back by the model's own files; cheap, needs no device. */
+export interface TextCodec {
+  encode(text: string): number[];
+  decode(ids: readonly number[]): string;
+  /** The token that ends a response, e.g. `<|im_end|>`. */
+  readonly endOfTurn: { readonly id: number; readonly text: string };
+  /** Renders a conversation by the model's chat template. */
+  render(messages: readonly { role: string; content: string }[], options: { generationPrompt: boolean }): string;
+  readonly contextLength: number;
+  readonly vocabularySize: number;
+}

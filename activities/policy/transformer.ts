@@ -1,0 +1,296 @@
+import { softmaxLastAxis, tf, type Tensor } from './backend.js';
+import { moduleNames, type ModelConfig, type ModuleName } from './model-config.js';
+import { causalMask, segmentsOf, type TokenTrie } from './trie.js';
+
+/**
+ * Forward and backward pass of a Llama-family decoder over packed token tries, written out by hand:
+ * the tape of tf.js would keep every intermediate of every operation alive.
+ *
+ * Shapes: N nodes of all tries of a micro-batch, n nodes of a segment, w nodes that it attends to, H = hidden, D = head dimension,
+ * Q query heads, K key-value heads, R = Q / K, F = feed-forward width, r = LoRA rank.
+ */
+export interface LayerWeights {
+  readonly attentionNorm: Tensor; // (H)
+  readonly mlpNorm: Tensor; // (H)
+  readonly modules: Readonly<Record<ModuleName, Tensor>>; // (out, in)
+}
+export interface FrozenWeights {
+  readonly config: ModelConfig;
+  readonly embedding: Tensor; // (V, H), also the head
+  readonly finalNorm: Tensor; // (H)
+  readonly layers: readonly LayerWeights[];
+}
+/** A is (r, in), B is (out, r). */
+export interface AdapterPair<T> {
+  readonly A: T;
+  readonly B: T;
+}
+export type LayerAdapter<T = Tensor> = Readonly<Record<ModuleName, AdapterPair<T>>>;
+export interface Adapter {
+  /** alpha / rank */
+  readonly scale: number;
+  readonly layers: readonly LayerAdapter[];
+}
+
+/** Tries of a micro-batch on the device, one after another. */
+export interface PackedTries {
+  readonly tokens: Tensor; // (N) int32
+  readonly cos: Tensor; // (N, 1, D)
+  readonly sin: Tensor; // (N, 1, D)
+  /** First node of each trie. */
+  readonly starts: readonly number[];
+  readonly segments: readonly { readonly start: number; readonly size: number; readonly keys: Tensor; readonly width: number; readonly mask: Tensor }[];
+  /** The keys of all segments in a row: where gradients of keys and values are summed to. */
+  readonly allKeys: Tensor; // int32
+}
+
+/** Rotary tables for positions: cos and sin of position x base^(-2i/D), the D/2 angles repeated for both halves. (N, 1, D) each */
+export function rotaryTables(config: ModelConfig, positions: readonly number[] | Int32Array): { cos: Tensor; sin: Tensor } {
+  const D = config.headDimension;
+  const cos = new Float32Array(positions.length * D);
+  const sin = new Float32Array(positions.length * D);
+  for (let i = 0; i < D / 2; i++) {
+    const frequency = config.ropeBase ** ((-2 * i) / D);
+    for (let n = 0; n < positions.length; n++) {
+      const angle = positions[n]! * frequency;
+      cos[n * D + i] = cos[n * D + D / 2 + i] = Math.cos(angle);
+      sin[n * D + i] = sin[n * D + D / 2 + i] = Math.sin(angle);
+    }
+  }
+  const shape: [number, number, number] = [positions.length, 1, D];
+  return { cos: tf.tensor3d(cos, shape), sin: tf.tensor3d(sin, shape) };
+}
+
+export function packTries(config: ModelConfig, tries: readonly TokenTrie[]): PackedTries {
+  const starts: number[] = [];
+  let total = 0;
+  for (const trie of tries) {
+    starts.push(total);
+    total += trie.tokens.length;
+  }
+  const tokens = new Int32Array(total);
+  const positions = new Int32Array(total);
+  const allKeys: number[] = [];
+  const segments = tries.flatMap((trie, t) => {
+    tokens.set(trie.tokens, starts[t]!);
+    positions.set(trie.positions, starts[t]!);
+    return segmentsOf(trie).map((segment) => {
+      const keys = segment.keys.map((node) => starts[t]! + node);
+      allKeys.push(...keys);
+      const { size } = segment;
+      return {
+        start: starts[t]! + segment.start,
+        size,
+        keys: tf.tensor1d(keys, 'int32'),
+        width: keys.length,
+        mask: tf.tensor2d(causalMask(segment), [size, keys.length]),
+      };
+    });
+  });
+  return { tokens: tf.tensor1d(tokens, 'int32'), ...rotaryTables(config, positions), starts, segments, allKeys: tf.tensor1d(allKeys, 'int32') };
+}
+
+export function disposePackedTries({ tokens, cos, sin, segments, allKeys }: PackedTries): void {
+  tf.dispose([tokens, cos, sin, allKeys, ...segments.flatMap(({ keys, mask }) => [keys, mask])]);
+}
+
+/** What the backward pass of a layer needs of its forward pass. */
+interface SavedLayer {
+  input: Tensor; // (N, H)
+  inputScale: Tensor; // (N, 1) 1 / rms
+  normed: Tensor; // (N, H)
+  k: Tensor; // (N, K, D) rotated
+  v: Tensor; // (N, K, D)
+  segments: { q: Tensor; probabilities: Tensor; output: Tensor }[]; // (K, R n, D), (K, R n, w), (K, R n, D)
+  attended: Tensor; // (N, Q D)
+  middle: Tensor; // (N, H)
+  middleScale: Tensor; // (N, 1)
+  middleNormed: Tensor; // (N, H)
+  gate: Tensor; // (N, F)
+  gateSigmoid: Tensor; // (N, F)
+  up: Tensor; // (N, F)
+  activated: Tensor; // (N, F)
+  /** x A^T of each module, (N, r) */
+  low: Partial<Record<ModuleName, Tensor>>;
+}
+export interface LayerOutput {
+  output: Tensor; // (N, H)
+  saved: SavedLayer | null;
+  /** Rotated keys and values for a cache, (N, K, D); null unless asked for. */
+  cache: { k: Tensor; v: Tensor } | null;
+}
+
+export const rmsScale = (x: Tensor, epsilon: number): Tensor => tf.rsqrt(tf.add(tf.mean(tf.square(x), -1, true), epsilon));
+
+/** Rotates the two halves of each head: x cos + (-x2, x1) sin. `sign` -1 is the inverse, and so the backward pass. */
+export function rotate(x: Tensor, cos: Tensor, sin: Tensor, sign: 1 | -1): Tensor {
+  const axis = x.rank - 1;
+  const [first, second] = tf.split(x, 2, axis) as [Tensor, Tensor];
+  const turned = sign === 1 ? tf.concat([tf.neg(second), first], axis) : tf.concat([second, tf.neg(first)], axis);
+  return tf.add(tf.mul(x, cos), tf.mul(turned, sin));
+}
+
+/** Keys or values of some nodes, by head: (N, K, D) -> (K, w, D). */
+const gathered = (x: Tensor, keys: Tensor): Tensor => tf.transpose(tf.gather(x, keys), [1, 0, 2]);
+
+/** One decoder layer. Runs inside a tidy; what it returns survives. */
+export function layerForward(
+  input: Tensor,
+  weights: LayerWeights,
+  adapter: { readonly scale: number; readonly layer: LayerAdapter } | null,
+  batch: PackedTries,
+  config: ModelConfig,
+  want: { readonly save: boolean; readonly cache: boolean },
+): LayerOutput {
+  return tf.tidy(() => {
+    const { heads: Q, keyValueHeads: K, headDimension: D, normEpsilon } = config;
+    const R = Q / K;
+    const N = input.shape[0]!;
+    const low: Partial<Record<ModuleName, Tensor>> = {};
+    const linear = (x: Tensor, module: ModuleName): Tensor => {
+      const y = tf.matMul(x as never, weights.modules[module] as never, false, true) as Tensor;
+      if (!adapter) return y;
+      const { A, B } = adapter.layer[module];
+      const z = tf.matMul(x as never, A as never, false, true) as Tensor;
+      low[module] = z;
+      return tf.add(y, tf.matMul(tf.mul(z, adapter.scale) as never, B as never, false, true));
+    };
+
+    const inputScale = rmsScale(input, normEpsilon);
+    const normed = tf.mul(tf.mul(input, inputScale), weights.attentionNorm) as Tensor;
+    const q = tf.mul(rotate(linear(normed, 'self_attn.q_proj').reshape([N, Q, D]), batch.cos, batch.sin, 1), D ** -0.5) as Tensor;
+    const k = rotate(linear(normed, 'self_attn.k_proj').reshape([N, K, D]), batch.cos, batch.sin, 1);
+    const v = linear(normed, 'self_attn.v_proj').reshape([N, K, D]);
+    const segments = batch.segments.map(({ start, size: n, keys, width, mask }) => {
+      // Query heads that share a key head stand together, so that keys are never repeated.
+      const qRow = q.slice([start, 0, 0], [n, Q, D]).reshape([n, K, R, D]).transpose([1, 2, 0, 3]).reshape([K, R * n, D]);
+      const scores = (tf.matMul(qRow as never, gathered(k, keys) as never, false, true) as Tensor).reshape([K * R, n, width]);
+      const probabilities = softmaxLastAxis(tf.add(scores, mask)).reshape([K, R * n, width]);
+      const output = tf.matMul(probabilities as never, gathered(v, keys) as never) as Tensor;
+      return { q: qRow, probabilities, output };
+    });
+    const attended = tf.concat(
+      segments.map(({ output }, i) => {
+        const n = batch.segments[i]!.size;
+        return output.reshape([K, R, n, D]).transpose([2, 0, 1, 3]).reshape([n, Q * D]);
+      }),
+      0,
+    );
+    const middle = tf.add(input, linear(attended, 'self_attn.o_proj')) as Tensor;
+    const middleScale = rmsScale(middle, normEpsilon);
+    const middleNormed = tf.mul(tf.mul(middle, middleScale), weights.mlpNorm) as Tensor;
+    const gate = linear(middleNormed, 'mlp.gate_proj');
+    const up = linear(middleNormed, 'mlp.up_proj');
+    const gateSigmoid = tf.sigmoid(gate);
+    const activated = tf.mul(tf.mul(gate, gateSigmoid), up) as Tensor;
+    const output = tf.add(middle, linear(activated, 'mlp.down_proj')) as Tensor;
+    return {
+      output,
+      saved: want.save
+        ? { input, inputScale, normed, k, v, segments, attended, middle, middleScale, middleNormed, gate, gateSigmoid, up, activated, low }
+        : null,
+      cache: want.cache ? { k, v } : null,
+    } satisfies LayerOutput as never;
+  });
+}
+
+/** d of RMSNorm with gain: s (d g - x s^2 mean(d g x)), s = 1 / rms(x). (N, H) */
+export function rmsNormBackward(d: Tensor, x: Tensor, scale: Tensor, gain: Tensor): Tensor {
+  const dGain = tf.mul(d, gain);
+  const along = tf.mul(tf.mean(tf.mul(dGain, x), -1, true), tf.square(scale));
+  return tf.mul(tf.sub(dGain, tf.mul(x, along)), scale);
+}
+
+/**
+ * Gradient of a layer's input and adapter from that of its output; disposes of nothing.
+ * The weights are frozen: only dX passes through them.
+ */
+export function layerBackward(
+  dOutput: Tensor,
+  saved: SavedLayer,
+  weights: LayerWeights,
+  adapter: { readonly scale: number; readonly layer: LayerAdapter },
+  batch: PackedTries,
+  config: ModelConfig,
+): { dInput: Tensor; gradients: LayerAdapter } {
+  return tf.tidy(() => {
+    const { heads: Q, keyValueHeads: K, headDimension: D } = config;
+    const R = Q / K;
+    const N = dOutput.shape[0]!;
+    const gradients: Partial<Record<ModuleName, AdapterPair<Tensor>>> = {};
+    const linearBackward = (dY: Tensor, x: Tensor, module: ModuleName): Tensor => {
+      const { A, B } = adapter.layer[module];
+      const dLow = tf.mul(tf.matMul(dY as never, B as never), adapter.scale) as Tensor; // (N, r)
+      gradients[module] = {
+        A: tf.matMul(dLow as never, x as never, true, false),
+        B: tf.mul(tf.matMul(dY as never, saved.low[module]! as never, true, false), adapter.scale),
+      };
+      return tf.add(tf.matMul(dY as never, weights.modules[module] as never), tf.matMul(dLow as never, A as never));
+    };
+
+    // MLP: activated = gate sigmoid(gate) up
+    const { gate, gateSigmoid, up } = saved;
+    const dActivated = linearBackward(dOutput, saved.activated, 'mlp.down_proj');
+    const silu = tf.mul(gate, gateSigmoid);
+    const dUp = tf.mul(dActivated, silu) as Tensor;
+    const dSilu = tf.mul(dActivated, up);
+    // silu' = s + gate s (1 - s) = s + silu - silu s
+    const dGate = tf.mul(dSilu, tf.add(gateSigmoid, tf.sub(silu, tf.mul(silu, gateSigmoid)))) as Tensor;
+    const dMiddleNormed = tf.add(
+      linearBackward(dGate, saved.middleNormed, 'mlp.gate_proj'),
+      linearBackward(dUp, saved.middleNormed, 'mlp.up_proj'),
+    ) as Tensor;
+    const dMiddle = tf.add(dOutput, rmsNormBackward(dMiddleNormed, saved.middle, saved.middleScale, weights.mlpNorm)) as Tensor;
+
+    // Attention, segment by segment
+    const { k, v } = saved;
+    const dAttended = linearBackward(dMiddle, saved.attended, 'self_attn.o_proj');
+    const parts = batch.segments.map(({ start, size: n, keys }, i) => {
+      const { q, probabilities, output } = saved.segments[i]!;
+      const dRow = dAttended.slice([start, 0], [n, Q * D]).reshape([n, K, R, D]).transpose([1, 2, 0, 3]).reshape([K, R * n, D]);
+      const dV = tf.matMul(probabilities as never, dRow as never, true, false) as Tensor;
+      const dP = tf.matMul(dRow as never, gathered(v, keys) as never, false, true) as Tensor;
+      // softmax: dS = P (dP - sum(dP P)), and sum(dP P) = sum(dO O)
+      const inner = tf.sum(tf.mul(dRow, output), -1, true);
+      const dScores = tf.mul(probabilities, tf.sub(dP, inner)) as Tensor;
+      const dQ = tf.matMul(dScores as never, gathered(k, keys) as never) as Tensor;
+      const dK = tf.matMul(dScores as never, q as never, true, false) as Tensor;
+      return {
+        dQ: dQ.reshape([K, R, n, D]).transpose([2, 0, 1, 3]).reshape([n, Q, D]),
+        dK: dK.transpose([1, 0, 2]),
+        dV: dV.transpose([1, 0, 2]),
+      };
+    });
+    const joined = (which: 'dQ' | 'dK' | 'dV'): Tensor => tf.concat(parts.map((part) => part[which]), 0);
+    /** A node's key and value serve many segments; their gradients add up. */
+    const summed = (which: 'dK' | 'dV'): Tensor => tf.unsortedSegmentSum(joined(which), batch.allKeys as never, N);
+    const dQ = rotate(tf.mul(joined('dQ'), D ** -0.5) as Tensor, batch.cos, batch.sin, -1).reshape([N, Q * D]);
+    const dK = rotate(summed('dK'), batch.cos, batch.sin, -1).reshape([N, K * D]);
+    const dV = summed('dV').reshape([N, K * D]);
+    const dNormed = tf.addN([
+      linearBackward(dQ, saved.normed, 'self_attn.q_proj'),
+      linearBackward(dK, saved.normed, 'self_attn.k_proj'),
+      linearBackward(dV, saved.normed, 'self_attn.v_proj'),
+    ]);
+    const dInput = tf.add(dMiddle, rmsNormBackward(dNormed, saved.input, saved.inputScale, weights.attentionNorm)) as Tensor;
+    return { dInput, gradients: gradients as LayerAdapter } as never;
+  });
+}
+
+/** Everything a saved layer holds, for disposal. Its input is the layer below's output and is disposed of there. */
+export const savedTensors = (saved: SavedLayer): Tensor[] => [
+  saved.inputScale,
+  saved.normed,
+  saved.k,
+  saved.v,
+  ...saved.segments.flatMap(({ q, probabilities, output }) => [q, probabilities, output]),
+  saved.attended,
+  saved.middle,
+  saved.middleScale,
+  saved.middleNormed,
+  saved.gate,
+  saved.gateSigmoid,
+  saved.up,
+  saved.activated,
+  ...moduleNames.flatMap((module) => saved.low[module] ?? []),
+];

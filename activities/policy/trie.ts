@@ -1,0 +1,118 @@
+import { groupBy } from '../numerics/group-by.js';
+import type { TokenSequence } from './policy.js';
+
+/**
+ * Sequences of one row as a token trie: every distinct prefix once. A node is a token in its
+ * context; it attends to its ancestors and itself, so each sequence sees exactly what it would see
+ * alone, and its position is its depth.
+ */
+export interface TokenTrie {
+  readonly tokens: Int32Array; // (N)
+  /** Index of the node before it, -1 at a root. Parents come before children. */
+  readonly parents: Int32Array; // (N)
+  readonly positions: Int32Array; // (N)
+  /** For each sequence, the nodes that predict its response tokens: the node before each. */
+  readonly predictors: readonly Int32Array[];
+}
+
+/**
+ * Packs sequences into a trie. The last token of a response predicts nothing and is left out.
+ * @throws {RangeError} on an empty prompt or response
+ */
+export function packTrie(sequences: readonly Pick<TokenSequence, 'promptIds' | 'responseIds'>[]): TokenTrie {
+  const tokens: number[] = [];
+  const parents: number[] = [];
+  const positions: number[] = [];
+  const children: Map<number, number>[] = [];
+  const roots = new Map<number, number>();
+  const step = (from: number, token: number): number => {
+    const siblings = from < 0 ? roots : children[from]!;
+    const known = siblings.get(token);
+    if (known !== undefined) return known;
+    const node = tokens.length;
+    siblings.set(token, node);
+    tokens.push(token);
+    parents.push(from);
+    positions.push(from < 0 ? 0 : positions[from]! + 1);
+    children.push(new Map());
+    return node;
+  };
+  const predictors = sequences.map(({ promptIds, responseIds }, i) => {
+    if (promptIds.length === 0 || responseIds.length === 0) {
+      throw new RangeError(`sequence ${i} has ${promptIds.length} prompt and ${responseIds.length} response tokens, needs at least 1 of each`);
+    }
+    let node = -1;
+    for (const token of promptIds) node = step(node, token);
+    const nodes = new Int32Array(responseIds.length);
+    responseIds.forEach((token, l) => {
+      nodes[l] = node;
+      if (l < responseIds.length - 1) node = step(node, token);
+    });
+    return nodes;
+  });
+  return {
+    tokens: Int32Array.from(tokens),
+    parents: Int32Array.from(parents),
+    positions: Int32Array.from(positions),
+    predictors,
+  };
+}
+
+/** A run of nodes each of which is the next one's parent: it attends to one chain of ancestors and, causally, to itself. */
+export interface Segment {
+  readonly start: number;
+  readonly size: number;
+  /** Nodes that some node of the segment attends to, in order of depth: the ancestors, then the segment. */
+  readonly keys: Int32Array;
+}
+
+/** A trie as chains: what attention is computed over, so that branches cost nothing to each other. */
+export function segmentsOf(trie: Pick<TokenTrie, 'parents' | 'positions'>): Segment[] {
+  const segments: Segment[] = [];
+  const n = trie.parents.length;
+  for (let start = 0; start < n; ) {
+    let end = start + 1;
+    while (end < n && trie.parents[end] === end - 1) end++;
+    segments.push({ start, size: end - start, keys: pathTo(trie, end - 1) });
+    start = end;
+  }
+  return segments;
+}
+
+/** What is added to a segment's attention scores: 0 where a node may look, a large negative number after it. (size, keys) */
+export function causalMask({ size, keys }: Segment): Float32Array {
+  const width = keys.length;
+  const mask = new Float32Array(size * width);
+  for (let i = 0; i < size; i++) mask.fill(-1e9, i * width + (width - size) + i + 1, (i + 1) * width);
+  return mask;
+}
+
+/** Nodes from the root to a node, in order. */
+export function pathTo({ parents, positions }: Pick<TokenTrie, 'parents' | 'positions'>, node: number): Int32Array {
+  const path = new Int32Array(positions[node]! + 1);
+  for (let at = node, i = path.length - 1; at >= 0; at = parents[at]!, i--) path[i] = at;
+  return path;
+}
+
+/** Sequences in groups of the same row, in order of first appearance; elements are indices. */
+export const rowsOf = (sequences: readonly { readonly row: string }[]): number[][] => [
+  ...groupBy([...sequences.keys()], (i) => sequences[i]!.row).values(),
+];
+
+/**
+ * Rows gathered into micro-batches of at most `budget` trie nodes, in order; a row larger than the
+ * budget is a micro-batch of its own.
+ */
+export function microBatches(rowSizes: readonly number[], budget: number): number[][] {
+  const batches: number[][] = [];
+  let room = 0;
+  rowSizes.forEach((size, row) => {
+    if (batches.length === 0 || size > room) {
+      batches.push([]);
+      room = budget;
+    }
+    batches[batches.length - 1]!.push(row);
+    room -= size;
+  });
+  return batches;
+}

@@ -1,0 +1,99 @@
+import { z } from 'zod';
+import { CheckpointManifest, WarmStartManifest } from '../../schemas/checkpoint.js';
+import { EvaluationManifest } from '../../schemas/evaluation.js';
+import { ReportContent, ReportManifest, StageName } from '../../schemas/report.js';
+import { WriteReportInput, type WriteReportResult } from '../../schemas/steps.js';
+import { Trajectory } from '../../schemas/trajectory.js';
+import { inputHashOf } from '../artifacts/canonical-json.js';
+import { keys, type ArtifactStore, type Committed } from '../artifacts/store.js';
+import type { CpuDependencies } from '../dependencies.js';
+import { modelFileOf, openedRun } from '../run/run-context.js';
+import { renderReport } from './render-report.js';
+import { reportContent, type EvaluationSource } from './report-data.js';
+import { reportKey } from './report-key.js';
+
+export type WriteReportDependencies = Pick<CpuDependencies, 'artifacts' | 'codec' | 'modelsDir' | 'heartbeats'>;
+
+/** Draws the run's report from its manifests: one HTML page and its JSON twin. */
+export const createWriteReport = ({ artifacts, codec, modelsDir, heartbeats }: WriteReportDependencies) =>
+  async function writeReport(input: unknown): Promise<WriteReportResult> {
+    const { run, completedIterations } = WriteReportInput.parse(input);
+    return heartbeats(async (report) => {
+      report({ phase: 'read', done: 0, of: completedIterations });
+      const manifest = await openedRun(artifacts, run);
+      const warmStart = await artifacts.findManifest(keys.warmStart(run.runId), WarmStartManifest);
+      const evaluations = await committedEvaluations(artifacts, run.runId);
+      const checkpoints = await committedCheckpoints(artifacts, run.runId, completedIterations, (done) =>
+        report({ phase: 'read', done, of: completedIterations }),
+      );
+
+      const key = reportKey(run.runId, completedIterations);
+      const inputHash = inputHashOf({
+        run: run.manifest.sha256,
+        warmStart: warmStart?.ref.sha256 ?? null,
+        evaluations: evaluations.map(({ ref }) => ref.sha256),
+        checkpoints: checkpoints.map(({ ref }) => ref.sha256),
+      });
+      const finished = await artifacts.findManifest(key, ReportManifest);
+      if (finished?.manifest.inputHash === inputHash) return refsOf(finished.manifest);
+
+      const { decode } = await codec(modelFileOf(modelsDir, manifest));
+      const content = reportContent({
+        run: manifest,
+        warmStart: warmStart?.manifest ?? null,
+        evaluations: await Promise.all(evaluations.map((evaluation) => withTrajectories(artifacts, evaluation))),
+        checkpoints: checkpoints.map((checkpoint) => checkpoint.manifest),
+        decode,
+      });
+      report({ phase: 'write', done: completedIterations, of: completedIterations });
+      const made: ReportManifest = {
+        kind: 'report',
+        inputHash,
+        completedIterations,
+        html: await artifacts.putBlob(new TextEncoder().encode(renderReport(content))),
+        json: await artifacts.putJson(ReportContent.parse(content)),
+      };
+      const { manifest: held } = await artifacts.commitManifest(key, made, ReportManifest);
+      // An evaluation that was asked for after the first report changes the inputs; a report is drawn
+      // from manifests only, so the key keeps the first one and this caller gets the one he asked for.
+      return refsOf(held.inputHash === inputHash ? held : made);
+    });
+  };
+
+const refsOf = ({ html, json }: ReportManifest): WriteReportResult => ({ html, json });
+
+async function committedEvaluations(artifacts: ArtifactStore, runId: string): Promise<Committed<EvaluationManifest>[]> {
+  const found: Committed<EvaluationManifest>[] = [];
+  for await (const key of artifacts.list(`${keys.run(runId)}evaluations/`)) {
+    const evaluation = await artifacts.findManifest(key, EvaluationManifest);
+    if (evaluation) found.push(evaluation);
+  }
+  return found;
+}
+
+async function committedCheckpoints(
+  artifacts: ArtifactStore,
+  runId: string,
+  count: number,
+  onRead: (done: number) => void,
+): Promise<Committed<CheckpointManifest>[]> {
+  const found: Committed<CheckpointManifest>[] = [];
+  for (let k = 0; k < count; k++) {
+    const key = keys.checkpoint(runId, k);
+    const checkpoint = await artifacts.findManifest(key, CheckpointManifest);
+    if (!checkpoint) throw new CheckpointCorrupt(`${key} is missing, though the run says that ${count} iteration(s) are committed`);
+    found.push(checkpoint);
+    onRead(k + 1);
+  }
+  return found;
+}
+
+/** Trajectories of the compared policies only: evaluations in between give their means. */
+async function withTrajectories(artifacts: ArtifactStore, { manifest }: Committed<EvaluationManifest>): Promise<EvaluationSource> {
+  if (!StageName.safeParse(manifest.name).success) return { manifest, trajectories: null };
+  return { manifest, trajectories: await artifacts.getJson(manifest.trajectories, z.array(Trajectory)) };
+}
+
+class CheckpointCorrupt extends Error {
+  override name = 'CheckpointCorrupt';
+}

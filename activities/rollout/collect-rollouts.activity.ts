@@ -1,0 +1,57 @@
+import { RolloutShardManifest } from '../../schemas/rollout.js';
+import { CollectRolloutsInput, type CollectRolloutsResult } from '../../schemas/steps.js';
+import type { z } from 'zod';
+import { inputHashOf } from '../artifacts/canonical-json.js';
+import { commitOnce } from '../artifacts/commit-once.js';
+import { keys } from '../artifacts/store.js';
+import type { GpuDependencies } from '../dependencies.js';
+import { modelFileOf, openedRun, policyWeightsOf } from '../run/run-context.js';
+import { patience } from '../heartbeats.js';
+import { episodeId } from './episode-id.js';
+import { playEpisodes, seatsOf } from './play-episodes.js';
+import { distinctTokens, rolloutMetrics } from './rollout-metrics.js';
+import { selectTasks, shardsOf } from './select-tasks.js';
+
+/** Samples G trajectories for each task of a shard under theta_k, algorithm.md step 1. GPU queue. */
+export const createCollectRollouts = ({ artifacts, policy, codec, environments, modelsDir, heartbeats }: GpuDependencies) =>
+  async function collectRollouts(input: z.input<typeof CollectRolloutsInput>): Promise<CollectRolloutsResult> {
+    const parsed = CollectRolloutsInput.parse(input);
+    const { run, iteration, shard } = parsed;
+    const key = keys.rolloutShard(run.runId, iteration, shard);
+    const { ref, manifest } = await commitOnce(artifacts, key, RolloutShardManifest, inputHashOf(parsed), () =>
+      heartbeats(async (report, cancelled) => {
+        const began = performance.now();
+        artifacts.takeSeconds();
+        const opened = await openedRun(artifacts, run);
+        const { seed, rollout, environment } = opened.config;
+        const tasks = shardsOf(selectTasks(opened.config, opened.trainTasks, iteration), rollout.tasksPerShard)[shard] ?? [];
+        const seats = seatsOf(tasks, rollout.groupSize, (task, sample) => ({
+          episodeId: episodeId(run.runId, iteration, task.id, sample),
+          randomKey: `${seed}/${iteration}/${task.id}/${sample}`,
+        }));
+        await policy.use(policyWeightsOf({ artifacts, modelsDir }, opened, parsed.policy), report);
+        const trajectories = await playEpisodes(
+          seats,
+          {
+            policy,
+            codec: await codec(modelFileOf(modelsDir, opened)),
+            environment: environments(environment.name, { taskSet: environment.taskSet, ...patience(report, cancelled) }),
+            onProgress: report,
+          },
+          { ...rollout, seed },
+        );
+        return {
+          kind: 'rollout-shard' as const,
+          shard,
+          trajectories: await artifacts.putJson(trajectories),
+          metrics: rolloutMetrics(trajectories),
+          timing: {
+            seconds: (performance.now() - began) / 1000,
+            tokens: distinctTokens(trajectories),
+            storageSeconds: artifacts.takeSeconds(),
+          },
+        };
+      }),
+    );
+    return { manifest: ref, metrics: manifest.metrics, timing: manifest.timing };
+  };

@@ -1,0 +1,178 @@
+import pLimit from 'p-limit';
+import type { Action, Message, Observation, ToolCall, Verdict } from '../../schemas/environment-protocol.js';
+import type { Task } from '../../schemas/task.js';
+import { trajectoryId, type Trajectory, type Turn } from '../../schemas/trajectory.js';
+import { canonicalJson } from '../artifacts/canonical-json.js';
+import type { Environment } from '../environments/environment.js';
+import type { OnProgress, Policy, SampledResponse, TextCodec } from '../policy/policy.js';
+import { firstPrompt, nextPrompt } from './prompt.js';
+import { parseCalls } from './tool-calls.js';
+
+/** One episode to play: sample g of a task. */
+export interface Seat {
+  readonly task: Task;
+  readonly sample: number;
+  /** Name of the episode at the environment, the same on every attempt. */
+  readonly episodeId: string;
+  /** Random numbers of turn t derive from `<randomKey>/<t>`. */
+  readonly randomKey: string;
+}
+
+export interface PlayOptions {
+  readonly temperature: number;
+  readonly maxResponseTokens: number;
+  /** T at most. */
+  readonly maxTurns: number;
+  /** Seed of the environment's own randomness. */
+  readonly seed: number;
+}
+
+export interface Players {
+  /** Holds theta already. */
+  readonly policy: Pick<Policy, 'sample'>;
+  readonly codec: TextCodec;
+  readonly environment: Pick<Environment, 'reset' | 'step' | 'evaluate' | 'close'>;
+  readonly onProgress?: OnProgress;
+}
+
+/** A task whose first prompt leaves no room for a response. */
+export class PromptTooLong extends Error {
+  override name = 'BadConfig';
+}
+
+/** Requests to the environment at once; its latency, not its capacity, is what this hides. */
+const REQUESTS_AT_ONCE = 8;
+
+/** An episode under way: what the next prompt is made of, and the turns so far. */
+interface Episode extends Seat {
+  conversation: Message[];
+  promptIds: number[];
+  readonly turns: Turn[];
+  /** Null while the episode is live. */
+  end: 'done' | 'turn-limit' | null;
+}
+
+/**
+ * Plays episodes in lock-step: every live episode's response is sampled in one batch, then the
+ * environment answers all of them, until none is live. Results depend on weights, seats and options
+ * only: not on the environment's latency, nor on who plays.
+ *
+ * An environment failure is thrown, never scored: the whole shard is tried again.
+ *
+ * @returns one trajectory per seat, in the order of the seats
+ */
+export async function playEpisodes(seats: readonly Seat[], players: Players, options: PlayOptions): Promise<Trajectory[]> {
+  const { policy, codec, environment, onProgress } = players;
+  const limit = pLimit(REQUESTS_AT_ONCE);
+  const all = <T, R>(items: readonly T[], work: (item: T, index: number) => Promise<R>): Promise<R[]> =>
+    Promise.all(items.map((item, index) => limit(() => work(item, index))));
+  try {
+    const episodes = await all(seats, (seat) => begin(seat, players, options));
+    for (;;) {
+      const live = episodes.filter(({ end }) => end === null);
+      if (live.length === 0) break;
+      await onProgress?.({ phase: 'decode', done: episodes.length - live.length, of: episodes.length });
+      const responses = await policy.sample(
+        live.map((episode) => ({ row: episode.task.id, promptIds: episode.promptIds, randomKey: `${episode.randomKey}/${episode.turns.length + 1}` })),
+        { temperature: options.temperature, maxResponseTokens: options.maxResponseTokens },
+        onProgress,
+      );
+      await all(live, async (episode, index) => {
+        const response = responses[index]!;
+        const action = actionOf(codec, response);
+        const observation = await environment.step({ episodeId: episode.episodeId, stepIndex: episode.turns.length + 1, action });
+        record(episode, response, action, observation);
+        if (!observation.done) goOn(episode, codec, observation, options);
+      });
+    }
+    const verdicts = await all(episodes, ({ episodeId }) => environment.evaluate(episodeId));
+    await all(seats, (seat) => close(environment, seat));
+    return episodes.map((episode, index) => trajectoryOf(episode, verdicts[index]!));
+  } catch (failure) {
+    limit.clearQueue();
+    // A failed environment would make us wait once more for every episode; it forgets idle ones by itself.
+    if (!String((failure as Error)?.name).startsWith('Environment')) await Promise.all(seats.map((seat) => close(environment, seat)));
+    throw failure;
+  }
+}
+
+async function begin(seat: Seat, { codec, environment }: Players, options: PlayOptions): Promise<Episode> {
+  const { messages } = await environment.reset({ episodeId: seat.episodeId, taskId: seat.task.id, seed: options.seed });
+  const promptIds = firstPrompt(codec, messages);
+  if (promptIds.length + options.maxResponseTokens > codec.contextLength) {
+    throw new PromptTooLong(
+      `task ${seat.task.id}: its first prompt has ${promptIds.length} tokens and rollout.maxResponseTokens is ${options.maxResponseTokens}, ` +
+        `but the model reads only ${codec.contextLength}: lower maxResponseTokens or choose another task set`,
+    );
+  }
+  return { ...seat, conversation: messages, promptIds, turns: [], end: null };
+}
+
+/** What the environment is told: the response as text, without the end-of-turn token, and its calls. */
+function actionOf(codec: TextCodec, { ids, end }: SampledResponse): Action {
+  const content = codec.decode(end === 'end-of-turn' ? ids.slice(0, -1) : ids);
+  return { content, calls: parseCalls(content, 'call-lines').map(storable) };
+}
+
+/** Literals may spell half a surrogate pair, which no JSON file can hold: such a call is malformed. */
+function storable(call: ToolCall): ToolCall {
+  try {
+    canonicalJson(call);
+    return call;
+  } catch {
+    return { malformed: 'an argument holds half of a surrogate pair' };
+  }
+}
+
+function record(episode: Episode, response: SampledResponse, action: Action, observation: Observation): void {
+  episode.turns.push({
+    turn: episode.turns.length + 1,
+    promptIds: episode.promptIds,
+    responseIds: response.ids,
+    behaviorLogProbs: response.logProbs,
+    responseEnd: response.end,
+    action,
+    observation: observation.messages,
+    observationHash: observation.hash,
+  });
+  if (observation.done) episode.end = 'done';
+}
+
+/** Makes the next turn's prompt, or ends the episode where there can be none. */
+function goOn(episode: Episode, codec: TextCodec, observation: Observation, options: PlayOptions): void {
+  const last = episode.turns.at(-1)!;
+  const promptIds = nextPrompt(codec, episode.conversation, last, observation.messages);
+  const full = promptIds.length + options.maxResponseTokens > codec.contextLength;
+  if (full || episode.turns.length >= options.maxTurns) {
+    episode.end = 'turn-limit';
+    return;
+  }
+  episode.conversation = [...episode.conversation, { role: 'assistant', content: last.action.content }, ...observation.messages];
+  episode.promptIds = promptIds;
+}
+
+function trajectoryOf({ task, sample, turns, end }: Episode, { score, success, turnsPassed }: Verdict): Trajectory {
+  return {
+    id: trajectoryId(task.id, sample),
+    taskId: task.id,
+    sample,
+    turns,
+    taskTurns: task.turns,
+    reward: score,
+    success,
+    turnsPassed,
+    end: endOf(end, turns.length, turnsPassed),
+  };
+}
+
+function endOf(end: Episode['end'], played: number, turnsPassed: readonly boolean[]): Trajectory['end'] {
+  if (end === 'turn-limit') return 'turn-limit';
+  return turnsPassed[played - 1] === false ? 'failed-turn' : 'completed';
+}
+
+/** Best effort: an episode that stays open costs the environment some memory, not us the shard. */
+const close = (environment: Players['environment'], { episodeId }: Seat): Promise<void> => environment.close(episodeId).catch(() => {});
+
+/** All seats of some tasks, by task then sample. */
+export const seatsOf = (tasks: readonly Task[], samples: number, name: (task: Task, sample: number) => Pick<Seat, 'episodeId' | 'randomKey'>): Seat[] =>
+  tasks.flatMap((task) => Array.from({ length: samples }, (_, sample) => ({ task, sample, ...name(task, sample) })));

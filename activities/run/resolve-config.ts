@@ -1,0 +1,118 @@
+import { closest, distance } from 'fastest-levenshtein';
+import { z } from 'zod';
+import type { Task } from '../../schemas/task.js';
+import { TrainConfig } from '../../schemas/train-config.js';
+
+/** The configuration cannot be run; the message lists every problem found, one a line. */
+export class BadConfig extends Error {
+  override name = 'BadConfig';
+  constructor(readonly problems: readonly string[]) {
+    super(
+      problems.length === 1
+        ? `The configuration has a problem: ${problems[0]}`
+        : `The configuration has ${problems.length} problems:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`,
+    );
+  }
+}
+
+/**
+ * The configuration with every default spelled out.
+ *
+ * @throws {BadConfig} that names each problem at once: path, value found, what was expected, the nearest known key
+ */
+export function resolveConfig(input: unknown): TrainConfig {
+  const parsed = TrainConfig.safeParse(input);
+  if (parsed.success) return parsed.data;
+  throw new BadConfig(parsed.error.issues.flatMap((issue) => problemsOf(issue, input)));
+}
+
+function problemsOf(issue: z.core.$ZodIssue, input: unknown): string[] {
+  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey([...issue.path, key]));
+  const found = valueAt(input, issue.path);
+  const path = dotted(issue.path) || 'the configuration';
+  if (found === undefined && issue.code !== 'custom') return [`${path} is missing: ${lowerFirst(issue.message)}`];
+  if (issue.code === 'custom') return [`${path} ${issue.message}`];
+  return [`${path} is ${shown(found)}: ${lowerFirst(issue.message)}`];
+}
+
+function unknownKey(path: PropertyKey[]): string {
+  const key = String(path.at(-1));
+  const siblings = knownKeys().filter((known) => parentOf(known) === dotted(path.slice(0, -1)));
+  const elsewhere = knownKeys().filter((known) => lastOf(known) === key);
+  const nearest = siblings.length > 0 ? closest(key, siblings.map(lastOf)) : undefined;
+  const likely = nearest !== undefined && distance(key, nearest) <= Math.max(2, key.length / 3);
+  const advice = likely
+    ? `did you mean "${nearest}"?`
+    : elsewhere.length > 0
+      ? `did you mean ${elsewhere.join(' or ')}?`
+      : `known here: ${siblings.map(lastOf).join(', ')}`;
+  return `${dotted(path)} is no setting: ${advice}`;
+}
+
+/** Every setting as a dotted path, read off the schema. */
+function knownKeys(): string[] {
+  return (known ??= pathsOf(z.toJSONSchema(TrainConfig, { io: 'input' }) as JsonSchema, ''));
+}
+let known: string[] | undefined;
+
+interface JsonSchema {
+  readonly properties?: Record<string, JsonSchema>;
+  readonly anyOf?: JsonSchema[];
+  readonly oneOf?: JsonSchema[];
+  readonly allOf?: JsonSchema[];
+}
+function pathsOf(schema: JsonSchema, prefix: string): string[] {
+  const own = Object.entries(schema.properties ?? {}).flatMap(([key, inner]) => [prefix + key, ...pathsOf(inner, `${prefix}${key}.`)]);
+  const variants = [...(schema.anyOf ?? []), ...(schema.oneOf ?? []), ...(schema.allOf ?? [])];
+  return [...new Set([...own, ...variants.flatMap((variant) => pathsOf(variant, prefix))])];
+}
+
+/** Problems between a configuration and the tasks that it names; none is an empty list. */
+export function problemsWithTasks(config: TrainConfig, train: readonly Task[], heldout: readonly Task[]): string[] {
+  const { rollout, algorithm, environment } = config;
+  const problems: string[] = [];
+  const set = `task set "${environment.taskSet}" of environment "${environment.name}"`;
+  if (train.length === 0) problems.push(`environment.taskSet: the ${set} has no training task`);
+  const tooLong = [...train, ...heldout].filter((task) => task.turns > rollout.maxTurns);
+  if (tooLong.length > 0) {
+    problems.push(
+      `rollout.maxTurns is ${rollout.maxTurns}, but ${tooLong.length} task(s) of the ${set} have more turns ` +
+        `(${tooLong.slice(0, 3).map((task) => `${task.id}: ${task.turns}`).join(', ')}): raise it to ${Math.max(...tooLong.map((task) => task.turns))} or choose another task set`,
+    );
+  }
+  const perIteration = rollout.tasksPerIteration ?? train.length;
+  if (perIteration > train.length) {
+    problems.push(`rollout.tasksPerIteration is ${perIteration}, but the ${set} has ${train.length} training task(s): lower it, or null for all of them`);
+  }
+  if (rollout.tasksPerIteration === null && algorithm.minibatches > train.length) {
+    problems.push(`algorithm.minibatches is ${algorithm.minibatches}, but an iteration has only ${train.length} task(s) to deal over them: lower it`);
+  }
+  const repeated = repeats([...train, ...heldout].map((task) => task.id));
+  if (repeated.length > 0) {
+    problems.push(`environment.taskSet: task(s) ${repeated.slice(0, 3).join(', ')} of the ${set} are listed twice; training and held-out tasks must not meet`);
+  }
+  return problems;
+}
+
+const repeats = (ids: readonly string[]): string[] => [...new Set(ids.filter((id, index) => ids.indexOf(id) !== index))];
+
+/** Paths at which two configurations differ, with both values: what a refusal to mix them must name. */
+export function differences(stored: unknown, given: unknown, path = ''): string[] {
+  if (Object.is(stored, given)) return [];
+  if (!isObject(stored) || !isObject(given)) return [`${path || 'the configuration'}: stored ${shown(stored)}, given ${shown(given)}`];
+  const keys = [...new Set([...Object.keys(stored), ...Object.keys(given)])].sort();
+  return keys.flatMap((key) => differences(stored[key], given[key], path ? `${path}.${key}` : key));
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
+const valueAt = (value: unknown, path: readonly PropertyKey[]): unknown =>
+  path.reduce<unknown>((inner, key) => (isObject(inner) ? inner[key as string] : undefined), value);
+const dotted = (path: readonly PropertyKey[]): string => path.map(String).join('.');
+const lastOf = (path: string): string => path.slice(path.lastIndexOf('.') + 1);
+const parentOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf('.')));
+const lowerFirst = (text: string): string => text.charAt(0).toLowerCase() + text.slice(1);
+/** A value as a message shows it: JSON, cut. */
+const shown = (value: unknown): string => {
+  const text = value === undefined ? 'nothing' : (JSON.stringify(value) ?? String(value));
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+};

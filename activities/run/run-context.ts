@@ -1,0 +1,45 @@
+import path from 'node:path';
+import { RunManifest, type RunRef } from '../../schemas/run.js';
+import type { PolicyState } from '../../schemas/turn-state.js';
+import type { ArtifactRef } from '../../schemas/artifact-ref.js';
+import type { ArtifactStore } from '../artifacts/store.js';
+import type { PolicyWeights, StoredTensors } from '../policy/policy.js';
+
+/** Manifests are immutable, so a hash may be cached for ever; few runs are live on one worker. */
+const CACHED_RUNS = 16;
+const caches = new WeakMap<ArtifactStore, Map<string, RunManifest>>();
+
+/** The manifest behind a RunRef, read once per worker process. */
+export async function openedRun(artifacts: ArtifactStore, run: RunRef): Promise<RunManifest> {
+  let cache = caches.get(artifacts);
+  if (!cache) caches.set(artifacts, (cache = new Map()));
+  const known = cache.get(run.manifest.sha256);
+  if (known) return known;
+  const manifest = await artifacts.getJson(run.manifest, RunManifest);
+  if (cache.size >= CACHED_RUNS) cache.delete(cache.keys().next().value!);
+  cache.set(run.manifest.sha256, manifest);
+  return manifest;
+}
+
+/** The model file of a run on this worker: absolute. */
+export const modelFileOf = (modelsDir: string, manifest: RunManifest): string => path.join(modelsDir, manifest.model.path);
+
+/** theta of a PolicyState as policy.use() takes it; tensors are read from the store only if the policy lacks them. */
+export function policyWeightsOf(
+  { artifacts, modelsDir }: { readonly artifacts: ArtifactStore; readonly modelsDir: string },
+  manifest: RunManifest,
+  state: PolicyState,
+): PolicyWeights {
+  return {
+    model: { path: modelFileOf(modelsDir, manifest), sha256: manifest.model.sha256 },
+    lora: manifest.config.lora,
+    folded: state.folded.map((ref) => storedTensors(artifacts, ref)),
+    adapter: state.adapter && storedTensors(artifacts, state.adapter),
+  };
+}
+
+/** A safetensors blob by reference, e.g. for policy.useMoments(). */
+export const storedTensors = (artifacts: ArtifactStore, ref: ArtifactRef): StoredTensors => ({
+  sha256: ref.sha256,
+  read: () => artifacts.getBlob(ref),
+});

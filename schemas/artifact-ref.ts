@@ -1,0 +1,14 @@
+import { z } from 'zod';
+
+/** Lower-case hexadecimal SHA-256 of the bytes it names. */
+export const Sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hexadecimal digits');
+
+/** Where bytes lie in the bucket and what they must hash to: the only way arrays travel between activities. */
+export const ArtifactRef = z.strictObject({
+  /** Key in the bucket, without the bucket's name. */
+  key: z.string().min(1),
+  sha256: Sha256,
+  /** Size in bytes. */
+  bytes: z.int().nonnegative(),
+});
+export type ArtifactRef = z.infer<typeof ArtifactRef>;

@@ -1,0 +1,30 @@
+import { z } from 'zod';
+import { ArtifactRef, Sha256 } from './artifact-ref.js';
+import { RolloutMetrics, Timing } from './metrics.js';
+import { Split } from './task.js';
+
+/** One task's part of an evaluation. */
+export const TaskEvaluation = z.strictObject({
+  taskId: z.string(),
+  split: Split,
+  samples: z.int(),
+  meanReward: z.number(),
+  successRate: z.number(),
+});
+export type TaskEvaluation = z.infer<typeof TaskEvaluation>;
+
+/** Commit of one evaluation of a policy on one split. */
+export const EvaluationManifest = z.strictObject({
+  kind: z.literal('evaluation'),
+  inputHash: Sha256,
+  /** E.g. `untouched`, `start`, `iteration-0008`, `end`. */
+  name: z.string(),
+  split: Split,
+  temperature: z.number(),
+  metrics: RolloutMetrics,
+  tasks: z.array(TaskEvaluation),
+  /** JSON array of Trajectory. */
+  trajectories: ArtifactRef,
+  timing: Timing,
+});
+export type EvaluationManifest = z.infer<typeof EvaluationManifest>;

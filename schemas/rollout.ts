@@ -1,0 +1,15 @@
+import { z } from 'zod';
+import { ArtifactRef, Sha256 } from './artifact-ref.js';
+import { RolloutMetrics, Timing } from './metrics.js';
+
+/** Commit of one shard of episodes under theta_k. */
+export const RolloutShardManifest = z.strictObject({
+  kind: z.literal('rollout-shard'),
+  inputHash: Sha256,
+  shard: z.int().nonnegative(),
+  /** JSON array of Trajectory, by task then sample. */
+  trajectories: ArtifactRef,
+  metrics: RolloutMetrics,
+  timing: Timing,
+});
+export type RolloutShardManifest = z.infer<typeof RolloutShardManifest>;

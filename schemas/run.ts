@@ -1,0 +1,39 @@
+import { z } from 'zod';
+import { ArtifactRef, Sha256 } from './artifact-ref.js';
+import { RunId, TrainConfig } from './train-config.js';
+import { Task } from './task.js';
+
+/** Committed by openRun before anything else: a run is what this says, whatever defaults later become. */
+export const RunManifest = z.strictObject({
+  kind: z.literal('run'),
+  runId: RunId,
+  /** Resolved: every default is spelled out. */
+  config: TrainConfig,
+  model: z.strictObject({ path: z.string(), sha256: Sha256, bytes: z.int() }),
+  trainTasks: z.array(Task).min(1),
+  heldoutTasks: z.array(Task),
+  code: z.strictObject({
+    /** package.json version and, in a checkout, the commit. */
+    version: z.string(),
+  }),
+});
+export type RunManifest = z.infer<typeof RunManifest>;
+
+/** What a workflow carries of a run: enough to decide what happens next, nothing that grows. */
+export const RunRef = z.strictObject({
+  runId: RunId,
+  manifest: ArtifactRef,
+  title: z.string(),
+  iterations: z.int(),
+  tasks: z.int(),
+  groupSize: z.int(),
+  /** Rollout shards per iteration. */
+  shards: z.int(),
+  updateOrder: z.enum(['reverse', 'forward']),
+  warmStart: z.boolean(),
+  evaluateEvery: z.int().nullable(),
+  algorithm: z.string(),
+  environment: z.string(),
+  model: z.string(),
+});
+export type RunRef = z.infer<typeof RunRef>;

@@ -1,0 +1,144 @@
+import { z } from 'zod';
+import { ArtifactRef } from './artifact-ref.js';
+import { RolloutMetrics, Timing, TurnUpdateMetrics } from './metrics.js';
+import { RunRef } from './run.js';
+import { Split } from './task.js';
+import { RunId } from './train-config.js';
+import { PolicyState } from './turn-state.js';
+
+/**
+ * Input and output of every activity, in pipeline order. Outputs are a ref to the committed
+ * manifest plus a summary of fixed size: nothing here grows with the model or the batch.
+ */
+
+/** The config is checked by the activity, not here: a bad one must give its own clear error. */
+export const OpenRunInput = z.strictObject({ runId: RunId, config: z.unknown() });
+export type OpenRunInput = z.infer<typeof OpenRunInput>;
+
+export const WarmStartInput = z.strictObject({ run: RunRef });
+export type WarmStartInput = z.infer<typeof WarmStartInput>;
+export const WarmStartResult = z.strictObject({
+  manifest: ArtifactRef,
+  policy: PolicyState,
+  steps: z.int(),
+  finalLoss: z.number(),
+  timing: Timing,
+});
+export type WarmStartResult = z.infer<typeof WarmStartResult>;
+
+export const CollectRolloutsInput = z.strictObject({
+  run: RunRef,
+  iteration: z.int().nonnegative(),
+  shard: z.int().nonnegative(),
+  policy: PolicyState,
+});
+export const CollectRolloutsResult = z.strictObject({ manifest: ArtifactRef, metrics: RolloutMetrics, timing: Timing });
+export type CollectRolloutsResult = z.infer<typeof CollectRolloutsResult>;
+
+export const GroupRolloutsInput = z.strictObject({
+  run: RunRef,
+  iteration: z.int().nonnegative(),
+  /** Manifests of all shards, by shard. */
+  shards: z.array(ArtifactRef).min(1),
+});
+export type GroupRolloutsInput = z.infer<typeof GroupRolloutsInput>;
+export const GroupRolloutsResult = z.strictObject({
+  manifest: ArtifactRef,
+  /** T of this iteration. */
+  turns: z.int().positive(),
+  active: z.array(z.int()),
+  groupsWithoutVariance: z.int(),
+  metrics: RolloutMetrics,
+});
+export type GroupRolloutsResult = z.infer<typeof GroupRolloutsResult>;
+
+export const ScoreTrajectoriesInput = z.strictObject({
+  run: RunRef,
+  iteration: z.int().nonnegative(),
+  groups: ArtifactRef,
+  /** theta_k. */
+  policy: PolicyState,
+});
+export type ScoreTrajectoriesInput = z.infer<typeof ScoreTrajectoriesInput>;
+export const ScoreTrajectoriesResult = z.strictObject({
+  manifest: ArtifactRef,
+  behaviorGap: z.strictObject({ max: z.number(), mean: z.number() }),
+  timing: Timing,
+});
+export type ScoreTrajectoriesResult = z.infer<typeof ScoreTrajectoriesResult>;
+
+export const UpdateTurnInput = z.strictObject({
+  run: RunRef,
+  iteration: z.int().nonnegative(),
+  turn: z.int().positive(),
+  groups: ArtifactRef,
+  scores: ArtifactRef,
+  /** theta as the turn before in the order left it; theta_k for the first. */
+  policy: PolicyState,
+  /** Suffix products as the turn before left them; null for the first: M_{T+1} = A. */
+  suffixProducts: ArtifactRef.nullable(),
+});
+export type UpdateTurnInput = z.infer<typeof UpdateTurnInput>;
+export const UpdateTurnResult = z.strictObject({
+  manifest: ArtifactRef,
+  policy: PolicyState,
+  suffixProducts: ArtifactRef,
+  metrics: TurnUpdateMetrics,
+  timing: Timing,
+});
+export type UpdateTurnResult = z.infer<typeof UpdateTurnResult>;
+
+export const CommitCheckpointInput = z.strictObject({
+  run: RunRef,
+  iteration: z.int().nonnegative(),
+  rollouts: z.array(ArtifactRef).min(1),
+  groups: ArtifactRef,
+  scores: ArtifactRef,
+  /** Turn states in the order in which they were made; the last one is theta_{k+1}. */
+  turnStates: z.array(ArtifactRef).min(1),
+});
+/** What the run's loop and the Web UI need of an iteration. */
+export const IterationResult = z.strictObject({
+  iteration: z.int().nonnegative(),
+  checkpoint: ArtifactRef,
+  policy: PolicyState,
+  meanReward: z.number(),
+  successRate: z.number(),
+  turnPassRate: z.array(z.number()),
+  groupsWithoutVariance: z.int(),
+  klReference: z.number(),
+  seconds: z.number(),
+  tokens: z.int(),
+});
+export type IterationResult = z.infer<typeof IterationResult>;
+
+export const EvaluatePolicyInput = z.strictObject({
+  run: RunRef,
+  /** E.g. `untouched`, `start`, `iteration-0008`, `end`: part of the key and of the random seed's domain. */
+  name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,40}$/),
+  split: Split,
+  policy: PolicyState,
+});
+export const EvaluatePolicyResult = z.strictObject({
+  manifest: ArtifactRef,
+  name: z.string(),
+  split: Split,
+  meanReward: z.number(),
+  successRate: z.number(),
+  turnPassRate: z.array(z.number()),
+  timing: Timing,
+});
+export type EvaluatePolicyResult = z.infer<typeof EvaluatePolicyResult>;
+
+export const WriteReportInput = z.strictObject({
+  run: RunRef,
+  /** The report covers checkpoints 0..completedIterations-1 and every evaluation committed so far. */
+  completedIterations: z.int().nonnegative(),
+});
+export const WriteReportResult = z.strictObject({
+  /** The HTML page, one file, readable offline. */
+  html: ArtifactRef,
+  json: ArtifactRef,
+});
+export type WriteReportResult = z.infer<typeof WriteReportResult>;
+

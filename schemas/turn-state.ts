@@ -1,0 +1,36 @@
+import { z } from 'zod';
+import { ArtifactRef, Sha256 } from './artifact-ref.js';
+import { TurnUpdateMetrics, Timing } from './metrics.js';
+
+/**
+ * theta and the optimiser that moves it: the frozen weights (a model file plus adapters folded into
+ * it), one trainable adapter, AdamW's moments and step count.
+ */
+export const PolicyState = z.strictObject({
+  /** Adapters folded into the model file's weights, in order: the frozen reference. */
+  folded: z.array(ArtifactRef),
+  /** Safetensors with the trainable adapter, fp32; null is the zero adapter. */
+  adapter: ArtifactRef.nullable(),
+  /** Safetensors with AdamW's first and second moments; null is zero. */
+  moments: ArtifactRef.nullable(),
+  /** AdamW steps taken since the moments were zero. */
+  optimizerSteps: z.int().nonnegative(),
+});
+export type PolicyState = z.infer<typeof PolicyState>;
+
+/** Commit of one turn's update: theta after it together with the M it implies, which must not part. */
+export const TurnStateManifest = z.strictObject({
+  kind: z.literal('turn-state'),
+  inputHash: Sha256,
+  iteration: z.int().nonnegative(),
+  turn: z.int().positive(),
+  policy: PolicyState,
+  /** rho products so far by trajectory id: M_t = product x A. JSON artifact. */
+  suffixProducts: ArtifactRef,
+  metrics: TurnUpdateMetrics,
+  timing: Timing,
+});
+export type TurnStateManifest = z.infer<typeof TurnStateManifest>;
+/** Contents of the suffixProducts artifact: trajectory id -> product of the ratios of the turns updated so far. */
+export const SuffixProducts = z.record(z.string(), z.number());
+export type SuffixProducts = z.infer<typeof SuffixProducts>;

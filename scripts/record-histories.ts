@@ -1,0 +1,17 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { recordedRuns } from '../test/support/recorded-runs.js';
+
+/**
+ * Records the histories that test/workflows/replay.test.ts replays:
+ *   node dist/scripts/record-histories.js [--into test/replay]
+ * Run it only when workflows are meant to change in a way that running runs need not survive.
+ */
+const { values } = parseArgs({ options: { into: { type: 'string', default: 'test/replay' } } });
+await mkdir(values.into, { recursive: true });
+for (const { name, workflowId, history } of await recordedRuns()) {
+  const file = path.join(values.into, `${name}.json`);
+  await writeFile(file, `${JSON.stringify({ workflowId, history })}\n`);
+  process.stdout.write(`${file}: ${history.events?.length} events of ${workflowId}\n`);
+}

@@ -1,0 +1,64 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { programPath } from '../setup/index.js';
+import type { ServiceDefinition, Surroundings } from './definition.js';
+import { answers } from './http.js';
+import { ServiceError } from './service-error.js';
+
+/** What the workflows upsert, and people search by; SQLite visibility allows 10 Keyword and 3 of each other type. */
+const searchAttributes = {
+  SeeupoRunId: 'Keyword', SeeupoPhase: 'Keyword', SeeupoEnv: 'Keyword', SeeupoModel: 'Keyword', SeeupoAlgo: 'Keyword',
+  SeeupoIteration: 'Int', SeeupoTurn: 'Int',
+  SeeupoAvgReward: 'Double', SeeupoEvalScore: 'Double', SeeupoKl: 'Double',
+  SeeupoPaused: 'Bool',
+} as const;
+
+/** The server would otherwise forget the finished iterations of a run of two days. */
+const RETENTION = '30d';
+
+/** A profile or environment of the user's own must not redirect our CLI calls. */
+const isolation = ['--disable-config-file', '--disable-config-env'];
+
+export const temporal: ServiceDefinition = {
+  name: 'temporal',
+  stage: 0,
+  ports: [
+    { key: 'grpc', purpose: 'the Temporal server', variable: 'SEEUPO_TEMPORAL_PORT', from: 17_233 },
+    { key: 'ui', purpose: 'the Temporal Web UI', variable: 'SEEUPO_UI_PORT', from: 18_233 },
+  ],
+  readyWithinMs: 60_000,
+  graceMs: 10_000,
+
+  async command({ dataDir, port }) {
+    return {
+      file: await programPath('temporal'),
+      args: [
+        'server', 'start-dev', ...isolation, '--ip', '127.0.0.1',
+        '--port', String(port('temporal', 'grpc')), '--ui-port', String(port('temporal', 'ui')),
+        '--db-filename', join(dataDir, 'temporal', 'temporal.db'), '--log-level', 'error',
+        ...Object.entries(searchAttributes).flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]),
+      ],
+      env: {},
+    };
+  },
+
+  async beforeStart({ dataDir }) {
+    await mkdir(join(dataDir, 'temporal'), { recursive: true });
+  },
+
+  /** The Web UI's API asks the server, so one answer proves both. */
+  isHealthy: ({ port }) => answers(`http://127.0.0.1:${port('temporal', 'ui')}/api/v1/namespaces/default`),
+
+  async prepare(surroundings) {
+    await temporalCli(surroundings, ['operator', 'namespace', 'update', '--namespace', 'default', '--retention', RETENTION]);
+  },
+};
+
+async function temporalCli({ port }: Surroundings, args: readonly string[]): Promise<void> {
+  const address = `127.0.0.1:${port('temporal', 'grpc')}`;
+  const result = await execa(await programPath('temporal'), [...args, ...isolation, '--address', address, '--command-timeout', '20s'], {
+    reject: false, all: true,
+  });
+  if (result.failed) throw new ServiceError(`temporal ${args.slice(0, 3).join(' ')} at ${address} failed: ${result.all}`);
+}

@@ -1,0 +1,65 @@
+#!/usr/bin/env node
+// npm run up: sets up, starts the servers and workers, prints where they are, and stays until Ctrl-C.
+// npm run up -- --gpus 2: two GPU workers.   npm run up -- --down: stops what a `--keep` or a kill -9 left running.
+import { existsSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { parseArgs } from 'node:util';
+import { describeFailure, programPath, setUp, SetUpError } from './setup/index.js';
+import { repositoryRoot, runtimeDir } from './setup/paths.js';
+import { startServices, stopRecordedServices, type Services } from './services.js';
+import { onStopSignal } from './services/stop-signal.js';
+
+async function up(gpus: number): Promise<void> {
+  await setUp();
+  const starting = new AbortController();
+  const log = (line: string) => console.log(line);
+  let services: Services | undefined;
+  const stopped = new Promise<void>((resolve, reject) => {
+    onStopSignal(() => {
+      starting.abort();
+      if (services === undefined) return;
+      console.log('stopping (a GPU worker has a minute to hand back its step)');
+      services.stop().then(resolve, reject);
+    });
+  });
+  services = await startServices({ workers: { gpu: gpus }, log, signal: starting.signal });
+  if (starting.signal.aborted) return services.stop();
+  const { temporal, webUi, s3, bfcl } = services.addresses;
+  const cli = await programPath('temporal');
+  const runFile = join('scripts', 'runs', 'quickstart.json');
+  console.log(
+    [
+      '',
+      `Temporal Web UI  ${webUi}`,
+      `Temporal gRPC    ${temporal}`,
+      `S3               ${s3}  (bucket seeupo; keys in ${relative(process.cwd(), join(runtimeDir, 'services.json'))})`,
+      `BFCL sidecar     ${bfcl}`,
+      `logs             ${relative(process.cwd(), join(runtimeDir, 'logs'))}`,
+      '',
+      'Start a run from another terminal, in the checkout:',
+      '',
+      // The CLI that set-up built is not on PATH.
+      `${cli.startsWith(runtimeDir) ? relative(repositoryRoot, cli) : 'temporal'} workflow start --address ${temporal} --type train ` +
+        `--task-queue seeupo-control --workflow-id my-run --input-file ${runFile}`,
+      '',
+      ...(existsSync(join(repositoryRoot, runFile)) ? [] : [`(${runFile} is missing in this checkout)`]),
+      'Ctrl-C stops everything; what a run has done is kept, and it goes on at the next `npm run up`.',
+    ].join('\n'),
+  );
+  await stopped;
+}
+
+try {
+  const { values } = parseArgs({ options: { gpus: { type: 'string', default: '1' }, down: { type: 'boolean', default: false } } });
+  const gpus = Number(values.gpus);
+  if (!Number.isInteger(gpus) || gpus < 1) throw new SetUpError(`--gpus is "${values.gpus}", expected a whole number from 1`);
+  if (values.down) {
+    const stopped = await stopRecordedServices();
+    console.log(stopped.length === 0 ? 'nothing was running' : `stopped ${stopped.join(', ')}`);
+  } else {
+    await up(gpus);
+  }
+} catch (error) {
+  console.error(describeFailure(error));
+  process.exitCode = 1;
+}

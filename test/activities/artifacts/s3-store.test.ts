@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { createServer, type RequestListener } from 'node:http';
+import { after, before, test } from 'node:test';
+import type { AddressInfo } from 'node:net';
+import getPort from 'get-port';
+import { createS3Store, type S3StoreOptions } from '../../../activities/artifacts/s3-store.js';
+import { startS3Server, type S3Server } from '../../support/s3-server.js';
+import { storeContract } from './store-contract.js';
+
+let server: S3Server;
+let store: ReturnType<typeof createS3Store>;
+before(async () => {
+  server = await startS3Server();
+  store = createS3Store(server.options);
+});
+after(async () => {
+  store?.close();
+  await server?.remove();
+});
+
+storeContract('versitygw', {
+  store: () => store,
+  async overwrite(key, bytes) {
+    const file = path.join(server.folder, server.options.bucket, key);
+    await (bytes ? writeFile(file, bytes) : rm(file));
+  },
+});
+
+const accessTo = async (options: S3StoreOptions): Promise<void> => {
+  const other = createS3Store(options);
+  try {
+    await other.checkAccess();
+  } finally {
+    other.close();
+  }
+};
+
+test('a server that is down is unavailable, which is worth a retry', async () => {
+  const endpoint = `http://127.0.0.1:${await getPort()}`;
+  await assert.rejects(accessTo({ ...server.options, endpoint }), { name: 'StoreUnavailable', message: new RegExp(`${endpoint}.*ECONNREFUSED.*SEEUPO_S3_ENDPOINT`) });
+});
+
+test('a bucket that is missing is named with the command that creates it', async () => {
+  await assert.rejects(accessTo({ ...server.options, bucket: 'no-such-bucket' }), { name: 'StoreBucketMissing', message: /"no-such-bucket".*create-bucket --bucket no-such-bucket/ });
+});
+
+test('wrong credentials are refused, naming the variables to check', async () => {
+  const credentials = { accessKeyId: 'test-key', secretAccessKey: 'wrong' };
+  await assert.rejects(accessTo({ ...server.options, credentials }), { name: 'StorePermissionDenied', message: /AWS_SECRET_ACCESS_KEY/ });
+});
+
+/** A store whose server answers as told. */
+async function against(answer: RequestListener, use: (store: ReturnType<typeof createS3Store>) => Promise<void>): Promise<void> {
+  const http = createServer(answer).listen(0, '127.0.0.1');
+  await new Promise((resolve) => http.once('listening', resolve));
+  const faulty = createS3Store({ ...server.options, endpoint: `http://127.0.0.1:${(http.address() as AddressInfo).port}` });
+  try {
+    await use(faulty);
+  } finally {
+    faulty.close();
+    http.closeAllConnections();
+    http.close();
+  }
+}
+
+const refusal = (status: number, code: string): RequestListener => (request, response) => {
+  request.resume().once('end', () => {
+    response.writeHead(status, { 'content-type': 'application/xml' });
+    response.end(request.method === 'HEAD' ? undefined : `<?xml version="1.0"?><Error><Code>${code}</Code><Message>${code} it is</Message></Error>`);
+  });
+};
+
+test('a store that is out of space says so, and nothing is committed', async () => {
+  await against(
+    (request, response) => (request.method === 'HEAD' ? refusal(404, 'NotFound') : refusal(507, 'InsufficientStorage'))(request, response),
+    (full) => assert.rejects(full.putBlob(Buffer.from('x')), { name: 'StoreFull', message: /nothing was committed/ }),
+  );
+});
+
+test('a bucket without permission to write is told apart from one that is missing', async () => {
+  await against(
+    (request, response) => (request.method === 'HEAD' ? refusal(200, '') : refusal(403, 'AccessDenied'))(request, response),
+    (closed) => assert.rejects(closed.checkAccess(), { name: 'StorePermissionDenied', message: /s3:PutObject/ }),
+  );
+});
+
+test('a server that fails is asked again, then called unavailable', async () => {
+  let asked = 0;
+  await against(
+    (request, response) => {
+      asked++;
+      refusal(500, 'InternalError')(request, response);
+    },
+    (slow) => assert.rejects(slow.getBlob({ key: 'k', sha256: 'a'.repeat(64), bytes: 1 }), { name: 'StoreUnavailable', message: /500/ }),
+  );
+  assert.ok(asked > 1, `asked ${asked} time(s)`);
+});
+
+test('a body that is cut in half once is read again', async () => {
+  const ref = await store.putBlob(Buffer.alloc(10_000, 'body'));
+  let cut = false;
+  await against(
+    async (request, response) => {
+      const whole = await store.getBlob(ref);
+      response.writeHead(200, { 'content-length': String(whole.length) });
+      if (cut) return void response.end(whole);
+      cut = true;
+      response.write(whole.slice(0, 5_000), () => request.socket.destroy());
+    },
+    async (cutting) => assert.equal((await cutting.getBlob(ref)).length, 10_000),
+  );
+});

@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { EnvironmentUnavailable } from '../../../activities/environments/environment.js';
+import { playEpisodes, seatsOf, type PlayOptions, type Players } from '../../../activities/rollout/play-episodes.js';
+import { distinctTokens, rolloutMetrics } from '../../../activities/rollout/rollout-metrics.js';
+import type { Task } from '../../../schemas/task.js';
+import { Trajectory } from '../../../schemas/trajectory.js';
+import { toyCodec } from '../../support/toy-codec.js';
+import { toyEnvironment, toyPolicy } from '../../support/toy-game.js';
+
+const tasks: Task[] = [
+  { id: 'a', split: 'train', turns: 2 },
+  { id: 'b', split: 'train', turns: 3 },
+];
+const options: PlayOptions = { temperature: 1, maxResponseTokens: 32, maxTurns: 3, seed: 7 };
+const seats = seatsOf(tasks, 3, ({ id }, sample) => ({ episodeId: `run/0/${id}/${sample}`, randomKey: `7/0/${id}/${sample}` }));
+const codec = toyCodec();
+const with_ = (players: Partial<Players>): Players => ({ policy: toyPolicy().policy, codec, environment: toyEnvironment(tasks).environment, ...players });
+
+test('seats are by task then sample, and trajectories come back in the order of the seats', async () => {
+  const trajectories = await playEpisodes(seats, with_({}), options);
+  assert.deepEqual(trajectories.map(({ id }) => id), ['a#0', 'a#1', 'a#2', 'b#0', 'b#1', 'b#2']);
+  for (const trajectory of trajectories) Trajectory.parse(trajectory);
+});
+
+test('the result depends neither on the latency of the environment nor on who else is in the shard', async () => {
+  const alone = (await Promise.all(seats.map((seat) => playEpisodes([seat], with_({}), options)))).flat();
+  let wait = 0;
+  const slow = toyEnvironment(tasks, { latency: () => sleep((wait = (wait * 7 + 3) % 11)) });
+  assert.deepEqual(await playEpisodes(seats, with_({ environment: slow.environment }), options), alone);
+});
+
+test('every live episode is sampled in one batch per turn, with its own random key', async () => {
+  const { policy, batches } = toyPolicy((key) => (key === '7/0/a/1/1' ? 'wrong' : 'right'));
+  await playEpisodes(seats, with_({ policy }), options);
+  assert.deepEqual(batches.map((batch) => batch.map(({ randomKey }) => randomKey)), [
+    ['7/0/a/0/1', '7/0/a/1/1', '7/0/a/2/1', '7/0/b/0/1', '7/0/b/1/1', '7/0/b/2/1'],
+    ['7/0/a/0/2', '7/0/a/2/2', '7/0/b/0/2', '7/0/b/1/2', '7/0/b/2/2'],
+    ['7/0/b/0/3', '7/0/b/1/3', '7/0/b/2/3'],
+  ]);
+  assert.deepEqual(batches[0]!.map(({ row }) => row), ['a', 'a', 'a', 'b', 'b', 'b']);
+});
+
+test('each prompt continues the one before it by the very ids that were sampled', async () => {
+  const { policy } = toyPolicy(() => 'right');
+  for (const { turns } of await playEpisodes(seats, with_({ policy }), options)) {
+    for (const [i, turn] of turns.slice(1).entries()) {
+      const before = [...turns[i]!.promptIds, ...turns[i]!.responseIds];
+      assert.deepEqual(turn.promptIds.slice(0, before.length), before);
+      assert.equal(codec.decode(turn.promptIds.slice(before.length)), `\n<user>turn ${turn.turn}<end>\n<assistant>`);
+    }
+  }
+});
+
+test('an episode ends completed, at the failed turn, or at the turn limit, and says which', async () => {
+  const play = async (answer: 'right' | 'wrong' | 'cut', maxTurns: number) =>
+    (await playEpisodes(seats.slice(3, 4), with_({ policy: toyPolicy(() => answer).policy }), { ...options, maxTurns }))[0]!;
+  assert.deepEqual([(await play('right', 3)).end, (await play('right', 3)).reward], ['completed', 1]);
+  const failed = await play('wrong', 3);
+  assert.deepEqual([failed.end, failed.turns.length, failed.reward, failed.success], ['failed-turn', 1, 0, false]);
+  const cut = await play('right', 2);
+  assert.deepEqual([cut.end, cut.turns.length, cut.taskTurns], ['turn-limit', 2, 3]);
+  const limited = await play('cut', 3);
+  assert.deepEqual([limited.end, limited.turns[0]!.responseEnd], ['failed-turn', 'token-limit']);
+});
+
+test('a context that has no room for another response ends the episode at the turn limit; no room at all is a bad config', async () => {
+  const { policy } = toyPolicy(() => 'right');
+  const room = codec.encode('<user>a turn 1<end>\n<assistant>').length;
+  const play = (contextLength: number) => playEpisodes(seats.slice(0, 1), with_({ policy, codec: toyCodec(contextLength) }), options);
+  assert.equal((await play(room + 32))[0]!.end, 'turn-limit');
+  await assert.rejects(play(room + 31), { name: 'BadConfig', message: /task a: its first prompt has \d+ tokens and rollout.maxResponseTokens is 32/ });
+});
+
+test('a failure of the environment is thrown, never scored', async () => {
+  const { environment } = toyEnvironment(tasks);
+  const step = async () => {
+    throw new EnvironmentUnavailable('gone');
+  };
+  await assert.rejects(playEpisodes(seats, with_({ environment: { ...environment, step } }), options), EnvironmentUnavailable);
+});
+
+test('episodes are closed at the end, also when sampling was cancelled', async () => {
+  const { environment, episodes } = toyEnvironment(tasks);
+  await playEpisodes(seats, with_({ environment }), options);
+  assert.equal(episodes.size, 0);
+  const cancelled = () => {
+    throw new Error('cancelled');
+  };
+  await assert.rejects(playEpisodes(seats, with_({ environment, onProgress: cancelled }), options), /cancelled/);
+  assert.equal(episodes.size, 0);
+});
+
+test('metrics of three trajectories worked by hand', async () => {
+  const { policy } = toyPolicy((key) => ({ '7/0/a/0/1': 'right', '7/0/a/0/2': 'right', '7/0/a/1/1': 'wrong', '7/0/a/2/1': 'cut' })[key] as 'right');
+  const trajectories = await playEpisodes(seats.slice(0, 3), with_({ policy }), options);
+  const right = "CALL say('a')".length + 1;
+  const wrong = 'no'.length + 1;
+  const cut = 'CALL say('.length;
+  assert.deepEqual(rolloutMetrics(trajectories), {
+    trajectories: 3,
+    meanReward: 1 / 3, // 1, 0, 0
+    successRate: 1 / 3,
+    turnPassRate: [1 / 3, 1 / 3],
+    meanResponseTokens: (2 * right + wrong + cut) / 4,
+    sampledTokens: 2 * right + wrong + cut,
+    truncatedRate: 1 / 4,
+    malformedCallRate: 1 / 4, // `CALL say(` does not parse; `no` is no call
+  });
+  const prompt = codec.encode('<user>a turn 1<end>\n<assistant>').length; // once for all three
+  const between = codec.encode('\n<user>turn 2<end>\n<assistant>').length;
+  assert.equal(distinctTokens(trajectories), prompt + 2 * right + between + wrong + cut);
+});
+
+test('metrics of no trajectory are zeros, not NaN', () => {
+  assert.deepEqual(Object.values(rolloutMetrics([])), [0, 0, 0, [], 0, 0, 0, 0]);
+});

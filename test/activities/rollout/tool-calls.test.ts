@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { MAX_CALLS_PER_RESPONSE, parseCalls, renderCalls, type ArgumentValue, type WellFormedCall } from '../../../activities/rollout/tool-calls.js';
+
+const parse = (text: string) => parseCalls(text, 'call-lines');
+const argument = (literal: string): unknown => {
+  const [call] = parse(`CALL f(${literal})`);
+  return call && 'name' in call ? call.positional[0] : call;
+};
+
+describe('call lines', () => {
+  test('lines starting with CALL are calls, all other text is not', () => {
+    assert.deepEqual(parse("Sure.\nCALL cd('plans')\n\n CALL ls(True, depth=2) \r\nRECALL ls()\nCALLING\ndone"), [
+      { name: 'cd', positional: ['plans'], keyword: {} },
+      { name: 'ls', positional: [true], keyword: { depth: 2 } },
+    ]);
+    assert.deepEqual(parse(''), []);
+  });
+
+  test('Python literals', () => {
+    for (const [literal, value] of [
+      ['"it\'s"', "it's"],
+      [String.raw`'a\'b\\c\nd\x41\u00e9\U0001F600\101\0'`, "a'b\\c\ndAé😀A\0"],
+      [String.raw`'\d'`, '\\d'], // an escape Python does not know keeps its backslash
+      ['True', true],
+      ['False', false],
+      ['None', null],
+      ['-12', -12],
+      ['+7', 7],
+      ['1_000', 1000],
+      ['2.5', 2.5],
+      ['.5', 0.5],
+      ['1e-3', 0.001],
+      ["['a', [1], ]", ['a', [1]]],
+      ["('a', 2)", ['a', 2]],
+      ["('a',)", ['a']],
+      ["('a')", 'a'],
+      ['()', []],
+      ["{'k': {'n': None}}", { k: { n: null } }],
+      ['{}', {}],
+    ] as const) {
+      assert.deepEqual(argument(literal), value, literal);
+    }
+  });
+
+  test('numbers that JSON would alter are written out', () => {
+    for (const [literal, digits] of [['5.0', '5.0'], ['5.', '5.'], ['1e3', '1e3'], ['-0', '-0'], ['9007199254740993', '9007199254740993'], ['1e999', '1e999']]) {
+      assert.deepEqual(argument(literal!), { $number: digits }, literal);
+    }
+  });
+
+  test('anything else is malformed, with line, column and an example', () => {
+    assert.deepEqual(parse('ok\nCALL cd(plans)'), [{ malformed: "line 2: plans is no value; quote a text (column 14), expected e.g. CALL cd('plans')" }]);
+    for (const text of [
+      'CALL', 'CALL ()', 'CALL cd', "CALL cd('a'", "CALL cd('a", "CALL cd('a') now", "CALL cd('a' 'b')", 'CALL a.b()', 'CALL __import__("os").system("ls")',
+      'CALL f(open("x"))', 'CALL f(1+1)', 'CALL f(x=1, x=2)', 'CALL f(x=1, 2)', 'CALL f(__proto__=1)', "CALL f({'__proto__': 1})", "CALL f({'$number': '1'})",
+      'CALL f({1: 2})', 'CALL f({1, 2})', "CALL f(r'a')", "CALL f('''a''')", String.raw`CALL f('\N{DASH}')`, String.raw`CALL f('\x4')`, String.raw`CALL f('\ud800')`,
+      'CALL f(1j)', 'CALL f(0x10)', 'CALL f(007)', 'CALL f(1__0)', 'CALL f(nan)', 'CALL f(true)', 'CALL f(,)', 'CALL f(1,,2)', `CALL f(${'9'.repeat(41)})`,
+      `CALL f(${'['.repeat(10)}${']'.repeat(10)})`, `CALL f(${'['.repeat(4000)}`, `CALL f('${'x'.repeat(5000)}')`, 'CALL f(a=)', 'CALL f(*a)', 'CALL f(**{})', 'CALL é()',
+    ]) {
+      const calls = parse(text);
+      assert.ok(calls.length === 1 && 'malformed' in calls[0]! && /^line 1: /.test(calls[0].malformed), `${text.slice(0, 60)} -> ${JSON.stringify(calls)}`);
+    }
+  });
+
+  test('the number of calls is bounded', () => {
+    const calls = parse('CALL f()\n'.repeat(1000));
+    assert.equal(calls.length, MAX_CALLS_PER_RESPONSE + 1);
+    assert.ok('malformed' in calls.at(-1)!);
+  });
+});
+
+describe('properties', () => {
+  const identifier = fc.stringMatching(/^[A-Za-z_][A-Za-z0-9_]{0,12}$/).filter((name) => name !== '__proto__');
+  const text = fc.string({ unit: 'grapheme', maxLength: 20 });
+  const number = fc.oneof(fc.maxSafeInteger(), fc.double({ noNaN: true, noDefaultInfinity: true }).filter((x) => !Number.isInteger(x)));
+  const scalar: fc.Arbitrary<ArgumentValue> = fc.oneof(text, number, fc.boolean(), fc.constant(null), fc.constant({ $number: '5.0' }));
+  const value: fc.Arbitrary<ArgumentValue> = fc.letrec<{ value: ArgumentValue }>((tie) => ({
+    value: fc.oneof(
+      { depthSize: 'small', maxDepth: 5 },
+      scalar,
+      fc.array(tie('value'), { maxLength: 4 }),
+      fc.dictionary(text.filter((key) => key !== '__proto__' && key !== '$number'), tie('value'), { maxKeys: 4, noNullPrototype: true }),
+    ),
+  })).value;
+  const call: fc.Arbitrary<WellFormedCall> = fc.record({
+    name: identifier,
+    positional: fc.array(value, { maxLength: 3 }),
+    keyword: fc.dictionary(identifier, value, { maxKeys: 3, noNullPrototype: true }),
+  }, { noNullPrototype: true });
+
+  test('what is rendered is read back as it was', () => {
+    fc.assert(
+      fc.property(fc.array(call, { maxLength: 4 }), (calls) => {
+        const rendered = renderCalls(calls, 'call-lines');
+        fc.pre(rendered.split('\n').every((line) => line.length <= 4096));
+        assert.deepEqual(parse(rendered), calls);
+      }),
+    );
+  });
+
+  test('no text makes it throw', () => {
+    const noise = fc.oneof(fc.string({ unit: 'binary' }), fc.array(fc.constantFrom('CALL ', 'f', '(', ')', '[', ']', '{', '}', "'", '"', '\\', ',', ':', '=', '1', '.', 'e', '-', '\n', 'True')).map((parts) => `CALL f(${parts.join('')}`));
+    fc.assert(fc.property(noise, (response) => parse(response).every((each) => 'name' in each || 'malformed' in each)), { numRuns: 2000 });
+  });
+});

@@ -1,0 +1,116 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+import { createS3Store } from '../activities/artifacts/s3-store.js';
+import type { CpuDependencies } from '../activities/dependencies.js';
+import { createEnvironments } from '../activities/environments/registry.js';
+import { withHeartbeats } from '../activities/heartbeats.js';
+import type { TextCodec } from '../activities/policy/policy.js';
+import { loadTextCodec } from '../activities/policy/text-codec.js';
+
+/**
+ * Every environment variable that this program reads; credentials of S3 are found by the AWS SDK's
+ * own chain (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, a role).
+ */
+const Variables = z.object({
+  SEEUPO_TEMPORAL_ADDRESS: z.string().regex(/^[^\s/]+:\d+$/, 'must be host:port, e.g. 127.0.0.1:7233').default('127.0.0.1:7233'),
+  SEEUPO_TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
+  /** Task queues are `<prefix>-control` and `<prefix>-gpu`. */
+  SEEUPO_QUEUE_PREFIX: z.string().regex(/^[A-Za-z0-9_-]+$/, 'must be of letters, digits, - and _').default('seeupo'),
+  /** Left out, it is AWS itself. */
+  SEEUPO_S3_ENDPOINT: z.url({ protocol: /^https?$/, error: 'must be a URL, e.g. http://127.0.0.1:9000' }).optional(),
+  SEEUPO_S3_BUCKET: z.string({ error: 'must name the bucket' }).min(3),
+  SEEUPO_S3_REGION: z.string().min(1).default('us-east-1'),
+  /** Bucket in the path rather than in the host name: what most servers other than AWS need. */
+  SEEUPO_S3_FORCE_PATH_STYLE: z.enum(['true', 'false'], 'must be true or false').optional(),
+  SEEUPO_BFCL_URL: z.url({ protocol: /^https?$/, error: 'must be a URL, e.g. http://127.0.0.1:8300' }).optional(),
+  /** Ignored files of this checkout: models, binaries, logs. */
+  SEEUPO_RUNTIME_DIR: z.string().min(1).default('.runtime'),
+  /** Root of model.path; `models` in the runtime directory if left out. */
+  SEEUPO_MODELS_DIR: z.string().min(1).optional(),
+  /** Written when the worker takes tasks. */
+  SEEUPO_READY_FILE: z.string().min(1).optional(),
+  SEEUPO_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error'], 'must be trace, debug, info, warn or error').default('info'),
+});
+
+export interface Settings {
+  readonly temporal: { readonly address: string; readonly namespace: string };
+  readonly queues: { readonly control: string; readonly gpu: string };
+  readonly s3: { readonly endpoint: string | null; readonly bucket: string; readonly region: string; readonly forcePathStyle: boolean };
+  readonly bfclUrl: string | null;
+  readonly modelsDir: string;
+  readonly readyFile: string | null;
+  readonly logLevel: string;
+}
+
+/** An environment variable is missing or wrong; the message lists all of them. */
+export class BadEnvironmentVariables extends Error {
+  override name = 'BadEnvironmentVariables';
+}
+
+/** @throws {BadEnvironmentVariables} */
+export function readSettings(variables: Readonly<Record<string, string | undefined>> = process.env): Settings {
+  // An empty variable is a variable that was not set, as in shells and compose files.
+  const given = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ''));
+  const parsed = Variables.safeParse(given);
+  if (!parsed.success) {
+    const lines = parsed.error.issues.map(({ path: [name], message }) => {
+      const found = given[String(name)];
+      return `  ${String(name)} ${found === undefined ? 'is not set' : `is "${found}"`}: ${message}`;
+    });
+    throw new BadEnvironmentVariables(`Environment variables need attention:\n${lines.join('\n')}`);
+  }
+  const v = parsed.data;
+  return {
+    temporal: { address: v.SEEUPO_TEMPORAL_ADDRESS, namespace: v.SEEUPO_TEMPORAL_NAMESPACE },
+    queues: { control: `${v.SEEUPO_QUEUE_PREFIX}-control`, gpu: `${v.SEEUPO_QUEUE_PREFIX}-gpu` },
+    s3: {
+      endpoint: v.SEEUPO_S3_ENDPOINT ?? null,
+      bucket: v.SEEUPO_S3_BUCKET,
+      region: v.SEEUPO_S3_REGION,
+      forcePathStyle: v.SEEUPO_S3_FORCE_PATH_STYLE ? v.SEEUPO_S3_FORCE_PATH_STYLE === 'true' : v.SEEUPO_S3_ENDPOINT !== undefined,
+    },
+    bfclUrl: v.SEEUPO_BFCL_URL ?? null,
+    modelsDir: path.resolve(v.SEEUPO_MODELS_DIR ?? path.join(v.SEEUPO_RUNTIME_DIR, 'models')),
+    readyFile: v.SEEUPO_READY_FILE ?? null,
+    logLevel: v.SEEUPO_LOG_LEVEL,
+  };
+}
+
+/** What activities of either queue work with; the GPU worker adds its policy. */
+export function createDependencies(settings: Settings): CpuDependencies {
+  // Which Node to run on is decided in package.json; a warning in every worker's log helps nobody.
+  process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
+  const codecs = new Map<string, Promise<TextCodec>>();
+  return {
+    artifacts: createS3Store(settings.s3),
+    environments: createEnvironments(settings.bfclUrl === null ? {} : { bfclUrl: settings.bfclUrl }),
+    codec(modelFile) {
+      let codec = codecs.get(modelFile);
+      if (!codec) {
+        codec = loadTextCodec(modelFile);
+        codecs.set(modelFile, codec);
+        // A file that could not be read may be there the next time.
+        codec.catch(() => codecs.delete(modelFile));
+      }
+      return codec;
+    },
+    modelsDir: settings.modelsDir,
+    codeVersion: codeVersion(),
+    heartbeats: withHeartbeats,
+  };
+}
+
+/** package.json version, and the commit in a checkout. */
+function codeVersion(): string {
+  const root = fileURLToPath(new URL('../../', import.meta.url));
+  const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { version: string };
+  try {
+    const commit = execFileSync('git', ['rev-parse', '--short=12', 'HEAD'], { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+    return `${version}+${commit.trim()}`;
+  } catch {
+    return version;
+  }
+}

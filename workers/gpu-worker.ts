@@ -1,0 +1,38 @@
+import { createGpuActivities } from '../activities/index.js';
+import { startPolicyThread } from '../activities/policy/policy-thread.js';
+import { createDependencies } from './dependencies.js';
+import { main, serve } from './serve.js';
+
+/** Time to report the failed activity before the process ends. */
+const DYING_MS = 2_000;
+
+/** Takes the GPU queue, one task at a time: run one such process per device. Works on CPUs as well. */
+await main('gpu', async (settings, log) => {
+  const dependencies = createDependencies(settings);
+  const policy = await startPolicyThread();
+  policy.died.catch((error: Error) => {
+    log.fatal({ err: error }, error.message);
+    // The activity under way fails first and is done again by the process that the supervisor starts.
+    setTimeout(() => process.exit(1), DYING_MS).unref();
+  });
+  try {
+    log.info({ ...(await policy.device()) }, 'device');
+    await serve(
+      {
+        taskQueue: settings.queues.gpu,
+        activities: createGpuActivities({ ...dependencies, policy }),
+        // A device has room for one policy; a second task would only wait, and hold its heartbeat up.
+        maxConcurrentActivityTaskExecutions: 1,
+        // Progress in the Web UI at most so old; well under the heartbeat time-out of activity-proxies.
+        maxHeartbeatThrottleInterval: '10 s',
+        shutdownGraceTime: '60 s',
+        shutdownForceTime: '90 s',
+      },
+      settings,
+      dependencies.artifacts,
+      log,
+    );
+  } finally {
+    await policy.close();
+  }
+});

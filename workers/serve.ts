@@ -1,0 +1,83 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
+import type { Logger } from 'pino';
+import type { ArtifactStore } from '../activities/artifacts/store.js';
+import { attributes } from '../workflows/search-attributes.js';
+import { readSettings, type Settings } from './dependencies.js';
+import { createLog, temporalLogger } from './logging.js';
+
+/** How often a worker that waits for a server says so. */
+const WAIT_MS = 3_000;
+
+/**
+ * Runs a worker until SIGTERM or SIGINT, then drains it: no new task, the one under way gets the
+ * grace time, then is told to stop and is done again elsewhere.
+ */
+export async function serve(options: Omit<WorkerOptions, 'connection' | 'namespace'>, settings: Settings, artifacts: ArtifactStore, log: Logger): Promise<void> {
+  const { temporal, readyFile } = settings;
+  if (readyFile) rmSync(readyFile, { force: true });
+  Runtime.install({ logger: temporalLogger(log) });
+  await waitFor(log, `S3 bucket ${settings.s3.bucket}`, () => artifacts.checkAccess(), (error) => (error as Error).name === 'StoreUnavailable');
+  const connection = await waitFor(log, `Temporal at ${temporal.address}`, () => NativeConnection.connect({ address: temporal.address }));
+  try {
+    await waitFor(log, `namespace ${temporal.namespace} of Temporal at ${temporal.address}`, () => checkSearchAttributes(connection, temporal.namespace, log));
+    const worker = await Worker.create({ ...options, connection, namespace: temporal.namespace });
+    const running = worker.run();
+    if (readyFile) writeFileSync(readyFile, `${JSON.stringify({ pid: process.pid, taskQueue: options.taskQueue })}\n`);
+    log.info({ taskQueue: options.taskQueue, address: temporal.address }, 'takes tasks');
+    await running;
+    log.info('drained');
+  } finally {
+    if (readyFile) rmSync(readyFile, { force: true });
+    await connection.close();
+  }
+}
+
+/** Tries until it succeeds: servers may be started after their workers. */
+async function waitFor<R>(log: Logger, what: string, attempt: () => Promise<R>, passes: (error: unknown) => boolean = () => true): Promise<R> {
+  for (let waited = 0; ; waited += WAIT_MS) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!passes(error)) throw error;
+      log.warn({ waitedSeconds: waited / 1000 }, `waiting for ${what}: ${(error as Error).message}`);
+      await sleep(WAIT_MS);
+    }
+  }
+}
+
+/** A workflow that sets an attribute the server does not know would hang, so the worker waits for them. */
+async function checkSearchAttributes(connection: NativeConnection, namespace: string, log: Logger): Promise<void> {
+  let known: Set<string>;
+  try {
+    const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
+    known = new Set(Object.keys(customAttributes ?? {}));
+  } catch (error) {
+    const { code, message } = error as Error & { code?: number };
+    // 7 and 12 of gRPC: permission denied, unimplemented. Such a server's attributes are its operator's to know.
+    if (code !== 7 && code !== 12) throw error;
+    log.warn(`search attributes could not be checked: ${message}`);
+    return;
+  }
+  const missing = Object.values(attributes).filter(({ name }) => !known.has(name));
+  if (missing.length === 0) return;
+  const flags = missing.map(({ name, type }) => `--name ${name} --type ${SPELLING[type]}`).join(' ');
+  throw new Error(`search attributes are missing; run: temporal operator search-attribute create --namespace ${namespace} ${flags}`);
+}
+
+/** As the Temporal CLI spells the types. */
+const SPELLING: Readonly<Record<string, string>> = { KEYWORD: 'Keyword', INT: 'Int', DOUBLE: 'Double', BOOL: 'Bool' };
+
+/** Runs a worker's main function; what stops it is one clear line and exit status 1. */
+export async function main(worker: string, run: (settings: Settings, log: Logger) => Promise<void>): Promise<void> {
+  let log = createLog(worker, 'info');
+  try {
+    const settings = readSettings();
+    log = createLog(worker, settings.logLevel);
+    await run(settings, log);
+  } catch (error) {
+    log.fatal({ err: error }, (error as Error).message);
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,38 @@
+import type { EvaluationPoint, IterationPoint, TrainProgress } from './messages.js';
+
+/** The run as the Web UI shows it: Markdown, no HTML. */
+export function trainDetails(progress: TrainProgress, iterations: readonly IterationPoint[], evaluations: readonly EvaluationPoint[]): string {
+  const { title, paused, phase, iteration, secondsLeft, stopping } = progress;
+  const left = secondsLeft === null ? '' : `, about ${minutes(secondsLeft)} left`;
+  return [
+    `### ${title || progress.runId}`,
+    paused === null ? `**${phase}**` : `**Paused** (${phase}): ${paused}\n\nSend the signal \`resume\` to go on, or \`abort\`.`,
+    progress.iterations === null ? '' : `${iteration} of ${progress.iterations} iterations done${left}${stopping ? ', stopping after this one' : ''}`,
+    table(
+      ['evaluation', 'split', 'reward', 'success', 'turns passed'],
+      evaluations.map((e) => [e.name, e.split, fixed(e.meanReward), percent(e.successRate), e.turnPassRate.map(percent).join(' ')]),
+    ),
+    table(
+      ['iteration', 'reward', 'success', 'KL', 'groups without variance', 'seconds'],
+      iterations.slice(-10).map((i) => [
+        String(i.iteration + 1),
+        fixed(i.meanReward),
+        percent(i.successRate),
+        i.klReference.toPrecision(3),
+        String(i.groupsWithoutVariance),
+        i.wallSeconds.toFixed(0),
+      ]),
+    ),
+  ]
+    .filter(Boolean)
+    .join('\n\n');
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  if (rows.length === 0) return '';
+  return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+}
+
+const fixed = (value: number): string => value.toFixed(3);
+const percent = (share: number): string => `${(100 * share).toFixed(0)} %`;
+const minutes = (seconds: number): string => (seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`);

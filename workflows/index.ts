@@ -1,0 +1,2 @@
+export { train } from './train.js';
+export { iteration } from './iteration.js';

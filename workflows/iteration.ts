@@ -1,0 +1,74 @@
+import { setCurrentDetails, setHandler, upsertSearchAttributes } from '@temporalio/workflow';
+import type { ArtifactRef } from '../schemas/artifact-ref.js';
+import type { RunRef } from '../schemas/run.js';
+import type { IterationResult, UpdateTurnResult } from '../schemas/steps.js';
+import type { PolicyState } from '../schemas/turn-state.js';
+import { cpu, gpu } from './activity-proxies.js';
+import { endingCancelled } from './endings.js';
+import { iterationProgress, type IterationProgress } from './messages.js';
+import { runAttributes } from './search-attributes.js';
+import { turnOrder } from './turn-order.js';
+
+export interface IterationInput {
+  readonly run: RunRef;
+  /** k, counted from 0. */
+  readonly iteration: number;
+  /** theta_k. */
+  readonly policy: PolicyState;
+}
+
+/**
+ * One iteration of SeeUPO (arXiv 2602.06554, Algorithm 1): theta_k in, theta_{k+1} out.
+ *
+ * Every activity commits its result in the store before it returns and finds it there when it is
+ * asked again, so each step happens once, whoever dies on the way.
+ */
+export async function iteration({ run, iteration, policy }: IterationInput): Promise<IterationResult> {
+  let progress: IterationProgress = { iteration, phase: 'rollout', turn: null, turns: null };
+  const now = (next: Partial<IterationProgress>) => {
+    progress = { ...progress, ...next };
+    setCurrentDetails(`**Iteration ${iteration + 1} of ${run.iterations}**: ${progress.phase}${progress.turn ? ` ${progress.turn} of ${progress.turns}` : ''}`);
+  };
+  setHandler(iterationProgress, () => progress);
+  upsertSearchAttributes(runAttributes(run, { iteration }));
+
+  return endingCancelled(async () => {
+    // Step 1: G trajectories for each task, in shards that any number of workers share.
+    now({ phase: 'rollout' });
+    const shards = await Promise.all(
+      range(run.shards).map((shard) => gpu(`rollout, shard ${shard + 1} of ${run.shards}`).collectRollouts({ run, iteration, shard, policy })),
+    );
+    const rollouts = shards.map(({ manifest }) => manifest);
+
+    // Steps 2 and 3: turn pools D_1..D_T and group-relative advantages A, Eq. 9.
+    now({ phase: 'group' });
+    const groups = await cpu('turn pools and advantages').groupRollouts({ run, iteration, shards: rollouts });
+
+    // Log-probabilities under theta_k and the frozen reference, which every turn's ratio and divergence need.
+    now({ phase: 'score' });
+    const scores = await gpu('log-probabilities of theta_k and the reference').scoreTrajectories({ run, iteration, groups: groups.manifest, policy });
+
+    // Step 4: one turn after the other, each weighted by how far the turns before it in the order have moved, Eq. 6 to 8.
+    let theta: Pick<UpdateTurnResult, 'policy'> & { suffixProducts: ArtifactRef | null } = { policy, suffixProducts: null }; // Eq. 7: M_{T+1} = A
+    const turnStates: ArtifactRef[] = [];
+    for (const turn of turnOrder(run.updateOrder, groups.turns)) {
+      now({ phase: 'update turn', turn, turns: groups.turns });
+      const { policy: moved, suffixProducts, manifest } = await gpu(`update turn ${turn} of ${groups.turns}`).updateTurn({
+        run,
+        iteration,
+        turn,
+        groups: groups.manifest,
+        scores: scores.manifest,
+        ...theta,
+      });
+      theta = { policy: moved, suffixProducts };
+      turnStates.push(manifest);
+    }
+
+    // Step 5: theta_{k+1} is theta after the last turn of the order.
+    now({ phase: 'commit', turn: null });
+    return cpu('commit the checkpoint').commitCheckpoint({ run, iteration, rollouts, groups: groups.manifest, scores: scores.manifest, turnStates });
+  });
+}
+
+const range = (n: number): number[] => Array.from({ length: n }, (_, index) => index);

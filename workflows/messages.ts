@@ -1,0 +1,72 @@
+import { defineQuery, defineSignal } from '@temporalio/workflow';
+import type { ArtifactRef } from '../schemas/artifact-ref.js';
+import type { TrainConfigInput } from '../schemas/train-config.js';
+import type { EvaluatePolicyResult, IterationResult } from '../schemas/steps.js';
+
+/** Stops the run before its next step; what is under way is finished. The reason is shown. */
+export const pause = defineSignal<[reason?: string]>('pause');
+/** Goes on after `pause`, or tries the failed step again. */
+export const resume = defineSignal('resume');
+/** Ends training after the iteration under way, or leaves out the step that failed; then evaluates and reports. */
+export const stop = defineSignal('stop');
+/** Ends the run as failed. Checkpoints stay. */
+export const abort = defineSignal<[reason?: string]>('abort');
+
+export const progress = defineQuery<TrainProgress>('progress');
+export const metrics = defineQuery<TrainMetrics>('metrics');
+export const config = defineQuery<TrainConfigInput>('config');
+/** Of an iteration's own workflow, `<run>/iteration-0012`. */
+export const iterationProgress = defineQuery<IterationProgress>('progress');
+
+/** What the Web UI says of each. */
+export const descriptions = {
+  pause: 'Wait before the next step. Input: a reason, optional.',
+  resume: 'Go on; after a failure, try the failed step again.',
+  stop: 'End after this iteration (or without the step that failed), evaluate and report.',
+  abort: 'End the run as failed, at once if it is paused, else before its next step. Checkpoints stay. Input: a reason, optional.',
+  progress: 'Where the run stands.',
+  metrics: 'Evaluations, and the last iterations.',
+  config: 'The configuration as it was given.',
+} as const;
+
+export interface TrainProgress {
+  readonly runId: string;
+  /** Empty until the run is open. */
+  readonly title: string;
+  /** What is under way, e.g. `evaluate start`, `iteration`, `report`. */
+  readonly phase: string;
+  /** Iterations done. */
+  readonly iteration: number;
+  /** K; null until the run is open. */
+  readonly iterations: number | null;
+  /** Workflow id of the iteration under way: ask it for the turn. */
+  readonly child: string | null;
+  /** Why the run waits for `resume`; null if it does not. */
+  readonly paused: string | null;
+  readonly stopping: boolean;
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
+  /** Estimate from the iterations so far; null before the first. */
+  readonly secondsLeft: number | null;
+  readonly latest: IterationPoint | null;
+}
+
+export interface IterationProgress {
+  readonly iteration: number;
+  readonly phase: 'rollout' | 'group' | 'score' | 'update turn' | 'commit';
+  readonly turn: number | null;
+  /** T of this iteration. */
+  readonly turns: number | null;
+}
+
+export type IterationPoint = Omit<IterationResult, 'policy' | 'checkpoint'> & {
+  /** Seconds on the clock, waiting included; `seconds` is what the steps took. */
+  readonly wallSeconds: number;
+};
+export type EvaluationPoint = Omit<EvaluatePolicyResult, 'manifest' | 'timing'>;
+
+export interface TrainMetrics {
+  readonly evaluations: readonly EvaluationPoint[];
+  readonly iterations: readonly IterationPoint[];
+  readonly checkpoint: ArtifactRef | null;
+}
