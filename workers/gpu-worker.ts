@@ -25,8 +25,9 @@ await main('gpu', async (settings, log) => {
         maxConcurrentActivityTaskExecutions: 1,
         // Progress in the Web UI at most so old; well under the heartbeat time-out of activity-proxies.
         maxHeartbeatThrottleInterval: '10 s',
-        shutdownGraceTime: '60 s',
-        shutdownForceTime: '90 s',
+        // Supervisors kill after a minute: the step under way is told to stop, and says so, before that.
+        shutdownGraceTime: '50 s',
+        shutdownForceTime: '58 s',
       },
       settings,
       dependencies.artifacts,

@@ -73,7 +73,8 @@ export async function loadTextCodec(file: string): Promise<TextCodec> {
   const endId = Number(field<number>('ggml.eos_token_id'));
   return {
     encode: (text) => [...tokenizer.encode(text, { add_special_tokens: false }).ids],
-    decode: (ids) => tokenizer.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false }),
+    // The library refuses to decode nothing, but a response may be nothing but its end.
+    decode: (ids) => (ids.length === 0 ? '' : tokenizer.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false })),
     endOfTurn: { id: endId, text: tokens[endId]! },
     render: (messages, { generationPrompt }) =>
       template.render({ messages: messages as never, add_generation_prompt: generationPrompt, bos_token: '', eos_token: tokens[endId]! }),

@@ -39,13 +39,14 @@ function unknownKey(path: PropertyKey[]): string {
   const key = String(path.at(-1));
   const siblings = knownKeys().filter((known) => parentOf(known) === dotted(path.slice(0, -1)));
   const elsewhere = knownKeys().filter((known) => lastOf(known) === key);
-  const nearest = siblings.length > 0 ? closest(key, siblings.map(lastOf)) : undefined;
-  const likely = nearest !== undefined && distance(key, nearest) <= Math.max(2, key.length / 3);
+  const names = siblings.map(lastOf);
+  const nearest = names.find((name) => key.length > 2 && name.startsWith(key)) ?? (names.length > 0 ? closest(key, names) : undefined);
+  const likely = nearest !== undefined && (nearest.startsWith(key) || distance(key, nearest) <= Math.max(2, key.length / 3));
   const advice = likely
     ? `did you mean "${nearest}"?`
     : elsewhere.length > 0
       ? `did you mean ${elsewhere.join(' or ')}?`
-      : `known here: ${siblings.map(lastOf).join(', ')}`;
+      : `known here: ${names.join(', ')}`;
   return `${dotted(path)} is no setting: ${advice}`;
 }
 

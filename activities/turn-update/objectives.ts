@@ -25,11 +25,11 @@ const KL_LOG_RATIO_LIMIT = 10;
 /** k3 = exp(d) - d - 1 with d = log pi_ref - log pi_theta: an unbiased, non-negative estimate of the divergence. Nats. */
 export function k3(current: number, reference: number): number {
   const d = Math.min(KL_LOG_RATIO_LIMIT, reference - current);
-  return Math.exp(d) - d - 1;
+  return Math.max(0, Math.expm1(d) - d); // near d = 0 the difference is all rounding
 }
 
 /** dk3/dlog pi_theta = 1 - exp(d). */
-const k3Gradient = (current: number, reference: number): number => 1 - Math.exp(Math.min(KL_LOG_RATIO_LIMIT, reference - current));
+const k3Gradient = (current: number, reference: number): number => -Math.expm1(Math.min(KL_LOG_RATIO_LIMIT, reference - current));
 
 /** Eq. 6 for one sample: min(s M, clip(s, 1 - low, 1 + high) M). */
 export function clippedTerm(ratio: number, weight: number, clip: ObjectiveOptions['clip']): { value: number; active: boolean } {

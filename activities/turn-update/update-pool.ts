@@ -63,7 +63,7 @@ export async function updatePool(
         (indices, logProbs) =>
           indices.map((i, n) => {
             const part = seeupoLoss({ ...batch[i]!, current: logProbs[n]! }, batch.length, algorithm);
-            if (!part.gradient.every(Number.isFinite)) throw nonFinite(turn, batch[i]!, part);
+            if (![part.surrogate, part.kl, ...part.gradient].every(Number.isFinite)) throw nonFinite(turn, batch[i]!, part);
             batchParts.push(part);
             return part.gradient;
           }),

@@ -121,7 +121,7 @@ class PromptLayout:
 
 
 def example_pool(tasks: dict[int, BfclTask]) -> list[Example]:
-    """Turns with one or two calls and a short text, of the given training tasks."""
+    """Turns with one or two calls and a short text, of the given tasks."""
     return [
         Example(number, turn, user, task.ground_truth[turn], answer(task, turn))
         for number, task in tasks.items()

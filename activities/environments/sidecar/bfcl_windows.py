@@ -68,14 +68,15 @@ class BfclWindows:
             for split, ids in task_set.items()
             for window_id in ids
         }
-        # Examples and demonstrations come from tasks that no window touches, not even by a user turn in the
-        # same words (task 40 opens like 43): no answer of an RL or held-out window is ever shown.
+        # Demonstrations come from tasks that no window touches, not even by a user turn in the same words (task
+        # 40 opens like 43): no answer of an RL or held-out window is ever a target. Examples may come from any
+        # other task of the training half; they are context, and never show the calls that the window asks for.
         reserved = set(listed["tasksKeptOutOfDemonstrations"]) | {w.task_number for w in self._windows.values()}
         asked = {text for window, task in self.windows() for text in task.user_turns[: window.last_turn + 1]}
         self._warm_start_tasks = {
             n: self._tasks[n] for n in TRAIN_HALF if n not in reserved and asked.isdisjoint(self._tasks[n].user_turns)
         }
-        self._layout = PromptLayout(example_pool(self._warm_start_tasks))
+        self._layout = PromptLayout(example_pool({n: self._tasks[n] for n in TRAIN_HALF}))
         self._openings = {window.id: self._open(window) for window in self._windows.values()}
         self._demonstrations = [d for n in self._warm_start_tasks if (d := self._demonstration(n)) is not None]
 

@@ -1,0 +1,57 @@
+import { createHash } from 'node:crypto';
+import type { LossGradient, Policy, PolicyWeights, SampleRequest, StoredTensors, TokenSequence } from '../../activities/policy/policy.js';
+
+/**
+ * The smallest policy with every property that the algorithm relies on: one logit per token of a
+ * vocabulary of 4, the same in every context; plain gradient ascent instead of AdamW. Its state is
+ * JSON, its log-probs are exact, so updates can be worked out by hand.
+ */
+export class TabularPolicy implements Policy {
+  logits = [0, 0, 0, 0];
+  stepsTaken = 0;
+  readonly calls: string[] = [];
+
+  logProb(token: number): number {
+    return this.logits[token]! - Math.log(this.logits.reduce((total, logit) => total + Math.exp(logit), 0));
+  }
+
+  async use({ adapter }: PolicyWeights): Promise<void> {
+    this.calls.push('use');
+    this.logits = adapter === null ? [0, 0, 0, 0] : (JSON.parse(Buffer.from(await adapter.read()).toString()) as number[]);
+  }
+  async useMoments(_: StoredTensors | null, stepsTaken: number): Promise<void> {
+    this.stepsTaken = stepsTaken;
+  }
+  async sample(requests: readonly SampleRequest[]) {
+    // The key decides the token, so that samples differ without a generator.
+    return requests.map(({ randomKey }) => {
+      const id = createHash('sha256').update(randomKey).digest()[0]! % 4;
+      return { ids: [id], logProbs: [this.logProb(id)], end: 'end-of-turn' as const };
+    });
+  }
+  async logProbs(sequences: readonly TokenSequence[], { weights }: { weights: 'current' | 'reference' }): Promise<number[][]> {
+    this.calls.push(`logProbs ${weights} ${sequences.length}`);
+    return sequences.map(({ responseIds }) => responseIds.map((id) => (weights === 'reference' ? Math.log(1 / 4) : this.logProb(id))));
+  }
+  async step(sequences: readonly TokenSequence[], gradient: LossGradient, { learningRate }: { learningRate: number }) {
+    this.calls.push(`step ${sequences.length}`);
+    const logProbs = sequences.map(({ responseIds }) => responseIds.map((id) => this.logProb(id)));
+    const coefficients = await gradient([...sequences.keys()], logProbs);
+    const direction = [0, 0, 0, 0];
+    sequences.forEach(({ responseIds }, i) =>
+      responseIds.forEach((id, l) => {
+        // dlog p(id)/dlogit_v = [v = id] - p(v)
+        for (let v = 0; v < 4; v++) direction[v]! += coefficients[i]![l]! * ((v === id ? 1 : 0) - Math.exp(this.logProb(v)));
+      }),
+    );
+    this.logits = this.logits.map((logit, v) => logit - learningRate * direction[v]!);
+    this.stepsTaken += 1;
+    return { gradientNorm: Math.hypot(...direction), logProbs };
+  }
+  async trained() {
+    return { adapter: Buffer.from(JSON.stringify(this.logits)), moments: Buffer.from(JSON.stringify({ stepsTaken: this.stepsTaken })) };
+  }
+  async device() {
+    return { tensors: 0, tensorBytes: 0, residentBytes: 0, device: 'a table' };
+  }
+}
