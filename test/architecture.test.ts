@@ -18,7 +18,7 @@ const files = FOLDERS.flatMap((folder) =>
     .map((file) => path.posix.join(folder, file)),
 );
 const imports: Import[] = files.flatMap((file) =>
-  [...readFileSync(file, 'utf8').matchAll(/^(?:import|export)\s+(type\s+)?(?:[^'";]*?from\s+)?'([^']+)'|\bimport\('([^']+)'\)/gm)].map(([, type, from, dynamic]) => {
+  [...readFileSync(file, 'utf8').matchAll(/^(?:import|export)\s+(type\s+)?(?:[^'";]*?from\s+)?'([^']+)'|\bawait import\('([^']+)'\)/gm)].map(([, type, from, dynamic]) => {
     const specifier = (from ?? dynamic)!;
     const of = specifier.startsWith('.') ? path.posix.join(path.posix.dirname(file), specifier).replace(/\.js$/, '.ts') : specifier;
     return { file, of, typeOnly: type !== undefined };
@@ -32,7 +32,7 @@ function none(broken: readonly Import[], rule: string): void {
   assert.deepEqual(broken.map(({ file, of }) => `${file} imports ${of}`), [], rule);
 }
 const solely = (name: string, ...allowed: string[]) =>
-  none(imports.filter(({ file, of }) => packageOf(of) === name && !allowed.includes(file) && !within('scripts')(file)), `only ${allowed.join(', ')} may import ${name}`);
+  none(imports.filter(({ file, of, typeOnly }) => packageOf(of) === name && !typeOnly && !allowed.includes(file) && !within('scripts')(file)), `only ${allowed.join(', ')} may import ${name}`);
 
 test('the sources were found', () => assert.ok(files.length > 40 && imports.length > 100));
 

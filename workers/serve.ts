@@ -18,33 +18,50 @@ export async function serve(options: Omit<WorkerOptions, 'connection' | 'namespa
   const { temporal, readyFile } = settings;
   if (readyFile) rmSync(readyFile, { force: true });
   Runtime.install({ logger: temporalLogger(log) });
-  await waitFor(log, `S3 bucket ${settings.s3.bucket}`, () => artifacts.checkAccess(), (error) => (error as Error).name === 'StoreUnavailable');
-  const connection = await waitFor(log, `Temporal at ${temporal.address}`, () => NativeConnection.connect({ address: temporal.address }));
+  const waiting = waitingRoom(log);
+  let connection: NativeConnection | undefined;
   try {
-    await waitFor(log, `namespace ${temporal.namespace} of Temporal at ${temporal.address}`, () => checkSearchAttributes(connection, temporal.namespace, log));
+    await waiting.until(`S3 bucket ${settings.s3.bucket}`, () => artifacts.checkAccess(), (error) => (error as Error).name === 'StoreUnavailable');
+    const connected = (connection = await waiting.until(`Temporal at ${temporal.address}`, () => NativeConnection.connect({ address: temporal.address })));
+    await waiting.until(`namespace ${temporal.namespace} of Temporal at ${temporal.address}`, () => checkSearchAttributes(connected, temporal.namespace, log));
+    waiting.leave();
     const worker = await Worker.create({ ...options, connection, namespace: temporal.namespace });
     const running = worker.run();
     if (readyFile) writeFileSync(readyFile, `${JSON.stringify({ pid: process.pid, taskQueue: options.taskQueue })}\n`);
     log.info({ taskQueue: options.taskQueue, address: temporal.address }, 'takes tasks');
     await running;
     log.info('drained');
+  } catch (error) {
+    if (!waiting.toldToStop()) throw error;
+    log.info('stopped while waiting');
   } finally {
+    waiting.leave();
     if (readyFile) rmSync(readyFile, { force: true });
-    await connection.close();
+    await connection?.close();
   }
 }
 
-/** Tries until it succeeds: servers may be started after their workers. */
-async function waitFor<R>(log: Logger, what: string, attempt: () => Promise<R>, passes: (error: unknown) => boolean = () => true): Promise<R> {
-  for (let waited = 0; ; waited += WAIT_MS) {
-    try {
-      return await attempt();
-    } catch (error) {
-      if (!passes(error)) throw error;
-      log.warn({ waitedSeconds: waited / 1000 }, `waiting for ${what}: ${(error as Error).message}`);
-      await sleep(WAIT_MS);
-    }
-  }
+/** Where a worker waits for its servers, which may be started after it. The SDK heeds signals only once a worker runs. */
+function waitingRoom(log: Logger) {
+  const stop = new AbortController();
+  const told = () => stop.abort();
+  process.on('SIGTERM', told).on('SIGINT', told);
+  return {
+    /** Tries until it succeeds, the error is none that passes, or the process is told to stop. */
+    async until<R>(what: string, attempt: () => Promise<R>, passes: (error: unknown) => boolean = () => true): Promise<R> {
+      for (const began = Date.now(); ; ) {
+        try {
+          return await attempt();
+        } catch (error) {
+          if (!passes(error)) throw error;
+          log.warn({ waitedSeconds: Math.round((Date.now() - began) / 1000) }, `waiting for ${what}: ${(error as Error).message}`);
+          await sleep(WAIT_MS, undefined, { signal: stop.signal });
+        }
+      }
+    },
+    toldToStop: () => stop.signal.aborted,
+    leave: () => void process.off('SIGTERM', told).off('SIGINT', told),
+  };
 }
 
 /** A workflow that sets an attribute the server does not know would hang, so the worker waits for them. */

@@ -78,7 +78,10 @@ export async function train(config: TrainConfigInput, resumed?: TrainState): Pro
   let phase = 'open the run';
   let child: string | null = null;
 
-  const { gate, persevere } = steer(steering, show);
+  const { gate, persevere } = steer(steering, () => {
+    show();
+    upsertSearchAttributes(pairs({ paused: steering.paused !== null }));
+  });
   const { descriptions } = messages;
   setHandler(messages.config, () => config, { description: descriptions.config });
   setHandler(messages.progress, standing, { description: descriptions.progress });
@@ -114,7 +117,7 @@ export async function train(config: TrainConfigInput, resumed?: TrainState): Pro
   function enter(next: string): void {
     phase = next;
     show();
-    upsertSearchAttributes(pairs({ phase, paused: steering.paused !== null }));
+    upsertSearchAttributes(pairs({ phase }));
   }
 
   async function open(): Promise<TrainState> {

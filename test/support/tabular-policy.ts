@@ -3,13 +3,17 @@ import type { LossGradient, Policy, PolicyWeights, SampleRequest, StoredTensors,
 
 /**
  * The smallest policy with every property that the algorithm relies on: one logit per token of a
- * vocabulary of 4, the same in every context; plain gradient ascent instead of AdamW. Its state is
+ * small vocabulary, the same in every context; plain gradient ascent instead of AdamW. Its state is
  * JSON, its log-probs are exact, so updates can be worked out by hand.
  */
 export class TabularPolicy implements Policy {
-  logits = [0, 0, 0, 0];
+  logits: number[];
   stepsTaken = 0;
   readonly calls: string[] = [];
+
+  constructor(readonly vocabulary = 4) {
+    this.logits = new Array<number>(vocabulary).fill(0);
+  }
 
   logProb(token: number): number {
     return this.logits[token]! - Math.log(this.logits.reduce((total, logit) => total + Math.exp(logit), 0));
@@ -17,7 +21,7 @@ export class TabularPolicy implements Policy {
 
   async use({ adapter }: PolicyWeights): Promise<void> {
     this.calls.push('use');
-    this.logits = adapter === null ? [0, 0, 0, 0] : (JSON.parse(Buffer.from(await adapter.read()).toString()) as number[]);
+    this.logits = adapter === null ? this.logits.map(() => 0) : (JSON.parse(Buffer.from(await adapter.read()).toString()) as number[]);
   }
   async useMoments(_: StoredTensors | null, stepsTaken: number): Promise<void> {
     this.stepsTaken = stepsTaken;
@@ -25,23 +29,23 @@ export class TabularPolicy implements Policy {
   async sample(requests: readonly SampleRequest[]) {
     // The key decides the token, so that samples differ without a generator.
     return requests.map(({ randomKey }) => {
-      const id = createHash('sha256').update(randomKey).digest()[0]! % 4;
+      const id = createHash('sha256').update(randomKey).digest()[0]! % this.vocabulary;
       return { ids: [id], logProbs: [this.logProb(id)], end: 'end-of-turn' as const };
     });
   }
   async logProbs(sequences: readonly TokenSequence[], { weights }: { weights: 'current' | 'reference' }): Promise<number[][]> {
     this.calls.push(`logProbs ${weights} ${sequences.length}`);
-    return sequences.map(({ responseIds }) => responseIds.map((id) => (weights === 'reference' ? Math.log(1 / 4) : this.logProb(id))));
+    return sequences.map(({ responseIds }) => responseIds.map((id) => (weights === 'reference' ? -Math.log(this.vocabulary) : this.logProb(id))));
   }
   async step(sequences: readonly TokenSequence[], gradient: LossGradient, { learningRate }: { learningRate: number }) {
     this.calls.push(`step ${sequences.length}`);
     const logProbs = sequences.map(({ responseIds }) => responseIds.map((id) => this.logProb(id)));
     const coefficients = await gradient([...sequences.keys()], logProbs);
-    const direction = [0, 0, 0, 0];
+    const direction = this.logits.map(() => 0);
     sequences.forEach(({ responseIds }, i) =>
       responseIds.forEach((id, l) => {
         // dlog p(id)/dlogit_v = [v = id] - p(v)
-        for (let v = 0; v < 4; v++) direction[v]! += coefficients[i]![l]! * ((v === id ? 1 : 0) - Math.exp(this.logProb(v)));
+        for (let v = 0; v < this.vocabulary; v++) direction[v]! += coefficients[i]![l]! * ((v === id ? 1 : 0) - Math.exp(this.logProb(v)));
       }),
     );
     this.logits = this.logits.map((logit, v) => logit - learningRate * direction[v]!);
