@@ -179,6 +179,11 @@ describe('the BFCL windows sidecar', () => {
     }
   });
 
+  test('a window that starts later shows what the turn before it returned', async () => {
+    const { messages } = await environment.reset({ episodeId: 'later-window', taskId: '33:1', seed: 0 });
+    assert.match(messages.at(-1)!.content, /^Result: \{"current_directory_content": \["deploy\.py"\]\}\nUse grep/);
+  });
+
   test('no window is asked in its own examples, and none is a target of a demonstration', async () => {
     const windowTurns = new Set<string>();
     const last = (content: string): string => content.split('\n').at(-1)!; // behind the results
