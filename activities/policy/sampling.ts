@@ -29,6 +29,9 @@ interface DecodeState {
   caches: LayerCache[];
 }
 
+/** Tells of each token as it is drawn: of which request, and which. */
+export type OnSampled = (request: number, id: number) => void;
+
 /** Weights with the adapter folded in, fused into few and large matrix products. */
 export interface DecodeWeights {
   readonly frozen: FrozenWeights;
@@ -52,7 +55,7 @@ export async function sampleResponses(
   weights: DecodeWeights,
   requests: readonly SampleRequest[],
   rows: readonly (readonly number[])[],
-  options: SamplingOptions & { readonly endOfTurnId: number; readonly prefillTokens: number },
+  options: SamplingOptions & { readonly endOfTurnId: number; readonly prefillTokens: number; readonly onSampled?: OnSampled },
   onProgress: OnProgress,
 ): Promise<SampledResponse[]> {
   const responses = requests.map(() => ({ ids: [] as number[], logProbs: [] as number[], end: 'token-limit' as SampledResponse['end'] }));
@@ -66,6 +69,7 @@ export async function sampleResponses(
         if (!open(request)) return;
         responses[request]!.ids.push(drawn[b]!.id);
         responses[request]!.logProbs.push(drawn[b]!.logProb);
+        options.onSampled?.(request, drawn[b]!.id);
         if (drawn[b]!.id === options.endOfTurnId) responses[request]!.end = 'end-of-turn';
       });
       await onProgress({ phase: 'decode', done: step + 1, of: options.maxResponseTokens });

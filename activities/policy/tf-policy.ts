@@ -2,7 +2,7 @@ import { cpus } from 'node:os';
 import { createHash } from 'node:crypto';
 import { tensorflowVersion, tf, type Tensor } from './backend.js';
 import { adamWStep, type Moments } from './adamw.js';
-import { disposeHead, headBackward, headForward, type Prediction } from './head.js';
+import { disposeHead, headBackward, headForward, logitsOf, type Prediction } from './head.js';
 import { adapterLayout, zeroAdapter } from './lora.js';
 import { moduleNames, moduleShape, type ModuleName } from './model-config.js';
 import { modelFingerprint } from './model-files.js';
@@ -10,7 +10,7 @@ import type {
   AdamWOptions, DeviceReport, LossGradient, OnProgress, Policy, PolicyWeights, SampledResponse, SampleRequest, SamplingOptions,
   ScoringOptions, StepResult, StoredTensors, TokenSequence, TrainedTensors,
 } from './policy.js';
-import { sampleResponses, type DecodeWeights } from './sampling.js';
+import { sampleResponses, type DecodeWeights, type OnSampled } from './sampling.js';
 import {
   disposePackedTries, layerBackward, layerForward, packTries, savedTensors,
   type Adapter, type FrozenWeights, type LayerAdapter, type LayerOutput, type LayerWeights,
@@ -59,7 +59,7 @@ export class TensorFlowPolicy implements Policy {
     this.#stepsTaken = stepsTaken;
   }
 
-  async sample(requests: readonly SampleRequest[], options: SamplingOptions, onProgress: OnProgress = nothing): Promise<SampledResponse[]> {
+  async sample(requests: readonly SampleRequest[], options: SamplingOptions & { onSampled?: OnSampled }, onProgress: OnProgress = nothing): Promise<SampledResponse[]> {
     const { endOfTurnId, contextLength } = this.#held!;
     for (const { promptIds, randomKey } of requests) {
       if (promptIds.length + options.maxResponseTokens > contextLength) {
@@ -86,15 +86,7 @@ export class TensorFlowPolicy implements Policy {
       const result: number[][] = sequences.map(() => []);
       for (const [done, batch] of batches.entries()) {
         const { packed, predictions } = this.#pack(sequences, batch);
-        const hidden = tf.tidy(() => {
-          let x: Tensor = tf.gather(this.#frozen!.embedding, packed.tokens);
-          for (let layer = 0; layer < this.#frozen!.config.layers; layer++) {
-            const { output } = this.#forward(x, layer, adapter, packed, false);
-            x.dispose();
-            x = output;
-          }
-          return x;
-        });
+        const hidden = this.#lastHidden(packed, adapter);
         const head = headForward(hidden, predictions.flat(), this.#frozen!, options.temperature, false);
         hidden.dispose();
         disposePackedTries(packed);
@@ -105,6 +97,44 @@ export class TensorFlowPolicy implements Policy {
     } finally {
       if (adapter) tf.dispose(adapter.layers as never);
     }
+  }
+
+  /**
+   * Log-probs of ids[from..] of each list given what stands before them, and the likeliest tokens
+   * after its end; under theta, at temperature 1.
+   */
+  async score(lists: readonly { readonly ids: readonly number[]; readonly from: number }[], likeliest: number, microBatchTokens: number): Promise<TokenScores[]> {
+    const { vocabulary } = this.#frozen!.config;
+    // A last token that is not there: its log-prob is not asked for, but the distribution that it would be drawn from is.
+    const sequences = lists.map(({ ids, from }, i) => ({ row: String(i), promptIds: ids.slice(0, from), responseIds: [...ids.slice(from), 0] }));
+    const adapter = this.#adapter();
+    try {
+      const result: TokenScores[] = [];
+      for (const batch of this.#microBatches(sequences, microBatchTokens)) {
+        const { packed, predictions } = this.#pack(sequences, batch);
+        const hidden = this.#lastHidden(packed, adapter);
+        disposePackedTries(packed);
+        const head = headForward(hidden, predictions.flat(), this.#frozen!, 1, false);
+        const top = tf.tidy(() => {
+          const ends = Int32Array.from(predictions, (row) => row.at(-1)!.node);
+          const { values, indices } = tf.topk(tf.logSoftmax(logitsOf(hidden, ends, this.#frozen!, 1)), Math.min(likeliest, vocabulary));
+          return { values: values.arraySync() as number[][], indices: indices.arraySync() as number[][] };
+        });
+        hidden.dispose();
+        unflatten(head.logProbs, batch.sequences, predictions).forEach((logProbs, n) => {
+          result[batch.sequences[n]!] = { logProbs: logProbs.slice(0, -1), top: top.indices[n]!.map((id, k) => [id, top.values[n]![k]!]) };
+        });
+      }
+      return result;
+    } finally {
+      tf.dispose(adapter.layers as never);
+    }
+  }
+
+  /** What the held model can read and knows. */
+  get limits(): { readonly contextLength: number; readonly vocabulary: number } {
+    const { contextLength, vocabulary } = this.#frozen!.config;
+    return { contextLength, vocabulary };
   }
 
   async step(
@@ -315,6 +345,19 @@ export class TensorFlowPolicy implements Policy {
     return layerForward(x, layers[layer]!, adapter && { scale: adapter.scale, layer: adapter.layers[layer]! }, packed, config, { save, cache: false });
   }
 
+  /** Output of the last layer, (N, H), keeping nothing of those below. */
+  #lastHidden(packed: ReturnType<typeof packTries>, adapter: Adapter | null): Tensor {
+    return tf.tidy(() => {
+      let x: Tensor = tf.gather(this.#frozen!.embedding, packed.tokens);
+      for (let layer = 0; layer < this.#frozen!.config.layers; layer++) {
+        const { output } = this.#forward(x, layer, adapter, packed, false);
+        x.dispose();
+        x = output;
+      }
+      return x;
+    });
+  }
+
   async #gradientOf(
     sequences: readonly TokenSequence[],
     batch: MicroBatch,
@@ -358,6 +401,13 @@ export class TensorFlowPolicy implements Policy {
       disposePackedTries(packed);
     }
   }
+}
+
+export interface TokenScores {
+  /** Nats, one per scored id. */
+  readonly logProbs: number[];
+  /** [id, log-prob] of the likeliest next tokens, likeliest first. */
+  readonly top: [id: number, logProb: number][];
 }
 
 interface MicroBatch {
