@@ -3,6 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Template } from '@huggingface/jinja';
 import { Tokenizer } from '@huggingface/tokenizers';
+import type { ModelConfig } from './model-config.js';
 import type { TextCodec } from './policy.js';
 import { ModelFileInvalid } from './weights/model-file-error.js';
 import { readGgufHeader } from './weights/gguf.js';
@@ -111,7 +112,16 @@ function codecOf(tokenizer: Tokenizer, endOfTurn: TextCodec['endOfTurn'], render
   };
 }
 
-async function codecOfGguf(file: string): Promise<TextCodec> {
+/**
+ * The tokenizer of a GGUF file as the files of a Hugging Face directory say it.
+ * @throws {ModelFileInvalid} if it is not one we reproduce exactly
+ */
+export async function tokenizerOfGguf(file: string): Promise<{
+  tokenizer: Record<string, unknown>;
+  endOfTurn: TextCodec['endOfTurn'];
+  chatTemplate: string;
+  config: ModelConfig;
+}> {
   const { metadata, config } = await readGgufHeader(file);
   const field = <T>(key: string): T => {
     const value = metadata[`tokenizer.${key}`];
@@ -133,8 +143,9 @@ async function codecOfGguf(file: string): Promise<TextCodec> {
       ? [{ id, content, special: types[id] === CONTROL, single_word: false, lstrip: false, rstrip: false, normalized: false }]
       : [],
   );
-  const tokenizer = new Tokenizer(
-    {
+  const endId = Number(field<number>('ggml.eos_token_id'));
+  return {
+    tokenizer: {
       version: '1.0',
       truncation: null,
       padding: null,
@@ -156,15 +167,20 @@ async function codecOfGguf(file: string): Promise<TextCodec> {
         merges: field<string[]>('ggml.merges').map((merge) => merge.split(' ')),
       },
     },
-    { clean_up_tokenization_spaces: false },
-  );
-  const template = new Template(field<string>('chat_template'));
-  const endId = Number(field<number>('ggml.eos_token_id'));
+    endOfTurn: { id: endId, text: tokens[endId]! },
+    chatTemplate: field<string>('chat_template'),
+    config,
+  };
+}
+
+async function codecOfGguf(file: string): Promise<TextCodec> {
+  const { tokenizer, endOfTurn, chatTemplate, config } = await tokenizerOfGguf(file);
+  const template = new Template(chatTemplate);
   return codecOf(
-    tokenizer,
-    { id: endId, text: tokens[endId]! },
-    (messages, { generationPrompt }) => template.render({ messages: messages as never, add_generation_prompt: generationPrompt, bos_token: '', eos_token: tokens[endId]! }),
+    new Tokenizer(tokenizer as never, { clean_up_tokenization_spaces: false }),
+    endOfTurn,
+    (messages, { generationPrompt }) => template.render({ messages: messages as never, add_generation_prompt: generationPrompt, bos_token: '', eos_token: endOfTurn.text }),
     config.contextLength,
-    tokens.length,
+    config.vocabulary,
   );
 }
