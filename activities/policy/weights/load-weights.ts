@@ -12,6 +12,8 @@ export async function loadWeights(reader: WeightReader, onProgress: OnProgress):
   const onDevice = (values: Float32Array, shape: readonly number[]): Tensor => {
     const tensor = tf.tensor(values, [...shape]);
     loaded.push(tensor);
+    // The binding keeps our array until the tensor's first operation; now it can go before the next one is read.
+    tf.tidy(() => void tf.slice(tensor, shape.map(() => 0), shape.map(() => 1)));
     return tensor;
   };
   try {
