@@ -11,7 +11,7 @@ const IntervalAroundOne = z
   .refine(([low, high]) => low <= 1 && 1 <= high, 'must contain 1, the ratio of an unmoved policy, e.g. [0.8, 1.2]');
 
 export const ModelConfig = z.strictObject({
-  /** File below the worker's models directory (SEEUPO_MODELS_DIR), e.g. `SmolLM2-135M-Instruct.gguf`. */
+  /** GGUF file or Hugging Face directory below the worker's models directory (SEEUPO_MODELS_DIR), e.g. `SmolLM2-135M-Instruct.gguf`. */
   path: z.string().min(1),
 });
 

@@ -43,7 +43,7 @@ async function withLock(path, work) {
     }
     if (!announced && holder !== '') {
       announced = true;
-      console.log(`another command is installing or compiling here (process ${holder}), waiting for it`);
+      console.error(`another command is installing or compiling here (process ${holder}), waiting for it`);
     }
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
@@ -89,12 +89,12 @@ function installPackages() {
     if (existsSync(modules) && lstatSync(modules).isSymbolicLink()) {
       fail('node_modules is a link, and npm ci would empty the folder it leads to: remove the link, then run the command again.');
     }
-    console.log('installing the npm packages');
+    console.error('installing the npm packages'); // stdout is the command's own: `score` writes data there
     // Install scripts stay off: the one that matters here downloads an old TensorFlow; set-up provides a current one.
     const npm = process.env.npm_execpath ? [process.execPath, process.env.npm_execpath] : ['npm'];
     const result = spawnSync(npm[0], [...npm.slice(1), 'ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
       cwd: root,
-      stdio: ['ignore', 'inherit', 'inherit'],
+      stdio: ['ignore', 2, 2],
     });
     if (result.status !== 0) {
       fail(`npm ci failed (${result.error?.message ?? `exit code ${result.status}`}): see its message above; check that the npm registry answers, then run the command again.`);

@@ -69,7 +69,7 @@ export function headForward(
 export function logitsOf(hidden: Tensor, nodes: Int32Array | null, weights: FrozenWeights, temperature: number): Tensor {
   const rows = nodes ? tf.gather(hidden, tf.tensor1d(nodes, 'int32')) : hidden;
   const scaled = tf.mul(rows, tf.mul(rmsScale(rows, weights.config.normEpsilon), 1 / temperature));
-  return tf.matMul(tf.mul(scaled, weights.finalNorm) as never, weights.embedding as never, false, true);
+  return tf.matMul(tf.mul(scaled, weights.finalNorm) as never, weights.head as never, false, true);
 }
 
 /**
@@ -90,9 +90,9 @@ export function headBackward(
       const rows = nodes.length;
       const totals = new Float32Array(rows);
       for (const { row, index } of predictions) totals[row]! += coefficients[index]!;
-      const expected = tf.mul(tf.matMul(probabilities as never, weights.embedding as never), tf.tensor2d(totals, [rows, 1]));
+      const expected = tf.mul(tf.matMul(probabilities as never, weights.head as never), tf.tensor2d(totals, [rows, 1]));
       const targets = tf.mul(
-        tf.gather(weights.embedding, tf.tensor1d(predictions.map(({ token }) => token), 'int32')),
+        tf.gather(weights.head, tf.tensor1d(predictions.map(({ token }) => token), 'int32')),
         tf.tensor2d(predictions.map(({ index }) => coefficients[index]!), [predictions.length, 1]),
       );
       const wanted = tf.unsortedSegmentSum(targets, tf.tensor1d(predictions.map(({ row }) => row), 'int32'), rows);

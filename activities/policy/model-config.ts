@@ -9,10 +9,40 @@ export interface ModelConfig {
   readonly vocabulary: number;
   readonly contextLength: number;
   readonly ropeBase: number;
+  /** How the rotary frequencies were stretched for a longer context; null is not at all. */
+  readonly ropeScaling: RopeScaling | null;
   readonly normEpsilon: number;
   /** The output head is the embedding matrix. */
   readonly tiedEmbeddings: boolean;
+  /** Modules that add a bias: query, key and value in Qwen2, none in Llama and Qwen3 as released. */
+  readonly biases: readonly ModuleName[];
+  /** RMSNorm with a gain on every query and key head, before the rotation, as in Qwen3. */
+  readonly queryKeyNorm: boolean;
 }
+
+/** The variants of transformers' `rope_type` that Llama and Qwen use, and GGUF's table of divisors. */
+export type RopeScaling =
+  | { readonly type: 'linear'; readonly factor: number }
+  | {
+      readonly type: 'llama3';
+      readonly factor: number;
+      readonly lowFrequencyFactor: number;
+      readonly highFrequencyFactor: number;
+      readonly originalContextLength: number;
+    }
+  | {
+      readonly type: 'yarn';
+      readonly factor: number;
+      readonly originalContextLength: number;
+      readonly betaFast: number;
+      readonly betaSlow: number;
+      /** Round the borders of the ramp to whole dimensions. */
+      readonly truncate: boolean;
+      /** What cosine and sine are multiplied by. */
+      readonly attentionFactor: number;
+    }
+  /** One divisor per frequency: llama.cpp's way of storing llama3 scaling. */
+  | { readonly type: 'divisors'; readonly divisors: readonly number[] };
 
 /** The seven adapted matrices of a layer, by their Hugging Face names, in the order in which they act. */
 export const moduleNames = [

@@ -29,6 +29,9 @@ interface DecodeState {
   caches: LayerCache[];
 }
 
+/** Tells of each token as it is drawn: of which request, and which. */
+export type OnSampled = (request: number, id: number) => void;
+
 /** Weights with the adapter folded in, fused into few and large matrix products. */
 export interface DecodeWeights {
   readonly frozen: FrozenWeights;
@@ -37,6 +40,10 @@ export interface DecodeWeights {
     readonly source: LayerWeights;
     readonly qkv: Tensor; // ((Q + 2 K) D, H)
     readonly gateUp: Tensor; // (2 F, H)
+    readonly qkvBias: Tensor | null; // ((Q + 2 K) D)
+    readonly gateUpBias: Tensor | null; // (2 F)
+    /** Gains of the norms of queries and keys. */
+    readonly qkNorm: Tensor | null; // (Q + K, D)
   }[];
 }
 
@@ -48,7 +55,7 @@ export async function sampleResponses(
   weights: DecodeWeights,
   requests: readonly SampleRequest[],
   rows: readonly (readonly number[])[],
-  options: SamplingOptions & { readonly endOfTurnId: number; readonly prefillTokens: number },
+  options: SamplingOptions & { readonly endOfTurnId: number; readonly prefillTokens: number; readonly onSampled?: OnSampled },
   onProgress: OnProgress,
 ): Promise<SampledResponse[]> {
   const responses = requests.map(() => ({ ids: [] as number[], logProbs: [] as number[], end: 'token-limit' as SampledResponse['end'] }));
@@ -62,6 +69,7 @@ export async function sampleResponses(
         if (!open(request)) return;
         responses[request]!.ids.push(drawn[b]!.id);
         responses[request]!.logProbs.push(drawn[b]!.logProb);
+        options.onSampled?.(request, drawn[b]!.id);
         if (drawn[b]!.id === options.endOfTurnId) responses[request]!.end = 'end-of-turn';
       });
       await onProgress({ phase: 'decode', done: step + 1, of: options.maxResponseTokens });
@@ -211,12 +219,15 @@ function decodeStep({ frozen, layers }: DecodeWeights, state: DecodeState, ids: 
   const B = ids.length;
   const { cos, sin } = rotaryTables(frozen.config, state.promptLengths.map((length) => length + step));
   let x: Tensor = tf.tidy(() => tf.gather(frozen.embedding, tf.tensor1d([...ids], 'int32')));
-  layers.forEach(({ source, qkv, gateUp }, layer) => {
+  const biased = (y: Tensor, bias: Tensor | null | undefined): Tensor => (bias ? tf.add(y, bias) : y);
+  layers.forEach(({ source, qkv, gateUp, qkvBias, gateUpBias, qkNorm }, layer) => {
     const cache = state.caches[layer]!;
     const next = tf.tidy(() => {
       const normed = tf.mul(tf.mul(x, rmsScale(x, normEpsilon)), source.attentionNorm);
-      const [qk, v] = tf.split(tf.matMul(normed as never, qkv as never, false, true), [(Q + K) * D, K * D], 1) as [Tensor, Tensor];
-      const [q, k] = tf.split(rotate(qk.reshape([B, Q + K, D]), cos, sin, 1), [Q, K], 1) as [Tensor, Tensor];
+      const [qk, v] = tf.split(biased(tf.matMul(normed as never, qkv as never, false, true), qkvBias), [(Q + K) * D, K * D], 1) as [Tensor, Tensor];
+      const heads = qk.reshape([B, Q + K, D]);
+      const headsNormed = qkNorm ? tf.mul(tf.mul(heads, rmsScale(heads, normEpsilon)), qkNorm) as Tensor : heads;
+      const [q, k] = tf.split(rotate(headsNormed, cos, sin, 1), [Q, K], 1) as [Tensor, Tensor];
       const queries = tf.mul(q, D ** -0.5).reshape([B * K, R, D]);
       const tailKeys = tf.concat([cache.tailKeys, k.reshape([B * K, 1, D])], 1);
       const tailValues = tf.concat([cache.tailValues, v.reshape([B * K, 1, D])], 1);
@@ -226,11 +237,11 @@ function decodeStep({ frozen, layers }: DecodeWeights, state: DecodeState, ids: 
       const probabilities = softmaxLastAxis(tf.concat([promptScores, tailScores], 2)).reshape([B * K, R, P + step + 1]);
       const [onPrompt, onTail] = tf.split(probabilities, [P, step + 1], 2) as [Tensor, Tensor];
       const attended = tf.add(tf.matMul(onPrompt as never, cache.promptValues as never), tf.matMul(onTail as never, tailValues as never)).reshape([B, Q * D]);
-      const middle = tf.add(x, tf.matMul(attended as never, source.modules['self_attn.o_proj'] as never, false, true));
+      const middle = tf.add(x, biased(tf.matMul(attended as never, source.modules['self_attn.o_proj'] as never, false, true), source.biases['self_attn.o_proj']));
       const middleNormed = tf.mul(tf.mul(middle, rmsScale(middle, normEpsilon)), source.mlpNorm);
-      const [gate, up] = tf.split(tf.matMul(middleNormed as never, gateUp as never, false, true), [F, F], 1) as [Tensor, Tensor];
+      const [gate, up] = tf.split(biased(tf.matMul(middleNormed as never, gateUp as never, false, true), gateUpBias), [F, F], 1) as [Tensor, Tensor];
       const activated = tf.mul(tf.mul(gate, tf.sigmoid(gate)), up);
-      const output = tf.add(middle, tf.matMul(activated as never, source.modules['mlp.down_proj'] as never, false, true));
+      const output = tf.add(middle, biased(tf.matMul(activated as never, source.modules['mlp.down_proj'] as never, false, true), source.biases['mlp.down_proj']));
       return { output, tailKeys, tailValues } as never;
     }) as { output: Tensor; tailKeys: Tensor; tailValues: Tensor };
     tf.dispose([x, cache.tailKeys, cache.tailValues]);

@@ -1,28 +1,127 @@
+import { existsSync } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import path from 'node:path';
 import { Template } from '@huggingface/jinja';
 import { Tokenizer } from '@huggingface/tokenizers';
+import type { ModelConfig } from './model-config.js';
 import type { TextCodec } from './policy.js';
 import { ModelFileInvalid } from './weights/model-file-error.js';
 import { readGgufHeader } from './weights/gguf.js';
+import { readHuggingFaceConfig, readJson } from './weights/hugging-face.js';
 
-/** GGUF's token type for tokens that text must not spell out by accident. */
+/** GGUF's token types: control tokens, which text must not spell out by accident, and whole words that are text. */
 const CONTROL = 3;
+const USER_DEFINED = 4;
 
-/** llama.cpp's names of pre-tokenizers -> the tokenizer.json that means the same. */
-const preTokenizers: Readonly<Record<string, unknown>> = {
+const byteLevel = (regex: boolean) => ({ type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: regex });
+const splitBy = (regex: string) => ({
+  type: 'Sequence',
+  pretokenizers: [{ type: 'Split', pattern: { Regex: regex }, behavior: 'Isolated', invert: false }, byteLevel(false)],
+});
+/** llama.cpp's names of pre-tokenizers -> the parts of a tokenizer.json that mean the same. */
+const preTokenizers: Readonly<Record<string, { readonly normalizer: unknown; readonly preTokenizer: unknown }>> = {
   smollm: {
-    type: 'Sequence',
-    pretokenizers: [
-      { type: 'Digits', individual_digits: true },
-      { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
-    ],
+    normalizer: null,
+    preTokenizer: { type: 'Sequence', pretokenizers: [{ type: 'Digits', individual_digits: true }, byteLevel(true)] },
+  },
+  qwen2: {
+    normalizer: { type: 'NFC' },
+    preTokenizer: splitBy(
+      "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+    ),
   },
 };
 
 /**
- * Tokenizer and chat template out of a GGUF file.
- * @throws {ModelFileInvalid} if the file's tokenizer is not one we reproduce exactly
+ * Tokenizer and chat template of a model: out of a GGUF file, or of a Hugging Face directory.
+ * @throws {ModelFileInvalid} if the tokenizer is not there or not one we reproduce exactly
  */
-export async function loadTextCodec(file: string): Promise<TextCodec> {
+export async function loadTextCodec(model: string): Promise<TextCodec> {
+  return (await isDirectory(model)) ? codecOfDirectory(model) : codecOfGguf(model);
+}
+
+/** The token that ends a response, of models without a tokenizer too; -1 if nothing says it, and then no token does. */
+export async function endOfTurnIdOf(model: string): Promise<number> {
+  if (!(await isDirectory(model)) || existsSync(path.join(model, 'tokenizer.json'))) return (await loadTextCodec(model)).endOfTurn.id;
+  for (const name of ['generation_config.json', 'config.json']) {
+    const file = path.join(model, name);
+    const id = existsSync(file) ? [(await readJson(file, DIRECTORY))['eos_token_id']].flat()[0] : undefined;
+    if (typeof id === 'number') return id;
+  }
+  return -1;
+}
+
+const DIRECTORY = 'Use a directory as transformers saves it';
+const isDirectory = (model: string): Promise<boolean> => stat(model).then((found) => found.isDirectory(), () => false);
+
+async function codecOfDirectory(directory: string): Promise<TextCodec> {
+  const file = path.join(directory, 'tokenizer.json');
+  const { vocabulary, contextLength } = await readHuggingFaceConfig(directory);
+  const tokenizerJson = await readJson(file, 'Text needs tokenizer.json; a slow tokenizer is converted by transformers');
+  const settings = await optionalJson(path.join(directory, 'tokenizer_config.json'));
+  const generation = await optionalJson(path.join(directory, 'generation_config.json'));
+  const tokenizer = new Tokenizer(tokenizerJson as never, settings as never);
+  const special = (key: string): string => {
+    const token = settings[key] as string | { content?: string } | null | undefined;
+    return (typeof token === 'string' ? token : token?.content) ?? '';
+  };
+  const template = await chatTemplateOf(directory, settings);
+  const render: TextCodec['render'] = (messages, { generationPrompt }) => {
+    if (!template) throw new ModelFileInvalid(directory, 'has no chat template', 'Use an instruct model, or add chat_template.jinja');
+    return template.render({ messages: messages as never, add_generation_prompt: generationPrompt, bos_token: special('bos_token'), eos_token: special('eos_token') });
+  };
+  const textOf = (id: number): string => tokenizer.decode([id], { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+  const endings = [...[generation['eos_token_id'] ?? []].flat().map((id) => textOf(id as number)), special('eos_token')].filter((text) => text !== '');
+  const text = (template && endingOf(render, endings)) ?? special('eos_token');
+  const id = text === '' ? undefined : tokenizer.token_to_id(text);
+  if (id === undefined) throw new ModelFileInvalid(path.join(directory, 'tokenizer_config.json'), 'names no eos_token that the tokenizer knows', DIRECTORY);
+  return codecOf(tokenizer, { id, text }, render, contextLength, vocabulary);
+}
+
+/**
+ * What ends a turn: of the tokens that end a generation, the one that the template writes first after an answer.
+ * Models name several, as `<|im_end|>` and `<|endoftext|>`.
+ */
+function endingOf(render: TextCodec['render'], endings: readonly string[]): string | undefined {
+  const answer = 'An answer.';
+  const text = render([{ role: 'user', content: 'A question.' }, { role: 'assistant', content: answer }], { generationPrompt: false });
+  const after = text.slice(text.lastIndexOf(answer) + answer.length);
+  const at = (ending: string): number => (after.includes(ending) ? after.indexOf(ending) : Infinity);
+  return endings.filter((ending) => at(ending) < Infinity).sort((a, b) => at(a) - at(b))[0];
+}
+
+async function chatTemplateOf(directory: string, settings: Record<string, unknown>): Promise<Template | null> {
+  const file = path.join(directory, 'chat_template.jinja');
+  if (existsSync(file)) return new Template(await readFile(file, 'utf8'));
+  const given = settings['chat_template'];
+  const text = Array.isArray(given) ? (given as { name: string; template: string }[]).find(({ name }) => name === 'default')?.template : given;
+  return typeof text === 'string' ? new Template(text) : null;
+}
+
+const optionalJson = async (file: string): Promise<Record<string, unknown>> => (existsSync(file) ? readJson(file, DIRECTORY) : {});
+
+function codecOf(tokenizer: Tokenizer, endOfTurn: TextCodec['endOfTurn'], render: TextCodec['render'], contextLength: number, vocabularySize: number): TextCodec {
+  return {
+    encode: (text) => [...tokenizer.encode(text, { add_special_tokens: false }).ids],
+    // The library refuses to decode nothing, but a response may be nothing but its end.
+    decode: (ids) => (ids.length === 0 ? '' : tokenizer.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false })),
+    endOfTurn,
+    render,
+    contextLength,
+    vocabularySize,
+  };
+}
+
+/**
+ * The tokenizer of a GGUF file as the files of a Hugging Face directory say it.
+ * @throws {ModelFileInvalid} if it is not one we reproduce exactly
+ */
+export async function tokenizerOfGguf(file: string): Promise<{
+  tokenizer: Record<string, unknown>;
+  endOfTurn: TextCodec['endOfTurn'];
+  chatTemplate: string;
+  config: ModelConfig;
+}> {
   const { metadata, config } = await readGgufHeader(file);
   const field = <T>(key: string): T => {
     const value = metadata[`tokenizer.${key}`];
@@ -40,18 +139,19 @@ export async function loadTextCodec(file: string): Promise<TextCodec> {
   const tokens = field<string[]>('ggml.tokens');
   const types = field<number[]>('ggml.token_type');
   const special = tokens.flatMap((content, id) =>
-    types[id] === CONTROL
-      ? [{ id, content, special: true, single_word: false, lstrip: false, rstrip: false, normalized: false }]
+    types[id] === CONTROL || types[id] === USER_DEFINED
+      ? [{ id, content, special: types[id] === CONTROL, single_word: false, lstrip: false, rstrip: false, normalized: false }]
       : [],
   );
-  const tokenizer = new Tokenizer(
-    {
+  const endId = Number(field<number>('ggml.eos_token_id'));
+  return {
+    tokenizer: {
       version: '1.0',
       truncation: null,
       padding: null,
       added_tokens: special,
-      normalizer: null,
-      pre_tokenizer: preTokenizers[pre],
+      normalizer: preTokenizers[pre]!.normalizer,
+      pre_tokenizer: preTokenizers[pre]!.preTokenizer,
       post_processor: null,
       decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
       model: {
@@ -67,18 +167,20 @@ export async function loadTextCodec(file: string): Promise<TextCodec> {
         merges: field<string[]>('ggml.merges').map((merge) => merge.split(' ')),
       },
     },
-    { clean_up_tokenization_spaces: false },
-  );
-  const template = new Template(field<string>('chat_template'));
-  const endId = Number(field<number>('ggml.eos_token_id'));
-  return {
-    encode: (text) => [...tokenizer.encode(text, { add_special_tokens: false }).ids],
-    // The library refuses to decode nothing, but a response may be nothing but its end.
-    decode: (ids) => (ids.length === 0 ? '' : tokenizer.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false })),
     endOfTurn: { id: endId, text: tokens[endId]! },
-    render: (messages, { generationPrompt }) =>
-      template.render({ messages: messages as never, add_generation_prompt: generationPrompt, bos_token: '', eos_token: tokens[endId]! }),
-    contextLength: config.contextLength,
-    vocabularySize: tokens.length,
+    chatTemplate: field<string>('chat_template'),
+    config,
   };
+}
+
+async function codecOfGguf(file: string): Promise<TextCodec> {
+  const { tokenizer, endOfTurn, chatTemplate, config } = await tokenizerOfGguf(file);
+  const template = new Template(chatTemplate);
+  return codecOf(
+    new Tokenizer(tokenizer as never, { clean_up_tokenization_spaces: false }),
+    endOfTurn,
+    (messages, { generationPrompt }) => template.render({ messages: messages as never, add_generation_prompt: generationPrompt, bos_token: '', eos_token: endOfTurn.text }),
+    config.contextLength,
+    config.vocabulary,
+  );
 }

@@ -1,26 +1,26 @@
 import { cpus } from 'node:os';
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { pipeline } from 'node:stream/promises';
 import { tensorflowVersion, tf, type Tensor } from './backend.js';
 import { adamWStep, type Moments } from './adamw.js';
-import { disposeHead, headBackward, headForward, type Prediction } from './head.js';
+import { disposeHead, headBackward, headForward, logitsOf, type Prediction } from './head.js';
 import { adapterLayout, zeroAdapter } from './lora.js';
-import { moduleNames, type ModuleName } from './model-config.js';
+import { moduleNames, moduleShape, type ModuleName } from './model-config.js';
+import { modelFingerprint } from './model-files.js';
 import type {
   AdamWOptions, DeviceReport, LossGradient, OnProgress, Policy, PolicyWeights, SampledResponse, SampleRequest, SamplingOptions,
   ScoringOptions, StepResult, StoredTensors, TokenSequence, TrainedTensors,
 } from './policy.js';
-import { sampleResponses, type DecodeWeights } from './sampling.js';
+import { sampleResponses, type DecodeWeights, type OnSampled } from './sampling.js';
 import {
   disposePackedTries, layerBackward, layerForward, packTries, savedTensors,
   type Adapter, type FrozenWeights, type LayerAdapter, type LayerOutput, type LayerWeights,
 } from './transformer.js';
 import { microBatches, packTrie, rowsOf } from './trie.js';
-import { openGguf } from './weights/gguf.js';
+import { loadWeights } from './weights/load-weights.js';
 import { ModelFileInvalid } from './weights/model-file-error.js';
+import { openModel } from './weights/open-model.js';
 import { readSafetensors, writeSafetensors } from './weights/safetensors.js';
-import { loadTextCodec } from './text-codec.js';
+import { endOfTurnIdOf } from './text-codec.js';
 
 const nothing: OnProgress = () => undefined;
 /** Trie nodes that go through prefill at once. */
@@ -59,7 +59,7 @@ export class TensorFlowPolicy implements Policy {
     this.#stepsTaken = stepsTaken;
   }
 
-  async sample(requests: readonly SampleRequest[], options: SamplingOptions, onProgress: OnProgress = nothing): Promise<SampledResponse[]> {
+  async sample(requests: readonly SampleRequest[], options: SamplingOptions & { onSampled?: OnSampled }, onProgress: OnProgress = nothing): Promise<SampledResponse[]> {
     const { endOfTurnId, contextLength } = this.#held!;
     for (const { promptIds, randomKey } of requests) {
       if (promptIds.length + options.maxResponseTokens > contextLength) {
@@ -86,15 +86,7 @@ export class TensorFlowPolicy implements Policy {
       const result: number[][] = sequences.map(() => []);
       for (const [done, batch] of batches.entries()) {
         const { packed, predictions } = this.#pack(sequences, batch);
-        const hidden = tf.tidy(() => {
-          let x: Tensor = tf.gather(this.#frozen!.embedding, packed.tokens);
-          for (let layer = 0; layer < this.#frozen!.config.layers; layer++) {
-            const { output } = this.#forward(x, layer, adapter, packed, false);
-            x.dispose();
-            x = output;
-          }
-          return x;
-        });
+        const hidden = this.#lastHidden(packed, adapter);
         const head = headForward(hidden, predictions.flat(), this.#frozen!, options.temperature, false);
         hidden.dispose();
         disposePackedTries(packed);
@@ -105,6 +97,44 @@ export class TensorFlowPolicy implements Policy {
     } finally {
       if (adapter) tf.dispose(adapter.layers as never);
     }
+  }
+
+  /**
+   * Log-probs of ids[from..] of each list given what stands before them, and the likeliest tokens
+   * after its end; under theta, at temperature 1.
+   */
+  async score(lists: readonly { readonly ids: readonly number[]; readonly from: number }[], likeliest: number, microBatchTokens: number): Promise<TokenScores[]> {
+    const { vocabulary } = this.#frozen!.config;
+    // A last token that is not there: its log-prob is not asked for, but the distribution that it would be drawn from is.
+    const sequences = lists.map(({ ids, from }, i) => ({ row: String(i), promptIds: ids.slice(0, from), responseIds: [...ids.slice(from), 0] }));
+    const adapter = this.#adapter();
+    try {
+      const result: TokenScores[] = [];
+      for (const batch of this.#microBatches(sequences, microBatchTokens)) {
+        const { packed, predictions } = this.#pack(sequences, batch);
+        const hidden = this.#lastHidden(packed, adapter);
+        disposePackedTries(packed);
+        const head = headForward(hidden, predictions.flat(), this.#frozen!, 1, false);
+        const top = tf.tidy(() => {
+          const ends = Int32Array.from(predictions, (row) => row.at(-1)!.node);
+          const { values, indices } = tf.topk(tf.logSoftmax(logitsOf(hidden, ends, this.#frozen!, 1)), Math.min(likeliest, vocabulary));
+          return { values: values.arraySync() as number[][], indices: indices.arraySync() as number[][] };
+        });
+        hidden.dispose();
+        unflatten(head.logProbs, batch.sequences, predictions).forEach((logProbs, n) => {
+          result[batch.sequences[n]!] = { logProbs: logProbs.slice(0, -1), top: top.indices[n]!.map((id, k) => [id, top.values[n]![k]!]) };
+        });
+      }
+      return result;
+    } finally {
+      tf.dispose(adapter.layers as never);
+    }
+  }
+
+  /** What the held model can read and knows. */
+  get limits(): { readonly contextLength: number; readonly vocabulary: number } {
+    const { contextLength, vocabulary } = this.#frozen!.config;
+    return { contextLength, vocabulary };
   }
 
   async step(
@@ -165,35 +195,16 @@ export class TensorFlowPolicy implements Policy {
   // -- weights ------------------------------------------------------------------------------------
 
   async #load(weights: PolicyWeights, key: string, onProgress: OnProgress): Promise<void> {
-    await verifyFile(weights.model.path, weights.model.sha256);
-    const codec = await loadTextCodec(weights.model.path);
+    await verifyModel(weights.model.path, weights.model.sha256);
+    const endOfTurnId = await endOfTurnIdOf(weights.model.path);
     this.#unload();
-    const reader = await openGguf(weights.model.path);
-    const { config } = reader;
-    const tensor = (values: Float32Array, shape: number[]): Tensor => tf.tensor(values, shape);
-    const matrix = async (layer: number, module: ModuleName): Promise<Tensor> => {
-      const values = await reader.module(layer, module);
-      return tensor(values, [values.length / inWidth(config, module), inWidth(config, module)]);
-    };
-    const layers: LayerWeights[] = [];
-    for (let layer = 0; layer < config.layers; layer++) {
-      const modules = {} as Record<ModuleName, Tensor>;
-      for (const module of moduleNames) modules[module] = await matrix(layer, module);
-      layers.push({
-        attentionNorm: tensor(await reader.norm(layer, 'attention'), [config.hidden]),
-        mlpNorm: tensor(await reader.norm(layer, 'mlp'), [config.hidden]),
-        modules,
-      });
-      await onProgress({ phase: 'load', done: layer + 1, of: config.layers });
+    const reader = await openModel(weights.model.path);
+    try {
+      this.#frozen = await loadWeights(reader, onProgress);
+    } finally {
+      await reader.close();
     }
-    this.#frozen = {
-      config,
-      embedding: tensor(await reader.embedding(), [config.vocabulary, config.hidden]),
-      finalNorm: tensor(await reader.finalNorm(), [config.hidden]),
-      layers,
-    };
-    await reader.close();
-    this.#held = { key, adapterKey: '', lora: weights.lora, endOfTurnId: codec.endOfTurn.id, contextLength: config.contextLength };
+    this.#held = { key, adapterKey: '', lora: weights.lora, endOfTurnId, contextLength: this.#frozen.config.contextLength };
     for (const folded of weights.folded) {
       const adapter = this.#adapterOf(this.#flatten(await folded.read(), ''));
       const before: FrozenWeights = this.#frozen;
@@ -203,7 +214,7 @@ export class TensorFlowPolicy implements Policy {
   }
 
   #unload(): void {
-    tf.dispose([this.#frozen?.embedding, this.#frozen?.finalNorm, this.#frozen?.layers, this.#parameters, this.#moments] as never);
+    tf.dispose([this.#frozen?.embedding, this.#frozen?.head, this.#frozen?.finalNorm, this.#frozen?.layers, this.#parameters, this.#moments] as never);
     this.#dropDecodeWeights();
     this.#frozen = this.#parameters = this.#moments = this.#held = this.#momentsKey = null;
   }
@@ -271,20 +282,31 @@ export class TensorFlowPolicy implements Policy {
       frozen: this.#frozen!,
       layers: layers.map((source) =>
         tf.tidy(() => {
-          const m = source.modules;
+          const { modules: m, queryNorm, keyNorm } = source;
+          const { heads, keyValueHeads, headDimension } = this.#frozen!.config;
+          const repeated = (gain: Tensor, times: number): Tensor => tf.tile(gain.reshape([1, headDimension]), [times, 1]);
           return {
             source,
             qkv: tf.concat([m['self_attn.q_proj'], m['self_attn.k_proj'], m['self_attn.v_proj']], 0),
             gateUp: tf.concat([m['mlp.gate_proj'], m['mlp.up_proj']], 0),
+            qkvBias: this.#fusedBias(source, ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj']),
+            gateUpBias: this.#fusedBias(source, ['mlp.gate_proj', 'mlp.up_proj']),
+            qkNorm: queryNorm && keyNorm ? tf.concat([repeated(queryNorm, heads), repeated(keyNorm, keyValueHeads)], 0) : null,
           } as never;
         }),
       ) as DecodeWeights['layers'],
     };
   }
 
+  /** Biases of modules that decoding computes as one; zero where only some have one. */
+  #fusedBias({ biases }: LayerWeights, modules: readonly ModuleName[]): Tensor | null {
+    if (!modules.some((module) => biases[module])) return null;
+    return tf.concat(modules.map((module) => biases[module] ?? tf.zeros([moduleShape(this.#frozen!.config, module)[0]])), 0);
+  }
+
   #dropDecodeWeights(): void {
-    // The norms are the frozen ones; only what was folded or fused goes.
-    if (this.#decode) tf.dispose(this.#decode.layers.map(({ source, qkv, gateUp }) => [source.modules, qkv, gateUp]) as never);
+    // The norms and biases are the frozen ones; only what was folded or fused goes.
+    if (this.#decode) tf.dispose(this.#decode.layers.map(({ source, ...fused }) => [source.modules, ...Object.values(fused)]) as never);
     this.#decode = null;
   }
 
@@ -321,6 +343,19 @@ export class TensorFlowPolicy implements Policy {
   #forward(x: Tensor, layer: number, adapter: Adapter | null, packed: ReturnType<typeof packTries>, save: boolean): LayerOutput {
     const { config, layers } = this.#frozen!;
     return layerForward(x, layers[layer]!, adapter && { scale: adapter.scale, layer: adapter.layers[layer]! }, packed, config, { save, cache: false });
+  }
+
+  /** Output of the last layer, (N, H), keeping nothing of those below. */
+  #lastHidden(packed: ReturnType<typeof packTries>, adapter: Adapter | null): Tensor {
+    return tf.tidy(() => {
+      let x: Tensor = tf.gather(this.#frozen!.embedding, packed.tokens);
+      for (let layer = 0; layer < this.#frozen!.config.layers; layer++) {
+        const { output } = this.#forward(x, layer, adapter, packed, false);
+        x.dispose();
+        x = output;
+      }
+      return x;
+    });
   }
 
   async #gradientOf(
@@ -368,6 +403,13 @@ export class TensorFlowPolicy implements Policy {
   }
 }
 
+export interface TokenScores {
+  /** Nats, one per scored id. */
+  readonly logProbs: number[];
+  /** [id, log-prob] of the likeliest next tokens, likeliest first. */
+  readonly top: [id: number, logProb: number][];
+}
+
 interface MicroBatch {
   readonly tries: readonly ReturnType<typeof packTrie>[];
   /** Indices of the sequences, in the order of the tries' predictors. */
@@ -384,9 +426,6 @@ function unflatten(flat: Float32Array, members: readonly number[], predictions: 
   });
 }
 
-const inWidth = (config: FrozenWeights['config'], module: ModuleName): number =>
-  module === 'mlp.down_proj' ? config.feedForward : module === 'self_attn.o_proj' ? config.heads * config.headDimension : config.hidden;
-
 /** W + scale B A for every module; the norms are shared with the layers given. */
 function foldAdapter(layers: readonly LayerWeights[], adapter: Adapter): LayerWeights[] {
   return layers.map((layer, l) => ({
@@ -402,14 +441,12 @@ function foldAdapter(layers: readonly LayerWeights[], adapter: Adapter): LayerWe
 
 const sha256Of = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
-/** @throws {ModelFileInvalid} if the file is not the one that the run was opened with */
-async function verifyFile(path: string, sha256: string): Promise<void> {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(path), hash).catch((cause: unknown) => {
-    throw new ModelFileInvalid(path, `cannot be read (${String(cause)})`, 'Put the file there on every GPU worker');
+/** @throws {ModelFileInvalid} if the model is not the one that the run was opened with */
+async function verifyModel(path: string, sha256: string): Promise<void> {
+  const found = await modelFingerprint(path).catch((cause: unknown) => {
+    throw new ModelFileInvalid(path, `cannot be read (${String(cause)})`, 'Put the model there on every GPU worker');
   });
-  const found = hash.digest('hex');
-  if (found !== sha256) {
-    throw new ModelFileInvalid(path, `has sha256 ${found}, the run was opened with ${sha256}`, 'Put the same file on every worker, or start a new run');
+  if (found.sha256 !== sha256) {
+    throw new ModelFileInvalid(path, `has sha256 ${found.sha256}, the run was opened with ${sha256}`, 'Put the same model on every worker, or start a new run');
   }
 }

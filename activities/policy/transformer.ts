@@ -1,5 +1,6 @@
 import { softmaxLastAxis, tf, type Tensor } from './backend.js';
 import { moduleNames, type ModelConfig, type ModuleName } from './model-config.js';
+import { rotaryFrequencies } from './rope.js';
 import { causalMask, segmentsOf, type TokenTrie } from './trie.js';
 
 /**
@@ -13,10 +14,17 @@ export interface LayerWeights {
   readonly attentionNorm: Tensor; // (H)
   readonly mlpNorm: Tensor; // (H)
   readonly modules: Readonly<Record<ModuleName, Tensor>>; // (out, in)
+  /** Of the modules in config.biases. */
+  readonly biases: Readonly<Partial<Record<ModuleName, Tensor>>>; // (out)
+  /** With config.queryKeyNorm. */
+  readonly queryNorm: Tensor | null; // (D)
+  readonly keyNorm: Tensor | null; // (D)
 }
 export interface FrozenWeights {
   readonly config: ModelConfig;
-  readonly embedding: Tensor; // (V, H), also the head
+  readonly embedding: Tensor; // (V, H)
+  /** With tied embeddings the very same tensor. */
+  readonly head: Tensor; // (V, H)
   readonly finalNorm: Tensor; // (H)
   readonly layers: readonly LayerWeights[];
 }
@@ -44,19 +52,19 @@ export interface PackedTries {
   readonly allKeys: Tensor; // int32
 }
 
-/** Rotary tables for positions: cos and sin of position x base^(-2i/D), the D/2 angles repeated for both halves. (N, 1, D) each */
+/** Rotary tables for positions: cos and sin of position x frequency (plain: base^(-2i/D)), the D/2 angles repeated for both halves. (N, 1, D) each */
 export function rotaryTables(config: ModelConfig, positions: readonly number[] | Int32Array): { cos: Tensor; sin: Tensor } {
   const D = config.headDimension;
   const cos = new Float32Array(positions.length * D);
   const sin = new Float32Array(positions.length * D);
-  for (let i = 0; i < D / 2; i++) {
-    const frequency = config.ropeBase ** ((-2 * i) / D);
+  const { frequencies, magnitude } = rotaryFrequencies(config);
+  frequencies.forEach((frequency, i) => {
     for (let n = 0; n < positions.length; n++) {
       const angle = positions[n]! * frequency;
-      cos[n * D + i] = cos[n * D + D / 2 + i] = Math.cos(angle);
-      sin[n * D + i] = sin[n * D + D / 2 + i] = Math.sin(angle);
+      cos[n * D + i] = cos[n * D + D / 2 + i] = magnitude * Math.cos(angle);
+      sin[n * D + i] = sin[n * D + D / 2 + i] = magnitude * Math.sin(angle);
     }
-  }
+  });
   const shape: [number, number, number] = [positions.length, 1, D];
   return { cos: tf.tensor3d(cos, shape), sin: tf.tensor3d(sin, shape) };
 }
@@ -99,6 +107,9 @@ interface SavedLayer {
   input: Tensor; // (N, H)
   inputScale: Tensor; // (N, 1) 1 / rms
   normed: Tensor; // (N, H)
+  /** Of the norms of queries and keys: their input and 1 / rms. */
+  queryNorm: { x: Tensor; scale: Tensor } | null; // (N, Q, D), (N, Q, 1)
+  keyNorm: { x: Tensor; scale: Tensor } | null; // (N, K, D), (N, K, 1)
   k: Tensor; // (N, K, D) rotated
   v: Tensor; // (N, K, D)
   segments: { q: Tensor; probabilities: Tensor; output: Tensor }[]; // (K, R n, D), (K, R n, w), (K, R n, D)
@@ -130,6 +141,13 @@ export function rotate(x: Tensor, cos: Tensor, sin: Tensor, sign: 1 | -1): Tenso
   return tf.add(tf.mul(x, cos), tf.mul(turned, sin));
 }
 
+/** RMSNorm of every head of queries or keys, (N, heads, D); without a gain nothing happens. */
+function headNorm(x: Tensor, gain: Tensor | null, epsilon: number): { normed: Tensor; saved: { x: Tensor; scale: Tensor } | null } {
+  if (gain === null) return { normed: x, saved: null };
+  const scale = rmsScale(x, epsilon);
+  return { normed: tf.mul(tf.mul(x, scale), gain), saved: { x, scale } };
+}
+
 /** Keys or values of some nodes, by head: (N, K, D) -> (K, w, D). */
 const gathered = (x: Tensor, keys: Tensor): Tensor => tf.transpose(tf.gather(x, keys), [1, 0, 2]);
 
@@ -148,7 +166,9 @@ export function layerForward(
     const N = input.shape[0]!;
     const low: Partial<Record<ModuleName, Tensor>> = {};
     const linear = (x: Tensor, module: ModuleName): Tensor => {
-      const y = tf.matMul(x as never, weights.modules[module] as never, false, true) as Tensor;
+      const product = tf.matMul(x as never, weights.modules[module] as never, false, true) as Tensor;
+      const bias = weights.biases[module];
+      const y = bias ? tf.add(product, bias) : product;
       if (!adapter) return y;
       const { A, B } = adapter.layer[module];
       const z = tf.matMul(x as never, A as never, false, true) as Tensor;
@@ -158,8 +178,10 @@ export function layerForward(
 
     const inputScale = rmsScale(input, normEpsilon);
     const normed = tf.mul(tf.mul(input, inputScale), weights.attentionNorm) as Tensor;
-    const q = tf.mul(rotate(linear(normed, 'self_attn.q_proj').reshape([N, Q, D]), batch.cos, batch.sin, 1), D ** -0.5) as Tensor;
-    const k = rotate(linear(normed, 'self_attn.k_proj').reshape([N, K, D]), batch.cos, batch.sin, 1);
+    const query = headNorm(linear(normed, 'self_attn.q_proj').reshape([N, Q, D]), weights.queryNorm, normEpsilon);
+    const key = headNorm(linear(normed, 'self_attn.k_proj').reshape([N, K, D]), weights.keyNorm, normEpsilon);
+    const q = tf.mul(rotate(query.normed, batch.cos, batch.sin, 1), D ** -0.5) as Tensor;
+    const k = rotate(key.normed, batch.cos, batch.sin, 1);
     const v = linear(normed, 'self_attn.v_proj').reshape([N, K, D]);
     const segments = batch.segments.map(({ start, size: n, keys, width, mask }) => {
       // Query heads that share a key head stand together, so that keys are never repeated.
@@ -187,7 +209,7 @@ export function layerForward(
     return {
       output,
       saved: want.save
-        ? { input, inputScale, normed, k, v, segments, attended, middle, middleScale, middleNormed, gate, gateSigmoid, up, activated, low }
+        ? { input, inputScale, normed, queryNorm: query.saved, keyNorm: key.saved, k, v, segments, attended, middle, middleScale, middleNormed, gate, gateSigmoid, up, activated, low }
         : null,
       cache: want.cache ? { k, v } : null,
     } satisfies LayerOutput as never;
@@ -264,8 +286,11 @@ export function layerBackward(
     const joined = (which: 'dQ' | 'dK' | 'dV'): Tensor => tf.concat(parts.map((part) => part[which]), 0);
     /** A node's key and value serve many segments; their gradients add up. */
     const summed = (which: 'dK' | 'dV'): Tensor => tf.unsortedSegmentSum(joined(which), batch.allKeys as never, N);
-    const dQ = rotate(tf.mul(joined('dQ'), D ** -0.5) as Tensor, batch.cos, batch.sin, -1).reshape([N, Q * D]);
-    const dK = rotate(summed('dK'), batch.cos, batch.sin, -1).reshape([N, K * D]);
+    const unnormed = (d: Tensor, norm: SavedLayer['queryNorm'], gain: Tensor | null): Tensor => (norm ? rmsNormBackward(d, norm.x, norm.scale, gain!) : d);
+    const dQuery = rotate(tf.mul(joined('dQ'), D ** -0.5) as Tensor, batch.cos, batch.sin, -1);
+    const dKey = rotate(summed('dK'), batch.cos, batch.sin, -1);
+    const dQ = unnormed(dQuery, saved.queryNorm, weights.queryNorm).reshape([N, Q * D]);
+    const dK = unnormed(dKey, saved.keyNorm, weights.keyNorm).reshape([N, K * D]);
     const dV = summed('dV').reshape([N, K * D]);
     const dNormed = tf.addN([
       linearBackward(dQ, saved.normed, 'self_attn.q_proj'),
@@ -281,6 +306,7 @@ export function layerBackward(
 export const savedTensors = (saved: SavedLayer): Tensor[] => [
   saved.inputScale,
   saved.normed,
+  ...[saved.queryNorm, saved.keyNorm].flatMap((norm) => (norm ? [norm.x, norm.scale] : [])),
   saved.k,
   saved.v,
   ...saved.segments.flatMap(({ q, probabilities, output }) => [q, probabilities, output]),

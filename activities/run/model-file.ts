@@ -1,8 +1,6 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { pipeline } from 'node:stream/promises';
+import { modelFingerprint } from '../policy/model-files.js';
 
 /** There is no usable model where the configuration says. */
 export class ModelFileInvalid extends Error {
@@ -10,7 +8,7 @@ export class ModelFileInvalid extends Error {
 }
 
 /**
- * A model file below the models directory, hashed. A symbolic link that the operator put there may
+ * A model file or directory below the models directory, hashed. A symbolic link that the operator put there may
  * lead out of it; a path in a configuration may not.
  *
  * @throws {ModelFileInvalid}
@@ -19,16 +17,20 @@ export async function identifyModelFile(modelsDir: string, relative: string): Pr
   const root = path.resolve(modelsDir);
   const file = path.resolve(root, relative);
   if (path.isAbsolute(relative) || !file.startsWith(root + path.sep)) {
-    throw new ModelFileInvalid(`model.path is "${relative}": must be a file below the models directory (SEEUPO_MODELS_DIR), without ".."`);
+    throw new ModelFileInvalid(`model.path is "${relative}": must be a file or directory below the models directory (SEEUPO_MODELS_DIR), without ".."`);
   }
   const found = await stat(file).catch(() => null);
-  if (!found?.isFile()) {
+  if (!found?.isFile() && !found?.isDirectory()) {
     throw new ModelFileInvalid(
-      `model.path is "${relative}": ${found ? 'it is no file' : 'there is no such file'} in ${root} (SEEUPO_MODELS_DIR) on this worker. ` +
+      `model.path is "${relative}": ${found ? 'it is neither file nor directory' : 'there is no such file or directory'} in ${root} (SEEUPO_MODELS_DIR) on this worker. ` +
         'Put it there (the set-up does so for the quickstart), or correct the path.',
     );
   }
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(file), hash);
-  return { path: path.relative(root, file).split(path.sep).join('/'), sha256: hash.digest('hex'), bytes: found.size };
+  if (found.isDirectory() && !(await stat(path.join(file, 'config.json')).catch(() => null))?.isFile()) {
+    throw new ModelFileInvalid(`model.path is "${relative}": the directory has no config.json. Put a model there as transformers saves it, or name a GGUF file.`);
+  }
+  const fingerprint = await modelFingerprint(file).catch((cause: Error) => {
+    throw new ModelFileInvalid(`model.path is "${relative}": it cannot be read whole (${cause.message}). Download the model again.`);
+  });
+  return { path: path.relative(root, file).split(path.sep).join('/'), ...fingerprint };
 }

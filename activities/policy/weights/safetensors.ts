@@ -60,8 +60,8 @@ export function readSafetensors(bytes: Uint8Array): { tensors: Map<string, Named
     const count = info.shape.reduce((a, b) => a * b, 1);
     if (info.dtype !== 'F32') fail(`tensor ${name} is ${info.dtype}, expected F32`);
     if (end - begin !== count * 4 || 8 + headerBytes + end > bytes.length) fail(`tensor ${name} does not fit its shape [${info.shape.join(', ')}]`);
-    // Copied, as the bytes need not be aligned to 4.
-    const values = new Float32Array(bytes.slice(8 + headerBytes + begin, 8 + headerBytes + end).buffer);
+    // Copied, as the bytes need not be aligned to 4; not by slice(), which in a Buffer shares memory.
+    const values = new Float32Array(Uint8Array.from(bytes.subarray(8 + headerBytes + begin, 8 + headerBytes + end)).buffer);
     tensors.set(name, { name, shape: info.shape, values });
   }
   return { tensors, metadata: metadata ?? {} };

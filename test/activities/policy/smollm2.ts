@@ -12,7 +12,7 @@ export const modelFile = path.join(process.env['SEEUPO_RUNTIME_DIR'] ?? path.joi
 /** SmolLM2-135M: shape of the model in the file above. */
 export const shape = {
   layers: 30, hidden: 576, heads: 9, keyValueHeads: 3, headDimension: 64, feedForward: 1536, vocabulary: 49152,
-  contextLength: 8192, ropeBase: 100000, normEpsilon: 1e-5, tiedEmbeddings: true,
+  contextLength: 8192, ropeBase: 100000, ropeScaling: null, normEpsilon: 1e-5, tiedEmbeddings: true, biases: [], queryKeyNorm: false,
 };
 
 export interface Fixture {

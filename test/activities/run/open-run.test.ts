@@ -44,13 +44,13 @@ test('a run id that could leave its prefix is refused', async () => {
   }
 });
 
-test('a model path must be a file below the models directory', async () => {
+test('a model path must be a file or a model directory below the models directory', async () => {
   const { dependencies } = toyDependencies();
   mkdirSync(path.join(dependencies.modelsDir, 'folder'));
   const open = (modelPath: string) => createOpenRun(dependencies)({ runId: 'run-1', config: { ...toyConfig, model: { path: modelPath } } });
   for (const escape of ['../toy.gguf', '/etc/passwd', 'folder/../../x']) await assert.rejects(open(escape), { name: 'BadConfig', message: /below the models directory/ });
-  await assert.rejects(open('none.gguf'), { name: 'BadConfig', message: /"none.gguf": there is no such file in .*SEEUPO_MODELS_DIR/ });
-  await assert.rejects(open('folder'), { name: 'BadConfig', message: /it is no file/ });
+  await assert.rejects(open('none.gguf'), { name: 'BadConfig', message: /"none.gguf": there is no such file or directory in .*SEEUPO_MODELS_DIR/ });
+  await assert.rejects(open('folder'), { name: 'BadConfig', message: /the directory has no config.json/ });
 });
 
 test('problems with the model and with the tasks are listed together', async () => {

@@ -15,6 +15,10 @@ test('what is written is read back, and the data starts at a multiple of 8', () 
   assert.deepEqual(metadata, { format: 'pt' });
 });
 
+test('a Buffer out of the pool, as small files are read, gives the same values', () => {
+  assert.deepEqual([...readSafetensors(Buffer.from(writeSafetensors(tensors))).tensors.values()], tensors);
+});
+
 test('a file cut short is refused, naming the tensor that does not fit', () => {
   const bytes = writeSafetensors(tensors);
   assert.throws(() => readSafetensors(bytes.subarray(0, bytes.length - 1)), { name: 'TensorFileInvalid', message: /tensor b/ });

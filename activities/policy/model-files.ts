@@ -1,0 +1,46 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import canonicalize from 'canonicalize';
+
+/** Files of a Hugging Face directory that decide numbers or text, besides the weights. */
+const SETTINGS = ['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'chat_template.jinja'];
+export const WEIGHTS_FILE = 'model.safetensors';
+export const WEIGHTS_INDEX = 'model.safetensors.index.json';
+
+/** The files that make a model directory what it is, by name; others (README, caches) are left out. */
+export async function modelFilesOf(directory: string): Promise<string[]> {
+  const present = new Set(await readdir(directory));
+  const settings = SETTINGS.filter((name) => present.has(name));
+  if (present.has(WEIGHTS_FILE)) return [...settings, WEIGHTS_FILE].sort();
+  if (!present.has(WEIGHTS_INDEX)) return settings.sort();
+  return [...settings, WEIGHTS_INDEX, ...(await shardsOf(directory))].sort();
+}
+
+/** Shards that the index names, without those that are not plain names. */
+async function shardsOf(directory: string): Promise<string[]> {
+  const index = JSON.parse(await readFile(path.join(directory, WEIGHTS_INDEX), 'utf8')) as { weight_map?: Record<string, string> };
+  return [...new Set(Object.values(index.weight_map ?? {}))].filter((name) => path.basename(name) === name);
+}
+
+/**
+ * What a model is: of a file its sha256; of a directory the sha256 of the canonical JSON list
+ * (RFC 8785) of its files, each `{bytes, name, sha256}`, ordered by name.
+ */
+export async function modelFingerprint(model: string): Promise<{ sha256: string; bytes: number }> {
+  if (!(await stat(model)).isDirectory()) return fileFingerprint(model);
+  const files: { name: string; sha256: string; bytes: number }[] = [];
+  for (const name of await modelFilesOf(model)) files.push({ name, ...(await fileFingerprint(path.join(model, name))) });
+  return {
+    sha256: createHash('sha256').update(canonicalize(files)!).digest('hex'),
+    bytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
+  };
+}
+
+async function fileFingerprint(file: string): Promise<{ sha256: string; bytes: number }> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(file), hash);
+  return { sha256: hash.digest('hex'), bytes: (await stat(file)).size };
+}

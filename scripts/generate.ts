@@ -1,0 +1,98 @@
+#!/usr/bin/env node
+// npm run -s generate -- --model PATH --messages FILE: answers of a model, as they are drawn.
+import { readFile } from 'node:fs/promises';
+import { text as readAll } from 'node:stream/consumers';
+import { parseArgs } from 'node:util';
+import { z } from 'zod';
+import { loadTextCodec } from '../activities/policy/text-codec.js';
+import { callersPath, command, openPolicy, UsageError } from './models/command.js';
+
+const USAGE = `npm run -s generate -- --model PATH --messages FILE [OPTIONS]
+
+  --model PATH         a GGUF file or a Hugging Face directory
+  --messages FILE      JSON: [{"role":"user","content":"..."}, ...]; - is standard input
+  --adapter DIR        a PEFT LoRA directory, as \`npm run export\` writes it
+  --temperature X      0 takes the likeliest token each time (default 0.7)
+  --max-tokens N       longest answer, its end included (default 256)
+  --seed N             the same seed gives the same answers (default 0)
+  --n N                so many answers (default 1)
+  --json               a line {"text","ids","logprobs","end"} per answer instead of text
+  --precision P        fp32 or bf16 (default fp32)`;
+
+const Messages = z.array(z.looseObject({ role: z.string(), content: z.string() })).min(1);
+/** Logits divided by it leave no doubt, and stay finite. */
+const GREEDY_TEMPERATURE = 1e-4;
+
+await command(async () => {
+  const { values } = parseArgs({
+    options: {
+      model: { type: 'string' }, messages: { type: 'string' }, adapter: { type: 'string' }, temperature: { type: 'string' }, 'max-tokens': { type: 'string' },
+      seed: { type: 'string' }, n: { type: 'string' }, json: { type: 'boolean' }, precision: { type: 'string' }, help: { type: 'boolean', short: 'h' },
+    },
+  });
+  if (values.help) return console.log(USAGE);
+  for (const name of ['model', 'messages'] as const) if (values[name] === undefined) throw new UsageError(`--${name} is missing\n\n${USAGE}`);
+  const number = (name: 'temperature' | 'max-tokens' | 'seed' | 'n', otherwise: number, least: number): number => {
+    const given = values[name];
+    const value = given === undefined ? otherwise : Number(given);
+    if (given?.trim() === '' || !(value >= least && Number.isFinite(value)) || (name !== 'temperature' && !Number.isInteger(value))) {
+      throw new UsageError(`--${name} is "${given}": expected a ${name === 'temperature' ? '' : 'whole '}number from ${least}`);
+    }
+    return value;
+  };
+  const temperature = number('temperature', 0.7, 0);
+  const maxTokens = number('max-tokens', 256, 1);
+  const seed = number('seed', 0, 0);
+  const n = number('n', 1, 1);
+  const messages = await readMessages(values.messages!);
+  const model = callersPath(values.model!);
+  const policy = await openPolicy(model, { adapter: values.adapter && callersPath(values.adapter), precision: values.precision });
+  const codec = await loadTextCodec(model);
+  const promptIds = codec.encode(codec.render(messages, { generationPrompt: true }));
+
+  const ends = codec.endOfTurn.id;
+  const shown = (ids: readonly number[]): string => codec.decode(ids.at(-1) === ends ? ids.slice(0, -1) : ids);
+  const drawn: number[] = [];
+  let printed = '';
+  const stream = n === 1 && !values.json;
+  const responses = await policy.sample(
+    Array.from({ length: n }, (_, i) => ({ row: 'a', promptIds, randomKey: `generate/${seed}/${i}` })),
+    {
+      temperature: Math.max(temperature, GREEDY_TEMPERATURE),
+      maxResponseTokens: maxTokens,
+      onSampled: (_, id) => {
+        if (!stream) return;
+        drawn.push(id);
+        const text = shown(drawn);
+        // A character of several tokens shows as U+FFFD until it is whole.
+        if (text.endsWith('\ufffd') || !text.startsWith(printed)) return;
+        process.stdout.write(text.slice(printed.length));
+        printed = text;
+      },
+    },
+  );
+  for (const [i, { ids, logProbs, end }] of responses.entries()) {
+    const text = shown(ids);
+    if (values.json) console.log(JSON.stringify({ text, ids, logprobs: logProbs, end }));
+    else if (!stream) console.log(`${i === 0 ? '' : '\n'}--- ${i + 1} of ${n} ---\n${text}`);
+    else console.log(text.startsWith(printed) ? text.slice(printed.length) : `\n${text}`);
+    if (!values.json && end === 'token-limit') console.error(`(stopped at --max-tokens ${maxTokens})`);
+  }
+});
+
+async function readMessages(given: string): Promise<z.infer<typeof Messages>> {
+  const place = given === '-' ? 'standard input' : callersPath(given);
+  const content = given === '-' ? await readAll(process.stdin) : await readFile(place, 'utf8').catch(() => {
+    throw new UsageError(`--messages: there is no readable file ${place}`);
+  });
+  let json: unknown;
+  try {
+    json = JSON.parse(content);
+  } catch (error) {
+    throw new UsageError(`--messages: ${place} is no JSON (${(error as Error).message})`);
+  }
+  const wrapped = typeof json === 'object' && json !== null && 'messages' in json ? json.messages : json;
+  const parsed = Messages.safeParse(wrapped);
+  if (!parsed.success) throw new UsageError(`--messages: ${place}: expected [{"role":"user","content":"..."}, ...]`);
+  return parsed.data;
+}

@@ -1,0 +1,68 @@
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import type { TensorFlowPolicy } from '../../activities/policy/tf-policy.js';
+import { setUp, smolLm2Path, type ComponentName } from '../setup/index.js';
+
+/** The command line or the input asks for something that is not there; the message says what to write. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** A path as the caller meant it: npm runs scripts in the root of the checkout, wherever it was called. */
+export const callersPath = (given: string): string => path.resolve(process.env['INIT_CWD'] ?? process.cwd(), given);
+
+/** Set-up that leaves standard output to what the command writes. */
+export async function setUpSilently(components: readonly ComponentName[]): Promise<void> {
+  const { stdout } = process;
+  const write = stdout.write;
+  stdout.write = process.stderr.write.bind(process.stderr) as typeof stdout.write;
+  try {
+    await setUp(components);
+  } finally {
+    stdout.write = write;
+  }
+}
+
+export const precisions = ['fp32', 'bf16'] as const;
+
+/**
+ * The policy of a model and perhaps a PEFT adapter, in this process.
+ * @throws {UsageError} if there is no such model; {ModelFileInvalid} if it cannot be used
+ */
+export async function openPolicy(model: string, options: { readonly adapter?: string | undefined; readonly precision?: string | undefined }): Promise<TensorFlowPolicy> {
+  const precision = options.precision ?? 'fp32';
+  if (!(precisions as readonly string[]).includes(precision)) throw new UsageError(`--precision is "${precision}": expected ${precisions.join(' or ')}`);
+  await setUpSilently(['tensorflow', 'tensorflow-binding', ...(model === smolLm2Path ? (['model'] as const) : [])]);
+  if (!existsSync(model)) throw new UsageError(`--model: there is no ${model}; expected a GGUF file or a Hugging Face directory`);
+  if (options.adapter !== undefined && !existsSync(options.adapter)) throw new UsageError(`--adapter: there is no ${options.adapter}; expected a PEFT adapter directory`);
+  // Read when the library loads, which is why the policy is imported only now.
+  if (precision === 'bf16') process.env['ONEDNN_DEFAULT_FPMATH_MODE'] = 'BF16';
+  const [{ TensorFlowPolicy }, { modelFingerprint }, { openModel }, { readPeftAdapter }] = await Promise.all([
+    import('../../activities/policy/tf-policy.js'),
+    import('../../activities/policy/model-files.js'),
+    import('../../activities/policy/weights/open-model.js'),
+    import('../../activities/policy/weights/peft-adapter.js'),
+  ]);
+  const reader = await openModel(model);
+  await reader.close();
+  const { lora, adapter } =
+    options.adapter === undefined ? { lora: { rank: 1, alpha: 1 }, adapter: null } : await readPeftAdapter(options.adapter, reader.config);
+  const policy = new TensorFlowPolicy();
+  await policy.use({ model: { path: model, sha256: (await modelFingerprint(model)).sha256 }, lora, folded: [], adapter });
+  return policy;
+}
+
+/** Runs a command: its problems in one line on standard error, and exit code 1, or 2 if it was called wrongly. */
+export async function command(main: () => Promise<void>): Promise<void> {
+  // A reader that has seen enough, like `head`, closes the pipe.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+  try {
+    await main();
+  } catch (error) {
+    const { name, code, message } = error as Error & { code?: string };
+    const usage = name === 'UsageError' || code?.startsWith('ERR_PARSE_ARGS') === true;
+    const known = usage || ['ModelFileInvalid', 'TensorFileInvalid', 'SetUpError', 'RangeError'].includes(name);
+    console.error(known ? message : error);
+    process.exitCode = usage ? 2 : 1;
+  }
+}

@@ -1,0 +1,55 @@
+#!/usr/bin/env node
+// npm run -s score -- --model PATH < in.jsonl > out.jsonl: log-probabilities of given tokens or text, line by line.
+import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
+import { loadTextCodec } from '../activities/policy/text-codec.js';
+import { callersPath, command, openPolicy, UsageError } from './models/command.js';
+import { scoreLine } from './models/score-lines.js';
+
+const USAGE = `npm run -s score -- --model PATH [--adapter DIR] [--precision fp32|bf16] < in.jsonl > out.jsonl
+
+Natural logarithms of the probabilities that the model gives to tokens.
+  a line in    {"ids":[...],"from":n}     log-probabilities of ids[n..]; n from 1, 1 if left out
+               {"messages":[{"role":"user","content":"..."}],"completion":"..."}     of the completion's tokens
+  a line out   {"logprobs":[...],"top":[[id,logprob] x 10 after the last token]}
+
+  --model PATH       a GGUF file or a Hugging Face directory; without a tokenizer it still scores ids
+  --adapter DIR      a PEFT LoRA directory, as \`npm run export\` writes it
+  --precision P      fp32, or bf16 matrix products where the processor has them (default fp32)`;
+
+/** Tokens that go through the model at once: lines are gathered up to it. */
+const BATCH_TOKENS = 2048;
+const LIKELIEST = 10;
+
+await command(async () => {
+  const { values } = parseArgs({
+    options: { model: { type: 'string' }, adapter: { type: 'string' }, precision: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+  });
+  if (values.help) return console.log(USAGE);
+  if (values.model === undefined) throw new UsageError(`--model is missing\n\n${USAGE}`);
+  const model = callersPath(values.model);
+  const policy = await openPolicy(model, { adapter: values.adapter && callersPath(values.adapter), precision: values.precision });
+  const { limits } = policy;
+  let codec: ReturnType<typeof loadTextCodec> | undefined;
+
+  let waiting: { ids: readonly number[]; from: number }[] = [];
+  const flush = async (): Promise<void> => {
+    for (const { logProbs, top } of await policy.score(waiting, LIKELIEST, BATCH_TOKENS)) {
+      process.stdout.write(`${JSON.stringify({ logprobs: logProbs, top })}\n`);
+    }
+    waiting = [];
+  };
+  let number = 0;
+  for await (const text of createInterface({ input: process.stdin, crlfDelay: Infinity })) {
+    number += 1;
+    if (text.trim() === '') continue;
+    // What came before a bad line is answered.
+    const line = await scoreLine(text, number, limits, () => (codec ??= loadTextCodec(model))).catch(async (error: unknown) => {
+      await flush();
+      throw error;
+    });
+    if (waiting.reduce((sum, { ids }) => sum + ids.length, line.ids.length) > BATCH_TOKENS) await flush();
+    waiting.push(line);
+  }
+  await flush();
+});
