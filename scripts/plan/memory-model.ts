@@ -66,8 +66,8 @@ export function memoryPlan(model: ModelConfig, config: TrainConfig, { prompt, ob
   const activations = FLOAT * (layers * (nodes * perNode + probabilities) + responseNodes * V);
 
   const requests = G * tasksPerShard;
-  // Prompts as gathered from the tries and joined, then a copy of the tail while it grows.
-  const cache = FLOAT * requests * 2 * K * D * layers * (2 * longest);
+  // Prompts as gathered from the tries and once more as joined, and the tail of what is sampled.
+  const cache = FLOAT * requests * 2 * K * D * layers * (2 * (longest - L) + L);
   const standing = {
     process: PROCESS_BYTES,
     'frozen weights': FLOAT * parameters,
