@@ -1,0 +1,85 @@
+#!/usr/bin/env node
+// npm run plan -- --config FILE --gpu 80GB: memory that a run needs, part by part, before anything is started.
+import { readFile, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { resolveConfig } from '../activities/run/resolve-config.js';
+import type { ModelConfig } from '../activities/policy/model-config.js';
+import { readGgufHeader } from '../activities/policy/weights/gguf.js';
+import { readHuggingFaceConfig } from '../activities/policy/weights/hugging-face.js';
+import { callersPath, command, UsageError } from './models/command.js';
+import { memoryPlan, remedies } from './plan/memory-model.js';
+import { modelsDir } from './setup/paths.js';
+
+const USAGE = `npm run plan -- --config FILE --gpu SIZE [OPTIONS]
+
+  --config FILE           settings of a run, as scripts/runs/quickstart.json
+  --gpu SIZE              memory of the device, e.g. 80GB or 24GiB
+  --model PATH            instead of the config's model.path; a directory needs only its config.json
+  --prompt-tokens N       prompt before the first response (default 512)
+  --observation-tokens N  what comes between two responses (default 64)
+  --json                  the plan as JSON
+
+Exit code 0 if it fits, 1 if not.`;
+
+const units: Readonly<Record<string, number>> = { GB: 1e9, GiB: 2 ** 30, MB: 1e6, MiB: 2 ** 20 };
+
+await command(async () => {
+  const { values } = parseArgs({
+    options: {
+      config: { type: 'string' }, gpu: { type: 'string' }, model: { type: 'string' }, 'prompt-tokens': { type: 'string' }, 'observation-tokens': { type: 'string' },
+      json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' },
+    },
+  });
+  if (values.help) return console.log(USAGE);
+  for (const name of ['config', 'gpu'] as const) if (values[name] === undefined) throw new UsageError(`--${name} is missing\n\n${USAGE}`);
+  const [, amount, unit] = /^(\d+(?:\.\d+)?)\s*(GB|GiB|MB|MiB)$/.exec(values.gpu!) ?? [];
+  if (amount === undefined) throw new UsageError(`--gpu is "${values.gpu}": expected a size like 80GB or 24GiB`);
+  const capacity = Number(amount) * units[unit!]!;
+  const tokens = (name: 'prompt-tokens' | 'observation-tokens', otherwise: number): number => {
+    const value = values[name] === undefined ? otherwise : Number(values[name]);
+    if (!Number.isInteger(value) || value < 1) throw new UsageError(`--${name} is "${values[name]}": expected a whole number from 1`);
+    return value;
+  };
+  const lengths = { prompt: tokens('prompt-tokens', 512), observation: tokens('observation-tokens', 64) };
+  const config = resolveConfig(await readJsonFile(callersPath(values.config!)));
+  const model = await modelConfigOf(values.model === undefined ? path.join(modelsDir, config.model.path) : callersPath(values.model));
+
+  const plan = memoryPlan(model, config, lengths);
+  const fits = plan.peak <= capacity;
+  const changes = remedies(model, config, lengths, capacity);
+  process.exitCode = fits ? 0 : 1;
+  if (values.json) return console.log(JSON.stringify({ capacity, fits, ...plan, changes }, null, 2));
+
+  const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(2).padStart(9)} GiB`;
+  console.log(`${values.model ?? config.model.path}: ${(plan.parameters / 1e9).toFixed(3)} billion parameters, sequences of up to ${plan.longestSequence} tokens, ${plan.microBatchNodes} tokens in a micro-batch`);
+  for (const { name, parts, total } of plan.phases) {
+    console.log(`\n${name}`);
+    for (const [part, bytes] of Object.entries(parts)) console.log(`  ${part.padEnd(22)}${gib(bytes)}`);
+    console.log(`  ${'total'.padEnd(22)}${gib(total)}`);
+  }
+  console.log(`\n${fits ? 'fits' : 'does NOT fit'}: ${gib(plan.peak).trim()} at the peak of ${gib(capacity).trim()}`);
+  if (plan.longestSequence > model.contextLength) console.log(`sequences of ${plan.longestSequence} tokens exceed the model's context of ${model.contextLength}: fewer turns, shorter responses or prompts`);
+  if (!fits && changes.length > 0) console.log(`\nwhat would lower it, one at a time:\n${changes.map(({ change, peak }) => `  ${change.padEnd(44)}${gib(peak)}${peak <= capacity ? '  fits' : ''}`).join('\n')}`);
+  if (!fits && !changes.some(({ peak }) => peak <= capacity)) {
+    const standing = Math.min(...plan.phases.map(({ parts }) => parts['frozen weights']! + parts['weights for decoding']!));
+    if (standing > capacity) console.log('\nThe weights alone, which this engine holds in fp32 and once more for decoding, are more than there is: a smaller model is needed.');
+  }
+});
+
+async function readJsonFile(file: string): Promise<unknown> {
+  const text = await readFile(file, 'utf8').catch(() => {
+    throw new UsageError(`--config: there is no readable file ${file}`);
+  });
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new UsageError(`--config: ${file} is no JSON (${(error as Error).message})`);
+  }
+}
+
+async function modelConfigOf(model: string): Promise<ModelConfig> {
+  const found = await stat(model).catch(() => null);
+  if (!found) throw new UsageError(`there is no model ${model}: run \`npm run setup\`, or name one with --model (a directory needs only its config.json)`);
+  return found.isDirectory() ? readHuggingFaceConfig(model) : (await readGgufHeader(model)).config;
+}

@@ -1,0 +1,111 @@
+import { adapterLayout } from '../../activities/policy/lora.js';
+import { moduleNames, moduleShape, type ModelConfig } from '../../activities/policy/model-config.js';
+import type { TrainConfig } from '../../schemas/train-config.js';
+
+/** How long texts are, in tokens: what a configuration does not say. */
+export interface Lengths {
+  /** Before the first response; the same for all samples of a task. */
+  readonly prompt: number;
+  /** Between two responses: the environment's answer with the template around it. */
+  readonly observation: number;
+}
+
+/** Bytes of what is alive at the same time, in one phase of an iteration. */
+export interface Phase {
+  readonly name: 'sampling' | 'update';
+  readonly parts: Readonly<Record<string, number>>;
+  readonly total: number;
+}
+export interface MemoryPlan {
+  readonly parameters: number;
+  readonly longestSequence: number;
+  /** Trie nodes of the largest micro-batch. */
+  readonly microBatchNodes: number;
+  readonly phases: readonly Phase[];
+  readonly peak: number;
+}
+
+/** All values are fp32. */
+const FLOAT = 4;
+/**
+ * Node and libtensorflow before any tensor, and working memory of kernels and allocator as a share of
+ * activations: both measured on SmolLM2-135M on a CPU (test/scripts/memory-model.test.ts).
+ */
+const PROCESS_BYTES = 0.46 * 2 ** 30;
+const WORKING_SHARE = 0.25;
+
+/**
+ * Memory of the policy engine as it is: frozen weights, a folded and fused second copy for decoding,
+ * adapter, moments, KV cache while sampling, saved activations of one micro-batch while updating.
+ * The decoding copy stays until the first optimiser step, so that both phases hold it.
+ */
+export function memoryPlan(model: ModelConfig, config: TrainConfig, { prompt, observation }: Lengths): MemoryPlan {
+  const { hidden: H, feedForward: F, heads: Q, keyValueHeads: K, headDimension: D, layers, vocabulary: V } = model;
+  const { groupSize: G, maxResponseTokens: L, maxTurns: T, tasksPerIteration, tasksPerShard } = config.rollout;
+  const size = ([rows, columns]: readonly [number, number]): number => rows * columns;
+  const modules = layers * moduleNames.reduce((sum, module) => sum + size(moduleShape(model, module)), 0);
+  const fusedPerLayer = moduleNames.filter((module) => !['self_attn.o_proj', 'mlp.down_proj'].includes(module)).reduce((sum, module) => sum + size(moduleShape(model, module)), 0);
+  const embeddings = V * H * (model.tiedEmbeddings ? 1 : 2);
+  const biases = model.biases.reduce((sum, module) => sum + moduleShape(model, module)[0], 0);
+  const parameters = embeddings + modules + layers * (2 * H + biases + (model.queryKeyNorm ? 2 * D : 0)) + H;
+  const adapter = adapterLayout(model, config.lora).parameters;
+
+  // The last turn's pool is the largest: samples of a task share the prompt and then go their ways.
+  const own = (T - 1) * (L + observation) + L - 1;
+  const longest = prompt + own + 1;
+  const row = prompt + G * own;
+  const tasks = Math.ceil((tasksPerIteration ?? tasksPerShard) / config.algorithm.minibatches);
+  // A task's samples go through together, even if they are more than microBatchTokens.
+  const rows = Math.max(1, Math.min(tasks, Math.floor(config.microBatchTokens / row)));
+  const nodes = rows * row;
+
+  // transformer.ts, SavedLayer: what the backward pass needs.
+  const perNode = 4 * H + 2 + (2 * K + 3 * Q) * D + 4 * F + moduleNames.length * config.lora.rank + (model.queryKeyNorm ? (Q + K) * (D + 1) : 0);
+  const probabilities = rows * Q * (prompt * prompt + G * own * (prompt + own));
+  const responseNodes = rows * (G * (L - 1) + (T === 1 ? 1 : G));
+  const activations = FLOAT * (layers * (nodes * perNode + probabilities) + responseNodes * V);
+
+  const requests = G * tasksPerShard;
+  // Prompts as gathered from the tries and once more as joined, and the tail of what is sampled.
+  const cache = FLOAT * requests * 2 * K * D * layers * (2 * (longest - L) + L);
+  const standing = {
+    process: PROCESS_BYTES,
+    'frozen weights': FLOAT * parameters,
+    'weights for decoding': FLOAT * (modules + layers * fusedPerLayer),
+    adapter: FLOAT * adapter,
+  };
+  const phases = [
+    phase('sampling', { ...standing, 'AdamW moments': FLOAT * 2 * adapter, 'KV cache': cache, 'logits': FLOAT * 3 * requests * V }),
+    phase('update', {
+      ...standing,
+      'AdamW moments': FLOAT * 2 * adapter,
+      gradients: FLOAT * 2 * adapter,
+      activations,
+      'working memory': WORKING_SHARE * activations,
+    }),
+  ];
+  return { parameters, longestSequence: longest, microBatchNodes: nodes, phases, peak: Math.max(...phases.map(({ total }) => total)) };
+}
+
+const phase = (name: Phase['name'], parts: Record<string, number>): Phase => ({ name, parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) });
+
+/** What to change, most effective first, each with the peak that it would give; only what helps. */
+export function remedies(model: ModelConfig, config: TrainConfig, lengths: Lengths, capacity: number): { change: string; peak: number }[] {
+  const { rollout } = config;
+  const half = (n: number): number => Math.max(1, Math.ceil(n / 2));
+  const withRollout = (change: Partial<TrainConfig['rollout']>): TrainConfig => ({ ...config, rollout: { ...rollout, ...change } });
+  const variants: [string, TrainConfig, Lengths][] = [
+    [`microBatchTokens ${config.microBatchTokens} -> ${half(config.microBatchTokens)}`, { ...config, microBatchTokens: half(config.microBatchTokens) }, lengths],
+    [`rollout.tasksPerShard ${rollout.tasksPerShard} -> ${half(rollout.tasksPerShard)}`, withRollout({ tasksPerShard: half(rollout.tasksPerShard) }), lengths],
+    [`rollout.groupSize ${rollout.groupSize} -> ${Math.max(2, half(rollout.groupSize))}`, withRollout({ groupSize: Math.max(2, half(rollout.groupSize)) }), lengths],
+    [`rollout.maxResponseTokens ${rollout.maxResponseTokens} -> ${half(rollout.maxResponseTokens)}`, withRollout({ maxResponseTokens: half(rollout.maxResponseTokens) }), lengths],
+    [`rollout.maxTurns ${rollout.maxTurns} -> ${half(rollout.maxTurns)}`, withRollout({ maxTurns: half(rollout.maxTurns) }), lengths],
+    [`a prompt of ${lengths.prompt} -> ${half(lengths.prompt)} tokens`, config, { ...lengths, prompt: half(lengths.prompt) }],
+  ];
+  const before = memoryPlan(model, config, lengths).peak;
+  if (before <= capacity) return [];
+  return variants
+    .map(([change, changed, given]) => ({ change, peak: memoryPlan(model, changed, given).peak }))
+    .filter(({ peak }) => peak < 0.99 * before)
+    .sort((a, b) => a.peak - b.peak);
+}
