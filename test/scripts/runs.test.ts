@@ -17,6 +17,7 @@ test('every file in scripts/runs/ is a valid run', async (t) => {
 test('quickstart.json is the measured recipe of the quickstart task', () => {
   const { rollout, lora, warmStart, algorithm, optimizer, iterations, evaluation } = parsed('quickstart.json');
   assert.equal(iterations, 8);
+  assert.ok(algorithm.name === 'seeupo');
   assert.deepEqual([rollout.groupSize, rollout.temperature, rollout.maxResponseTokens], [8, 0.9, 32]);
   assert.deepEqual([algorithm.updateOrder, algorithm.klCoefficient, algorithm.minibatches, algorithm.clip.low], ['reverse', 0.005, 2, 0.2]);
   assert.deepEqual([optimizer.learningRate, optimizer.betas], [3e-4, [0.9, 0.95]]);
