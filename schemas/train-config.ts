@@ -247,6 +247,8 @@ export const TrainConfig = z
       /** Every so many iterations; null evaluates only before and after training. */
       everyIterations: z.int().positive().nullable().default(null),
       samplesPerTask: z.int().positive().default(8),
+      /** Of held-out tasks; null is samplesPerTask. */
+      heldoutSamplesPerTask: z.int().positive().nullable().default(null),
       /** Sampling temperature of evaluations; null is the rollout's. */
       temperature: z.number().positive().nullable().default(null),
     }),

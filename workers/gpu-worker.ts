@@ -15,12 +15,24 @@ await main('gpu', async (settings, log) => {
     // The activity under way fails first and is done again by the process that the supervisor starts.
     setTimeout(() => process.exit(1), DYING_MS).unref();
   });
+  /** A leak shows here as a count that grows from one step of a kind to the next. */
+  const reporting = <A extends Record<string, (...input: never[]) => Promise<unknown>>>(activities: A): A => {
+    const wrap = (name: string, activity: A[string]) =>
+      async (...input: never[]): Promise<unknown> => {
+        try {
+          return await activity(...input);
+        } finally {
+          await policy.device().then(({ tensors, tensorBytes, residentBytes }) => log.info({ step: name, tensors, tensorBytes, residentBytes }, 'memory'), () => undefined);
+        }
+      };
+    return Object.fromEntries(Object.entries(activities).map(([name, activity]) => [name, wrap(name, activity as A[string])])) as A;
+  };
   try {
     log.info({ ...(await policy.device()) }, 'device');
     await serve(
       {
         taskQueue: settings.queues.gpu,
-        activities: createGpuActivities({ ...dependencies, policy }),
+        activities: reporting(createGpuActivities({ ...dependencies, policy })),
         // A device has room for one policy; a second task would only wait, and hold its heartbeat up.
         maxConcurrentActivityTaskExecutions: 1,
         // Progress in the Web UI at most so old; well under the heartbeat time-out of activity-proxies.

@@ -27,6 +27,7 @@ export const createEvaluatePolicy = ({ artifacts, policy, codec, environments, m
         const opened = await openedRun(artifacts, run);
         const { seed, rollout, evaluation, environment } = opened.config;
         const temperature = evaluation.temperature ?? rollout.temperature;
+        const samples = split === 'train' ? evaluation.samplesPerTask : (evaluation.heldoutSamplesPerTask ?? evaluation.samplesPerTask);
         const tasks = split === 'train' ? opened.trainTasks : opened.heldoutTasks;
         const players = {
           policy,
@@ -38,7 +39,7 @@ export const createEvaluatePolicy = ({ artifacts, policy, codec, environments, m
         const trajectories: Trajectory[] = [];
         // As many episodes at once as in a rollout: memory is bounded by the same setting.
         for (const shard of shardsOf(tasks, rollout.tasksPerShard)) {
-          const seats = seatsOf(shard, evaluation.samplesPerTask, (task, sample) => ({
+          const seats = seatsOf(shard, samples, (task, sample) => ({
             episodeId: episodeId(run.runId, `evaluation-${name}`, task.id, sample),
             randomKey: `${seed}/evaluation-${name}/${task.id}/${sample}`,
           }));

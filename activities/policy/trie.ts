@@ -66,13 +66,16 @@ export interface Segment {
   readonly keys: Int32Array;
 }
 
+/** Half of the scores of a long chain are masked; in pieces of this size only half of a piece's are. */
+const LONGEST_SEGMENT = 128;
+
 /** A trie as chains: what attention is computed over, so that branches cost nothing to each other. */
 export function segmentsOf(trie: Pick<TokenTrie, 'parents' | 'positions'>): Segment[] {
   const segments: Segment[] = [];
   const n = trie.parents.length;
   for (let start = 0; start < n; ) {
     let end = start + 1;
-    while (end < n && trie.parents[end] === end - 1) end++;
+    while (end < n && end - start < LONGEST_SEGMENT && trie.parents[end] === end - 1) end++;
     segments.push({ start, size: end - start, keys: pathTo(trie, end - 1) });
     start = end;
   }

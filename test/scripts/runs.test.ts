@@ -14,18 +14,6 @@ test('every file in scripts/runs/ is a valid run', async (t) => {
   for (const file of files) await t.test(file, () => void parsed(file));
 });
 
-test('quickstart.json is the measured recipe of the quickstart task', () => {
-  const { rollout, lora, warmStart, algorithm, optimizer, iterations, evaluation } = parsed('quickstart.json');
-  assert.equal(iterations, 8);
-  assert.ok(algorithm.name === 'seeupo');
-  assert.deepEqual([rollout.groupSize, rollout.temperature, rollout.maxResponseTokens], [8, 0.9, 32]);
-  assert.deepEqual([algorithm.updateOrder, algorithm.klCoefficient, algorithm.minibatches, algorithm.clip.low], ['reverse', 0.005, 2, 0.2]);
-  assert.deepEqual([optimizer.learningRate, optimizer.betas], [3e-4, [0.9, 0.95]]);
-  assert.deepEqual(lora, { rank: 8, alpha: 16 });
-  assert.deepEqual([warmStart?.epochs, warmStart?.optimizer.learningRate, warmStart?.batchSize], [1, 1e-3, 4]);
-  assert.equal(evaluation.samplesPerTask, 8);
-});
-
 test('smoke.json is two iterations of one shard without a warm start', () => {
   const { iterations, rollout, warmStart, evaluation } = parsed('smoke.json');
   assert.deepEqual([iterations, rollout.groupSize, warmStart, evaluation.samplesPerTask], [2, 2, null, 1]);

@@ -112,7 +112,7 @@ class BfclWindows:
         task = self._tasks[window.task_number]
         turns = range(window.last_turn + 1)
         opening, offered = self._layout.opening(window.id, window.task_number, task, turns)
-        return opening + conversation(task, window.first_turn) + [_next_user(task, window.first_turn)], offered
+        return opening + conversation(task, window.first_turn, then_ask=True), offered
 
     def _demonstration(self, number: int) -> dict[str, Any] | None:
         """The longest leading stretch of ground-truth turns that fits; None if not even one turn does."""
@@ -166,14 +166,16 @@ class WindowEpisode:
         }
 
 
-def conversation(task: BfclTask, turns: int) -> list[Message]:
-    """User and ground-truth messages of the first turns, with the real results in between."""
+def conversation(task: BfclTask, turns: int, then_ask: bool = False) -> list[Message]:
+    """User and ground-truth messages of the first turns, with the real results in between; then the next user turn."""
     simulators = Simulators(task)
     messages: list[Message] = []
     results: list[str] = []
     for turn in range(turns):
         messages += [_next_user(task, turn, results), {"role": "assistant", "content": answer(task, turn)}]
         results = [simulators.execute(call) for call in task.ground_truth[turn]]
+    if then_ask:
+        messages.append(_next_user(task, turns, results))
     return messages
 
 

@@ -38,7 +38,7 @@ describe('the BFCL windows sidecar', () => {
     assert.ok((await ids('heldout')).every((id) => Number(id.split(':')[0]) >= 100));
     const three = await client(sidecar, 'three-turns').listTasks('train');
     assert.deepEqual(three.map(({ turns }) => turns), [2, 2, 2, 2, 3, 3, 3, 3]);
-    await assert.rejects(client(sidecar, 'nope').listTasks('train'), /'nope' is unknown, expected one of \['quickstart', 'three-turns'\]/);
+    await assert.rejects(client(sidecar, 'nope').listTasks('train'), /'nope' is unknown, expected one of \['quickstart', 'smoke', 'three-turns'\]/);
   });
 
   test('a prompt is tools, two examples, the user turn; the result and the next user turn follow a right response', async () => {
@@ -177,6 +177,11 @@ describe('the BFCL windows sidecar', () => {
         assert.ok(calls.every((call) => 'name' in call), content);
       }
     }
+  });
+
+  test('a window that starts later shows what the turn before it returned', async () => {
+    const { messages } = await environment.reset({ episodeId: 'later-window', taskId: '33:1', seed: 0 });
+    assert.match(messages.at(-1)!.content, /^Result: \{"current_directory_content": \["deploy\.py"\]\}\nUse grep/);
   });
 
   test('no window is asked in its own examples, and none is a target of a demonstration', async () => {
