@@ -29,7 +29,8 @@ export const RunRef = z.strictObject({
   groupSize: z.int(),
   /** Rollout shards per iteration. */
   shards: z.int(),
-  updateOrder: z.enum(['reverse', 'forward']),
+  /** `random`: by this seed, anew in every iteration. */
+  updateOrder: z.union([z.enum(['reverse', 'forward']), z.strictObject({ random: z.int() }), z.array(z.int().positive())]),
   warmStart: z.boolean(),
   evaluateEvery: z.int().nullable(),
   algorithm: z.string(),

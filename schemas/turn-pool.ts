@@ -21,9 +21,9 @@ export type GroupedTrajectory = z.infer<typeof GroupedTrajectory>;
 export const GroupsManifest = z.strictObject({
   kind: z.literal('groups'),
   inputHash: Sha256,
-  /** T: the longest trajectory. */
+  /** T: the longest trajectory; 1 where all turns are one pool. */
   turns: z.int().positive(),
-  /** Element t-1: active trajectories of D_t. */
+  /** Element t-1: active trajectories of D_t; responses, where all turns are one pool. */
   active: z.array(z.int().nonnegative()),
   /** Groups whose rewards are all equal, so that their advantages are 0. */
   groupsWithoutVariance: z.int().nonnegative(),

@@ -1,9 +1,35 @@
+import { workflowInfo } from '@temporalio/workflow';
+import type { RunRef } from '../schemas/run.js';
+
 /**
  * The order in which the turn pools are updated: `reverse` (T..1) is what the paper's theorems need.
+ * `random` is another order in every iteration.
  *
- * @param turns  T of this iteration
+ * @param turns       T of this iteration
+ * @param workflowId  of the iteration, `<run>/iteration-0012`: its number, with the seed, decides a random order
  */
-export function turnOrder(order: 'reverse' | 'forward', turns: number): number[] {
+export function turnOrder(order: RunRef['updateOrder'], turns: number, workflowId = (): string => workflowInfo().workflowId): number[] {
   const forward = Array.from({ length: turns }, (_, index) => index + 1);
-  return order === 'reverse' ? forward.reverse() : forward;
+  if (order === 'forward') return forward;
+  if (order === 'reverse') return forward.reverse();
+  if (Array.isArray(order)) return order.filter((turn) => turn <= turns);
+  return shuffled(forward, order.random, Number(/(\d+)$/.exec(workflowId())?.[1] ?? 0));
+}
+
+/** Fisher-Yates on hashed counters: a function of its arguments alone, as replay and resumption need. */
+function shuffled(items: readonly number[], seed: number, iteration: number): number[] {
+  const result = [...items];
+  for (let i = result.length - 1; i > 0; i--) {
+    const j = Math.floor((mixed(mixed(mixed(seed) ^ iteration) ^ i) / 2 ** 32) * (i + 1));
+    [result[i], result[j]] = [result[j]!, result[i]!];
+  }
+  return result;
+}
+
+/** The 32-bit finaliser of MurmurHash3. */
+function mixed(value: number): number {
+  let h = (value + 0x9e3779b9) | 0;
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
 }

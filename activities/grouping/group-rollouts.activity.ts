@@ -10,7 +10,7 @@ import type { CpuDependencies } from '../dependencies.js';
 import { rolloutMetrics } from '../rollout/rollout-metrics.js';
 import { openedRun } from '../run/run-context.js';
 import { groupRelativeAdvantages, groupsWithoutVariance } from './advantages.js';
-import { turnPools } from './turn-pools.js';
+import { onePool, turnPools } from './turn-pools.js';
 
 /** Steps 2 and 3: seats in the turn pools and advantages (Eq. 9) of an iteration's trajectories. CPU queue. */
 export const createGroupRollouts = ({ artifacts }: CpuDependencies) =>
@@ -31,7 +31,7 @@ export const createGroupRollouts = ({ artifacts }: CpuDependencies) =>
           }),
         ),
       );
-      const pools = turnPools(grouped);
+      const pools = algorithm.name === 'seeupo' ? turnPools(grouped) : onePool(grouped);
       return {
         kind: 'groups' as const,
         turns: pools.length,

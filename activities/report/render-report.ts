@@ -215,7 +215,12 @@ ${table(
 
 function turnUpdateTable({ turnUpdates, config }: ReportContent): SafeHtml {
   if (turnUpdates.length === 0) return html`<p>No turn was updated.</p>`;
-  return html`<p>In the order in which they were made (${config.algorithm.updateOrder}): the sequential update is what SeeUPO is about.</p>
+  const { algorithm } = config;
+  const order =
+    algorithm.name === 'seeupo'
+      ? `In the order in which they were made (${String(algorithm.updateOrder)}): the sequential update is what SeeUPO is about.`
+      : `${algorithm.name} updates all turns at once: one pool, named turn 1.`;
+  return html`<p>${order}</p>
 ${table(
   'Every turn update',
   ['iteration', 'turn', 'active', 'steps', 'loss', 'surrogate before', 'after', 'KL reference', 'KL iteration', 'ratio mean', 'min', 'max', 'clipped', 'gradient norm'],

@@ -66,6 +66,12 @@ function refuseOther(key: string, stored: RunManifest, given: RunManifest): void
   );
 }
 
+/** What the iteration workflow walks through; the rivals have one pool with all turns, so any order does. */
+function updateOrderOf({ algorithm, seed }: RunManifest['config']): RunRef['updateOrder'] {
+  if (algorithm.name !== 'seeupo') return 'forward';
+  return algorithm.updateOrder === 'random' ? { random: seed } : algorithm.updateOrder;
+}
+
 function runRefOf(manifest: RunManifest, ref: RunRef['manifest']): RunRef {
   const { config, runId, trainTasks } = manifest;
   return {
@@ -76,7 +82,7 @@ function runRefOf(manifest: RunManifest, ref: RunRef['manifest']): RunRef {
     tasks: trainTasks.length,
     groupSize: config.rollout.groupSize,
     shards: shardsOf(selectTasks(config, trainTasks, 0), config.rollout.tasksPerShard).length,
-    updateOrder: config.algorithm.updateOrder,
+    updateOrder: updateOrderOf(config),
     warmStart: config.warmStart !== null,
     evaluateEvery: config.evaluation.everyIterations,
     algorithm: config.algorithm.name,

@@ -1,4 +1,5 @@
-import { mean } from '../numerics/statistics.js';
+import type { AlgorithmConfig } from '../../schemas/train-config.js';
+import { mean, sum } from '../numerics/statistics.js';
 import { sequenceRatio } from './suffix-ratios.js';
 
 /** Log-probs of one response, nats, one per token, under four policies that must not be confused. */
@@ -13,10 +14,17 @@ export interface ResponseSample {
   readonly weight: number;
 }
 
+export type Clip = { readonly low: number; readonly high: number };
+export type KlEstimator = 'k1' | 'k2' | 'k3' | 'none';
+
 export interface ObjectiveOptions {
-  readonly clip: { readonly low: number; readonly high: number };
+  readonly clip: Clip;
   /** beta */
   readonly klCoefficient: number;
+  /** Left out: k3. */
+  readonly klEstimator?: KlEstimator;
+  /** c of the authors' code: where M < 0, a term is at least c M. Left out or null is Eq. 6. */
+  readonly dualClip?: number | null;
 }
 
 /** d = log pi_ref - log pi_theta above this is treated as this, so that exp(d) of one rare token cannot drown a batch. Nats. */
@@ -31,11 +39,21 @@ export function k3(current: number, reference: number): number {
 /** dk3/dlog pi_theta = 1 - exp(d). */
 const k3Gradient = (current: number, reference: number): number => -Math.expm1(Math.min(KL_LOG_RATIO_LIMIT, reference - current));
 
-/** Eq. 6 for one sample: min(s M, clip(s, 1 - low, 1 + high) M). */
-export function clippedTerm(ratio: number, weight: number, clip: ObjectiveOptions['clip']): { value: number; active: boolean } {
-  const clipped = Math.min(1 + clip.high, Math.max(1 - clip.low, ratio));
+/** Divergence of one token and its derivative by log pi_theta; k1 = -d, k2 = d^2 / 2, k3 as above. */
+const ESTIMATORS: Record<KlEstimator, { value: typeof k3; gradient: typeof k3 }> = {
+  k1: { value: (current, reference) => current - reference, gradient: () => 1 },
+  k2: { value: (current, reference) => (current - reference) ** 2 / 2, gradient: (current, reference) => current - reference },
+  k3: { value: k3, gradient: k3Gradient },
+  none: { value: () => 0, gradient: () => 0 },
+};
+
+/** Eq. 6 for one sample: min(s M, clip(s, 1 - low, 1 + high) M); no clip: s M. */
+export function clippedTerm(ratio: number, weight: number, clip: Clip | null, dualClip: number | null = null): { value: number; active: boolean } {
+  const clipped = clip === null ? ratio : Math.min(1 + clip.high, Math.max(1 - clip.low, ratio));
   const active = ratio * weight <= clipped * weight;
-  return { value: active ? ratio * weight : clipped * weight, active };
+  const value = active ? ratio * weight : clipped * weight;
+  if (dualClip !== null && weight < 0 && value < dualClip * weight) return { value: dualClip * weight, active: false };
+  return { value, active };
 }
 
 export interface SampleLoss {
@@ -43,7 +61,7 @@ export interface SampleLoss {
   /** Eq. 6's term; the surrogate is its mean. */
   readonly surrogate: number;
   readonly clipped: boolean;
-  /** Mean k3 over the response's tokens. */
+  /** Mean divergence over the response's tokens. */
   readonly kl: number;
   /** dLoss/dlog pi_theta(y_l) of a batch whose mean is over `count` samples. */
   readonly gradient: number[];
@@ -60,14 +78,93 @@ export interface SampleLoss {
 export function seeupoLoss({ current, old, reference, weight }: ResponseSample, count: number, options: ObjectiveOptions): SampleLoss {
   const L = current.length;
   const ratio = sequenceRatio(current, old);
-  const { value, active } = clippedTerm(ratio, weight, options.clip);
+  const { value, active } = clippedTerm(ratio, weight, options.clip, options.dualClip);
   const towardsSurrogate = active ? (-weight * ratio) / (L * count) : 0;
-  const gradient = current.map((logProb, l) => {
-    const towardsReference = reference === null ? 0 : (options.klCoefficient * k3Gradient(logProb, reference[l]!)) / (L * count);
-    return towardsSurrogate + towardsReference;
+  const divergence = divergenceTerm(current, reference, 1 / L, options);
+  return { ratio, surrogate: value, clipped: !active, kl: divergence.kl, gradient: divergence.gradient.map((g) => towardsSurrogate + g / count) };
+}
+
+/** The KL term of one response as scale x sum over its tokens, and beta times its gradient. */
+function divergenceTerm(
+  current: readonly number[],
+  reference: readonly number[] | null,
+  scale: number,
+  { klCoefficient, klEstimator = 'k3' }: Pick<ObjectiveOptions, 'klCoefficient' | 'klEstimator'>,
+): { kl: number; gradient: number[] } {
+  if (reference === null) return { kl: 0, gradient: current.map(() => 0) };
+  const { value, gradient } = ESTIMATORS[klEstimator];
+  return {
+    kl: scale * sum(current.map((logProb, l) => value(logProb, reference[l]!))),
+    gradient: current.map((logProb, l) => klCoefficient * scale * gradient(logProb, reference[l]!)),
+  };
+}
+
+/** How token terms become a loss: `scale` times their sum is the response's share of a mean over `count` responses. */
+export interface TokenAggregation {
+  readonly count: number;
+  readonly scale: number;
+}
+
+/**
+ * GRPO's loss on one response: Eq. 3 of arXiv 2402.03300, with a ratio and a clip per token,
+ *
+ *   loss = -(1/count) sum_i scale_i sum_l min(r_il A_i, clip(r_il) A_i) + beta (1/count) sum_i scale_i sum_l kl_il
+ *
+ * scale 1/L_i is GRPO's; 1/(longest response allowed) dr-grpo's; count / (tokens of the batch) dapo's.
+ */
+export function grpoLoss({ current, old, reference, weight }: ResponseSample, { count, scale }: TokenAggregation, options: ObjectiveOptions): SampleLoss {
+  const terms = current.map((logProb, l) => {
+    const ratio = sequenceRatio([logProb], [old[l]!]);
+    return { ratio, ...clippedTerm(ratio, weight, options.clip, options.dualClip) };
   });
-  const kl = reference === null ? 0 : mean(current.map((logProb, l) => k3(logProb, reference[l]!)));
-  return { ratio, surrogate: value, clipped: !active, kl, gradient };
+  const divergence = divergenceTerm(current, reference, scale, options);
+  return {
+    ratio: sequenceRatio(current, old),
+    surrogate: scale * sum(terms.map(({ value }) => value)),
+    clipped: terms.some(({ active }) => !active),
+    kl: divergence.kl,
+    gradient: terms.map(({ ratio, active }, l) => (divergence.gradient[l]! - (active ? scale * weight * ratio : 0)) / count),
+  };
+}
+
+/** REINFORCE on one response: -(1/count) A scale sum_l log pi(y_l), plus the KL term, a mean over the response's tokens. */
+export function reinforceLoss(
+  { current, old, reference, weight }: ResponseSample,
+  { count, scale }: TokenAggregation,
+  options: Pick<ObjectiveOptions, 'klCoefficient' | 'klEstimator'>,
+): SampleLoss {
+  const divergence = divergenceTerm(current, reference, 1 / current.length, options);
+  return {
+    ratio: sequenceRatio(current, old),
+    surrogate: weight * scale * sum(current),
+    clipped: false,
+    kl: divergence.kl,
+    gradient: divergence.gradient.map((g) => (g - weight * scale) / count),
+  };
+}
+
+/**
+ * The configured loss of one response of a minibatch.
+ *
+ * @param lengths            tokens of each response of the minibatch: its means are over them
+ * @param maxResponseTokens  longest response that the rollout allows
+ */
+export function batchLoss(algorithm: AlgorithmConfig, lengths: readonly number[], maxResponseTokens: number): (sample: ResponseSample) => SampleLoss {
+  const count = lengths.length;
+  switch (algorithm.name) {
+    case 'seeupo':
+      return (sample) => seeupoLoss(sample, count, algorithm);
+    case 'gspo': // all turns at once, so M is A
+      return (sample) => seeupoLoss(sample, count, algorithm);
+    case 'grpo': {
+      const { aggregation } = algorithm;
+      const tokens = sum(lengths);
+      const scaleOf = (L: number): number => (aggregation === 'sequence-mean' ? 1 / L : aggregation === 'token-mean' ? count / tokens : 1 / maxResponseTokens);
+      return (sample) => grpoLoss(sample, { count, scale: scaleOf(sample.current.length) }, algorithm);
+    }
+    case 'reinforce':
+      return (sample) => reinforceLoss(sample, { count, scale: algorithm.aggregation === 'token-sum' ? 1 : 1 / sample.current.length }, algorithm);
+  }
 }
 
 /** Loss of a batch from its samples' parts. */

@@ -1,9 +1,9 @@
-import type { OptimizerConfig, SeeupoConfig } from '../../schemas/train-config.js';
+import type { AlgorithmConfig, OptimizerConfig } from '../../schemas/train-config.js';
 import type { TurnUpdateMetrics } from '../../schemas/metrics.js';
 import { mean } from '../numerics/statistics.js';
 import type { OnProgress, Policy, TokenSequence } from '../policy/policy.js';
 import { dealMinibatches } from './minibatches.js';
-import { clippedTerm, seeupoLoss, totalLoss, type SampleLoss } from './objectives.js';
+import { batchLoss, clippedTerm, totalLoss, type SampleLoss } from './objectives.js';
 import { meanLogRatio, sequenceRatio } from './suffix-ratios.js';
 
 /** One active trajectory's seat in D_t: its turn's tokens and what is known about them. */
@@ -21,10 +21,12 @@ export interface PoolSample {
 
 export interface UpdatePoolOptions {
   readonly turn: number;
-  readonly algorithm: SeeupoConfig;
+  readonly algorithm: AlgorithmConfig;
   readonly optimizer: OptimizerConfig;
   readonly temperature: number;
   readonly microBatchTokens: number;
+  /** Longest response that the rollout allows: dr-grpo divides by it. */
+  readonly maxResponseTokens: number;
   /** Order of the minibatches is a function of it. */
   readonly randomKey: string;
 }
@@ -36,7 +38,8 @@ export class NonFiniteLoss extends Error {
 
 /**
  * One turn of the sequential update (Eq. 6): epochs of minibatches of AdamW steps on the samples of
- * D_t, then rho_it, the ratio of the new theta to theta_k on the same samples.
+ * D_t, then rho_it, the ratio of the new theta to theta_k (`ratioReference: turn`: to theta as it
+ * found it) on the same samples. The rivals have one pool with all turns and no use for rho.
  *
  * `policy` holds theta and its moments when this is called, and the new ones when it returns.
  * @throws {NonFiniteLoss} naming the samples whose loss is no number
@@ -47,9 +50,15 @@ export async function updatePool(
   options: UpdatePoolOptions,
   onProgress: OnProgress,
 ): Promise<{ ratios: Map<string, number>; metrics: TurnUpdateMetrics; tokens: number }> {
-  const { algorithm, optimizer, turn, temperature, microBatchTokens } = options;
+  const { algorithm, optimizer, turn, temperature, microBatchTokens, maxResponseTokens } = options;
   const sequenceOf = ({ taskId, promptIds, responseIds }: PoolSample): TokenSequence => ({ row: taskId, promptIds, responseIds });
   const scoring = { temperature, microBatchTokens };
+  // Denominators of the ratios: theta_k, or theta as this turn found it (the authors' code).
+  const denominators =
+    algorithm.name === 'seeupo' && algorithm.ratioReference === 'turn' && samples.length > 0
+      ? await policy.logProbs(samples.map(sequenceOf), { ...scoring, weights: 'current' }, onProgress)
+      : samples.map(({ old }) => old);
+  const denominatorOf = new Map(samples.map((sample, i) => [sample, denominators[i]!]));
   const losses: number[] = [];
   const norms: number[] = [];
   const parts: SampleLoss[] = [];
@@ -57,12 +66,13 @@ export async function updatePool(
   for (let epoch = 0; epoch < algorithm.epochs; epoch++) {
     for (const taskIds of dealMinibatches(samples.map(({ taskId }) => taskId), algorithm.minibatches, `${options.randomKey}/${epoch}`)) {
       const batch = samples.filter(({ taskId }) => taskIds.includes(taskId));
+      const lossOf = batchLoss(algorithm, batch.map(({ responseIds }) => responseIds.length), maxResponseTokens);
       const batchParts: SampleLoss[] = [];
       const { gradientNorm } = await policy.step(
         batch.map(sequenceOf),
         (indices, logProbs) =>
           indices.map((i, n) => {
-            const part = seeupoLoss({ ...batch[i]!, current: logProbs[n]! }, batch.length, algorithm);
+            const part = lossOf({ ...batch[i]!, old: denominatorOf.get(batch[i]!)!, current: logProbs[n]! });
             if (![part.surrogate, part.kl, ...part.gradient].every(Number.isFinite)) throw nonFinite(turn, batch[i]!, part);
             batchParts.push(part);
             return part.gradient;
@@ -77,8 +87,9 @@ export async function updatePool(
     }
   }
   const current = await policy.logProbs(samples.map(sequenceOf), { ...scoring, weights: 'current' }, onProgress);
-  const ratios = samples.map(({ old }, i) => sequenceRatio(current[i]!, old));
-  const after = samples.map(({ weight }, i) => clippedTerm(ratios[i]!, weight, algorithm.clip));
+  const ratios = samples.map((_, i) => sequenceRatio(current[i]!, denominators[i]!));
+  const clip = 'clip' in algorithm ? algorithm.clip : null;
+  const after = samples.map(({ weight }, i) => clippedTerm(ratios[i]!, weight, clip));
   return {
     ratios: new Map(samples.map(({ id }, i) => [id, ratios[i]!])),
     tokens,

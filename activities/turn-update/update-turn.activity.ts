@@ -6,9 +6,10 @@ import { commitOnce } from '../artifacts/commit-once.js';
 import { inputHashOf } from '../artifacts/canonical-json.js';
 import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
-import { readGroups, trainedOn } from '../grouping/read-groups.js';
+import { groupRelativeAdvantages } from '../grouping/advantages.js';
+import { readGroups, trainedOn, type SeatedTrajectory } from '../grouping/read-groups.js';
 import { openedRun, policyWeightsOf, storedTensors } from '../run/run-context.js';
-import { extendSuffixProducts, initialSuffixProducts } from './suffix-ratios.js';
+import { extendSuffixProducts, initialSuffixProducts, sequenceRatio, turnsUpdatedBefore } from './suffix-ratios.js';
 import { updatePool, type PoolSample } from './update-pool.js';
 
 /**
@@ -28,30 +29,49 @@ export const createUpdateTurn = (dependencies: GpuDependencies) =>
         const opened = await openedRun(artifacts, run);
         const { algorithm, optimizer, rollout, microBatchTokens, seed } = opened.config;
         const { seated } = await readGroups(artifacts, groups);
-        const products =
+        let products =
           suffixProducts === null ? initialSuffixProducts(seated.map(({ id }) => id)) : await artifacts.getJson(suffixProducts, SuffixProducts);
         const { scores: scoresRef } = await artifacts.getJson(scores, ScoresManifest);
         const scoresById = new Map((await artifacts.getJson(scoresRef, z.array(TrajectoryScores))).map(({ id, turns }) => [id, turns]));
 
-        const pool = trainedOn(seated, algorithm).flatMap(({ id, taskId, advantage, trajectory }): PoolSample[] => {
-          const played = trajectory.turns[turn - 1];
-          if (!played) return []; // ended earlier: inactive, its ratio stays 1
-          const { old, reference } = scoresById.get(id)![turn - 1]!;
-          const { promptIds, responseIds } = played;
-          return [{ id, taskId, promptIds, responseIds, old, reference, weight: products[id]! * advantage }];
-        });
         await policy.use(policyWeightsOf(dependencies, opened, theta), report);
+        const trained = trainedOn(seated, algorithm);
+        const seatOf = ({ id, taskId, trajectory }: SeatedTrajectory, t: number): Omit<PoolSample, 'weight'>[] => {
+          const played = trajectory.turns[t - 1];
+          if (!played) return []; // ended earlier: inactive, its ratio stays 1
+          return [{ id, taskId, promptIds: played.promptIds, responseIds: played.responseIds, ...scoresById.get(id)![t - 1]! }];
+        };
+        if (algorithm.name === 'seeupo' && algorithm.suffixRatio === 'exact') {
+          products = initialSuffixProducts(seated.map(({ id }) => id));
+          for (const earlier of turnsUpdatedBefore(turn, algorithm.updateOrder, opened.config.rollout.maxTurns)) {
+            const seats = trained.flatMap((seat) => seatOf(seat, earlier));
+            const sequences = seats.map(({ taskId, promptIds, responseIds }) => ({ row: taskId, promptIds, responseIds }));
+            const scoring = { temperature: rollout.temperature, microBatchTokens, weights: 'current' } as const;
+            const current = seats.length === 0 ? [] : await policy.logProbs(sequences, scoring, report);
+            products = extendSuffixProducts(products, new Map(seats.map(({ id, old }, i) => [id, sequenceRatio(current[i]!, old)])), algorithm);
+          }
+        }
+        const advantages =
+          algorithm.name === 'seeupo' && algorithm.advantageStatistics === 'turn-pool'
+            ? groupRelativeAdvantages(seated, algorithm, new Set(seated.filter(({ turns }) => turns >= turn).map(({ id }) => id)))
+            : new Map(seated.map(({ id, advantage }) => [id, advantage]));
+        const pool = trained.flatMap((seat): PoolSample[] => {
+          const weight = products[seat.id]! * advantages.get(seat.id)!; // M_{t+1}
+          const turns = algorithm.name === 'seeupo' ? [turn] : seat.trajectory.turns.map((_, t) => t + 1);
+          return turns.flatMap((t) => seatOf(seat, t)).map((sample) => ({ ...sample, weight }));
+        });
         await policy.useMoments(theta.moments && storedTensors(artifacts, theta.moments), theta.optimizerSteps);
-        const options = { turn, algorithm, optimizer, temperature: rollout.temperature, microBatchTokens, randomKey: `${seed}/${iteration}/${turn}` };
+        const { temperature, maxResponseTokens } = rollout;
+        const options = { turn, algorithm, optimizer, temperature, microBatchTokens, maxResponseTokens, randomKey: `${seed}/${iteration}/${turn}` };
         const { ratios, metrics, tokens } = await updatePool(policy, pool, options, report);
-        const trained = await policy.trained();
-        const [adapter, moments] = await Promise.all([artifacts.putBlob(trained.adapter), artifacts.putBlob(trained.moments)]);
+        const stepped = await policy.trained();
+        const [adapter, moments] = await Promise.all([artifacts.putBlob(stepped.adapter), artifacts.putBlob(stepped.moments)]);
         return {
           kind: 'turn-state' as const,
           iteration,
           turn,
           policy: { folded: theta.folded, adapter, moments, optimizerSteps: theta.optimizerSteps + metrics.optimizerSteps },
-          suffixProducts: await artifacts.putJson(extendSuffixProducts(products, ratios, algorithm)),
+          suffixProducts: await artifacts.putJson(algorithm.name === 'seeupo' ? extendSuffixProducts(products, ratios, algorithm) : products),
           metrics,
           timing: { seconds: (performance.now() - started) / 1000, tokens, storageSeconds: artifacts.takeSeconds() },
         };

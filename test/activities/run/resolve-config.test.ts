@@ -29,6 +29,7 @@ const problems = (change: (config: Record<string, any>) => void): readonly strin
 
 test('defaults are spelled out', () => {
   const { lora, algorithm, rollout, warmStart } = resolveConfig(smallConfig);
+  assert.ok(algorithm.name === 'seeupo');
   assert.deepEqual([lora, algorithm.clip, rollout.temperature, warmStart], [{ rank: 8, alpha: 16 }, { low: 0.2, high: 0.2 }, 0.9, null]);
 });
 
@@ -53,7 +54,7 @@ test('all that is wrong is listed at once, each with path, value found and what 
     c.rollout.groupSize = 1;
     delete c.rollout.maxTurns;
     c.optimizer.learningRate = -1;
-    c.algorithm.name = 'grpo';
+    c.algorithm.name = 'trpo';
     c.wamStart = null;
   });
   const expected = [
@@ -61,7 +62,7 @@ test('all that is wrong is listed at once, each with path, value found and what 
     /^rollout.groupSize is 1: must be at least 2/,
     /^rollout.maxTurns is missing: .*expected/,
     /^optimizer.learningRate is -1: .*>0/,
-    /^algorithm.name is "grpo": .*/,
+    /^algorithm.name is "trpo": .*/,
     /^wamStart is no setting: did you mean "warmStart"\?/,
   ];
   for (const pattern of expected) assert.ok(found.some((line) => pattern.test(line)), `${pattern} in\n${found.join('\n')}`);

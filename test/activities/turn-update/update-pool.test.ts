@@ -14,6 +14,7 @@ const options = (algorithm: object = {}, learningRate = 0.1) => ({
   optimizer: OptimizerConfig.parse({ learningRate }),
   temperature: 1,
   microBatchTokens: 8,
+  maxResponseTokens: 32,
   randomKey: 'k',
 });
 const silent = (): void => undefined;

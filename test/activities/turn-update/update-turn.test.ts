@@ -6,6 +6,7 @@ import { createOpenRun } from '../../../activities/run/open-run.activity.js';
 import { createScoreTrajectories } from '../../../activities/turn-update/score-trajectories.activity.js';
 import { createUpdateTurn } from '../../../activities/turn-update/update-turn.activity.js';
 import { SuffixProducts, type PolicyState } from '../../../schemas/turn-state.js';
+import type { TrainConfigInput } from '../../../schemas/train-config.js';
 import { GroupsManifest } from '../../../schemas/turn-pool.js';
 import { readGroups } from '../../../activities/grouping/read-groups.js';
 import { toyConfig, toyDependencies, toyTasks } from '../../support/run-on-paper.js';
@@ -14,11 +15,11 @@ import { TabularPolicy } from '../../support/tabular-policy.js';
 const theta: PolicyState = { folded: [], adapter: null, moments: null, optimizerSteps: 0 };
 
 /** Steps 1 to 3 of an iteration of the toy game, and a policy that can be updated. */
-async function scoredIteration() {
+async function scoredIteration(algorithm: TrainConfigInput['algorithm'] = { name: 'seeupo' }) {
   const toy = toyDependencies(toyTasks);
   const policy = new TabularPolicy(300);
   const dependencies = { ...toy.dependencies, policy: { ...toy.dependencies.policy, ...bound(policy), sample: toy.dependencies.policy.sample } };
-  const config = { ...toyConfig, rollout: { ...toyConfig.rollout, groupSize: 4, tasksPerShard: 3 }, optimizer: { learningRate: 0.5 } };
+  const config = { ...toyConfig, algorithm, rollout: { ...toyConfig.rollout, groupSize: 4, tasksPerShard: 3 }, optimizer: { learningRate: 0.5 } };
   const run = await createOpenRun(dependencies)({ runId: 'run-1', config });
   const { manifest: shard } = await createCollectRollouts(dependencies)({ run, iteration: 0, shard: 0, policy: theta });
   const groups = await createGroupRollouts(dependencies)({ run, iteration: 0, shards: [shard] });
@@ -81,4 +82,34 @@ test('groups hold every trajectory once, with its pool sizes', async () => {
   const manifest = await artifacts.getJson(groups.manifest, GroupsManifest);
   assert.equal(manifest.active[0], 12); // 3 tasks x 4 samples
   assert.equal(manifest.groups, 3);
+});
+
+for (const name of ['reinforce', 'grpo', 'gspo'] as const) {
+  test(`${name} updates the turns of all trajectories at once, as one pool, and leaves M alone`, async () => {
+    const { artifacts, groups, input, update } = await scoredIteration({ name });
+    assert.equal(groups.turns, 1);
+    const { seated } = await readGroups(artifacts, groups.manifest);
+    const one = await update({ ...input, turn: 1, policy: theta, suffixProducts: null });
+    assert.equal(one.metrics.active, seated.reduce((total, { turns }) => total + turns, 0));
+    assert.equal(one.metrics.optimizerSteps, 1);
+    assert.ok(Object.values(await artifacts.getJson(one.suffixProducts, SuffixProducts)).every((product) => product === 1));
+  });
+}
+
+test('exact-suffix weighs turn 1 by turn 2 at the theta it finds; with one update in between that is the running product', async () => {
+  const after = async (algorithm: TrainConfigInput['algorithm']) => {
+    const { artifacts, input, update, policy } = await scoredIteration(algorithm);
+    const two = await update({ ...input, turn: 2, policy: theta, suffixProducts: null });
+    const one = await update({ ...input, turn: 1, policy: two.policy, suffixProducts: two.suffixProducts });
+    return { products: await artifacts.getJson(one.suffixProducts, SuffixProducts), passes: policy.calls.filter((call) => call.startsWith('logProbs current')).length };
+  };
+  const [exact, running] = [await after({ name: 'seeupo', objective: 'exact-suffix' }), await after({ name: 'seeupo' })];
+  assert.deepEqual(exact.products, running.products);
+  assert.equal(exact.passes, running.passes + 1);
+});
+
+test('the objective of the authors runs through the whole step: products stay within their clamp', async () => {
+  const { artifacts, input, update } = await scoredIteration({ name: 'seeupo', objective: 'authors' });
+  const two = await update({ ...input, turn: 2, policy: theta, suffixProducts: null });
+  for (const product of Object.values(await artifacts.getJson(two.suffixProducts, SuffixProducts))) assert.ok(0.8 <= product && product <= 1.2);
 });

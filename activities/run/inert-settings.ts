@@ -1,0 +1,24 @@
+import type { TrainConfig } from '../../schemas/train-config.js';
+
+/** Settings that cannot act in this combination, each as a sentence that says why; none is an empty list. */
+export function inertSettings({ algorithm, rollout }: Pick<TrainConfig, 'algorithm' | 'rollout'>): string[] {
+  const found: string[] = [];
+  const oneStep = algorithm.epochs === 1 && algorithm.minibatches === 1;
+  // With shared parameters and ratios against theta_k, turns updated before have moved this turn already; the first of the order has ratio 1.
+  const ratioIsOne = oneStep && (algorithm.name !== 'seeupo' || algorithm.ratioReference === 'turn' || rollout.maxTurns === 1);
+  if ('clip' in algorithm && ratioIsOne) {
+    found.push('algorithm.clip never acts: with one epoch of one minibatch every ratio is 1 at the gradient. Raise epochs or minibatches');
+    if (algorithm.dualClip !== null) found.push('algorithm.dualClip never acts, as every ratio is 1 at the gradient');
+  }
+  if (algorithm.klCoefficient === 0 && algorithm.klEstimator !== 'none') found.push(`algorithm.klEstimator "${algorithm.klEstimator}" never acts: klCoefficient is 0`);
+  if (algorithm.klEstimator === 'k1' && algorithm.klCoefficient > 0) {
+    found.push('algorithm.klEstimator "k1" only adds noise: its gradient, that of log pi, is 0 in expectation on-policy. Choose k3');
+  }
+  if (algorithm.name === 'seeupo' && rollout.maxTurns === 1) {
+    found.push('algorithm.updateOrder, suffixRatio, suffixRatioClip and suffixProductClip never act: with one turn SeeUPO is GSPO');
+  }
+  if (algorithm.name === 'seeupo' && algorithm.advantageStatistics === 'turn-pool' && algorithm.normalization !== 'batch') {
+    found.push(`algorithm.advantageStatistics "turn-pool" never acts: normalization is "${algorithm.normalization}"`);
+  }
+  return found;
+}
