@@ -17,6 +17,7 @@ import { parseOptions, USAGE, UsageError, type QuickstartOptions } from './quick
 import { duration } from './quickstart/progress-view.js';
 import { RunClient } from './quickstart/run-client.js';
 import { watchRun } from './quickstart/watch-run.js';
+import { ownEnvironment } from './quickstart/own-environment.js';
 import { onStopSignal } from './services/stop-signal.js';
 import { startServices, type Services } from './services.js';
 import { describeFailure, setUp } from './setup/index.js';
@@ -41,7 +42,8 @@ async function main(): Promise<number> {
     console.log(USAGE);
     return 0;
   }
-  const config = await readConfig(options.config, options);
+  const own = options.environment === null ? null : await ownEnvironment(options.environment);
+  const config = await readConfig(options.config, options, own);
   const stateFile = inRuntime('quickstart.json');
   const current = await readCurrentRun(stateFile);
   // What can be refused is refused before anything is set up or started.
@@ -52,7 +54,7 @@ async function main(): Promise<number> {
   isSettingUp = true;
   await setUp();
   isSettingUp = false;
-  const services = await startServices({ workers: true, log: (line) => say(line), signal: interrupt.signal });
+  const services = await startServices({ workers: true, ...(own === null ? {} : { workerEnv: own.workerEnv }), log: (line) => say(line), signal: interrupt.signal });
   let keep = false;
   try {
     const settings = readSettings({ ...process.env, ...services.env() });

@@ -26,6 +26,8 @@ const Variables = z.object({
   /** Bucket in the path rather than in the host name: what most servers other than AWS need. */
   SEEUPO_S3_FORCE_PATH_STYLE: z.enum(['true', 'false'], 'must be true or false').optional(),
   SEEUPO_BFCL_URL: z.url({ protocol: /^https?$/, error: 'must be a URL, e.g. http://127.0.0.1:8300' }).optional(),
+  /** Folders, separated as in PATH, below which environment.name may be a module; left out: modules are refused. */
+  SEEUPO_ENVIRONMENTS_DIR: z.string().min(1).optional(),
   /** Ignored files of this checkout: models, binaries, logs. */
   SEEUPO_RUNTIME_DIR: z.string().min(1).default('.runtime'),
   /** Root of model.path; `models` in the runtime directory if left out. */
@@ -40,6 +42,7 @@ export interface Settings {
   readonly queues: { readonly control: string; readonly gpu: string };
   readonly s3: { readonly endpoint: string | null; readonly bucket: string; readonly region: string; readonly forcePathStyle: boolean };
   readonly bfclUrl: string | null;
+  readonly environmentRoots: readonly string[];
   readonly modelsDir: string;
   readonly readyFile: string | null;
   readonly logLevel: string;
@@ -73,6 +76,7 @@ export function readSettings(variables: Readonly<Record<string, string | undefin
       forcePathStyle: v.SEEUPO_S3_FORCE_PATH_STYLE ? v.SEEUPO_S3_FORCE_PATH_STYLE === 'true' : v.SEEUPO_S3_ENDPOINT !== undefined,
     },
     bfclUrl: v.SEEUPO_BFCL_URL ?? null,
+    environmentRoots: (v.SEEUPO_ENVIRONMENTS_DIR ?? '').split(path.delimiter).filter((root) => root !== '').map((root) => path.resolve(root)),
     modelsDir: path.resolve(v.SEEUPO_MODELS_DIR ?? path.join(v.SEEUPO_RUNTIME_DIR, 'models')),
     readyFile: v.SEEUPO_READY_FILE ?? null,
     logLevel: v.SEEUPO_LOG_LEVEL,
@@ -86,7 +90,7 @@ export function createDependencies(settings: Settings): CpuDependencies {
   const codecs = new Map<string, Promise<TextCodec>>();
   return {
     artifacts: createS3Store(settings.s3),
-    environments: createEnvironments(settings.bfclUrl === null ? {} : { bfclUrl: settings.bfclUrl }),
+    environments: createEnvironments({ environmentRoots: settings.environmentRoots, ...(settings.bfclUrl === null ? {} : { bfclUrl: settings.bfclUrl }) }),
     codec(modelFile) {
       let codec = codecs.get(modelFile);
       if (!codec) {

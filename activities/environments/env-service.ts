@@ -12,6 +12,7 @@ import {
   type StepRequest,
 } from '../../schemas/environment-protocol.js';
 import type { Split, Task } from '../../schemas/task.js';
+import type { CallFormat } from '../rollout/tool-calls.js';
 import { EnvironmentProtocolError, EnvironmentUnavailable, EpisodeLost, type RestorableEnvironment } from './environment.js';
 
 export interface EnvServiceOptions {
@@ -20,6 +21,8 @@ export interface EnvServiceOptions {
   readonly url: string;
   /** Named set of tasks that `listTasks` gives; the environment's own default if absent. */
   readonly taskSet?: string;
+  /** How this environment's prompts ask for calls; `call-lines` if absent. */
+  readonly callFormat?: CallFormat;
   /** For one request, in milliseconds. */
   readonly timeoutMs?: number;
 }
@@ -35,10 +38,12 @@ const REQUESTS_AT_ONCE = 16;
  */
 export class EnvService implements RestorableEnvironment {
   readonly name: string;
+  readonly callFormat: CallFormat;
   private readonly limit = pLimit(REQUESTS_AT_ONCE);
 
   constructor(private readonly options: EnvServiceOptions) {
     this.name = options.name;
+    this.callFormat = options.callFormat ?? 'call-lines';
   }
 
   async listTasks(split: Split): Promise<Task[]> {

@@ -1,5 +1,7 @@
+import type { CallFormat } from '../rollout/tool-calls.js';
 import type { Environment } from './environment.js';
 import { EnvService } from './env-service.js';
+import { isModuleName, ModuleEnvironment } from './module-environment.js';
 import { RestoringEnvironment, type WaitOptions } from './restoring-environment.js';
 
 /** The environment's name is none of the registry's, or this worker was not told where it is. */
@@ -16,13 +18,18 @@ export interface EnvironmentOptions extends WaitOptions {
 export interface EnvironmentSites {
   /** Of the sidecar that serves bfcl-windows, e.g. `http://127.0.0.1:8700`. */
   readonly bfclUrl?: string;
+  /** Folders below which `environment.name` may be a module, e.g. `./my-environment.ts`; none: modules are refused. */
+  readonly environmentRoots?: readonly string[];
 }
 
 type Factory = (sites: EnvironmentSites, options: EnvironmentOptions) => Environment;
 
-const FACTORIES: Readonly<Record<string, Factory>> = {
-  'bfcl-windows': ({ bfclUrl }, options) => served('bfcl-windows', bfclUrl, 'SEEUPO_BFCL_URL', options),
-};
+/** Environments that the sidecar at SEEUPO_BFCL_URL serves, and how their prompts ask for calls. */
+const SERVED: Readonly<Record<string, CallFormat>> = { 'bfcl-windows': 'call-lines' };
+
+const FACTORIES: Readonly<Record<string, Factory>> = Object.fromEntries(
+  Object.keys(SERVED).map((name): [string, Factory] => [name, ({ bfclUrl }, options) => served(name, bfclUrl, 'SEEUPO_BFCL_URL', options)]),
+);
 
 /** Names an environment can be asked for by. */
 export const environmentNames = (): string[] => Object.keys(FACTORIES);
@@ -37,13 +44,31 @@ export const createEnvironments =
   (name: string, options: EnvironmentOptions = {}): Environment => {
     const factory = Object.hasOwn(FACTORIES, name) ? FACTORIES[name] : undefined;
     if (factory) return factory(sites, options);
-    throw new UnknownEnvironment(`environment.name: ${JSON.stringify(name)} is unknown, expected one of: ${environmentNames().join(', ')}`);
+    if (isModuleName(name)) return inModule(name, sites, options);
+    throw new UnknownEnvironment(
+      `environment.name: ${JSON.stringify(name)} is unknown, expected one of: ${environmentNames().join(', ')}, or a module such as "./my-environment.ts"`,
+    );
   };
+
+/** An environment that a module of the user's defines; it lives in this process. */
+function inModule(name: string, { environmentRoots = [] }: EnvironmentSites, { taskSet: _, ...wait }: EnvironmentOptions): Environment {
+  if (environmentRoots.length === 0) {
+    throw new UnknownEnvironment(`environment.name: ${JSON.stringify(name)} is a module, and this worker loads none: set SEEUPO_ENVIRONMENTS_DIR to the folder that holds it`);
+  }
+  return new RestoringEnvironment(new ModuleEnvironment(name, environmentRoots), wait);
+}
 
 /** An environment behind a sidecar. */
 function served(name: string, url: string | undefined, variable: string, { taskSet, ...wait }: EnvironmentOptions): Environment {
   if (url === undefined) {
     throw new UnknownEnvironment(`environment ${name}: this worker does not know its sidecar: start the sidecar and set ${variable} to its address`);
   }
-  return new RestoringEnvironment(new EnvService({ name, url, ...(taskSet === undefined ? {} : { taskSet }) }), wait);
+  return new RestoringEnvironment(sidecarEnvironment(name, url, taskSet), wait);
 }
+
+/** Names that a sidecar can serve. */
+export const sidecarEnvironments = (): string[] => Object.keys(SERVED);
+
+/** Client of one environment of a sidecar; it neither waits nor restores. */
+export const sidecarEnvironment = (name: string, url: string, taskSet?: string): EnvService =>
+  new EnvService({ name, url, callFormat: SERVED[name] ?? 'call-lines', ...(taskSet === undefined ? {} : { taskSet }) });

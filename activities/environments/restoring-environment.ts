@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Action, Demonstration, Observation, ResetRequest, StepRequest, Verdict } from '../../schemas/environment-protocol.js';
 import type { Split, Task } from '../../schemas/task.js';
+import type { CallFormat } from '../rollout/tool-calls.js';
 import { EnvironmentProtocolError, EnvironmentUnavailable, EpisodeLost, type Environment, type RestorableEnvironment } from './environment.js';
 
 export interface WaitOptions {
@@ -40,6 +41,10 @@ export class RestoringEnvironment implements Environment {
     private readonly wait: WaitOptions = {},
   ) {
     this.name = inner.name;
+  }
+
+  get callFormat(): CallFormat {
+    return this.inner.callFormat ?? 'call-lines';
   }
 
   listTasks(split: Split): Promise<Task[]> {

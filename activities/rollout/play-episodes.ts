@@ -6,7 +6,7 @@ import { canonicalJson } from '../artifacts/canonical-json.js';
 import type { Environment } from '../environments/environment.js';
 import type { OnProgress, Policy, SampledResponse, TextCodec } from '../policy/policy.js';
 import { firstPrompt, nextPrompt } from './prompt.js';
-import { parseCalls } from './tool-calls.js';
+import { parseCalls, type CallFormat } from './tool-calls.js';
 
 /** One episode to play: sample g of a task. */
 export interface Seat {
@@ -31,7 +31,7 @@ export interface Players {
   /** Holds theta already. */
   readonly policy: Pick<Policy, 'sample'>;
   readonly codec: TextCodec;
-  readonly environment: Pick<Environment, 'reset' | 'step' | 'evaluate' | 'close'>;
+  readonly environment: Pick<Environment, 'callFormat' | 'reset' | 'step' | 'evaluate' | 'close'>;
   readonly onProgress?: OnProgress;
 }
 
@@ -79,7 +79,7 @@ export async function playEpisodes(seats: readonly Seat[], players: Players, opt
       );
       await all(live, async (episode, index) => {
         const response = responses[index]!;
-        const action = actionOf(codec, response);
+        const action = actionOf(codec, response, environment.callFormat ?? 'call-lines');
         const observation = await environment.step({ episodeId: episode.episodeId, stepIndex: episode.turns.length + 1, action });
         record(episode, response, action, observation);
         if (!observation.done) goOn(episode, codec, observation, options);
@@ -109,9 +109,9 @@ async function begin(seat: Seat, { codec, environment }: Players, options: PlayO
 }
 
 /** What the environment is told: the response as text, without the end-of-turn token, and its calls. */
-function actionOf(codec: TextCodec, { ids, end }: SampledResponse): Action {
+function actionOf(codec: TextCodec, { ids, end }: SampledResponse, format: CallFormat): Action {
   const content = codec.decode(end === 'end-of-turn' ? ids.slice(0, -1) : ids);
-  return { content, calls: parseCalls(content, 'call-lines').map(storable) };
+  return { content, calls: parseCalls(content, format).map(storable) };
 }
 
 /** Literals may spell half a surrogate pair, which no JSON file can hold: such a call is malformed. */
@@ -161,13 +161,14 @@ function trajectoryOf({ task, sample, turns, end }: Episode, { score, success, t
     reward: score,
     success,
     turnsPassed,
-    end: endOf(end, turns.length, turnsPassed),
+    end: endOf(end, turnsPassed),
   };
 }
 
-function endOf(end: Episode['end'], played: number, turnsPassed: readonly boolean[]): Trajectory['end'] {
+function endOf(end: Episode['end'], turnsPassed: readonly boolean[]): Trajectory['end'] {
   if (end === 'turn-limit') return 'turn-limit';
-  return turnsPassed[played - 1] === false ? 'failed-turn' : 'completed';
+  // The last checked turn: where a user turn takes several responses, there are more of these than checks.
+  return turnsPassed.at(-1) === false ? 'failed-turn' : 'completed';
 }
 
 /** Best effort: an episode that stays open costs the environment some memory, not us the shard. */

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { differences, resolveConfig } from '../../activities/run/resolve-config.js';
 import { RunId, type TrainConfig } from '../../schemas/train-config.js';
 import type { QuickstartOptions } from './options.js';
+import type { OwnEnvironment } from './own-environment.js';
 
 /** The run that `npm run quickstart` picks up: kept in `.runtime/quickstart.json`. */
 export const CurrentRun = z.object({
@@ -43,7 +44,11 @@ export async function writeCurrentRun(file: string, run: CurrentRun): Promise<vo
  * @throws {QuickstartError} if the file is missing or no JSON
  * @throws {BadConfig} naming every wrong setting
  */
-export async function readConfig(file: string, { seed, iterations }: Pick<QuickstartOptions, 'seed' | 'iterations'>): Promise<TrainConfig> {
+export async function readConfig(
+  file: string,
+  { seed, iterations }: Pick<QuickstartOptions, 'seed' | 'iterations'>,
+  own: Pick<OwnEnvironment, 'settings'> | null = null,
+): Promise<TrainConfig> {
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     const reason = error.code === 'ENOENT' ? 'there is no such file' : error.message;
     throw new QuickstartError(`--config ${file}: ${reason}; expected a JSON file like scripts/runs/quickstart.json`);
@@ -55,7 +60,7 @@ export async function readConfig(file: string, { seed, iterations }: Pick<Quicks
     throw new QuickstartError(`--config ${file} is no JSON: ${(error as Error).message}`);
   }
   if (typeof given !== 'object' || given === null || Array.isArray(given)) return resolveConfig(given); // which says what is wrong
-  return resolveConfig({ ...given, ...(seed !== null && { seed }), ...(iterations !== null && { iterations }) });
+  return resolveConfig({ ...given, ...own?.settings(given), ...(seed !== null && { seed }), ...(iterations !== null && { iterations }) });
 }
 
 /** @throws {QuickstartError} if a run to be picked up was started with other settings than are asked for now */

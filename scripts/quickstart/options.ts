@@ -8,6 +8,8 @@ export interface QuickstartOptions {
   readonly keep: boolean;
   /** Path of the run's settings, as given. */
   readonly config: string;
+  /** Module of an environment to train on instead of the file's, as given. */
+  readonly environment: string | null;
   readonly runId: string | null;
   /** These two stand in for the file's values. */
   readonly seed: number | null;
@@ -30,6 +32,7 @@ Picks up the current run where it was; what is committed is not done again.
   --fresh           start a new run, under a new id
   --keep            leave servers and workers up at the end, for the Web UI
   --config FILE     the run's settings (default ${DEFAULT_CONFIG})
+  --environment F   train on an environment of your own, e.g. ./my-environment.ts (see examples/)
   --run-id ID       name of the run (default quickstart, then quickstart-2, ...)
   --seed N          seed instead of the file's
   --iterations N    number of iterations instead of the file's
@@ -41,6 +44,7 @@ const OPTIONS = {
   fresh: { type: 'boolean' },
   keep: { type: 'boolean' },
   config: { type: 'string' },
+  environment: { type: 'string' },
   'run-id': { type: 'string' },
   seed: { type: 'string' },
   iterations: { type: 'string' },
@@ -59,6 +63,7 @@ export function parseOptions(args: readonly string[]): QuickstartOptions {
     fresh: values.fresh ?? false,
     keep: values.keep ?? false,
     config: values.config ?? DEFAULT_CONFIG,
+    environment: values.environment ?? null,
     runId,
     seed: count('--seed', values.seed),
     iterations: count('--iterations', values.iterations),

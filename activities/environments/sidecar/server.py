@@ -47,7 +47,13 @@ def _bfcl_windows() -> Adapter:
     return BfclWindows()
 
 
-ENVIRONMENTS: dict[str, Callable[[], Adapter]] = {"bfcl-windows": _bfcl_windows}
+def _bfcl() -> Adapter:
+    from bfcl_full import Bfcl
+
+    return Bfcl()
+
+
+ENVIRONMENTS: dict[str, Callable[[], Adapter]] = {"bfcl-windows": _bfcl_windows, "bfcl": _bfcl}
 
 
 class Service:

@@ -1,0 +1,173 @@
+import type { Action, Demonstration, Observation, ResetRequest, RestoreRequest, StepRequest, Verdict } from '../../schemas/environment-protocol.js';
+import type { Split, Task } from '../../schemas/task.js';
+import { canonicalJson, sha256 } from '../artifacts/canonical-json.js';
+import type { CallFormat } from '../rollout/tool-calls.js';
+import { EnvironmentProtocolError, EnvironmentUnavailable, EpisodeLost, type RestorableEnvironment } from './environment.js';
+
+/** One episode, whose owner asks one thing at a time. */
+export interface PlayableEpisode {
+  start(): Pick<Observation, 'messages' | 'done'>;
+  /** An exception is a fault of the environment: the episode is forgotten and its owner restores it. */
+  step(action: Action): Promise<Pick<Observation, 'messages' | 'done'>>;
+  verdict(): Verdict;
+}
+
+/** Tasks and episodes, without the protocol: what an environment in this process has to offer. */
+export interface PlayableEnvironment {
+  readonly name: string;
+  readonly callFormat: CallFormat;
+  listTasks(split: Split): Promise<Task[]>;
+  /** A new episode; null for an unknown task. */
+  open(taskId: string, seed: number): Promise<PlayableEpisode | null>;
+  demonstrations(): Promise<Demonstration[]>;
+  /** Right responses to a task, where they are known. */
+  solution(taskId: string): Promise<readonly string[] | null>;
+}
+
+interface Live {
+  readonly taskId: string;
+  readonly seed: number;
+  readonly episode: PlayableEpisode;
+  /** Canonical JSON of each step's action. */
+  readonly actions: string[];
+  /** At reset, then after each step; a promise, because a repeat may come while the first is at work. */
+  readonly observations: Promise<Observation>[];
+  /** Of the last step; asked once, so that a verifier that changes the state is still a pure read. */
+  verdict: Verdict | undefined;
+}
+
+const MAX_EPISODES = 4096;
+const MAX_ACTION_CHARACTERS = 1024 * 1024;
+
+/**
+ * The sidecar's contract (`episodes.py`) inside the worker: replies are stored under (episode, step
+ * index), a repeat gets the stored reply, another action at a used index or a gap is a conflict.
+ */
+export class InProcessEnvironment implements RestorableEnvironment {
+  readonly name: string;
+  readonly callFormat: CallFormat;
+  private readonly live = new Map<string, Live>();
+
+  constructor(
+    private readonly inner: PlayableEnvironment,
+    private readonly maxEpisodes = MAX_EPISODES,
+  ) {
+    this.name = inner.name;
+    this.callFormat = inner.callFormat;
+  }
+
+  listTasks(split: Split): Promise<Task[]> {
+    return this.inner.listTasks(split);
+  }
+
+  demonstrations(): Promise<Demonstration[]> {
+    return this.inner.demonstrations();
+  }
+
+  solution(taskId: string): Promise<readonly string[] | null> {
+    return this.inner.solution(taskId);
+  }
+
+  async reset({ episodeId, taskId, seed }: ResetRequest): Promise<Observation> {
+    const opened = this.live.has(episodeId) ? null : await this.open(taskId, seed);
+    const live = this.live.get(episodeId) ?? this.admit(episodeId, opened!);
+    if (live.taskId !== taskId || live.seed !== seed) throw conflict(`episode ${episodeId} is task ${live.taskId} with seed ${live.seed}, not task ${taskId} with seed ${seed}`);
+    return live.observations[0]!;
+  }
+
+  async step({ episodeId, stepIndex, action }: StepRequest): Promise<Observation> {
+    const live = this.find(episodeId);
+    const written = canonicalJson(action);
+    if (written.length > MAX_ACTION_CHARACTERS) {
+      throw new EnvironmentProtocolError('bad_request', `environment ${this.name}: an action of ${written.length} characters, the limit is ${MAX_ACTION_CHARACTERS}`);
+    }
+    const taken = live.actions.length;
+    if (stepIndex <= taken) {
+      if (live.actions[stepIndex - 1] === written) return live.observations[stepIndex]!;
+      throw conflict(`episode ${episodeId}: step ${stepIndex} was taken with another action`);
+    }
+    if (stepIndex > taken + 1) throw conflict(`episode ${episodeId}: step ${stepIndex} leaves a gap, the next is step ${taken + 1}`);
+    return this.take(episodeId, live, action, written);
+  }
+
+  async evaluate(episodeId: string): Promise<Verdict> {
+    const live = this.find(episodeId);
+    await live.observations.at(-1);
+    return (live.verdict ??= live.episode.verdict());
+  }
+
+  async close(episodeId: string): Promise<void> {
+    this.live.delete(episodeId);
+  }
+
+  async restore({ episodeId, taskId, seed, actions, observationHashes }: RestoreRequest): Promise<Observation> {
+    if (observationHashes.length !== actions.length + 1) {
+      throw new EnvironmentProtocolError('bad_request', `observationHashes: expected ${actions.length + 1} (one at reset, one per action), found ${observationHashes.length}`);
+    }
+    const live = await this.open(taskId, seed);
+    for (let index = 0; ; index++) {
+      const { hash, done } = await live.observations[index]!;
+      if (hash !== observationHashes[index] || (done && index < actions.length)) {
+        throw new EnvironmentProtocolError(
+          'restore_mismatch',
+          `environment ${this.name}, episode ${episodeId}, task ${taskId}: replayed observation ${index} (0 is the reset) differs from the recorded one: ` +
+            'is the environment deterministic, and unchanged since?',
+        );
+      }
+      if (index === actions.length) break;
+      await this.take(null, live, actions[index]!, canonicalJson(actions[index]));
+    }
+    this.live.set(episodeId, live);
+    return live.observations.at(-1)!;
+  }
+
+  private async open(taskId: string, seed: number): Promise<Live> {
+    const episode = await this.inner.open(taskId, seed);
+    if (!episode) throw new EnvironmentProtocolError('unknown_task', `environment ${this.name} has no task ${JSON.stringify(taskId.slice(0, 60))}`);
+    return { taskId, seed, episode, actions: [], observations: [Promise.resolve(observed(episode.start()))], verdict: undefined };
+  }
+
+  private admit(episodeId: string, live: Live): Live {
+    if (this.live.size >= this.maxEpisodes) throw new EnvironmentUnavailable(`environment ${this.name}: ${this.maxEpisodes} episodes are live: close some`);
+    this.live.set(episodeId, live);
+    return live;
+  }
+
+  private find(episodeId: string): Live {
+    const live = this.live.get(episodeId);
+    if (!live) throw new EpisodeLost(`environment ${this.name}: episode ${episodeId} is not live here`);
+    return live;
+  }
+
+  private take(episodeId: string | null, live: Live, action: Action, written: string): Promise<Observation> {
+    const taken = live.actions.length;
+    const before = live.observations.at(-1)!;
+    const after = before.then(async ({ done }) => {
+      if (done) throw conflict(`episode ${episodeId}: ended with step ${taken}, there is no step ${taken + 1}`);
+      live.verdict = undefined;
+      try {
+        return observed(await live.episode.step(action));
+      } catch (error) {
+        // Half an action may have been executed.
+        if (episodeId !== null && this.live.get(episodeId) === live) this.live.delete(episodeId);
+        throw error;
+      }
+    });
+    live.actions.push(written);
+    live.observations.push(after);
+    after.catch(() => {
+      // A step after the end leaves the episode as it was.
+      if (live.observations.at(-1) === after) {
+        live.actions.pop();
+        live.observations.pop();
+      }
+    });
+    return after;
+  }
+}
+
+const conflict = (message: string): EnvironmentProtocolError => new EnvironmentProtocolError('step_conflict', message);
+
+function observed({ messages, done }: Pick<Observation, 'messages' | 'done'>): Observation {
+  return { messages, done, hash: sha256(canonicalJson({ messages, done })) };
+}

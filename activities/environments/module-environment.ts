@@ -1,0 +1,132 @@
+import { realpathSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { createJiti } from 'jiti';
+import { z } from 'zod';
+import type { Demonstration, Observation, ResetRequest, RestoreRequest, StepRequest, Verdict } from '../../schemas/environment-protocol.js';
+import type { Split, Task } from '../../schemas/task.js';
+import type { CallFormat } from '../rollout/tool-calls.js';
+import * as api from './define-environment.js';
+import { openDefinition } from './defined-environment.js';
+import type { RestorableEnvironment } from './environment.js';
+import type { InProcessEnvironment } from './in-process-environment.js';
+
+/** The module is not there, lies outside the roots, or defines no environment. */
+export class EnvironmentModuleInvalid extends Error {
+  /** For a run it is a wrong configuration: no retry mends it. */
+  override readonly name = 'BadConfig';
+}
+
+/** `./my-environment.ts` and the like; anything else is a name of the registry. */
+export const isModuleName = (name: string): boolean => /\.(ts|mts|js|mjs)$/.test(name);
+
+/**
+ * An environment that a TypeScript module defines (`defineEnvironment`), loaded without a build step.
+ * The module's code runs with the worker's rights, so it must lie below a root that the operator named:
+ * a configuration chooses among the operator's modules, it cannot name other files.
+ */
+export class ModuleEnvironment implements RestorableEnvironment {
+  readonly name: string;
+  private loaded: Promise<InProcessEnvironment> | undefined;
+  private format: CallFormat = 'call-lines';
+
+  constructor(
+    name: string,
+    private readonly roots: readonly string[],
+  ) {
+    this.name = name;
+  }
+
+  get callFormat(): CallFormat {
+    return this.format;
+  }
+
+  async listTasks(split: Split): Promise<Task[]> {
+    return (await this.inner()).listTasks(split);
+  }
+
+  async reset(request: ResetRequest): Promise<Observation> {
+    return (await this.inner()).reset(request);
+  }
+
+  async step(request: StepRequest): Promise<Observation> {
+    return (await this.inner()).step(request);
+  }
+
+  async evaluate(episodeId: string): Promise<Verdict> {
+    return (await this.inner()).evaluate(episodeId);
+  }
+
+  async close(episodeId: string): Promise<void> {
+    return (await this.inner()).close(episodeId);
+  }
+
+  async restore(request: RestoreRequest): Promise<Observation> {
+    return (await this.inner()).restore(request);
+  }
+
+  async demonstrations(): Promise<Demonstration[]> {
+    return (await this.inner()).demonstrations();
+  }
+
+  async solution(taskId: string): Promise<readonly string[] | null> {
+    return (await this.inner()).solution(taskId);
+  }
+
+  private inner(): Promise<InProcessEnvironment> {
+    this.loaded ??= load(this.name, this.roots);
+    return this.loaded.then((environment) => {
+      this.format = environment.callFormat;
+      return environment;
+    });
+  }
+}
+
+async function load(name: string, roots: readonly string[]): Promise<InProcessEnvironment> {
+  const { file, root } = moduleFile(name, roots);
+  const jiti = createJiti(import.meta.url, {
+    fsCache: false, // nothing is written beside the user's files
+    moduleCache: false, // a corrected module is read again by the next attempt
+    virtualModules: { 'seeupo/environment': api, zod: { ...z, z, default: z } },
+  });
+  const loaded: unknown = await jiti.import(file).catch((error: unknown) => {
+    throw new EnvironmentModuleInvalid(`environment.name: ${name} could not be loaded: ${(error as Error).message}`, { cause: error });
+  });
+  const definition = (loaded as { default?: unknown }).default;
+  if (!api.isEnvironmentDefinition(definition)) {
+    throw new EnvironmentModuleInvalid(`environment.name: ${name} has no environment as its default export: write \`export default defineEnvironment({ ... })\``);
+  }
+  return openDefinition(definition, (relative) => within(path.resolve(path.dirname(file), relative), root, `tasks: ${relative}`));
+}
+
+/** @throws {EnvironmentModuleInvalid} unless the file is there and below one of the roots, links followed */
+export function moduleFile(name: string, roots: readonly string[]): { file: string; root: string } {
+  const found: string[] = [];
+  for (const root of roots) {
+    try {
+      return { file: within(path.resolve(root, name), root, 'environment.name'), root };
+    } catch (error) {
+      found.push((error as Error).message);
+    }
+  }
+  throw new EnvironmentModuleInvalid(found.join('; ') || `environment.name: ${name}: this worker loads no modules`);
+}
+
+function within(file: string, root: string, where: string): string {
+  const [real, realRoot] = [realpathOrNull(file), realpathOrNull(root)];
+  if (realRoot === null) throw new EnvironmentModuleInvalid(`${where}: the root ${root} does not exist`);
+  // The same words for a file that is not there and one that is elsewhere: a configuration learns nothing of the machine.
+  if (real === null || !real.startsWith(realRoot + path.sep)) throw new EnvironmentModuleInvalid(`${where}: there is no such file below ${root}`);
+  return real;
+}
+
+function realpathOrNull(file: string): string | null {
+  try {
+    return realpathSync(file);
+  } catch {
+    return null;
+  }
+}
+
+/** Root of this checkout, where the shipped examples are. */
+export const repositoryRoot = fileURLToPath(new URL('../../../', import.meta.url));

@@ -1,0 +1,92 @@
+#!/usr/bin/env node
+// npm run check-environment -- NAME: tries every promise of the environment interface, prints what holds and what does not.
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { checkEnvironment, DEFAULT_CHECK_OPTIONS, type Finding, type Subject } from '../activities/environments/conformance/check-environment.js';
+import { isModuleName, ModuleEnvironment } from '../activities/environments/module-environment.js';
+import { sidecarEnvironment, sidecarEnvironments } from '../activities/environments/registry.js';
+import { startSidecarProcess } from './services/sidecar-process.js';
+import { describeFailure, setUp } from './setup/index.js';
+
+const USAGE = `npm run check-environment -- NAME [OPTIONS]
+
+Tries every promise that an environment makes: determinism, repeats, restore after a crash, isolation, malformed
+actions, limits, leaks. NAME is one of ${sidecarEnvironments().join(', ')}, or a module such as ./my-environment.ts.
+
+  --episodes N      of the leak check (default ${DEFAULT_CHECK_OPTIONS.leakEpisodes}; 0 leaves it out)
+  --tasks N         tasks that are played (default ${DEFAULT_CHECK_OPTIONS.tasks})
+  --max-step-ms N   longest time of a step (default ${DEFAULT_CHECK_OPTIONS.maxStepMs})
+  --json            the findings as JSON`;
+
+class UsageError extends Error {}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    options: { episodes: { type: 'string' }, tasks: { type: 'string' }, 'max-step-ms': { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+    allowPositionals: true,
+  });
+  const [name, ...rest] = positionals;
+  if (values.help) {
+    console.log(USAGE);
+    return 0;
+  }
+  if (name === undefined || rest.length > 0) throw new UsageError(`expected one name.\n\n${USAGE}`);
+  const options = {
+    leakEpisodes: count('--episodes', values.episodes, DEFAULT_CHECK_OPTIONS.leakEpisodes, 0),
+    tasks: count('--tasks', values.tasks, DEFAULT_CHECK_OPTIONS.tasks, 1),
+    maxStepMs: count('--max-step-ms', values['max-step-ms'], DEFAULT_CHECK_OPTIONS.maxStepMs, 1),
+  };
+  const { subject, end } = await subjectOf(name);
+  try {
+    const findings = await checkEnvironment(subject, { ...options, ...(process.stderr.isTTY ? { onProgress: (line: string) => process.stderr.write(`checking ${line}\n`) } : {}) });
+    console.log(values.json ? JSON.stringify({ environment: name, findings }, null, 2) : table(name, findings));
+    return findings.some(({ holds }) => holds === false) ? 1 : 0;
+  } finally {
+    await end();
+  }
+}
+
+async function subjectOf(name: string): Promise<{ subject: Subject; end: () => Promise<void> }> {
+  if (isModuleName(name)) {
+    const file = path.resolve(process.env.INIT_CWD ?? '.', name);
+    const open = () => new ModuleEnvironment(path.basename(file), [path.dirname(file)]);
+    let environment = open();
+    return {
+      subject: { open: () => environment, crash: async () => void (environment = open()) },
+      end: async () => {},
+    };
+  }
+  if (!sidecarEnvironments().includes(name)) throw new UsageError(`${JSON.stringify(name)} is no environment: expected one of ${sidecarEnvironments().join(', ')}, or a module such as ./my-environment.ts`);
+  await setUp();
+  let sidecar = await startSidecarProcess(name);
+  return {
+    subject: {
+      open: () => sidecarEnvironment(name, sidecar.url),
+      crash: async () => {
+        await sidecar.kill();
+        sidecar = await startSidecarProcess(name);
+      },
+      memory: () => sidecar.memory(),
+    },
+    end: () => sidecar.kill(),
+  };
+}
+
+function count(option: string, text: string | undefined, otherwise: number, from: number): number {
+  if (text === undefined) return otherwise;
+  if (!/^\d+$/.test(text) || Number(text) < from) throw new UsageError(`${option} is "${text}": expected a whole number from ${from}`);
+  return Number(text);
+}
+
+function table(name: string, findings: readonly Finding[]): string {
+  const word = (holds: Finding['holds']) => (holds === null ? '  -  ' : holds ? 'holds' : 'FAILS');
+  return [`environment ${name}`, ...findings.map(({ check, holds, detail }) => `  ${word(holds)}  ${check}\n         ${detail}`)].join('\n');
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  const usage = error instanceof UsageError || String((error as { code?: unknown }).code).startsWith('ERR_PARSE_ARGS');
+  console.error(usage ? (error as Error).message : describeFailure(error));
+  process.exitCode = usage ? 2 : 1;
+}
