@@ -26,6 +26,7 @@ const Variables = z.object({
   /** Bucket in the path rather than in the host name: what most servers other than AWS need. */
   SEEUPO_S3_FORCE_PATH_STYLE: z.enum(['true', 'false'], 'must be true or false').optional(),
   SEEUPO_BFCL_URL: z.url({ protocol: /^https?$/, error: 'must be a URL, e.g. http://127.0.0.1:8300' }).optional(),
+  SEEUPO_BFCL_FULL_URL: z.url({ protocol: /^https?$/, error: 'must be a URL, e.g. http://127.0.0.1:8301' }).optional(),
   /** Folders, separated as in PATH, below which environment.name may be a module; left out: modules are refused. */
   SEEUPO_ENVIRONMENTS_DIR: z.string().min(1).optional(),
   /** Ignored files of this checkout: models, binaries, logs. */
@@ -42,6 +43,7 @@ export interface Settings {
   readonly queues: { readonly control: string; readonly gpu: string };
   readonly s3: { readonly endpoint: string | null; readonly bucket: string; readonly region: string; readonly forcePathStyle: boolean };
   readonly bfclUrl: string | null;
+  readonly bfclFullUrl: string | null;
   readonly environmentRoots: readonly string[];
   readonly modelsDir: string;
   readonly readyFile: string | null;
@@ -76,6 +78,7 @@ export function readSettings(variables: Readonly<Record<string, string | undefin
       forcePathStyle: v.SEEUPO_S3_FORCE_PATH_STYLE ? v.SEEUPO_S3_FORCE_PATH_STYLE === 'true' : v.SEEUPO_S3_ENDPOINT !== undefined,
     },
     bfclUrl: v.SEEUPO_BFCL_URL ?? null,
+    bfclFullUrl: v.SEEUPO_BFCL_FULL_URL ?? null,
     environmentRoots: (v.SEEUPO_ENVIRONMENTS_DIR ?? '').split(path.delimiter).filter((root) => root !== '').map((root) => path.resolve(root)),
     modelsDir: path.resolve(v.SEEUPO_MODELS_DIR ?? path.join(v.SEEUPO_RUNTIME_DIR, 'models')),
     readyFile: v.SEEUPO_READY_FILE ?? null,
@@ -90,7 +93,11 @@ export function createDependencies(settings: Settings): CpuDependencies {
   const codecs = new Map<string, Promise<TextCodec>>();
   return {
     artifacts: createS3Store(settings.s3),
-    environments: createEnvironments({ environmentRoots: settings.environmentRoots, ...(settings.bfclUrl === null ? {} : { bfclUrl: settings.bfclUrl }) }),
+    environments: createEnvironments({
+      environmentRoots: settings.environmentRoots,
+      ...(settings.bfclUrl === null ? {} : { bfclUrl: settings.bfclUrl }),
+      ...(settings.bfclFullUrl === null ? {} : { bfclFullUrl: settings.bfclFullUrl }),
+    }),
     codec(modelFile) {
       let codec = codecs.get(modelFile);
       if (!codec) {

@@ -18,17 +18,30 @@ export interface EnvironmentOptions extends WaitOptions {
 export interface EnvironmentSites {
   /** Of the sidecar that serves bfcl-windows, e.g. `http://127.0.0.1:8700`. */
   readonly bfclUrl?: string;
+  /** Of the sidecar that serves bfcl, the whole of BFCL v4 multi-turn. */
+  readonly bfclFullUrl?: string;
   /** Folders below which `environment.name` may be a module, e.g. `./my-environment.ts`; none: modules are refused. */
   readonly environmentRoots?: readonly string[];
 }
 
 type Factory = (sites: EnvironmentSites, options: EnvironmentOptions) => Environment;
 
-/** Environments that the sidecar at SEEUPO_BFCL_URL serves, and how their prompts ask for calls. */
-const SERVED: Readonly<Record<string, CallFormat>> = { 'bfcl-windows': 'call-lines' };
+interface Served {
+  /** How its prompts ask for calls. */
+  readonly callFormat: CallFormat;
+  readonly url: (sites: EnvironmentSites) => string | undefined;
+  /** What a worker is told the address by. */
+  readonly variable: string;
+}
+
+/** Environments behind a sidecar, one process each. */
+const SERVED: Readonly<Record<string, Served>> = {
+  'bfcl-windows': { callFormat: 'call-lines', url: ({ bfclUrl }) => bfclUrl, variable: 'SEEUPO_BFCL_URL' },
+  bfcl: { callFormat: 'hermes', url: ({ bfclFullUrl }) => bfclFullUrl, variable: 'SEEUPO_BFCL_FULL_URL' },
+};
 
 const FACTORIES: Readonly<Record<string, Factory>> = Object.fromEntries(
-  Object.keys(SERVED).map((name): [string, Factory] => [name, ({ bfclUrl }, options) => served(name, bfclUrl, 'SEEUPO_BFCL_URL', options)]),
+  Object.entries(SERVED).map(([name, { url, variable }]): [string, Factory] => [name, (sites, options) => served(name, url(sites), variable, options)]),
 );
 
 /** Names an environment can be asked for by. */
@@ -71,4 +84,4 @@ export const sidecarEnvironments = (): string[] => Object.keys(SERVED);
 
 /** Client of one environment of a sidecar; it neither waits nor restores. */
 export const sidecarEnvironment = (name: string, url: string, taskSet?: string): EnvService =>
-  new EnvService({ name, url, callFormat: SERVED[name] ?? 'call-lines', ...(taskSet === undefined ? {} : { taskSet }) });
+  new EnvService({ name, url, callFormat: SERVED[name]?.callFormat ?? 'call-lines', ...(taskSet === undefined ? {} : { taskSet }) });

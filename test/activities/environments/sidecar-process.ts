@@ -22,9 +22,9 @@ export interface Sidecar {
 }
 
 /** The real sidecar in a process of its own; port 0 takes a free one. */
-export async function startSidecar(options: { port?: number; hashSeed?: string; args?: readonly string[] } = {}): Promise<Sidecar> {
+export async function startSidecar(options: { environment?: string; port?: number; hashSeed?: string; args?: readonly string[] } = {}): Promise<Sidecar> {
   await requirePython();
-  const args = [`${SIDECAR}/server.py`, '--environment', 'bfcl-windows', '--port', String(options.port ?? 0), ...(options.args ?? [])];
+  const args = [`${SIDECAR}/server.py`, '--environment', options.environment ?? 'bfcl-windows', '--port', String(options.port ?? 0), ...(options.args ?? [])];
   const child = spawn(PYTHON, args, {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1', ...(options.hashSeed === undefined ? {} : { PYTHONHASHSEED: options.hashSeed }) },

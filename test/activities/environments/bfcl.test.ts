@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
+import type { EnvService } from '../../../activities/environments/env-service.js';
+import { sidecarEnvironment } from '../../../activities/environments/registry.js';
+import { parseCalls } from '../../../activities/rollout/tool-calls.js';
+import { PYTHON, SIDECAR, startSidecar, type Sidecar } from './sidecar-process.js';
+
+let sidecar: Sidecar;
+let environment: EnvService;
+before(async () => {
+  sidecar = await startSidecar({ environment: 'bfcl' });
+  environment = sidecarEnvironment('bfcl', sidecar.url);
+});
+after(() => sidecar.kill());
+
+const step = (episodeId: string, stepIndex: number, content: string) =>
+  environment.step({ episodeId, stepIndex, action: { content, calls: parseCalls(content, 'hermes') } });
+
+test('ground truth is valid on all 800 tasks, silence on none, and mutated policies are judged as by the official checker', async () => {
+  const { stdout } = await promisify(execFile)(PYTHON, [`${SIDECAR}/bfcl_full_check.py`], { env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' } });
+  const { tasks, groundTruthScoresOne, silenceScoresOne, mutations, verdictsEqual, mutationsValid } = JSON.parse(stdout) as Record<string, number>;
+  assert.deepEqual([tasks, groundTruthScoresOne, silenceScoresOne], [800, 800, 0]);
+  assert.equal(verdictsEqual, mutations);
+  assert.ok(mutationsValid! > 100 && mutationsValid! < mutations! - 100);
+});
+
+test('the default tasks are the authors’ split of base', async () => {
+  const ids = async (split: 'train' | 'heldout') => (await environment.listTasks(split)).map(({ id }) => id);
+  assert.deepEqual(await ids('train'), Array.from({ length: 100 }, (_, n) => `multi_turn_base_${n}`));
+  assert.equal((await ids('heldout'))[0], 'multi_turn_base_100');
+});
+
+test('a turn takes several responses; a response without a call ends it; a twenty-first step ends the episode', async () => {
+  await environment.reset({ episodeId: 'long', taskId: 'multi_turn_base_0', seed: 0 });
+  const call = '<tool_call>\n{"name": "ls", "arguments": {}}\n</tool_call>';
+  const first = await step('long', 1, `${call}\n${call}`);
+  assert.deepEqual(first.messages.map(({ role }) => role), ['tool', 'tool']);
+  assert.deepEqual((await step('long', 2, 'Done.')).messages.map(({ role }) => role), ['user']);
+  for (let n = 3; n < 23; n++) assert.equal((await step('long', n, call)).done, false);
+  assert.equal((await step('long', 23, call)).done, true);
+  assert.equal((await environment.evaluate('long')).success, false);
+});
+
+test('a held-out function is not in the prompt, and is revealed at its turn with the official words', async () => {
+  const { messages } = await environment.reset({ episodeId: 'held', taskId: 'multi_turn_miss_func_0?docs=compact', seed: 0 });
+  assert.ok(!messages[0]!.content.includes('"name": "sort"'));
+  await step('held', 1, '');
+  await step('held', 2, '');
+  const { messages: [revealed] } = await step('held', 3, '');
+  assert.match(revealed!.content, /"name": "sort".*\nI have updated some more functions you can choose from\. What about now\?$/);
+});
