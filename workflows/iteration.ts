@@ -51,7 +51,7 @@ export async function iteration({ run, iteration, policy }: IterationInput): Pro
     // Step 4: one turn after the other, each weighted by how far the turns before it in the order have moved, Eq. 6 to 8.
     let theta: Pick<UpdateTurnResult, 'policy'> & { suffixProducts: ArtifactRef | null } = { policy, suffixProducts: null }; // Eq. 7: M_{T+1} = A
     const turnStates: ArtifactRef[] = [];
-    for (const turn of turnOrder(run.updateOrder, groups.turns)) {
+    for (const turn of turnOrder(run.updateOrder, groups.turns, iteration)) {
       now({ phase: 'update turn', turn, turns: groups.turns });
       const { policy: moved, suffixProducts, manifest } = await gpu(`update turn ${turn} of ${groups.turns}`).updateTurn({
         run,

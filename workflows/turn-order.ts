@@ -1,19 +1,18 @@
-import { workflowInfo } from '@temporalio/workflow';
 import type { RunRef } from '../schemas/run.js';
 
 /**
  * The order in which the turn pools are updated: `reverse` (T..1) is what the paper's theorems need.
  * `random` is another order in every iteration.
  *
- * @param turns       T of this iteration
- * @param workflowId  of the iteration, `<run>/iteration-0012`: its number, with the seed, decides a random order
+ * @param turns      T of this iteration
+ * @param iteration  k: with the seed it decides a random order
  */
-export function turnOrder(order: RunRef['updateOrder'], turns: number, workflowId = (): string => workflowInfo().workflowId): number[] {
+export function turnOrder(order: RunRef['updateOrder'], turns: number, iteration: number): number[] {
   const forward = Array.from({ length: turns }, (_, index) => index + 1);
   if (order === 'forward') return forward;
   if (order === 'reverse') return forward.reverse();
   if (Array.isArray(order)) return order.filter((turn) => turn <= turns);
-  return shuffled(forward, order.random, Number(/(\d+)$/.exec(workflowId())?.[1] ?? 0));
+  return shuffled(forward, order.random, iteration);
 }
 
 /** Fisher-Yates on hashed counters: a function of its arguments alone, as replay and resumption need. */

@@ -114,8 +114,8 @@ test('a KL estimator "none" with a coefficient, and exact suffixes in a random o
 });
 
 test('a list is followed, a random order is a permutation by seed and iteration', () => {
-  assert.deepEqual(turnOrder([2, 3, 1], 2), [2, 1]);
-  const of = (seed: number, iteration: number) => turnOrder({ random: seed }, 4, () => `run/iteration-${iteration}`);
+  assert.deepEqual(turnOrder([2, 3, 1], 2, 0), [2, 1]);
+  const of = (seed: number, iteration: number) => turnOrder({ random: seed }, 4, iteration);
   assert.deepEqual(of(1, 7), of(1, 7));
   assert.deepEqual([...of(1, 7)].sort(), [1, 2, 3, 4]);
   assert.ok(new Set(Array.from({ length: 40 }, (_, k) => of(1, k).join())).size > 12);
