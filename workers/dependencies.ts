@@ -8,6 +8,7 @@ import type { CpuDependencies } from '../activities/dependencies.js';
 import { createEnvironments } from '../activities/environments/registry.js';
 import { withHeartbeats } from '../activities/heartbeats.js';
 import type { TextCodec } from '../activities/policy/policy.js';
+import { PRECISIONS, type Precision } from '../activities/policy/precision.js';
 import { loadTextCodec } from '../activities/policy/text-codec.js';
 
 /**
@@ -35,6 +36,8 @@ const Variables = z.object({
   SEEUPO_MODELS_DIR: z.string().min(1).optional(),
   /** Written when the worker takes tasks. */
   SEEUPO_READY_FILE: z.string().min(1).optional(),
+  /** Arithmetic of the GPU worker's matrix products. */
+  SEEUPO_PRECISION: z.enum(PRECISIONS, 'must be fp32 or bf16').default('fp32'),
   SEEUPO_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error'], 'must be trace, debug, info, warn or error').default('info'),
 });
 
@@ -47,6 +50,7 @@ export interface Settings {
   readonly environmentRoots: readonly string[];
   readonly modelsDir: string;
   readonly readyFile: string | null;
+  readonly precision: Precision;
   readonly logLevel: string;
 }
 
@@ -82,6 +86,7 @@ export function readSettings(variables: Readonly<Record<string, string | undefin
     environmentRoots: (v.SEEUPO_ENVIRONMENTS_DIR ?? '').split(path.delimiter).filter((root) => root !== '').map((root) => path.resolve(root)),
     modelsDir: path.resolve(v.SEEUPO_MODELS_DIR ?? path.join(v.SEEUPO_RUNTIME_DIR, 'models')),
     readyFile: v.SEEUPO_READY_FILE ?? null,
+    precision: v.SEEUPO_PRECISION,
     logLevel: v.SEEUPO_LOG_LEVEL,
   };
 }

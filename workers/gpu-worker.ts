@@ -1,5 +1,6 @@
 import { createGpuActivities } from '../activities/index.js';
 import { startPolicyThread } from '../activities/policy/policy-thread.js';
+import { choosePrecision } from '../activities/policy/precision.js';
 import { createDependencies } from './dependencies.js';
 import { main, serve } from './serve.js';
 
@@ -9,6 +10,7 @@ const DYING_MS = 2_000;
 /** Takes the GPU queue, one task at a time: run one such process per device. Works on CPUs as well. */
 await main('gpu', async (settings, log) => {
   const dependencies = createDependencies(settings);
+  choosePrecision(settings.precision);
   const policy = await startPolicyThread();
   policy.died.catch((error: Error) => {
     log.fatal({ err: error }, error.message);

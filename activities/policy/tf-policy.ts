@@ -10,6 +10,7 @@ import type {
   AdamWOptions, DeviceReport, LossGradient, OnProgress, Policy, PolicyWeights, SampledResponse, SampleRequest, SamplingOptions,
   ScoringOptions, StepResult, StoredTensors, TokenSequence, TrainedTensors,
 } from './policy.js';
+import { chosenPrecision } from './precision.js';
 import { sampleResponses, type DecodeWeights, type OnSampled } from './sampling.js';
 import {
   disposePackedTries, layerBackward, layerForward, packTries, savedTensors,
@@ -188,7 +189,7 @@ export class TensorFlowPolicy implements Policy {
       tensors: numTensors,
       tensorBytes: numBytes,
       residentBytes: process.memoryUsage.rss(),
-      device: `${cpus()[0]?.model ?? 'unknown processor'}, libtensorflow ${tensorflowVersion()}, ${cpus().length} threads`,
+      device: `${cpus()[0]?.model ?? 'unknown processor'}, libtensorflow ${tensorflowVersion()}, ${chosenPrecision()}, ${cpus().length} threads`,
     };
   }
 

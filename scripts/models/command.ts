@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { choosePrecision, isPrecision, PRECISIONS } from '../../activities/policy/precision.js';
 import type { TensorFlowPolicy } from '../../activities/policy/tf-policy.js';
 import { setUp, smolLm2Path, type ComponentName } from '../setup/index.js';
 
@@ -23,20 +24,18 @@ export async function setUpSilently(components: readonly ComponentName[]): Promi
   }
 }
 
-export const precisions = ['fp32', 'bf16'] as const;
-
 /**
  * The policy of a model and perhaps a PEFT adapter, in this process.
  * @throws {UsageError} if there is no such model; {ModelFileInvalid} if it cannot be used
  */
 export async function openPolicy(model: string, options: { readonly adapter?: string | undefined; readonly precision?: string | undefined }): Promise<TensorFlowPolicy> {
   const precision = options.precision ?? 'fp32';
-  if (!(precisions as readonly string[]).includes(precision)) throw new UsageError(`--precision is "${precision}": expected ${precisions.join(' or ')}`);
+  if (!isPrecision(precision)) throw new UsageError(`--precision is "${precision}": expected ${PRECISIONS.join(' or ')}`);
   await setUpSilently(['tensorflow', 'tensorflow-binding', ...(model === smolLm2Path ? (['model'] as const) : [])]);
   if (!existsSync(model)) throw new UsageError(`--model: there is no ${model}; expected a GGUF file or a Hugging Face directory`);
   if (options.adapter !== undefined && !existsSync(options.adapter)) throw new UsageError(`--adapter: there is no ${options.adapter}; expected a PEFT adapter directory`);
   // Read when the library loads, which is why the policy is imported only now.
-  if (precision === 'bf16') process.env['ONEDNN_DEFAULT_FPMATH_MODE'] = 'BF16';
+  choosePrecision(precision);
   const [{ TensorFlowPolicy }, { modelFingerprint }, { openModel }, { readPeftAdapter }] = await Promise.all([
     import('../../activities/policy/tf-policy.js'),
     import('../../activities/policy/model-files.js'),
