@@ -35,6 +35,18 @@ export const OptimizerConfig = z.strictObject({
 });
 export type OptimizerConfig = z.infer<typeof OptimizerConfig>;
 
+/** How the learning rate of RL moves: activities/turn-update/learning-rate.ts. */
+export const ScheduleConfig = z.strictObject({
+  /** From the peak in the first iteration to `finalRate` of it in the last, on a line or half a cosine; or constant. */
+  shape: z.enum(['constant', 'linear', 'cosine']).default('constant'),
+  /** Optimiser steps of linear warm-up from 0; 0 disables. */
+  warmUpSteps: z.int().nonnegative().default(0),
+  /** Share of the peak that is left in the last iteration. */
+  finalRate: z.number().min(0).max(1).default(0),
+});
+export const ScheduledOptimizerConfig = OptimizerConfig.extend({ schedule: ScheduleConfig.prefault({}) });
+export type ScheduledOptimizerConfig = z.infer<typeof ScheduledOptimizerConfig>;
+
 const Clip = z.strictObject({ low: z.number().positive().lt(1), high: z.number().positive() });
 const NORMALIZATIONS = ['batch', 'group', 'none'] as const;
 
@@ -239,10 +251,13 @@ export const TrainConfig = z
       /** T at most; longer tasks are refused rather than cut. */
       maxTurns: z.int().positive(),
     }),
+    /** What RL moves: an adapter on frozen weights, or all weights in fp32, with moments of twice their size and a frozen copy if klCoefficient > 0. */
+    training: z.enum(['lora', 'full']).default('lora'),
+    /** The adapter of `training: lora`, and of the warm start. */
     lora: LoraConfig.prefault({}),
     warmStart: WarmStartConfig.nullable().default(null),
     algorithm: AlgorithmConfig,
-    optimizer: OptimizerConfig,
+    optimizer: ScheduledOptimizerConfig,
     evaluation: z.strictObject({
       /** Every so many iterations; null evaluates only before and after training. */
       everyIterations: z.int().positive().nullable().default(null),

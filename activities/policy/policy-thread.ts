@@ -30,24 +30,34 @@ export async function startPolicyThread(): Promise<Policy & { close(): Promise<v
   const progress = (report: OnProgress) => Comlink.proxy(report);
   await alive(thread.ready());
   return {
-    use: (weights: PolicyWeights, onProgress = nothing) => {
-      const sources = [...weights.folded, ...(weights.adapter ? [weights.adapter] : [])];
+    use: async (weights: PolicyWeights, onProgress = nothing) => {
+      const own = await weights.full?.weights?.parts();
+      const sources = [...weights.folded, ...(weights.adapter ? [weights.adapter] : []), ...(own ?? [])];
       const named = ({ sha256 }: StoredTensors) => sha256;
       return alive(
         thread.use(
-          { model: weights.model, lora: weights.lora, folded: weights.folded.map(named), adapter: weights.adapter && named(weights.adapter) },
+          {
+            model: weights.model,
+            lora: weights.lora,
+            folded: weights.folded.map(named),
+            adapter: weights.adapter && named(weights.adapter),
+            full: weights.full ? { reference: weights.full.reference, weights: own?.map(named) ?? null } : null,
+          },
           Comlink.proxy(reader(sources)),
           progress(onProgress),
         ),
       );
     },
-    useMoments: (moments, stepsTaken) =>
-      alive(thread.useMoments(moments && moments.sha256, stepsTaken, Comlink.proxy(reader(moments ? [moments] : [])))),
+    useMoments: async (moments, stepsTaken) => {
+      const parts = moments === null ? null : 'parts' in moments ? await moments.parts() : [moments];
+      return alive(thread.useMoments(parts && parts.map(({ sha256 }) => sha256), stepsTaken, Comlink.proxy(reader(parts ?? []))));
+    },
     sample: (requests, options, onProgress = nothing) => alive(thread.sample([...requests], options, progress(onProgress))),
     logProbs: (sequences, options, onProgress = nothing) => alive(thread.logProbs([...sequences], options, progress(onProgress))),
     step: (sequences, gradient: LossGradient, options, onProgress = nothing) =>
       alive(thread.step([...sequences], Comlink.proxy(gradient), options, progress(onProgress))),
     trained: () => alive(thread.trained()),
+    trainedGroup: (group) => alive(thread.trainedGroup(group)),
     device: () => alive(thread.device()),
     died,
     async close() {

@@ -9,6 +9,18 @@ export interface PolicyWeights {
   readonly folded: readonly StoredTensors[];
   /** Safetensors of the trainable adapter; null is the zero adapter. */
   readonly adapter: StoredTensors | null;
+  /** All weights are trained, and there is no adapter; left out, it is LoRA. */
+  readonly full?: {
+    /** theta itself; null is the model file with the folded adapters. */
+    readonly weights: StoredParts | null;
+    /** Keep the frozen weights too, which log-probs of the reference need: a second copy. */
+    readonly reference: boolean;
+  };
+}
+
+/** Tensors of a whole model, a safetensors file per tensor group, in the model's order: no group is in memory with another. */
+export interface StoredParts {
+  parts(): Promise<readonly StoredTensors[]>;
 }
 
 /** Tensors by hash; `read` is called only if the policy does not hold them yet. */
@@ -89,6 +101,16 @@ export interface TrainedTensors {
   readonly moments: Uint8Array;
 }
 
+/** A tensor group of full training: the embedding, a layer, or the final norm with the head. */
+export interface TrainedGroup {
+  /** Safetensors, fp32, by their names in a file of transformers. */
+  readonly weights: Uint8Array;
+  /** Safetensors, fp32: AdamW's moments of the same tensors. */
+  readonly moments: Uint8Array;
+  /** How many groups there are. */
+  readonly groups: number;
+}
+
 /** Progress of a long call; throwing from it aborts the call between two tensor operations. */
 export type OnProgress = (progress: PolicyProgress) => void | Promise<void>;
 export interface PolicyProgress {
@@ -115,7 +137,7 @@ export interface Policy {
   /** Makes theta these weights; milliseconds if they are held already. */
   use(weights: PolicyWeights, onProgress?: OnProgress): Promise<void>;
   /** Makes AdamW's moments these, at so many steps taken; null is zero. */
-  useMoments(moments: StoredTensors | null, stepsTaken: number): Promise<void>;
+  useMoments(moments: StoredTensors | StoredParts | null, stepsTaken: number): Promise<void>;
   /** Samples one response per request from theta. */
   sample(requests: readonly SampleRequest[], options: SamplingOptions, onProgress?: OnProgress): Promise<SampledResponse[]>;
   /** Log-probs of every response token under theta, or under the frozen weights alone. Nats, at the temperature. */
@@ -131,8 +153,10 @@ export interface Policy {
     options: ScoringOptions & AdamWOptions,
     onProgress?: OnProgress,
   ): Promise<StepResult>;
-  /** The state after the steps so far, to be stored. */
+  /** The state after the steps so far, to be stored. @throws if all weights are trained */
   trained(): Promise<TrainedTensors>;
+  /** The same of full training, one group after the other from 0. */
+  trainedGroup(group: number): Promise<TrainedGroup>;
   device(): Promise<DeviceReport>;
 }
 

@@ -2,24 +2,27 @@ import { cpus } from 'node:os';
 import { createHash } from 'node:crypto';
 import { tensorflowVersion, tf, type Tensor } from './backend.js';
 import { adamWStep, type Moments } from './adamw.js';
+import { embeddingGradient, flattened, flatWeights, headWeightGradients, viewsOf, weightLayout, weightTraining, type NamedGradients } from './full-weights.js';
 import { disposeHead, headBackward, headForward, logitsOf, type Prediction } from './head.js';
 import { adapterLayout, zeroAdapter } from './lora.js';
 import { moduleNames, moduleShape, type ModuleName } from './model-config.js';
 import { modelFingerprint } from './model-files.js';
 import type {
   AdamWOptions, DeviceReport, LossGradient, OnProgress, Policy, PolicyWeights, SampledResponse, SampleRequest, SamplingOptions,
-  ScoringOptions, StepResult, StoredTensors, TokenSequence, TrainedTensors,
+  ScoringOptions, StepResult, StoredParts, StoredTensors, TokenSequence, TrainedGroup, TrainedTensors,
 } from './policy.js';
 import { chosenPrecision } from './precision.js';
 import { sampleResponses, type DecodeWeights, type OnSampled } from './sampling.js';
 import {
-  disposePackedTries, layerBackward, layerForward, packTries, savedTensors,
+  adapterTraining, disposePackedTries, layerBackward, layerForward, packTries, savedTensors,
   type Adapter, type FrozenWeights, type LayerAdapter, type LayerOutput, type LayerWeights,
 } from './transformer.js';
+import { flatten, keyOf, namedValues, partsOf, type ParameterLayout } from './stored-tensors.js';
 import { microBatches, packTrie, rowsOf } from './trie.js';
 import { loadWeights } from './weights/load-weights.js';
 import { ModelFileInvalid } from './weights/model-file-error.js';
 import { openModel } from './weights/open-model.js';
+import { FINAL_NORM } from './weights/hugging-face.js';
 import { readSafetensors, writeSafetensors } from './weights/safetensors.js';
 import { endOfTurnIdOf } from './text-codec.js';
 
@@ -29,32 +32,39 @@ const PREFILL_TOKENS = 2048;
 
 /** `Policy` on TensorFlow: one model, one adapter, synchronous kernels. Lives in a thread of its own (policy-thread.ts). */
 export class TensorFlowPolicy implements Policy {
-  #held: { key: string; adapterKey: string; lora: PolicyWeights['lora']; endOfTurnId: number; contextLength: number } | null = null;
+  #held: { key: string; adapterKey: string; lora: PolicyWeights['lora']; full: boolean; endOfTurnId: number; contextLength: number } | null = null;
   #frozen: FrozenWeights | null = null;
-  #parameters: Tensor | null = null; // (P) flat, in adapterLayout's order
+  #frozenDropped = false; // in full training without a reference: only its config is left
+  #parameters: Tensor | null = null; // (P) flat, in the layout's order
   #moments: Moments | null = null;
   #stepsTaken = 0;
   #momentsKey: string | null = null;
   #decode: DecodeWeights | null = null;
+  #named: [weights: string, moments: string][] = []; // groups that were asked for since the first
 
   async use(weights: PolicyWeights, onProgress: OnProgress = nothing): Promise<void> {
-    const key = JSON.stringify([weights.model.sha256, weights.folded.map(({ sha256 }) => sha256), weights.lora]);
-    if (this.#held?.key !== key) await this.#load(weights, key, onProgress);
-    const adapterKey = weights.adapter?.sha256 ?? 'zero';
+    const { full } = weights;
+    const key = JSON.stringify([weights.model.sha256, weights.folded.map(({ sha256 }) => sha256), full ? { reference: full.reference } : weights.lora]);
+    const stored = full ? await partsOf(full.weights) : await partsOf(weights.adapter);
+    const adapterKey = keyOf(stored);
+    // The model file's own weights are gone once full training without a reference has others.
+    const gone = this.#frozenDropped && stored === null && this.#held?.adapterKey !== adapterKey;
+    if (this.#held?.key !== key || gone) await this.#load(weights, key, onProgress);
     if (this.#held!.adapterKey === adapterKey) return;
     const { config } = this.#frozen!;
-    const flat = weights.adapter === null ? zeroAdapter(config, weights.lora) : this.#flatten(await weights.adapter.read(), '');
-    this.#setParameters(tf.tensor1d(flat));
+    if (stored !== null) this.#setParameters((await this.#read(stored, ['']))[0]!);
+    else this.#setParameters(full ? flatWeights(this.#frozen!) : tf.tensor1d(zeroAdapter(config, weights.lora)));
     this.#held!.adapterKey = adapterKey;
+    if (full && !full.reference) this.#dropFrozen();
   }
 
-  async useMoments(moments: StoredTensors | null, stepsTaken: number): Promise<void> {
-    const key = moments?.sha256 ?? 'zero';
+  async useMoments(moments: StoredTensors | StoredParts | null, stepsTaken: number): Promise<void> {
+    const stored = await partsOf(moments);
+    const key = keyOf(stored);
     if (this.#momentsKey !== key) {
       const { parameters } = this.#layout();
-      const bytes = moments === null ? null : await moments.read();
-      const read = (prefix: string): Tensor => (bytes === null ? tf.zeros([parameters]) : tf.tensor1d(this.#flatten(bytes, prefix)));
-      this.#setMoments({ first: read('first.'), second: read('second.') });
+      const [first, second] = stored === null ? [tf.zeros([parameters]), tf.zeros([parameters])] : await this.#read(stored, ['first.', 'second.']);
+      this.#setMoments({ first: first!, second: second! });
       this.#momentsKey = key;
     }
     this.#stepsTaken = stepsTaken;
@@ -81,14 +91,14 @@ export class TensorFlowPolicy implements Policy {
     options: ScoringOptions & { readonly weights: 'current' | 'reference' },
     onProgress: OnProgress = nothing,
   ): Promise<number[][]> {
-    const adapter = options.weights === 'current' ? this.#adapter() : null;
+    const theta = this.#theta(options.weights);
     try {
       const batches = this.#microBatches(sequences, options.microBatchTokens);
       const result: number[][] = sequences.map(() => []);
       for (const [done, batch] of batches.entries()) {
         const { packed, predictions } = this.#pack(sequences, batch);
-        const hidden = this.#lastHidden(packed, adapter);
-        const head = headForward(hidden, predictions.flat(), this.#frozen!, options.temperature, false);
+        const hidden = this.#lastHidden(packed, theta);
+        const head = headForward(hidden, predictions.flat(), theta.weights, options.temperature, false);
         hidden.dispose();
         disposePackedTries(packed);
         unflatten(head.logProbs, batch.sequences, predictions).forEach((logProbs, n) => (result[batch.sequences[n]!] = logProbs));
@@ -96,7 +106,7 @@ export class TensorFlowPolicy implements Policy {
       }
       return result;
     } finally {
-      if (adapter) tf.dispose(adapter.layers as never);
+      tf.dispose(theta.views as never);
     }
   }
 
@@ -108,17 +118,17 @@ export class TensorFlowPolicy implements Policy {
     const { vocabulary } = this.#frozen!.config;
     // A last token that is not there: its log-prob is not asked for, but the distribution that it would be drawn from is.
     const sequences = lists.map(({ ids, from }, i) => ({ row: String(i), promptIds: ids.slice(0, from), responseIds: [...ids.slice(from), 0] }));
-    const adapter = this.#adapter();
+    const theta = this.#theta('current');
     try {
       const result: TokenScores[] = [];
       for (const batch of this.#microBatches(sequences, microBatchTokens)) {
         const { packed, predictions } = this.#pack(sequences, batch);
-        const hidden = this.#lastHidden(packed, adapter);
+        const hidden = this.#lastHidden(packed, theta);
         disposePackedTries(packed);
-        const head = headForward(hidden, predictions.flat(), this.#frozen!, 1, false);
+        const head = headForward(hidden, predictions.flat(), theta.weights, 1, false);
         const top = tf.tidy(() => {
           const ends = Int32Array.from(predictions, (row) => row.at(-1)!.node);
-          const { values, indices } = tf.topk(tf.logSoftmax(logitsOf(hidden, ends, this.#frozen!, 1)), Math.min(likeliest, vocabulary));
+          const { values, indices } = tf.topk(tf.logSoftmax(logitsOf(hidden, ends, theta.weights, 1)), Math.min(likeliest, vocabulary));
           return { values: values.arraySync() as number[][], indices: indices.arraySync() as number[][] };
         });
         hidden.dispose();
@@ -128,7 +138,7 @@ export class TensorFlowPolicy implements Policy {
       }
       return result;
     } finally {
-      tf.dispose(adapter.layers as never);
+      tf.dispose(theta.views as never);
     }
   }
 
@@ -144,13 +154,13 @@ export class TensorFlowPolicy implements Policy {
     options: ScoringOptions & AdamWOptions,
     onProgress: OnProgress = nothing,
   ): Promise<StepResult> {
-    const adapter = this.#adapter();
+    const theta = this.#theta('current');
     const logProbs: number[][] = sequences.map(() => []);
     let sum: Tensor | null = null;
     try {
       const batches = this.#microBatches(sequences, options.microBatchTokens);
       for (const [done, batch] of batches.entries()) {
-        const { flat, batchLogProbs } = await this.#gradientOf(sequences, batch, gradient, adapter, options.temperature);
+        const { flat, batchLogProbs } = await this.#gradientOf(sequences, batch, gradient, theta, options.temperature);
         batch.sequences.forEach((i, n) => (logProbs[i] = batchLogProbs[n]!));
         const before: Tensor | null = sum;
         sum = before === null ? flat : tf.add(before, flat);
@@ -165,15 +175,15 @@ export class TensorFlowPolicy implements Policy {
       this.#held!.adapterKey = this.#momentsKey = `stepped from ${this.#held!.adapterKey}`;
       return { gradientNorm, logProbs };
     } finally {
-      tf.dispose(adapter.layers as never);
+      tf.dispose(theta.views as never);
       sum?.dispose();
     }
   }
 
   async trained(): Promise<TrainedTensors> {
+    if (this.#held!.full) throw new Error('all weights are trained: they are asked for group by group, by trainedGroup()');
     const { tensors } = this.#layout();
-    const named = (flat: Float32Array, prefix: string) =>
-      tensors.map(({ name, shape, offset }) => ({ name: prefix + name, shape, values: flat.subarray(offset, offset + shape[0] * shape[1]) }));
+    const named = (flat: Float32Array, prefix: string) => namedValues(tensors, flat, 0, prefix);
     const values = (t: Tensor): Float32Array => t.dataSync() as Float32Array;
     const adapter = writeSafetensors(named(values(this.#parameters!), ''), { format: 'pt' });
     const moments = writeSafetensors([...named(values(this.#moments!.first), 'first.'), ...named(values(this.#moments!.second), 'second.')]);
@@ -181,6 +191,26 @@ export class TensorFlowPolicy implements Policy {
     this.#held!.adapterKey = sha256Of(adapter);
     this.#momentsKey = sha256Of(moments);
     return { adapter, moments };
+  }
+
+  async trainedGroup(group: number): Promise<TrainedGroup> {
+    const { groups } = weightLayout(this.#frozen!.config);
+    const { tensors, offset, parameters } = groups[group]!;
+    const values = (flat: Tensor): Float32Array => tf.tidy(() => flat.slice([offset], [parameters]).dataSync() as Float32Array);
+    const weights = writeSafetensors(namedValues(tensors, values(this.#parameters!), offset, ''), { format: 'pt' });
+    const { first, second } = this.#moments!;
+    const moments = writeSafetensors([
+      ...namedValues(tensors, values(first), offset, 'first.'),
+      ...namedValues(tensors, values(second), offset, 'second.'),
+    ]);
+    // What was just named can be recognised by the next call, once it is whole.
+    if (group === 0) this.#named = [];
+    this.#named.push([sha256Of(weights), sha256Of(moments)]);
+    if (this.#named.length === groups.length) {
+      this.#held!.adapterKey = this.#named.map(([key]) => key).join();
+      this.#momentsKey = this.#named.map(([, key]) => key).join();
+    }
+    return { weights, moments, groups: groups.length };
   }
 
   async device(): Promise<DeviceReport> {
@@ -205,9 +235,10 @@ export class TensorFlowPolicy implements Policy {
     } finally {
       await reader.close();
     }
-    this.#held = { key, adapterKey: '', lora: weights.lora, endOfTurnId, contextLength: this.#frozen.config.contextLength };
+    this.#held = { key, adapterKey: '', lora: weights.lora, full: weights.full !== undefined, endOfTurnId, contextLength: this.#frozen.config.contextLength };
+    const layout = adapterLayout(this.#frozen.config, weights.lora);
     for (const folded of weights.folded) {
-      const adapter = this.#adapterOf(this.#flatten(await folded.read(), ''));
+      const adapter = this.#adapterOf(flatten(layout, readSafetensors(await folded.read()).tensors, ''));
       const before: FrozenWeights = this.#frozen;
       this.#frozen = { ...before, layers: foldAdapter(before.layers, adapter) };
       tf.dispose([before.layers.map((layer) => layer.modules), adapter.layers] as never);
@@ -215,9 +246,16 @@ export class TensorFlowPolicy implements Policy {
   }
 
   #unload(): void {
-    tf.dispose([this.#frozen?.embedding, this.#frozen?.head, this.#frozen?.finalNorm, this.#frozen?.layers, this.#parameters, this.#moments] as never);
+    this.#dropFrozen();
+    tf.dispose([this.#parameters, this.#moments] as never);
     this.#dropDecodeWeights();
     this.#frozen = this.#parameters = this.#moments = this.#held = this.#momentsKey = null;
+    this.#frozenDropped = false;
+  }
+
+  #dropFrozen(): void {
+    tf.dispose([this.#frozen?.embedding, this.#frozen?.head, this.#frozen?.finalNorm, this.#frozen?.layers] as never);
+    this.#frozenDropped = true;
   }
 
   #setParameters(parameters: Tensor): void {
@@ -231,27 +269,26 @@ export class TensorFlowPolicy implements Policy {
     this.#moments = moments;
   }
 
-  #layout() {
-    return adapterLayout(this.#frozen!.config, this.#held!.lora);
+  #layout(): ParameterLayout {
+    const { config } = this.#frozen!;
+    return this.#held!.full ? weightLayout(config) : adapterLayout(config, this.#held!.lora);
   }
 
-  /** Values of an adapter file in the layout's order. */
-  #flatten(bytes: Uint8Array, prefix: string): Float32Array {
-    const { tensors, parameters } = this.#layout();
-    const stored = readSafetensors(bytes).tensors;
-    const flat = new Float32Array(parameters);
-    for (const { name, shape, offset } of tensors) {
-      const found = stored.get(prefix + name);
-      if (!found || found.shape.join() !== shape.join()) {
-        throw new ModelFileInvalid(
-          'adapter',
-          `tensor ${prefix + name} is ${found ? `[${found.shape.join(', ')}]` : 'missing'}, expected [${shape.join(', ')}]`,
-          'The adapter belongs to another model or LoRA rank: use the run that made it',
-        );
+  /** Flat vectors of the stored tensors whose names begin with each prefix; stored in one part, or group by group in the layout's order. */
+  async #read(parts: readonly StoredTensors[], prefixes: readonly string[]): Promise<Tensor[]> {
+    const layout = this.#layout();
+    const sections = parts.length === 1 ? [{ ...layout, offset: 0 }] : weightLayout(this.#frozen!.config).groups;
+    if (parts.length !== sections.length) throw new ModelFileInvalid('checkpoint', `has ${parts.length} groups of weights, expected ${sections.length}`, 'It belongs to another model: use the run that made it');
+    const read: Tensor[][] = prefixes.map(() => []);
+    try {
+      for (const [part, section] of sections.entries()) {
+        const { tensors } = readSafetensors(await parts[part]!.read());
+        prefixes.forEach((prefix, p) => read[p]!.push(tf.tensor1d(flatten(section, tensors, prefix))));
       }
-      flat.set(found.values, offset);
+      return read.map((found) => (found.length === 1 ? found[0]!.clone() : (tf.concat(found as never[], 0) as Tensor)));
+    } finally {
+      tf.dispose(read as never);
     }
-    return flat;
   }
 
   #adapterOf(flat: Float32Array): Adapter {
@@ -261,14 +298,18 @@ export class TensorFlowPolicy implements Policy {
     return adapter;
   }
 
-  #adapter(): Adapter {
-    return this.#split(this.#parameters!);
+  #theta(which: 'current' | 'reference'): Theta {
+    if (which === 'reference' && this.#frozenDropped) throw new Error('full training without a divergence term keeps no frozen reference: set algorithm.klCoefficient above 0');
+    if (which === 'reference') return { weights: this.#frozen!, adapter: null, views: [] };
+    if (this.#held!.full) return { adapter: null, ...viewsOf(this.#parameters!, this.#frozen!.config) };
+    const adapter = this.#split(this.#parameters!);
+    return { weights: this.#frozen!, adapter, views: adapter.layers };
   }
 
   #split(flat: Tensor): Adapter {
     const { lora } = this.#held!;
     const layers: Record<ModuleName, { A?: Tensor; B?: Tensor }>[] = [];
-    for (const { layer, module, which, shape, offset } of this.#layout().tensors) {
+    for (const { layer, module, which, shape, offset } of adapterLayout(this.#frozen!.config, lora).tensors) {
       layers[layer] ??= Object.fromEntries(moduleNames.map((name) => [name, {}])) as Record<ModuleName, { A?: Tensor; B?: Tensor }>;
       layers[layer][module][which] = tf.tidy(() => flat.slice([offset], [shape[0] * shape[1]]).reshape([...shape]));
     }
@@ -276,11 +317,11 @@ export class TensorFlowPolicy implements Policy {
   }
 
   #foldForDecoding(): DecodeWeights {
-    const adapter = this.#adapter();
-    const layers = foldAdapter(this.#frozen!.layers, adapter);
-    tf.dispose(adapter.layers as never);
+    const { weights, adapter, views } = this.#theta('current');
+    const layers = adapter ? foldAdapter(weights.layers, adapter) : weights.layers;
+    if (adapter) tf.dispose(views as never);
     return {
-      frozen: this.#frozen!,
+      frozen: weights,
       layers: layers.map((source) =>
         tf.tidy(() => {
           const { modules: m, queryNorm, keyNorm } = source;
@@ -308,6 +349,8 @@ export class TensorFlowPolicy implements Policy {
   #dropDecodeWeights(): void {
     // The norms and biases are the frozen ones; only what was folded or fused goes.
     if (this.#decode) tf.dispose(this.#decode.layers.map(({ source, ...fused }) => [source.modules, ...Object.values(fused)]) as never);
+    // In full training they are views of theta.
+    if (this.#decode && this.#held!.full) tf.dispose([this.#decode.frozen.embedding, this.#decode.frozen.head, this.#decode.frozen.finalNorm, this.#decode.layers.map(({ source }) => source)] as never);
     this.#decode = null;
   }
 
@@ -341,17 +384,16 @@ export class TensorFlowPolicy implements Policy {
     return { packed, predictions };
   }
 
-  #forward(x: Tensor, layer: number, adapter: Adapter | null, packed: ReturnType<typeof packTries>, save: boolean): LayerOutput {
-    const { config, layers } = this.#frozen!;
+  #forward(x: Tensor, layer: number, { weights: { config, layers }, adapter }: Theta, packed: ReturnType<typeof packTries>, save: boolean): LayerOutput {
     return layerForward(x, layers[layer]!, adapter && { scale: adapter.scale, layer: adapter.layers[layer]! }, packed, config, { save, cache: false });
   }
 
   /** Output of the last layer, (N, H), keeping nothing of those below. */
-  #lastHidden(packed: ReturnType<typeof packTries>, adapter: Adapter | null): Tensor {
+  #lastHidden(packed: ReturnType<typeof packTries>, theta: Theta): Tensor {
     return tf.tidy(() => {
-      let x: Tensor = tf.gather(this.#frozen!.embedding, packed.tokens);
-      for (let layer = 0; layer < this.#frozen!.config.layers; layer++) {
-        const { output } = this.#forward(x, layer, adapter, packed, false);
+      let x: Tensor = tf.gather(theta.weights.embedding, packed.tokens);
+      for (let layer = 0; layer < theta.weights.config.layers; layer++) {
+        const { output } = this.#forward(x, layer, theta, packed, false);
         x.dispose();
         x = output;
       }
@@ -363,45 +405,63 @@ export class TensorFlowPolicy implements Policy {
     sequences: readonly TokenSequence[],
     batch: MicroBatch,
     gradient: LossGradient,
-    adapter: Adapter,
+    theta: Theta,
     temperature: number,
   ): Promise<{ flat: Tensor; batchLogProbs: number[][] }> {
-    const frozen = this.#frozen!;
+    const { weights, adapter } = theta;
+    const { config } = weights;
     const { packed, predictions } = this.#pack(sequences, batch);
     const outputs: LayerOutput[] = [];
-    let x: Tensor = tf.tidy(() => tf.gather(frozen.embedding, packed.tokens));
+    let x: Tensor = tf.tidy(() => tf.gather(weights.embedding, packed.tokens));
     const inputs = [x];
-    for (let layer = 0; layer < frozen.config.layers; layer++) {
-      const forward = this.#forward(x, layer, adapter, packed, true);
+    for (let layer = 0; layer < config.layers; layer++) {
+      const forward = this.#forward(x, layer, theta, packed, true);
       outputs.push(forward);
       inputs.push((x = forward.output));
     }
-    const head = headForward(x, predictions.flat(), frozen, temperature, true);
+    const head = headForward(x, predictions.flat(), weights, temperature, true);
     let d: Tensor | null = null;
+    let top: ReturnType<typeof headWeightGradients> | null = null;
+    let bottom: NamedGradients | null = null;
+    const gradients: (LayerAdapter | NamedGradients)[] = [];
     try {
       const batchLogProbs = unflatten(head.logProbs, batch.sequences, predictions);
       const coefficients = await gradient(batch.sequences, batchLogProbs);
-      d = headBackward(head, Float32Array.from(coefficients.flat()), frozen, temperature);
+      const c = Float32Array.from(coefficients.flat());
+      d = headBackward(head, c, weights, temperature);
+      if (!adapter) top = headWeightGradients(head, c, weights, temperature);
       disposeHead(head);
-      const gradients: LayerAdapter[] = [];
-      for (let layer = frozen.config.layers - 1; layer >= 0; layer--) {
+      for (let layer = config.layers - 1; layer >= 0; layer--) {
         const saved = outputs[layer]!.saved!;
-        const back = layerBackward(d, saved, frozen.layers[layer]!, { scale: adapter.scale, layer: adapter.layers[layer]! }, packed, frozen.config);
-        tf.dispose([d, ...savedTensors(saved), inputs.pop()!]);
+        const training = adapter ? adapterTraining(weights.layers[layer]!, saved, { scale: adapter.scale, layer: adapter.layers[layer]! }) : weightTraining(weights.layers[layer]!, layer);
+        const back: { dInput: Tensor; gradients: LayerAdapter | NamedGradients } = layerBackward<LayerAdapter | NamedGradients>(d!, saved, weights.layers[layer]!, training, packed, config);
+        tf.dispose([d!, ...savedTensors(saved), inputs.pop()!]);
         outputs.pop();
         d = back.dInput;
         gradients[layer] = back.gradients;
       }
-      const flat = tf.tidy(() => tf.concat(this.#layout().tensors.map(({ layer, module, which }) => gradients[layer]![module][which].flatten()), 0));
-      tf.dispose(gradients as never);
+      if (top) bottom = embeddingGradient(d!, packed, config, top.head);
+      const flat = adapter
+        ? tf.tidy(() => tf.concat(adapterLayout(config, this.#held!.lora).tensors.map(({ layer, module, which }) => (gradients as LayerAdapter[])[layer]![module][which].flatten()), 0))
+        : flattened(new Map(Object.entries(Object.assign({ [FINAL_NORM]: top!.finalNorm }, bottom, ...(gradients as NamedGradients[])) as NamedGradients)), config);
       return { flat, batchLogProbs };
     } finally {
       d?.dispose();
       disposeHead(head);
+      tf.dispose([top, bottom, gradients] as never);
       tf.dispose([...outputs.flatMap(({ saved }) => (saved ? savedTensors(saved) : [])), ...inputs]);
       disposePackedTries(packed);
     }
   }
+}
+
+/** theta as the passes take it. */
+interface Theta {
+  readonly weights: FrozenWeights;
+  /** Null where the weights themselves are theta. */
+  readonly adapter: Adapter | null;
+  /** What the caller disposes of. */
+  readonly views: readonly unknown[];
 }
 
 export interface TokenScores {

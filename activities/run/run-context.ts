@@ -1,9 +1,9 @@
 import path from 'node:path';
 import { RunManifest, type RunRef } from '../../schemas/run.js';
-import type { PolicyState } from '../../schemas/turn-state.js';
+import { TensorGroups, type PolicyState } from '../../schemas/turn-state.js';
 import type { ArtifactRef } from '../../schemas/artifact-ref.js';
 import type { ArtifactStore } from '../artifacts/store.js';
-import type { PolicyWeights, StoredTensors } from '../policy/policy.js';
+import type { PolicyWeights, StoredParts, StoredTensors } from '../policy/policy.js';
 
 /** Manifests are immutable, so a hash may be cached for ever; few runs are live on one worker. */
 const CACHED_RUNS = 16;
@@ -35,11 +35,22 @@ export function policyWeightsOf(
     lora: manifest.config.lora,
     folded: state.folded.map((ref) => storedTensors(artifacts, ref)),
     adapter: state.adapter && storedTensors(artifacts, state.adapter),
+    ...(manifest.config.training === 'full' && {
+      full: { weights: state.weights ? storedGroups(artifacts, state.weights) : null, reference: manifest.config.algorithm.klCoefficient > 0 },
+    }),
   };
 }
 
-/** A safetensors blob by reference, e.g. for policy.useMoments(). */
+/** AdamW's moments of a PolicyState for policy.useMoments(). */
+export const momentsOf = (artifacts: ArtifactStore, { config }: RunManifest, { moments }: PolicyState): StoredTensors | StoredParts | null =>
+  moments && (config.training === 'full' ? storedGroups(artifacts, moments) : storedTensors(artifacts, moments));
+
+/** A safetensors blob by reference. */
 export const storedTensors = (artifacts: ArtifactStore, ref: ArtifactRef): StoredTensors => ({
   sha256: ref.sha256,
   read: () => artifacts.getBlob(ref),
+});
+
+const storedGroups = (artifacts: ArtifactStore, ref: ArtifactRef): StoredParts => ({
+  parts: async () => (await artifacts.getJson(ref, TensorGroups)).map((group) => storedTensors(artifacts, group)),
 });

@@ -23,6 +23,8 @@ export interface UpdatePoolOptions {
   readonly turn: number;
   readonly algorithm: AlgorithmConfig;
   readonly optimizer: OptimizerConfig;
+  /** Of each optimiser step of this turn, from 0; left out, `optimizer`'s own. */
+  readonly learningRate?: (step: number) => number;
   readonly temperature: number;
   readonly microBatchTokens: number;
   /** Longest response that the rollout allows: dr-grpo divides by it. */
@@ -77,7 +79,7 @@ export async function updatePool(
             batchParts.push(part);
             return part.gradient;
           }),
-        { ...scoring, ...optimizer },
+        { ...scoring, ...optimizer, learningRate: options.learningRate?.(norms.length) ?? optimizer.learningRate },
         onProgress,
       );
       losses.push(totalLoss(batchParts, algorithm.klCoefficient));

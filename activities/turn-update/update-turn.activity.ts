@@ -8,7 +8,9 @@ import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
 import { groupRelativeAdvantages } from '../grouping/advantages.js';
 import { readGroups, trainedOn, type SeatedTrajectory } from '../grouping/read-groups.js';
-import { openedRun, policyWeightsOf, storedTensors } from '../run/run-context.js';
+import { openedRun, momentsOf, policyWeightsOf } from '../run/run-context.js';
+import { learningRateAt } from './learning-rate.js';
+import { storeTrained } from './store-trained.js';
 import { extendSuffixProducts, initialSuffixProducts, sequenceRatio, turnsUpdatedBefore } from './suffix-ratios.js';
 import { updatePool, type PoolSample } from './update-pool.js';
 
@@ -60,17 +62,18 @@ export const createUpdateTurn = (dependencies: GpuDependencies) =>
           const turns = algorithm.name === 'seeupo' ? [turn] : seat.trajectory.turns.map((_, t) => t + 1);
           return turns.flatMap((t) => seatOf(seat, t)).map((sample) => ({ ...sample, weight }));
         });
-        await policy.useMoments(theta.moments && storedTensors(artifacts, theta.moments), theta.optimizerSteps);
+        await policy.useMoments(momentsOf(artifacts, opened, theta), theta.optimizerSteps);
         const { temperature, maxResponseTokens } = rollout;
-        const options = { turn, algorithm, optimizer, temperature, microBatchTokens, maxResponseTokens, randomKey: `${seed}/${iteration}/${turn}` };
+        const { iterations } = opened.config;
+        const learningRate = (step: number): number => learningRateAt(optimizer, { iteration, iterations, step: theta.optimizerSteps + step });
+        const options = { turn, algorithm, optimizer, learningRate, temperature, microBatchTokens, maxResponseTokens, randomKey: `${seed}/${iteration}/${turn}` };
         const { ratios, metrics, tokens } = await updatePool(policy, pool, options, report);
-        const stepped = await policy.trained();
-        const [adapter, moments] = await Promise.all([artifacts.putBlob(stepped.adapter), artifacts.putBlob(stepped.moments)]);
+        const stepped = await storeTrained(artifacts, policy, opened.config.training);
         return {
           kind: 'turn-state' as const,
           iteration,
           turn,
-          policy: { folded: theta.folded, adapter, moments, optimizerSteps: theta.optimizerSteps + metrics.optimizerSteps },
+          policy: { folded: theta.folded, ...stepped, optimizerSteps: theta.optimizerSteps + metrics.optimizerSteps },
           suffixProducts: await artifacts.putJson(algorithm.name === 'seeupo' ? extendSuffixProducts(products, ratios, algorithm) : products),
           metrics,
           timing: { seconds: (performance.now() - started) / 1000, tokens, storageSeconds: artifacts.takeSeconds() },

@@ -42,7 +42,9 @@ export const createWarmStart = (dependencies: GpuDependencies) =>
             `environment ${environment.name} has no demonstrations of at most ${config.maxTokens} tokens: raise warmStart.maxTokens, or set warmStart to null`,
           );
         }
-        await policy.use(policyWeightsOf(dependencies, opened, untouchedPolicy), report);
+        // An adapter in full training too: what RL starts from is the folded weights either way.
+        const { full: _, ...weights } = policyWeightsOf(dependencies, opened, untouchedPolicy);
+        await policy.use(weights, report);
         await policy.useMoments(null, 0);
         const stepsPerEpoch = Math.ceil(conversations.length / config.batchSize);
         const steps = stepsPerEpoch * config.epochs;

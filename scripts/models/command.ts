@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { choosePrecision, isPrecision, PRECISIONS } from '../../activities/policy/precision.js';
 import type { TensorFlowPolicy } from '../../activities/policy/tf-policy.js';
@@ -11,6 +12,18 @@ export class UsageError extends Error {
 
 /** A path as the caller meant it: npm runs scripts in the root of the checkout, wherever it was called. */
 export const callersPath = (given: string): string => path.resolve(process.env['INIT_CWD'] ?? process.cwd(), given);
+
+/** @param what  the option that named it, for the message */
+export async function readJsonFile(file: string, what: string): Promise<unknown> {
+  const text = await readFile(file, 'utf8').catch(() => {
+    throw new UsageError(`${what}: there is no readable file ${file}`);
+  });
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new UsageError(`${what}: ${file} is no JSON (${(error as Error).message})`);
+  }
+}
 
 /** Set-up that leaves standard output to what the command writes. */
 export async function setUpSilently(components: readonly ComponentName[]): Promise<void> {
@@ -60,7 +73,7 @@ export async function command(main: () => Promise<void>): Promise<void> {
   } catch (error) {
     const { name, code, message } = error as Error & { code?: string };
     const usage = name === 'UsageError' || code?.startsWith('ERR_PARSE_ARGS') === true;
-    const known = usage || ['ModelFileInvalid', 'TensorFileInvalid', 'SetUpError', 'RangeError'].includes(name);
+    const known = usage || ['ModelFileInvalid', 'TensorFileInvalid', 'SetUpError', 'SideFailed', 'RangeError'].includes(name);
     console.error(known ? message : error);
     process.exitCode = usage ? 2 : 1;
   }

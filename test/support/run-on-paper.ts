@@ -52,6 +52,7 @@ export function toyDependencies(tasks: readonly Task[] = toyTasks) {
       logProbs: unused,
       step: unused,
       trained: unused,
+      trainedGroup: unused,
       device: unused,
     } as Policy,
   };

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { LossGradient, Policy, PolicyWeights, SampleRequest, StoredTensors, TokenSequence } from '../../activities/policy/policy.js';
+import type { LossGradient, Policy, PolicyWeights, SampleRequest, StoredParts, StoredTensors, TokenSequence } from '../../activities/policy/policy.js';
 
 /**
  * The smallest policy with every property that the algorithm relies on: one logit per token of a
@@ -19,11 +19,13 @@ export class TabularPolicy implements Policy {
     return this.logits[token]! - Math.log(this.logits.reduce((total, logit) => total + Math.exp(logit), 0));
   }
 
-  async use({ adapter }: PolicyWeights): Promise<void> {
+  async use({ adapter, full }: PolicyWeights): Promise<void> {
     this.calls.push('use');
-    this.logits = adapter === null ? this.logits.map(() => 0) : (JSON.parse(Buffer.from(await adapter.read()).toString()) as number[]);
+    const stored = full ? await full.weights?.parts() : adapter && [adapter];
+    const parts = await Promise.all((stored ?? []).map(async (part) => JSON.parse(Buffer.from(await part.read()).toString()) as number[]));
+    this.logits = parts.length === 0 ? this.logits.map(() => 0) : parts.flat();
   }
-  async useMoments(_: StoredTensors | null, stepsTaken: number): Promise<void> {
+  async useMoments(_: StoredTensors | StoredParts | null, stepsTaken: number): Promise<void> {
     this.stepsTaken = stepsTaken;
   }
   async sample(requests: readonly SampleRequest[]) {
@@ -54,6 +56,11 @@ export class TabularPolicy implements Policy {
   }
   async trained() {
     return { adapter: Buffer.from(JSON.stringify(this.logits)), moments: Buffer.from(JSON.stringify({ stepsTaken: this.stepsTaken })) };
+  }
+  /** Two groups: the first logit, and the others. */
+  async trainedGroup(group: number) {
+    const weights = group === 0 ? this.logits.slice(0, 1) : this.logits.slice(1);
+    return { weights: Buffer.from(JSON.stringify(weights)), moments: Buffer.from(JSON.stringify({ group, stepsTaken: this.stepsTaken })), groups: 2 };
   }
   async device() {
     return { tensors: 0, tensorBytes: 0, residentBytes: 0, device: 'a table' };
