@@ -7,8 +7,7 @@ import { createS3Store } from '../activities/artifacts/s3-store.js';
 import type { CpuDependencies } from '../activities/dependencies.js';
 import { createEnvironments } from '../activities/environments/registry.js';
 import { withHeartbeats } from '../activities/heartbeats.js';
-import type { TextCodec } from '../activities/policy/policy.js';
-import { PRECISIONS, type Precision } from '../activities/policy/precision.js';
+import { PRECISIONS, type Precision, type TextCodec } from '../activities/policy/policy.js';
 import { loadTextCodec } from '../activities/policy/text-codec.js';
 
 /**

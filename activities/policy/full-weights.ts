@@ -1,6 +1,6 @@
-import { tf, type Tensor } from './backend.js';
+import { isBf16, product, tf, toBf16, type Tensor } from './backend.js';
 import type { HeadForward } from './head.js';
-import { moduleNames, type ModelConfig, type ModuleName } from './model-config.js';
+import { moduleNames, narrowModules, type ModelConfig, type ModuleName } from './model-config.js';
 import { rmsScale, type FrozenWeights, type LayerTraining, type LayerWeights, type PackedTries } from './transformer.js';
 import { EMBEDDING, FINAL_NORM, HEAD, moduleTensor, normTensor, tensorShapes } from './weights/hugging-face.js';
 import type { NormName } from './weights/weight-reader.js';
@@ -72,9 +72,21 @@ function weightsOf(config: ModelConfig, tensorOf: (name: string) => Tensor): Fro
   };
 }
 
-/** The weights as views of their flat vector, and the views, which the caller disposes of. */
-export function viewsOf(flat: Tensor, config: ModelConfig): { weights: FrozenWeights; views: Tensor[] } {
-  const views = new Map(weightLayout(config).tensors.map(({ name, shape, offset }) => [name, tf.tidy(() => flat.slice([offset], [sizeOf(shape)]).reshape([...shape]))]));
+/**
+ * The weights as views of their flat vector, and the views, which the caller disposes of.
+ * @param narrow  copies in bfloat16 instead, of what `narrowModules` names
+ */
+export function viewsOf(flat: Tensor, config: ModelConfig, narrow: boolean): { weights: FrozenWeights; views: Tensor[] } {
+  const rounded = new Set(narrow ? Array.from({ length: config.layers }, (_, layer) => narrowModules.map((module) => moduleTensor(layer, module, 'weight'))).flat() : []);
+  const views = new Map(
+    weightLayout(config).tensors.map(({ name, shape, offset }) => [
+      name,
+      tf.tidy(() => {
+        const view = flat.slice([offset], [sizeOf(shape)]).reshape([...shape]);
+        return rounded.has(name) ? toBf16(view) : view;
+      }),
+    ]),
+  );
   return { weights: weightsOf(config, (name) => views.get(name)!), views: [...views.values()] };
 }
 
@@ -103,9 +115,9 @@ export function weightTraining(weights: LayerWeights, layer: number): LayerTrain
   return {
     gradients,
     linear(dY, x, module) {
-      gradients[moduleTensor(layer, module, 'weight')] = tf.matMul(dY as never, x as never, true, false);
+      gradients[moduleTensor(layer, module, 'weight')] = product(dY, isBf16(weights.modules[module]) ? toBf16(x) : x, true, false);
       if (weights.biases[module]) gradients[moduleTensor(layer, module, 'bias')] = tf.sum(dY, 0);
-      return tf.matMul(dY as never, weights.modules[module] as never);
+      return product(dY, weights.modules[module], false, false);
     },
     gain(which: NormName, d, x, scale) {
       gradients[normTensor(layer, which)] = tf.tidy(() => tf.sum(tf.mul(tf.mul(d, x), scale), d.shape.slice(0, -1).map((_, axis) => axis)));

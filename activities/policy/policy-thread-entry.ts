@@ -1,8 +1,8 @@
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import * as Comlink from 'comlink';
 import { threadEndpoint } from './thread-endpoint.js';
 import type {
-  AdamWOptions, DeviceReport, LossGradient, OnProgress, PolicyWeights, SampledResponse, SampleRequest, SamplingOptions, ScoringOptions,
+  AdamWOptions, DeviceReport, LossGradient, OnProgress, PolicyWeights, Precision, SampledResponse, SampleRequest, SamplingOptions, ScoringOptions,
   StepResult, TokenSequence, TrainedGroup, TrainedTensors,
 } from './policy.js';
 import { TensorFlowPolicy } from './tf-policy.js';
@@ -19,7 +19,8 @@ type Read = (sha256: string) => Promise<Uint8Array>;
 /** Functions of the other side arrive as proxies, which hold a message port until they are released. */
 type Released = { [Comlink.releaseProxy]?: () => void };
 
-const policy = new TensorFlowPolicy();
+const { precision } = workerData as { readonly precision: Precision };
+const policy = new TensorFlowPolicy(precision);
 
 async function releasing<T>(proxies: readonly unknown[], call: () => Promise<T>): Promise<T> {
   try {

@@ -1,7 +1,7 @@
-import { Worker } from 'node:worker_threads';
+import { SHARE_ENV, Worker } from 'node:worker_threads';
 import * as Comlink from 'comlink';
 import { threadEndpoint } from './thread-endpoint.js';
-import type { LossGradient, OnProgress, Policy, PolicyWeights, StoredTensors } from './policy.js';
+import type { LossGradient, OnProgress, Policy, PolicyWeights, Precision, StoredTensors } from './policy.js';
 import type { PolicyThread } from './policy-thread-entry.js';
 
 const nothing: OnProgress = () => undefined;
@@ -15,8 +15,11 @@ export class PolicyThreadDied extends Error {
  * Starts the policy in a thread of its own. Tensor operations block the thread they run in for
  * seconds; the main thread's event loop must keep turning, or Temporal hears no heartbeat.
  */
-export async function startPolicyThread(): Promise<Policy & { close(): Promise<void>; readonly died: Promise<never> }> {
-  const worker = new Worker(new URL('./policy-thread-entry.js', import.meta.url));
+export async function startPolicyThread(precision: Precision): Promise<Policy & { close(): Promise<void>; readonly died: Promise<never> }> {
+  const worker = new Worker(new URL('./policy-thread-entry.js', import.meta.url), {
+    workerData: { precision },
+    env: SHARE_ENV, // what backend.ts sets must reach native code, which a copy would not
+  });
   let closing = false;
   const died = new Promise<never>((_, reject) => {
     worker.once('error', (cause) => reject(new PolicyThreadDied(`the thread that holds the model failed: ${String(cause)}`)));

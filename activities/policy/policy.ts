@@ -1,5 +1,15 @@
 import type { LoraConfig } from '../../schemas/train-config.js';
 
+export const PRECISIONS = ['fp32', 'bf16'] as const;
+/**
+ * Arithmetic of the large matrix products. Activations, sums, norms, softmax, queries, keys, the head, adapters and the
+ * optimiser are fp32 in both. With bf16 the other weights are held in bfloat16 while they are frozen, half the
+ * memory, and products with them round their factors and result to its 8 bits: about twice as fast where the device
+ * has such units, slower where it has not.
+ */
+export type Precision = (typeof PRECISIONS)[number];
+export const isPrecision = (word: string): word is Precision => (PRECISIONS as readonly string[]).includes(word);
+
 /** What identifies theta without its optimiser: enough to know whether a warm model already is it. */
 export interface PolicyWeights {
   /** Model file, absolute on this worker, and the hash it must have. */

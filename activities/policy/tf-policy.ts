@@ -1,21 +1,21 @@
 import { cpus } from 'node:os';
 import { createHash } from 'node:crypto';
 import { tensorflowVersion, tf, type Tensor } from './backend.js';
+import { foldAdapter, fusedWeights, withFolded, type DecodeWeights, type Theta } from './decode-weights.js';
 import { adamWStep, type Moments } from './adamw.js';
 import { embeddingGradient, flattened, flatWeights, headWeightGradients, viewsOf, weightLayout, weightTraining, type NamedGradients } from './full-weights.js';
 import { disposeHead, headBackward, headForward, logitsOf, type Prediction } from './head.js';
 import { adapterLayout, zeroAdapter } from './lora.js';
-import { moduleNames, moduleShape, type ModuleName } from './model-config.js';
+import { moduleNames, type ModuleName } from './model-config.js';
 import { modelFingerprint } from './model-files.js';
 import type {
-  AdamWOptions, DeviceReport, LossGradient, OnProgress, Policy, PolicyWeights, SampledResponse, SampleRequest, SamplingOptions,
+  AdamWOptions, DeviceReport, LossGradient, OnProgress, Policy, PolicyWeights, Precision, SampledResponse, SampleRequest, SamplingOptions,
   ScoringOptions, StepResult, StoredParts, StoredTensors, TokenSequence, TrainedGroup, TrainedTensors,
 } from './policy.js';
-import { chosenPrecision } from './precision.js';
-import { sampleResponses, type DecodeWeights, type OnSampled } from './sampling.js';
+import { sampleResponses, type OnSampled } from './sampling.js';
 import {
   adapterTraining, disposePackedTries, layerBackward, layerForward, packTries, savedTensors,
-  type Adapter, type FrozenWeights, type LayerAdapter, type LayerOutput, type LayerWeights,
+  type Adapter, type FrozenWeights, type LayerAdapter, type LayerOutput,
 } from './transformer.js';
 import { flatten, keyOf, namedValues, partsOf, type ParameterLayout } from './stored-tensors.js';
 import { microBatches, packTrie, rowsOf } from './trie.js';
@@ -32,8 +32,12 @@ const PREFILL_TOKENS = 2048;
 
 /** `Policy` on TensorFlow: one model, one adapter, synchronous kernels. Lives in a thread of its own (policy-thread.ts). */
 export class TensorFlowPolicy implements Policy {
+  constructor(readonly precision: Precision = 'fp32') {}
+
   #held: { key: string; adapterKey: string; lora: PolicyWeights['lora']; full: boolean; endOfTurnId: number; contextLength: number } | null = null;
   #frozen: FrozenWeights | null = null;
+  /** Folded adapters that stay beside bfloat16 weights, which would round their small changes away. */
+  #folded: Adapter[] = [];
   #frozenDropped = false; // in full training without a reference: only its config is left
   #parameters: Tensor | null = null; // (P) flat, in the layout's order
   #moments: Moments | null = null;
@@ -82,7 +86,7 @@ export class TensorFlowPolicy implements Policy {
     }
     if (requests.length === 0) return [];
     this.#checkIds(requests.map(({ promptIds }) => promptIds));
-    this.#decode ??= this.#foldForDecoding();
+    this.#decode ??= fusedWeights(this.#theta('current'));
     return sampleResponses(this.#decode, requests, rowsOf(requests), { ...options, endOfTurnId, prefillTokens: PREFILL_TOKENS }, onProgress);
   }
 
@@ -219,7 +223,7 @@ export class TensorFlowPolicy implements Policy {
       tensors: numTensors,
       tensorBytes: numBytes,
       residentBytes: process.memoryUsage.rss(),
-      device: `${cpus()[0]?.model ?? 'unknown processor'}, libtensorflow ${tensorflowVersion()}, ${chosenPrecision()}, ${cpus().length} threads`,
+      device: `${cpus()[0]?.model ?? 'unknown processor'}, libtensorflow ${tensorflowVersion()}, ${this.precision}, ${cpus().length} threads`,
     };
   }
 
@@ -229,9 +233,11 @@ export class TensorFlowPolicy implements Policy {
     await verifyModel(weights.model.path, weights.model.sha256);
     const endOfTurnId = await endOfTurnIdOf(weights.model.path);
     this.#unload();
+    // Trainable weights are kept in fp32: a step moves them by less than bfloat16 can tell apart.
+    const narrow = this.precision === 'bf16' && weights.full === undefined;
     const reader = await openModel(weights.model.path);
     try {
-      this.#frozen = await loadWeights(reader, onProgress);
+      this.#frozen = await loadWeights(reader, narrow, onProgress);
     } finally {
       await reader.close();
     }
@@ -239,6 +245,10 @@ export class TensorFlowPolicy implements Policy {
     const layout = adapterLayout(this.#frozen.config, weights.lora);
     for (const folded of weights.folded) {
       const adapter = this.#adapterOf(flatten(layout, readSafetensors(await folded.read()).tensors, ''));
+      if (narrow) {
+        this.#folded.push(adapter);
+        continue;
+      }
       const before: FrozenWeights = this.#frozen;
       this.#frozen = { ...before, layers: foldAdapter(before.layers, adapter) };
       tf.dispose([before.layers.map((layer) => layer.modules), adapter.layers] as never);
@@ -254,7 +264,8 @@ export class TensorFlowPolicy implements Policy {
   }
 
   #dropFrozen(): void {
-    tf.dispose([this.#frozen?.embedding, this.#frozen?.head, this.#frozen?.finalNorm, this.#frozen?.layers] as never);
+    tf.dispose([this.#folded.map(({ layers }) => layers), this.#frozen?.embedding, this.#frozen?.head, this.#frozen?.finalNorm, this.#frozen?.layers] as never);
+    this.#folded = [];
     this.#frozenDropped = true;
   }
 
@@ -291,6 +302,20 @@ export class TensorFlowPolicy implements Policy {
     }
   }
 
+  /** The flat gradient of the trainable adapter, which comes last where folded ones stand before it. */
+  #trainedPart(gradients: readonly LayerAdapter[]): Tensor {
+    const { lora } = this.#held!;
+    return tf.tidy(() =>
+      tf.concat(
+        adapterLayout(this.#frozen!.config, lora).tensors.map(({ layer, module, which, shape }) => {
+          const gradient = gradients[layer]![module][which];
+          return (this.#folded.length === 0 ? gradient : gradient.slice(gradient.shape.map((n, axis) => n - shape[axis]!), [...shape])).flatten();
+        }),
+        0,
+      ),
+    );
+  }
+
   #adapterOf(flat: Float32Array): Adapter {
     const t = tf.tensor1d(flat);
     const adapter = this.#split(t);
@@ -300,10 +325,14 @@ export class TensorFlowPolicy implements Policy {
 
   #theta(which: 'current' | 'reference'): Theta {
     if (which === 'reference' && this.#frozenDropped) throw new Error('full training without a divergence term keeps no frozen reference: set algorithm.klCoefficient above 0');
-    if (which === 'reference') return { weights: this.#frozen!, adapter: null, views: [] };
-    if (this.#held!.full) return { adapter: null, ...viewsOf(this.#parameters!, this.#frozen!.config) };
+    const folded = this.#folded;
+    if (which === 'reference') return { weights: this.#frozen!, ...(folded.length === 0 ? { adapter: null, views: [] } : withFolded(folded, null)) };
+    if (this.#held!.full) return { adapter: null, ...viewsOf(this.#parameters!, this.#frozen!.config, this.precision === 'bf16') };
     const adapter = this.#split(this.#parameters!);
-    return { weights: this.#frozen!, adapter, views: adapter.layers };
+    if (folded.length === 0) return { weights: this.#frozen!, adapter, views: adapter.layers };
+    const joined = withFolded(folded, adapter);
+    tf.dispose(adapter.layers as never);
+    return { weights: this.#frozen!, ...joined };
   }
 
   #split(flat: Tensor): Adapter {
@@ -316,41 +345,8 @@ export class TensorFlowPolicy implements Policy {
     return { scale: lora.alpha / lora.rank, layers: layers as LayerAdapter[] };
   }
 
-  #foldForDecoding(): DecodeWeights {
-    const { weights, adapter, views } = this.#theta('current');
-    const layers = adapter ? foldAdapter(weights.layers, adapter) : weights.layers;
-    if (adapter) tf.dispose(views as never);
-    return {
-      frozen: weights,
-      layers: layers.map((source) =>
-        tf.tidy(() => {
-          const { modules: m, queryNorm, keyNorm } = source;
-          const { heads, keyValueHeads, headDimension } = this.#frozen!.config;
-          const repeated = (gain: Tensor, times: number): Tensor => tf.tile(gain.reshape([1, headDimension]), [times, 1]);
-          return {
-            source,
-            qkv: tf.concat([m['self_attn.q_proj'], m['self_attn.k_proj'], m['self_attn.v_proj']], 0),
-            gateUp: tf.concat([m['mlp.gate_proj'], m['mlp.up_proj']], 0),
-            qkvBias: this.#fusedBias(source, ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj']),
-            gateUpBias: this.#fusedBias(source, ['mlp.gate_proj', 'mlp.up_proj']),
-            qkNorm: queryNorm && keyNorm ? tf.concat([repeated(queryNorm, heads), repeated(keyNorm, keyValueHeads)], 0) : null,
-          } as never;
-        }),
-      ) as DecodeWeights['layers'],
-    };
-  }
-
-  /** Biases of modules that decoding computes as one; zero where only some have one. */
-  #fusedBias({ biases }: LayerWeights, modules: readonly ModuleName[]): Tensor | null {
-    if (!modules.some((module) => biases[module])) return null;
-    return tf.concat(modules.map((module) => biases[module] ?? tf.zeros([moduleShape(this.#frozen!.config, module)[0]])), 0);
-  }
-
   #dropDecodeWeights(): void {
-    // The norms and biases are the frozen ones; only what was folded or fused goes.
-    if (this.#decode) tf.dispose(this.#decode.layers.map(({ source, ...fused }) => [source.modules, ...Object.values(fused)]) as never);
-    // In full training they are views of theta.
-    if (this.#decode && this.#held!.full) tf.dispose([this.#decode.frozen.embedding, this.#decode.frozen.head, this.#decode.frozen.finalNorm, this.#decode.layers.map(({ source }) => source)] as never);
+    if (this.#decode) tf.dispose(this.#decode.owned as never);
     this.#decode = null;
   }
 
@@ -442,7 +438,7 @@ export class TensorFlowPolicy implements Policy {
       }
       if (top) bottom = embeddingGradient(d!, packed, config, top.head);
       const flat = adapter
-        ? tf.tidy(() => tf.concat(adapterLayout(config, this.#held!.lora).tensors.map(({ layer, module, which }) => (gradients as LayerAdapter[])[layer]![module][which].flatten()), 0))
+        ? this.#trainedPart(gradients as LayerAdapter[])
         : flattened(new Map(Object.entries(Object.assign({ [FINAL_NORM]: top!.finalNorm }, bottom, ...(gradients as NamedGradients[])) as NamedGradients)), config);
       return { flat, batchLogProbs };
     } finally {
@@ -453,15 +449,6 @@ export class TensorFlowPolicy implements Policy {
       disposePackedTries(packed);
     }
   }
-}
-
-/** theta as the passes take it. */
-interface Theta {
-  readonly weights: FrozenWeights;
-  /** Null where the weights themselves are theta. */
-  readonly adapter: Adapter | null;
-  /** What the caller disposes of. */
-  readonly views: readonly unknown[];
 }
 
 export interface TokenScores {
@@ -485,19 +472,6 @@ function unflatten(flat: Float32Array, members: readonly number[], predictions: 
     at += length;
     return part;
   });
-}
-
-/** W + scale B A for every module; the norms are shared with the layers given. */
-function foldAdapter(layers: readonly LayerWeights[], adapter: Adapter): LayerWeights[] {
-  return layers.map((layer, l) => ({
-    ...layer,
-    modules: Object.fromEntries(
-      moduleNames.map((module) => {
-        const { A, B } = adapter.layers[l]![module];
-        return [module, tf.tidy(() => tf.add(layer.modules[module], tf.mul(tf.matMul(B as never, A as never), adapter.scale)))];
-      }),
-    ) as unknown as LayerWeights['modules'],
-  }));
 }
 
 const sha256Of = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');

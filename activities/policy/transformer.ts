@@ -1,4 +1,4 @@
-import { softmaxLastAxis, tf, type Tensor } from './backend.js';
+import { product, softmaxLastAxis, tf, type Tensor } from './backend.js';
 import { moduleNames, type ModelConfig, type ModuleName } from './model-config.js';
 import { rotaryFrequencies } from './rope.js';
 import { causalMask, segmentsOf, type TokenTrie } from './trie.js';
@@ -14,6 +14,7 @@ import type { NormName } from './weights/weight-reader.js';
 export interface LayerWeights {
   readonly attentionNorm: Tensor; // (H)
   readonly mlpNorm: Tensor; // (H)
+  /** In a bf16 process frozen ones are bfloat16. */
   readonly modules: Readonly<Record<ModuleName, Tensor>>; // (out, in)
   /** Of the modules in config.biases. */
   readonly biases: Readonly<Partial<Record<ModuleName, Tensor>>>; // (out)
@@ -167,9 +168,9 @@ export function layerForward(
     const N = input.shape[0]!;
     const low: Partial<Record<ModuleName, Tensor>> = {};
     const linear = (x: Tensor, module: ModuleName): Tensor => {
-      const product = tf.matMul(x as never, weights.modules[module] as never, false, true) as Tensor;
+      const unbiased = product(x, weights.modules[module], false, true);
       const bias = weights.biases[module];
-      const y = bias ? tf.add(product, bias) : product;
+      const y = bias ? tf.add(unbiased, bias) as Tensor : unbiased;
       if (!adapter) return y;
       const { A, B } = adapter.layer[module];
       const z = tf.matMul(x as never, A as never, false, true) as Tensor;
@@ -245,7 +246,7 @@ export function adapterTraining(weights: LayerWeights, saved: SavedLayer, { scal
         A: tf.matMul(dLow as never, x as never, true, false),
         B: tf.mul(tf.matMul(dY as never, saved.low[module]! as never, true, false), scale),
       };
-      return tf.add(tf.matMul(dY as never, weights.modules[module] as never), tf.matMul(dLow as never, A as never));
+      return tf.add(product(dY, weights.modules[module], false, false), tf.matMul(dLow as never, A as never));
     },
     gain: () => undefined,
   };

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { choosePrecision, isPrecision, PRECISIONS } from '../../activities/policy/precision.js';
+import { isPrecision, PRECISIONS } from '../../activities/policy/policy.js';
 import type { TensorFlowPolicy } from '../../activities/policy/tf-policy.js';
 import { setUp, smolLm2Path, type ComponentName } from '../setup/index.js';
 
@@ -47,8 +47,6 @@ export async function openPolicy(model: string, options: { readonly adapter?: st
   await setUpSilently(['tensorflow', 'tensorflow-binding', ...(model === smolLm2Path ? (['model'] as const) : [])]);
   if (!existsSync(model)) throw new UsageError(`--model: there is no ${model}; expected a GGUF file or a Hugging Face directory`);
   if (options.adapter !== undefined && !existsSync(options.adapter)) throw new UsageError(`--adapter: there is no ${options.adapter}; expected a PEFT adapter directory`);
-  // Read when the library loads, which is why the policy is imported only now.
-  choosePrecision(precision);
   const [{ TensorFlowPolicy }, { modelFingerprint }, { openModel }, { readPeftAdapter }] = await Promise.all([
     import('../../activities/policy/tf-policy.js'),
     import('../../activities/policy/model-files.js'),
@@ -59,7 +57,7 @@ export async function openPolicy(model: string, options: { readonly adapter?: st
   await reader.close();
   const { lora, adapter } =
     options.adapter === undefined ? { lora: { rank: 1, alpha: 1 }, adapter: null } : await readPeftAdapter(options.adapter, reader.config);
-  const policy = new TensorFlowPolicy();
+  const policy = new TensorFlowPolicy(precision);
   await policy.use({ model: { path: model, sha256: (await modelFingerprint(model)).sha256 }, lora, folded: [], adapter });
   return policy;
 }
