@@ -205,12 +205,20 @@ export class TensorFlowPolicy implements Policy {
       await reader.close();
     }
     this.#held = { key, adapterKey: '', lora: weights.lora, endOfTurnId, contextLength: this.#frozen.config.contextLength };
-    for (const folded of weights.folded) {
-      const adapter = this.#adapterOf(this.#flatten(await folded.read(), ''));
-      const before: FrozenWeights = this.#frozen;
-      this.#frozen = { ...before, layers: foldAdapter(before.layers, adapter) };
-      tf.dispose([before.layers.map((layer) => layer.modules), adapter.layers] as never);
+    try {
+      for (const folded of weights.folded) await this.#fold(folded);
+    } catch (failure) {
+      // Half of what was asked for must not be taken for it by the next attempt.
+      this.#unload();
+      throw failure;
     }
+  }
+
+  async #fold(folded: StoredTensors): Promise<void> {
+    const adapter = this.#adapterOf(this.#flatten(await folded.read(), ''));
+    const before: FrozenWeights = this.#frozen!;
+    this.#frozen = { ...before, layers: foldAdapter(before.layers, adapter) };
+    tf.dispose([before.layers.map((layer) => layer.modules), adapter.layers] as never);
   }
 
   #unload(): void {
