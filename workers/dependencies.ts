@@ -86,13 +86,16 @@ export function readSettings(variables: Readonly<Record<string, string | undefin
   };
 }
 
+/** A store that is restarted is waited for; one that is away for longer fails the step, which is then tried again. */
+const STORE_PATIENCE_MS = 60_000;
+
 /** What activities of either queue work with; the GPU worker adds its policy. */
 export function createDependencies(settings: Settings): CpuDependencies {
   // Which Node to run on is decided in package.json; a warning in every worker's log helps nobody.
   process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
   const codecs = new Map<string, Promise<TextCodec>>();
   return {
-    artifacts: createS3Store(settings.s3),
+    artifacts: createS3Store({ ...settings.s3, patienceMs: STORE_PATIENCE_MS }),
     environments: createEnvironments({
       environmentRoots: settings.environmentRoots,
       ...(settings.bfclUrl === null ? {} : { bfclUrl: settings.bfclUrl }),
