@@ -2,6 +2,7 @@ import { createCommitCheckpoint } from './checkpoint/commit-checkpoint.activity.
 import type { CpuDependencies, GpuDependencies } from './dependencies.js';
 import { createEvaluatePolicy } from './evaluation/evaluate-policy.activity.js';
 import { withClassifiedFailures } from './failures.js';
+import { beating } from './heartbeats.js';
 import { createGroupRollouts } from './grouping/group-rollouts.activity.js';
 import { createWriteReport } from './report/write-report.activity.js';
 import { createCollectRollouts } from './rollout/collect-rollouts.activity.js';
@@ -12,12 +13,14 @@ import { createWarmStart } from './warm-start/warm-start.activity.js';
 
 /** Queue `<prefix>-control`, in pipeline order. */
 export const createCpuActivities = (dependencies: CpuDependencies) =>
-  withClassifiedFailures({
-    openRun: createOpenRun(dependencies),
-    groupRollouts: createGroupRollouts(dependencies),
-    commitCheckpoint: createCommitCheckpoint(dependencies),
-    writeReport: createWriteReport(dependencies),
-  });
+  withClassifiedFailures(
+    beating(dependencies.heartbeats, {
+      openRun: createOpenRun(dependencies),
+      groupRollouts: createGroupRollouts(dependencies),
+      commitCheckpoint: createCommitCheckpoint(dependencies),
+      writeReport: createWriteReport(dependencies),
+    }),
+  );
 export type CpuActivities = ReturnType<typeof createCpuActivities>;
 
 /** Queue `<prefix>-gpu`, one at a time per device, in pipeline order. */
