@@ -19,7 +19,7 @@ import { microBatches, packTrie, rowsOf } from './trie.js';
 import { loadWeights } from './weights/load-weights.js';
 import { ModelFileInvalid } from './weights/model-file-error.js';
 import { openModel } from './weights/open-model.js';
-import { readSafetensors, writeSafetensors } from './weights/safetensors.js';
+import { readSafetensors, writeSafetensors, type NamedTensor } from './weights/safetensors.js';
 import { endOfTurnIdOf } from './text-codec.js';
 
 const nothing: OnProgress = () => undefined;
@@ -143,6 +143,44 @@ export class TensorFlowPolicy implements Policy {
     options: ScoringOptions & AdamWOptions,
     onProgress: OnProgress = nothing,
   ): Promise<StepResult> {
+    const { flat, logProbs } = await this.#summedGradient(sequences, gradient, options, onProgress);
+    try {
+      return { gradientNorm: this.#stepAlong(flat, options), logProbs };
+    } finally {
+      flat.dispose();
+    }
+  }
+
+  async gradient(sequences: readonly TokenSequence[], gradient: LossGradient, options: ScoringOptions, onProgress: OnProgress = nothing): Promise<Uint8Array> {
+    const { flat } = await this.#summedGradient(sequences, gradient, options, onProgress);
+    try {
+      return writeSafetensors(this.#named(flat, ''));
+    } finally {
+      flat.dispose();
+    }
+  }
+
+  async stepAlong(gradients: readonly StoredTensors[], options: AdamWOptions): Promise<{ gradientNorm: number }> {
+    let sum: Tensor = tf.zeros([this.#layout().parameters]);
+    try {
+      for (const gradient of gradients) {
+        const flat = tf.tensor1d(this.#flatten(await gradient.read(), ''));
+        const before = sum;
+        sum = tf.add(before, flat);
+        tf.dispose([before, flat]);
+      }
+      return { gradientNorm: this.#stepAlong(sum, options) };
+    } finally {
+      sum.dispose();
+    }
+  }
+
+  async #summedGradient(
+    sequences: readonly TokenSequence[],
+    gradient: LossGradient,
+    options: ScoringOptions,
+    onProgress: OnProgress,
+  ): Promise<{ flat: Tensor; logProbs: number[][] }> {
     const adapter = this.#adapter();
     const logProbs: number[][] = sequences.map(() => []);
     let sum: Tensor | null = null;
@@ -156,26 +194,34 @@ export class TensorFlowPolicy implements Policy {
         if (before !== null) tf.dispose([before, flat]);
         await onProgress({ phase: 'gradient', done: done + 1, of: batches.length });
       }
-      const { parameters, moments, gradientNorm } = adamWStep(this.#parameters!, sum!, this.#moments!, this.#stepsTaken + 1, options);
-      this.#setParameters(parameters);
-      this.#setMoments(moments);
-      this.#stepsTaken += 1;
-      // These weights have no stored name yet: the next `use` or `useMoments` must not take them for others.
-      this.#held!.adapterKey = this.#momentsKey = `stepped from ${this.#held!.adapterKey}`;
-      return { gradientNorm, logProbs };
+      return { flat: sum!, logProbs };
+    } catch (failure) {
+      sum?.dispose();
+      throw failure;
     } finally {
       tf.dispose(adapter.layers as never);
-      sum?.dispose();
     }
   }
 
+  /** @returns the gradient's norm */
+  #stepAlong(gradient: Tensor, options: AdamWOptions): number {
+    const { parameters, moments, gradientNorm } = adamWStep(this.#parameters!, gradient, this.#moments!, this.#stepsTaken + 1, options);
+    this.#setParameters(parameters);
+    this.#setMoments(moments);
+    this.#stepsTaken += 1;
+    // These weights have no stored name yet: the next `use` or `useMoments` must not take them for others.
+    this.#held!.adapterKey = this.#momentsKey = `stepped from ${this.#held!.adapterKey}`;
+    return gradientNorm;
+  }
+
+  #named(flat: Tensor, prefix: string): NamedTensor[] {
+    const values = flat.dataSync() as Float32Array;
+    return this.#layout().tensors.map(({ name, shape, offset }) => ({ name: prefix + name, shape, values: values.subarray(offset, offset + shape[0] * shape[1]) }));
+  }
+
   async trained(): Promise<TrainedTensors> {
-    const { tensors } = this.#layout();
-    const named = (flat: Float32Array, prefix: string) =>
-      tensors.map(({ name, shape, offset }) => ({ name: prefix + name, shape, values: flat.subarray(offset, offset + shape[0] * shape[1]) }));
-    const values = (t: Tensor): Float32Array => t.dataSync() as Float32Array;
-    const adapter = writeSafetensors(named(values(this.#parameters!), ''), { format: 'pt' });
-    const moments = writeSafetensors([...named(values(this.#moments!.first), 'first.'), ...named(values(this.#moments!.second), 'second.')]);
+    const adapter = writeSafetensors(this.#named(this.#parameters!, ''), { format: 'pt' });
+    const moments = writeSafetensors([...this.#named(this.#moments!.first, 'first.'), ...this.#named(this.#moments!.second, 'second.')]);
     // What was just named can be recognised by the next call.
     this.#held!.adapterKey = sha256Of(adapter);
     this.#momentsKey = sha256Of(moments);
