@@ -46,8 +46,8 @@ test('two runs never share a key', () => {
   fc.assert(fc.property(id, id, (a, b) => a === b || (!keys.run(a).startsWith(keys.run(b)) && !keys.run(b).startsWith(keys.run(a)))));
 });
 
-test('a reference names an object of this program: no step up, no other prefix', () => {
+test('a reference cannot step out of the bucket', () => {
   const ref = (key: string) => ArtifactRef.safeParse({ key, sha256: 'a'.repeat(64), bytes: 1 }).success;
   assert.ok(ref(keys.blob('a'.repeat(64))) && ref(keys.checkpoint('run-1', 0)));
-  for (const key of ['../x', 'runs/../x', 'runs/a/../../x', '/etc/passwd', 'runs//x', 'other/x', 'blobs/./x', '']) assert.ok(!ref(key), key);
+  for (const key of ['../x', 'runs/../x', 'runs/a/../../x', '/etc/passwd', 'runs//x', 'blobs/./x', '..', 'runs/..', '']) assert.ok(!ref(key), key);
 });
