@@ -110,11 +110,11 @@ async function main(): Promise<number> {
   return passed === outcomes.length ? 0 : 1;
 }
 
-function report({ seed, config }: { readonly seed: number; readonly config: string }, { seconds, activities, events, evidence }: Played, trials: readonly Outcome[]) {
+function report({ seed, config }: { readonly seed: number; readonly config: string }, { seconds, activities, executions, evidence }: Played, trials: readonly Outcome[]) {
   return {
     seed,
     config: path.relative(repositoryRoot, config),
-    undisturbed: { seconds, activities: activities.length, events, optimizerSteps: evidence.optimizerSteps, adapters: evidence.adapters },
+    undisturbed: { seconds, activities: activities.length, events: executions.reduce((sum, { events }) => sum + events, 0), optimizerSteps: evidence.optimizerSteps, adapters: evidence.adapters },
     passed: trials.filter(({ passed }) => passed).length,
     trials: trials.map((outcome) => ({ ...outcome, faults: outcome.blows.map(({ fault, at }) => ({ name: named(fault), at })) })),
   };

@@ -9,6 +9,7 @@ const SLOW_MS = 1_500;
 const REFUSALS = {
   '500': { status: 500, code: 'InternalError' },
   '503': { status: 503, code: 'SlowDown' },
+  // What versitygw answers when its disk is full, seen on a tmpfs of 3 MB.
   full: { status: 507, code: 'InsufficientStorage' },
 } as const;
 

@@ -16,13 +16,19 @@ export interface ActivityRecord {
   readonly startedAt: number;
 }
 
-/** Every activity that a workflow and its children have started, and the number of events of each execution. */
-export async function readHistories(client: Client, workflowId: string): Promise<{ activities: ActivityRecord[]; events: number }> {
+/** The history of one execution; a run that continued as new has several. */
+export interface ExecutionRecord {
+  readonly workflowId: string;
+  readonly events: number;
+}
+
+/** Every activity that a workflow and its children have started, and how long their histories are. */
+export async function readHistories(client: Client, workflowId: string): Promise<{ activities: ActivityRecord[]; executions: ExecutionRecord[] }> {
   const activities: ActivityRecord[] = [];
-  let events = 0;
+  const executions: ExecutionRecord[] = [];
   const read = async (id: string, runId?: string): Promise<void> => {
     const history = (await client.workflow.getHandle(id, runId).fetchHistory()).events ?? [];
-    events += history.length;
+    executions.push({ workflowId: id, events: history.length });
     const scheduled = new Map(history.flatMap((event) => (event.activityTaskScheduledEventAttributes ? [[String(event.eventId), event] as const] : [])));
     for (const event of history) {
       const started = event.activityTaskStartedEventAttributes;
@@ -45,7 +51,7 @@ export async function readHistories(client: Client, workflowId: string): Promise
   };
   const first = await client.workflow.getHandle(workflowId).describe();
   await read(workflowId, first.raw.workflowExecutionInfo?.firstRunId ?? first.runId);
-  return { activities, events };
+  return { activities, executions };
 }
 
 const timeOf = ({ eventTime }: Event): number => Number(eventTime?.seconds ?? 0) * 1000 + (eventTime?.nanos ?? 0) / 1e6;

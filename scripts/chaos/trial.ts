@@ -7,7 +7,7 @@ import type { TrainProgress } from '../../workflows/messages.js';
 import type { TrainResult } from '../../workflows/train.js';
 import { differencesOf, readEvidence, type Evidence } from './evidence.js';
 import { instant, named, type Blow } from './faults.js';
-import { readHistories, type ActivityRecord } from './histories.js';
+import { readHistories, type ActivityRecord, type ExecutionRecord } from './histories.js';
 import { inflict, type Struck } from './inflict.js';
 import { startStack, type Stack, type StackOptions } from './stack.js';
 
@@ -19,8 +19,7 @@ export interface Played {
   readonly result: TrainResult;
   readonly evidence: Evidence;
   readonly activities: readonly ActivityRecord[];
-  /** Events in all histories of the run. */
-  readonly events: number;
+  readonly executions: readonly ExecutionRecord[];
   /** Seconds from the start to each commit of a manifest. */
   readonly commits: readonly number[];
   readonly seconds: number;
