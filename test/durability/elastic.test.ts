@@ -7,6 +7,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { WorkflowHandle } from '@temporalio/client';
+import { keys } from '../../activities/artifacts/store.js';
 import { differencesOf, readEvidence } from '../../scripts/chaos/evidence.js';
 import { readHistories } from '../../scripts/chaos/histories.js';
 import { startStack, type Stack } from '../../scripts/chaos/stack.js';
@@ -54,11 +55,12 @@ async function sameAsAlone(run: WorkflowHandle): Promise<{ workers: number; repe
   const onGpu = activities.filter(({ type }) => ['collectRollouts', 'computeGradient', 'updateTurn', 'measureRatios'].includes(type));
   return { workers: new Set(onGpu.map(({ worker }) => worker)).size, repeated: activities.filter(({ attempts }) => attempts > 1).map(({ type }) => type) };
 }
-/** Resolves when so many manifests of the run are committed. */
-async function committed(run: WorkflowHandle, count: number): Promise<void> {
-  for (let found = 0; found < count; await sleep(20)) {
-    found = 0;
-    for await (const _ of stack.artifacts.list(`runs/${run.workflowId}/`)) found += 1;
+/** Resolves when the run has reached a turn's update: the manifest of its step is there. */
+async function reached(run: WorkflowHandle, key: string): Promise<void> {
+  for (;;) {
+    for await (const _ of stack.artifacts.list(key)) return;
+    assert.equal((await run.describe()).status.name, 'RUNNING', `the run ended before ${key}`);
+    await sleep(20);
   }
 }
 
@@ -87,11 +89,11 @@ test('four workers: the same tokens and weights', async () => {
 test('workers that come, are drained by SIGTERM and are killed during a run: the same tokens and weights', async () => {
   const run = await start('changing');
   const [first, second] = added;
-  await committed(run, 8);
+  await reached(run, keys.groups('changing', 0));
   first!.kill('SIGTERM');
   const [code] = (await once(first!, 'exit')) as [number | null];
   assert.equal(code, 0, 'a drained worker hands its step over or finishes it, and ends');
-  await committed(run, 20);
+  await reached(run, keys.turnState('changing', 1, 3));
   second!.kill('SIGKILL');
   await addWorker();
   const { repeated } = await sameAsAlone(run);
