@@ -88,6 +88,37 @@ export const UpdateTurnResult = z.strictObject({
 });
 export type UpdateTurnResult = z.infer<typeof UpdateTurnResult>;
 
+/** A share of a turn's rows: whole tasks, so that their samples still share prefixes. */
+const Share = { shard: z.int().nonnegative(), shards: z.int().positive() };
+/** Theta after the optimiser steps of the turn so far. */
+const Stepped = { stepped: PolicyState };
+
+export const ComputeGradientInput = UpdateTurnInput.extend({ ...Share, ...Stepped, step: z.int().nonnegative() });
+export type ComputeGradientInput = z.infer<typeof ComputeGradientInput>;
+export const MeasureRatiosInput = UpdateTurnInput.extend({ ...Share, ...Stepped });
+export type MeasureRatiosInput = z.infer<typeof MeasureRatiosInput>;
+/** All that the next step needs to know of a shard's work. */
+export const TurnPartResult = z.strictObject({ manifest: ArtifactRef });
+export type TurnPartResult = z.infer<typeof TurnPartResult>;
+
+export const ApplyGradientsInput = UpdateTurnInput.extend({
+  ...Stepped,
+  step: z.int().nonnegative(),
+  /** Manifests of the shards' gradients, by shard: the order in which they are summed. */
+  gradients: z.array(ArtifactRef).min(1),
+});
+export type ApplyGradientsInput = z.infer<typeof ApplyGradientsInput>;
+export const ApplyGradientsResult = TurnPartResult.extend({ policy: PolicyState });
+export type ApplyGradientsResult = z.infer<typeof ApplyGradientsResult>;
+
+export const FinishTurnInput = UpdateTurnInput.extend({
+  ...Stepped,
+  /** Manifests of the optimiser steps in order, and of the shards' ratios by shard. */
+  steps: z.array(ArtifactRef).min(1),
+  ratios: z.array(ArtifactRef).min(1),
+});
+export type FinishTurnInput = z.infer<typeof FinishTurnInput>;
+
 export const CommitCheckpointInput = z.strictObject({
   run: RunRef,
   iteration: z.int().nonnegative(),

@@ -255,6 +255,15 @@ export const TrainConfig = z
     training: z.enum(['lora', 'full']).default('lora'),
     /** The adapter of `training: lora`, and of the warm start. */
     lora: LoraConfig.prefault({}),
+    update: z
+      .strictObject({
+        /**
+         * Activities over which the gradient of each optimiser step is spread, by whole tasks; 1 is one worker a turn. The sum
+         * is taken in the shards' order: results depend on this number (by rounding), not on how many workers there are.
+         */
+        shards: z.int().positive().max(1_000).default(1),
+      })
+      .prefault({}),
     warmStart: WarmStartConfig.nullable().default(null),
     algorithm: AlgorithmConfig,
     optimizer: ScheduledOptimizerConfig,
@@ -277,6 +286,20 @@ export const TrainConfig = z
         code: 'custom',
         path: ['algorithm', 'minibatches'],
         message: `is ${algorithm.minibatches}, but an iteration has only rollout.tasksPerIteration = ${rollout.tasksPerIteration} tasks to deal over them: lower it`,
+      });
+    }
+    if (config.update.shards > 1 && config.training === 'full') {
+      context.addIssue({
+        code: 'custom',
+        path: ['update', 'shards'],
+        message: `is ${config.update.shards}, but training "full" keeps its gradient on one worker: set it to 1, or choose training "lora"`,
+      });
+    }
+    if (config.update.shards > 1 && algorithm.name === 'seeupo' && algorithm.suffixRatio === 'exact') {
+      context.addIssue({
+        code: 'custom',
+        path: ['update', 'shards'],
+        message: `is ${config.update.shards}, but suffixRatio "exact" recomputes ratios over the whole pool: set it to 1, or choose suffixRatio "running"`,
       });
     }
     if (algorithm.name === 'seeupo' && Array.isArray(algorithm.updateOrder)) {

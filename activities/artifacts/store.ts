@@ -48,6 +48,9 @@ export const keys = {
   scores: (runId: string, iteration: number) => `${keys.iteration(runId, iteration)}scores.json`,
   turnState: (runId: string, iteration: number, turn: number) =>
     `${keys.iteration(runId, iteration)}turn-${padded(turn, 2)}.json`,
+  /** What a turn update that is spread over workers writes on its way: `step-00/gradient-0001`, `step-00/policy`, `ratios-0001`. */
+  turnPart: (runId: string, iteration: number, turn: number, part: string) =>
+    `${keys.iteration(runId, iteration)}turn-${padded(turn, 2)}/${part}.json`,
   checkpoint: (runId: string, iteration: number) => `${keys.iteration(runId, iteration)}checkpoint.json`,
   report: (runId: string) => `runs/${runId}/report.json`,
 } as const;

@@ -58,6 +58,10 @@ const thread = {
   ): Promise<number[][]> => releasing([onProgress], () => policy.logProbs(sequences, options, onProgress)),
   step: (sequences: TokenSequence[], gradient: LossGradient, options: ScoringOptions & AdamWOptions, onProgress: OnProgress): Promise<StepResult> =>
     releasing([gradient, onProgress], () => policy.step(sequences, gradient, options, onProgress)),
+  gradient: (sequences: TokenSequence[], gradient: LossGradient, options: ScoringOptions, onProgress: OnProgress): Promise<Uint8Array> =>
+    releasing([gradient, onProgress], () => policy.gradient(sequences, gradient, options, onProgress)),
+  stepAlong: (gradients: string[], options: AdamWOptions, read: Read): Promise<{ gradientNorm: number }> =>
+    releasing([read], () => policy.stepAlong(gradients.map(stored(read)), options)),
   trained: (): Promise<TrainedTensors> => policy.trained(),
   trainedGroup: (group: number): Promise<TrainedGroup> => policy.trainedGroup(group),
   device: (): Promise<DeviceReport> => policy.device(),

@@ -59,6 +59,9 @@ export async function startPolicyThread(precision: Precision): Promise<Policy & 
     logProbs: (sequences, options, onProgress = nothing) => alive(thread.logProbs([...sequences], options, progress(onProgress))),
     step: (sequences, gradient: LossGradient, options, onProgress = nothing) =>
       alive(thread.step([...sequences], Comlink.proxy(gradient), options, progress(onProgress))),
+    gradient: (sequences, gradient: LossGradient, options, onProgress = nothing) =>
+      alive(thread.gradient([...sequences], Comlink.proxy(gradient), options, progress(onProgress))),
+    stepAlong: (gradients, options) => alive(thread.stepAlong(gradients.map(({ sha256 }) => sha256), options, Comlink.proxy(reader(gradients)))),
     trained: () => alive(thread.trained()),
     trainedGroup: (group) => alive(thread.trainedGroup(group)),
     device: () => alive(thread.device()),

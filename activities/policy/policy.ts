@@ -163,6 +163,10 @@ export interface Policy {
     options: ScoringOptions & AdamWOptions,
     onProgress?: OnProgress,
   ): Promise<StepResult>;
+  /** The gradient of that loss by the trainable parameters, without a step: safetensors in the adapter's layout. */
+  gradient(sequences: readonly TokenSequence[], gradient: LossGradient, options: ScoringOptions, onProgress?: OnProgress): Promise<Uint8Array>;
+  /** One AdamW step along the sum of such gradients, added in the order given. */
+  stepAlong(gradients: readonly StoredTensors[], options: AdamWOptions): Promise<Pick<StepResult, 'gradientNorm'>>;
   /** The state after the steps so far, to be stored. @throws if all weights are trained */
   trained(): Promise<TrainedTensors>;
   /** The same of full training, one group after the other from 0. */

@@ -23,7 +23,7 @@ import { loadWeights } from './weights/load-weights.js';
 import { ModelFileInvalid } from './weights/model-file-error.js';
 import { openModel } from './weights/open-model.js';
 import { FINAL_NORM } from './weights/hugging-face.js';
-import { readSafetensors, writeSafetensors } from './weights/safetensors.js';
+import { readSafetensors, writeSafetensors, type NamedTensor } from './weights/safetensors.js';
 import { endOfTurnIdOf } from './text-codec.js';
 
 const nothing: OnProgress = () => undefined;
@@ -44,7 +44,7 @@ export class TensorFlowPolicy implements Policy {
   #stepsTaken = 0;
   #momentsKey: string | null = null;
   #decode: DecodeWeights | null = null;
-  #named: [weights: string, moments: string][] = []; // groups that were asked for since the first
+  #namedGroups: [weights: string, moments: string][] = []; // groups that were asked for since the first
 
   async use(weights: PolicyWeights, onProgress: OnProgress = nothing): Promise<void> {
     const { full } = weights;
@@ -158,6 +158,44 @@ export class TensorFlowPolicy implements Policy {
     options: ScoringOptions & AdamWOptions,
     onProgress: OnProgress = nothing,
   ): Promise<StepResult> {
+    const { flat, logProbs } = await this.#summedGradient(sequences, gradient, options, onProgress);
+    try {
+      return { gradientNorm: this.#stepAlong(flat, options), logProbs };
+    } finally {
+      flat.dispose();
+    }
+  }
+
+  async gradient(sequences: readonly TokenSequence[], gradient: LossGradient, options: ScoringOptions, onProgress: OnProgress = nothing): Promise<Uint8Array> {
+    const { flat } = await this.#summedGradient(sequences, gradient, options, onProgress);
+    try {
+      return writeSafetensors(this.#named(flat, ''));
+    } finally {
+      flat.dispose();
+    }
+  }
+
+  async stepAlong(gradients: readonly StoredTensors[], options: AdamWOptions): Promise<{ gradientNorm: number }> {
+    let sum: Tensor = tf.zeros([this.#layout().parameters]);
+    try {
+      for (const gradient of gradients) {
+        const flat = tf.tensor1d(flatten(this.#layout(), readSafetensors(await gradient.read()).tensors, ''));
+        const before = sum;
+        sum = tf.add(before, flat);
+        tf.dispose([before, flat]);
+      }
+      return { gradientNorm: this.#stepAlong(sum, options) };
+    } finally {
+      sum.dispose();
+    }
+  }
+
+  async #summedGradient(
+    sequences: readonly TokenSequence[],
+    gradient: LossGradient,
+    options: ScoringOptions,
+    onProgress: OnProgress,
+  ): Promise<{ flat: Tensor; logProbs: number[][] }> {
     const theta = this.#theta('current');
     const logProbs: number[][] = sequences.map(() => []);
     let sum: Tensor | null = null;
@@ -171,26 +209,34 @@ export class TensorFlowPolicy implements Policy {
         if (before !== null) tf.dispose([before, flat]);
         await onProgress({ phase: 'gradient', done: done + 1, of: batches.length });
       }
-      const { parameters, moments, gradientNorm } = adamWStep(this.#parameters!, sum!, this.#moments!, this.#stepsTaken + 1, options);
-      this.#setParameters(parameters);
-      this.#setMoments(moments);
-      this.#stepsTaken += 1;
-      // These weights have no stored name yet: the next `use` or `useMoments` must not take them for others.
-      this.#held!.adapterKey = this.#momentsKey = `stepped from ${this.#held!.adapterKey}`;
-      return { gradientNorm, logProbs };
+      return { flat: sum!, logProbs };
+    } catch (failure) {
+      sum?.dispose();
+      throw failure;
     } finally {
       tf.dispose(theta.views as never);
-      sum?.dispose();
     }
+  }
+
+  /** @returns the gradient's norm */
+  #stepAlong(gradient: Tensor, options: AdamWOptions): number {
+    const { parameters, moments, gradientNorm } = adamWStep(this.#parameters!, gradient, this.#moments!, this.#stepsTaken + 1, options);
+    this.#setParameters(parameters);
+    this.#setMoments(moments);
+    this.#stepsTaken += 1;
+    // These weights have no stored name yet: the next `use` or `useMoments` must not take them for others.
+    this.#held!.adapterKey = this.#momentsKey = `stepped from ${this.#held!.adapterKey}`;
+    return gradientNorm;
+  }
+
+  #named(flat: Tensor, prefix: string): NamedTensor[] {
+    return namedValues(this.#layout().tensors, flat.dataSync() as Float32Array, 0, prefix);
   }
 
   async trained(): Promise<TrainedTensors> {
     if (this.#held!.full) throw new Error('all weights are trained: they are asked for group by group, by trainedGroup()');
-    const { tensors } = this.#layout();
-    const named = (flat: Float32Array, prefix: string) => namedValues(tensors, flat, 0, prefix);
-    const values = (t: Tensor): Float32Array => t.dataSync() as Float32Array;
-    const adapter = writeSafetensors(named(values(this.#parameters!), ''), { format: 'pt' });
-    const moments = writeSafetensors([...named(values(this.#moments!.first), 'first.'), ...named(values(this.#moments!.second), 'second.')]);
+    const adapter = writeSafetensors(this.#named(this.#parameters!, ''), { format: 'pt' });
+    const moments = writeSafetensors([...this.#named(this.#moments!.first, 'first.'), ...this.#named(this.#moments!.second, 'second.')]);
     // What was just named can be recognised by the next call.
     this.#held!.adapterKey = sha256Of(adapter);
     this.#momentsKey = sha256Of(moments);
@@ -208,11 +254,11 @@ export class TensorFlowPolicy implements Policy {
       ...namedValues(tensors, values(second), offset, 'second.'),
     ]);
     // What was just named can be recognised by the next call, once it is whole.
-    if (group === 0) this.#named = [];
-    this.#named.push([sha256Of(weights), sha256Of(moments)]);
-    if (this.#named.length === groups.length) {
-      this.#held!.adapterKey = this.#named.map(([key]) => key).join();
-      this.#momentsKey = this.#named.map(([, key]) => key).join();
+    if (group === 0) this.#namedGroups = [];
+    this.#namedGroups.push([sha256Of(weights), sha256Of(moments)]);
+    if (this.#namedGroups.length === groups.length) {
+      this.#held!.adapterKey = this.#namedGroups.map(([key]) => key).join();
+      this.#momentsKey = this.#namedGroups.map(([, key]) => key).join();
     }
     return { weights, moments, groups: groups.length };
   }
@@ -242,17 +288,25 @@ export class TensorFlowPolicy implements Policy {
       await reader.close();
     }
     this.#held = { key, adapterKey: '', lora: weights.lora, full: weights.full !== undefined, endOfTurnId, contextLength: this.#frozen.config.contextLength };
-    const layout = adapterLayout(this.#frozen.config, weights.lora);
-    for (const folded of weights.folded) {
-      const adapter = this.#adapterOf(flatten(layout, readSafetensors(await folded.read()).tensors, ''));
-      if (narrow) {
-        this.#folded.push(adapter);
-        continue;
-      }
-      const before: FrozenWeights = this.#frozen;
-      this.#frozen = { ...before, layers: foldAdapter(before.layers, adapter) };
-      tf.dispose([before.layers.map((layer) => layer.modules), adapter.layers] as never);
+    try {
+      for (const folded of weights.folded) await this.#fold(folded, narrow);
+    } catch (failure) {
+      // Half of what was asked for must not be taken for it by the next attempt.
+      this.#unload();
+      throw failure;
     }
+  }
+
+  async #fold(folded: StoredTensors, narrow: boolean): Promise<void> {
+    const layout = adapterLayout(this.#frozen!.config, this.#held!.lora);
+    const adapter = this.#adapterOf(flatten(layout, readSafetensors(await folded.read()).tensors, ''));
+    if (narrow) {
+      this.#folded.push(adapter);
+      return;
+    }
+    const before: FrozenWeights = this.#frozen!;
+    this.#frozen = { ...before, layers: foldAdapter(before.layers, adapter) };
+    tf.dispose([before.layers.map((layer) => layer.modules), adapter.layers] as never);
   }
 
   #unload(): void {

@@ -83,6 +83,7 @@ function runRefOf(manifest: RunManifest, ref: RunRef['manifest']): RunRef {
     groupSize: config.rollout.groupSize,
     shards: shardsOf(selectTasks(config, trainTasks, 0), config.rollout.tasksPerShard).length,
     updateOrder: updateOrderOf(config),
+    ...(config.update.shards > 1 && { spread: { shards: config.update.shards, steps: config.algorithm.epochs * config.algorithm.minibatches } }),
     warmStart: config.warmStart !== null,
     evaluateEvery: config.evaluation.everyIterations,
     algorithm: config.algorithm.name,

@@ -1,9 +1,9 @@
-import path from 'node:path';
 import { RunManifest, type RunRef } from '../../schemas/run.js';
 import { TensorGroups, type PolicyState } from '../../schemas/turn-state.js';
 import type { ArtifactRef } from '../../schemas/artifact-ref.js';
 import type { ArtifactStore } from '../artifacts/store.js';
 import type { PolicyWeights, StoredParts, StoredTensors } from '../policy/policy.js';
+import { belowModels } from './model-file.js';
 
 /** Manifests are immutable, so a hash may be cached for ever; few runs are live on one worker. */
 const CACHED_RUNS = 16;
@@ -21,8 +21,8 @@ export async function openedRun(artifacts: ArtifactStore, run: RunRef): Promise<
   return manifest;
 }
 
-/** The model file of a run on this worker: absolute. */
-export const modelFileOf = (modelsDir: string, manifest: RunManifest): string => path.join(modelsDir, manifest.model.path);
+/** The model file of a run on this worker: absolute. @throws {ModelFileInvalid} if a manifest that openRun did not write leaves the models directory */
+export const modelFileOf = (modelsDir: string, manifest: RunManifest): string => belowModels(modelsDir, manifest.model.path);
 
 /** theta of a PolicyState as policy.use() takes it; tensors are read from the store only if the policy lacks them. */
 export function policyWeightsOf(

@@ -26,6 +26,8 @@ export interface FakeRun {
   updateOrder: 'reverse' | 'forward';
   warmStart: boolean;
   evaluateEvery: number | null;
+  /** Left out: a turn is one activity. */
+  spread?: { shards: number; steps: number };
 }
 export const fakeRun: FakeRun = { iterations: 1, shards: 2, turns: 2, updateOrder: 'reverse', warmStart: false, evaluateEvery: null };
 
@@ -58,11 +60,14 @@ export function fakeActivities(before: (call: Call) => Promise<void> | void = ()
       return {
         runId, manifest: ref(`${runId}/run`), title: `fake run ${runId}`, iterations: fake.iterations, tasks: 2, groupSize: 2,
         shards: fake.shards, updateOrder: fake.updateOrder, warmStart: fake.warmStart, evaluateEvery: fake.evaluateEvery,
-        algorithm: 'seeupo', environment: 'fake', model: 'fake.gguf',
+        algorithm: 'seeupo', environment: 'fake', model: 'fake.gguf', ...(fake.spread && { spread: fake.spread }),
       };
     },
     groupRollouts: async ({ iteration }) => ({
       manifest: ref(`${iteration}/groups`), turns, active: Array.from({ length: turns }, () => 4), groupsWithoutVariance: 0, metrics,
+    }),
+    finishTurn: async ({ iteration, turn, stepped }) => ({
+      manifest: ref(`${iteration}/turn-${turn}`), policy: stepped, suffixProducts: ref(`${iteration}/suffix-${turn}`), metrics: turnMetrics(turn), timing,
     }),
     commitCheckpoint: async ({ iteration, turnStates }) => ({
       iteration, checkpoint: ref(`${iteration}/checkpoint`), policy: policyState(turnStates.at(-1)!.key), meanReward: 0.5, successRate: 0.25,
@@ -81,6 +86,11 @@ export function fakeActivities(before: (call: Call) => Promise<void> | void = ()
       manifest: ref(`${iteration}/turn-${turn}`), policy: policyState(`${iteration}/theta-${turn}`), suffixProducts: ref(`${iteration}/suffix-${turn}`),
       metrics: turnMetrics(turn), timing,
     }),
+    computeGradient: async ({ iteration, turn, step, shard }) => ({ manifest: ref(`${iteration}/gradient-${turn}-${step}-${shard}`) }),
+    applyGradients: async ({ iteration, turn, step, gradients }) => ({
+      manifest: ref(`${iteration}/step-${turn}-${step}`), policy: policyState(`${iteration}/theta-${turn}-${step} of ${gradients.map(({ key }) => key.split('/')[1]).join('+')}`),
+    }),
+    measureRatios: async ({ iteration, turn, shard }) => ({ manifest: ref(`${iteration}/ratios-${turn}-${shard}`) }),
   });
   return { cpu, gpu, calls };
 }

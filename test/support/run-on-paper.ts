@@ -51,6 +51,8 @@ export function toyDependencies(tasks: readonly Task[] = toyTasks) {
       useMoments: unused,
       logProbs: unused,
       step: unused,
+      gradient: unused,
+      stepAlong: unused,
       trained: unused,
       trainedGroup: unused,
       device: unused,

@@ -41,6 +41,19 @@ export class TabularPolicy implements Policy {
   }
   async step(sequences: readonly TokenSequence[], gradient: LossGradient, { learningRate }: { learningRate: number }) {
     this.calls.push(`step ${sequences.length}`);
+    const { direction, logProbs } = await this.direction(sequences, gradient);
+    return { gradientNorm: this.move(direction, learningRate), logProbs };
+  }
+  async gradient(sequences: readonly TokenSequence[], gradient: LossGradient) {
+    this.calls.push(`gradient ${sequences.length}`);
+    return Buffer.from(JSON.stringify((await this.direction(sequences, gradient)).direction));
+  }
+  async stepAlong(gradients: readonly StoredTensors[], { learningRate }: { learningRate: number }) {
+    this.calls.push(`stepAlong ${gradients.length}`);
+    const read = await Promise.all(gradients.map(async (stored) => JSON.parse(Buffer.from(await stored.read()).toString()) as number[]));
+    return { gradientNorm: this.move(this.logits.map((_, v) => read.reduce((total, direction) => total + direction[v]!, 0)), learningRate) };
+  }
+  private async direction(sequences: readonly TokenSequence[], gradient: LossGradient) {
     const logProbs = sequences.map(({ responseIds }) => responseIds.map((id) => this.logProb(id)));
     const coefficients = await gradient([...sequences.keys()], logProbs);
     const direction = this.logits.map(() => 0);
@@ -50,9 +63,12 @@ export class TabularPolicy implements Policy {
         for (let v = 0; v < this.vocabulary; v++) direction[v]! += coefficients[i]![l]! * ((v === id ? 1 : 0) - Math.exp(this.logProb(v)));
       }),
     );
+    return { direction, logProbs };
+  }
+  private move(direction: readonly number[], learningRate: number): number {
     this.logits = this.logits.map((logit, v) => logit - learningRate * direction[v]!);
     this.stepsTaken += 1;
-    return { gradientNorm: Math.hypot(...direction), logProbs };
+    return Math.hypot(...direction);
   }
   async trained() {
     return { adapter: Buffer.from(JSON.stringify(this.logits)), moments: Buffer.from(JSON.stringify({ stepsTaken: this.stepsTaken })) };

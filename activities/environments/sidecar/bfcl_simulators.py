@@ -93,6 +93,13 @@ def function_docs(class_name: str) -> dict[str, dict[str, Any]]:
     return {doc["name"]: doc for doc in _read_lines(data / MULTI_TURN_FUNC_DOC_FILE_MAPPING[class_name])}
 
 
+def load_simulators() -> None:
+    """Imports every simulator and its documentation now: later the process may have no right to read files."""
+    for class_name in {name for task in load_tasks("multi_turn_base") for name in task.involved_classes}:
+        simulator_class(class_name)
+        function_docs(class_name)
+
+
 @cache
 def simulator_class(class_name: str) -> type:
     return getattr(importlib.import_module(CLASS_FILE_PATH_MAPPING[class_name]), class_name)

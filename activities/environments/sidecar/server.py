@@ -24,6 +24,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Callable
 
 from adapter import Adapter
+from confinement import MAX_CALL_S, confine, limited_time
 from episodes import EpisodeStore
 from protocol import (
     MAX_BODY_BYTES,
@@ -42,14 +43,18 @@ CONNECTION_IDLE_S = 120
 
 
 def _bfcl_windows() -> Adapter:
+    from bfcl_simulators import load_simulators
     from bfcl_windows import BfclWindows
 
+    load_simulators()
     return BfclWindows()
 
 
 def _bfcl() -> Adapter:
     from bfcl_full import Bfcl
+    from bfcl_simulators import load_simulators
 
+    load_simulators()
     return Bfcl()
 
 
@@ -59,8 +64,9 @@ ENVIRONMENTS: dict[str, Callable[[], Adapter]] = {"bfcl-windows": _bfcl_windows,
 class Service:
     """The protocol's calls by path. One lock: the simulators are not thread-safe, and a call takes well under 1 ms."""
 
-    def __init__(self, adapter: Adapter, store: EpisodeStore) -> None:
+    def __init__(self, adapter: Adapter, store: EpisodeStore, max_call_s: float = MAX_CALL_S) -> None:
         self._adapter = adapter
+        self._max_call_s = max_call_s
         self._store = store
         self._lock = threading.Lock()
         self._calls: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -80,7 +86,7 @@ class Service:
             if call is None:
                 raise ProtocolError("bad_request", f"no path {path}; there are {', '.join(self._calls)}", 404)
             request = parse_body(body)
-            with self._lock:
+            with self._lock, limited_time(self._max_call_s):
                 return 200, canonical_json(call(request))
         except ProtocolError as error:
             return error.status, canonical_json({"code": error.code, "message": error.message})
@@ -215,6 +221,7 @@ def main() -> None:
         server = Server((options.host, options.port), service)
     except (OSError, socket.gaierror) as error:
         sys.exit(f"sidecar: cannot listen on {options.host}:{options.port}: {error}: choose another --port")
+    confine()
     gc.freeze()  # the loaded data lives as long as the process
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     print(f"{options.environment} listening on http://{options.host}:{server.server_address[1]}", flush=True)

@@ -67,6 +67,16 @@ describe('the BFCL windows sidecar', () => {
     assert.deepEqual(await score(first, second), { score: 1, success: true, turnsPassed: [true, true] });
   });
 
+  test('a window that plays on has all its turns, and a turn that is right after a wrong one earns nothing', async () => {
+    const id = await begin('33:0:3:on');
+    const dones: boolean[] = [];
+    for (const [index, content] of ['CALL pwd()', 'no call', 'no call'].entries()) dones.push((await play(id, index + 1, content)).done);
+    assert.deepEqual(dones, [false, false, true]);
+    const { score, turnsPassed } = await environment.evaluate(id);
+    assert.equal(score, 0);
+    assert.equal(turnsPassed.length, 3);
+  });
+
   test('a repeated step gets the stored reply and is executed once', async () => {
     const id = await begin('42:0');
     const once = await play(id, 1, "CALL touch('Notes2023.txt')");
