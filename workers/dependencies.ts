@@ -47,6 +47,8 @@ const Variables = z.object({
   SEEUPO_READY_FILE: z.string().min(1).optional(),
   /** Arithmetic of the GPU worker's matrix products. */
   SEEUPO_PRECISION: z.enum(PRECISIONS, 'must be fp32 or bf16').default('fp32'),
+  /** Copies of the policy in one GPU worker, each on its share of the cores; for processors. */
+  SEEUPO_REPLICAS: z.coerce.number('must be a whole number from 1').int('must be a whole number from 1').min(1, 'must be a whole number from 1').default(1),
   SEEUPO_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error'], 'must be trace, debug, info, warn or error').default('info'),
 });
 
@@ -69,6 +71,7 @@ export interface Settings {
   readonly modelsDir: string;
   readonly readyFile: string | null;
   readonly precision: Precision;
+  readonly replicas: number;
   readonly logLevel: string;
 }
 
@@ -109,6 +112,7 @@ export function readSettings(variables: Readonly<Record<string, string | undefin
     modelsDir: path.resolve(v.SEEUPO_MODELS_DIR ?? path.join(v.SEEUPO_RUNTIME_DIR, 'models')),
     readyFile: v.SEEUPO_READY_FILE ?? null,
     precision: v.SEEUPO_PRECISION,
+    replicas: v.SEEUPO_REPLICAS,
     logLevel: v.SEEUPO_LOG_LEVEL,
   };
 }

@@ -1,8 +1,13 @@
+import { availableParallelism } from 'node:os';
 import { SHARE_ENV, Worker } from 'node:worker_threads';
 import * as Comlink from 'comlink';
 import { threadEndpoint } from './thread-endpoint.js';
 import type { LossGradient, OnProgress, Policy, PolicyWeights, Precision, StoredTensors } from './policy.js';
 import type { PolicyThread } from './policy-thread-entry.js';
+import { replicatedPolicy } from './replicated-policy.js';
+
+/** `died` rejects when a thread has ended that was not closed. */
+export type RunningPolicy = Policy & { close(): Promise<void>; readonly died: Promise<never> };
 
 const nothing: OnProgress = () => undefined;
 
@@ -12,10 +17,21 @@ export class PolicyThreadDied extends Error {
 }
 
 /**
- * Starts the policy in a thread of its own. Tensor operations block the thread they run in for
+ * Starts the policy in threads of its own, a replica in each. Tensor operations block the thread they run in for
  * seconds; the main thread's event loop must keep turning, or Temporal hears no heartbeat.
  */
-export async function startPolicyThread(precision: Precision): Promise<Policy & { close(): Promise<void>; readonly died: Promise<never> }> {
+export async function startPolicy(precision: Precision, replicas: number): Promise<RunningPolicy> {
+  // Each replica takes its share of the cores; read when the library loads.
+  if (replicas > 1) process.env['TF_NUM_INTRAOP_THREADS'] ??= String(Math.max(1, Math.floor(availableParallelism() / replicas)));
+  const threads = await Promise.all(Array.from({ length: replicas }, () => startPolicyThread(precision)));
+  return {
+    ...replicatedPolicy(threads),
+    died: Promise.race(threads.map(({ died }) => died)),
+    close: async () => void (await Promise.all(threads.map((thread) => thread.close()))),
+  };
+}
+
+async function startPolicyThread(precision: Precision): Promise<RunningPolicy> {
   const worker = new Worker(new URL('./policy-thread-entry.js', import.meta.url), {
     workerData: { precision },
     env: SHARE_ENV, // what backend.ts sets must reach native code, which a copy would not
