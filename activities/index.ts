@@ -1,6 +1,9 @@
 import { createCommitCheckpoint } from './checkpoint/commit-checkpoint.activity.js';
 import type { CpuDependencies, GpuDependencies } from './dependencies.js';
 import { createEvaluatePolicy } from './evaluation/evaluate-policy.activity.js';
+import { createEvaluateShard } from './evaluation/evaluate-shard.activity.js';
+import { createOpenEvaluation } from './evaluation/open-evaluation.activity.js';
+import { createReportEvaluation } from './evaluation/report-evaluation.activity.js';
 import { withClassifiedFailures } from './failures.js';
 import { createGroupRollouts } from './grouping/group-rollouts.activity.js';
 import { createWriteReport } from './report/write-report.activity.js';
@@ -17,6 +20,8 @@ export const createCpuActivities = (dependencies: CpuDependencies) =>
     groupRollouts: createGroupRollouts(dependencies),
     commitCheckpoint: createCommitCheckpoint(dependencies),
     writeReport: createWriteReport(dependencies),
+    openEvaluation: createOpenEvaluation(dependencies),
+    reportEvaluation: createReportEvaluation(dependencies),
   });
 export type CpuActivities = ReturnType<typeof createCpuActivities>;
 
@@ -28,5 +33,6 @@ export const createGpuActivities = (dependencies: GpuDependencies) =>
     collectRollouts: createCollectRollouts(dependencies),
     scoreTrajectories: createScoreTrajectories(dependencies),
     updateTurn: createUpdateTurn(dependencies),
+    evaluateShard: createEvaluateShard(dependencies),
   });
 export type GpuActivities = ReturnType<typeof createGpuActivities>;

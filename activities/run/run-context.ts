@@ -21,13 +21,19 @@ export async function openedRun(artifacts: ArtifactStore, run: RunRef): Promise<
   return manifest;
 }
 
+/** What was trained, or is evaluated: a model file and the form of its adapters. */
+export interface ModelInUse {
+  readonly model: RunManifest['model'];
+  readonly config: Pick<RunManifest['config'], 'lora'>;
+}
+
 /** The model file of a run on this worker: absolute. */
-export const modelFileOf = (modelsDir: string, manifest: RunManifest): string => path.join(modelsDir, manifest.model.path);
+export const modelFileOf = (modelsDir: string, manifest: Pick<ModelInUse, 'model'>): string => path.join(modelsDir, manifest.model.path);
 
 /** theta of a PolicyState as policy.use() takes it; tensors are read from the store only if the policy lacks them. */
 export function policyWeightsOf(
   { artifacts, modelsDir }: { readonly artifacts: ArtifactStore; readonly modelsDir: string },
-  manifest: RunManifest,
+  manifest: ModelInUse,
   state: PolicyState,
 ): PolicyWeights {
   return {
@@ -43,3 +49,6 @@ export const storedTensors = (artifacts: ArtifactStore, ref: ArtifactRef): Store
   sha256: ref.sha256,
   read: () => artifacts.getBlob(ref),
 });
+
+/** The model file's own weights under a zero adapter. */
+export const untouchedPolicy: PolicyState = { folded: [], adapter: null, moments: null, optimizerSteps: 0 };
