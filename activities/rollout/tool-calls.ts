@@ -114,6 +114,9 @@ function reservedKey(value: unknown, depth: number): string | null {
 const withExactNumbers = (json: string): string =>
   json.replaceAll(/"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g, (token) => (token.startsWith('"') ? token : JSON.stringify(jsonNumber(token))));
 
+/** Arguments as the JSON that was written, numbers included. */
+export const argumentsJson = (keyword: WellFormedCall['keyword']): string => jsonText(keyword);
+
 function renderHermes({ name, positional, keyword }: WellFormedCall): string {
   if (positional.length > 0) throw new TypeError(`${name} has positional arguments, which <tool_call> JSON cannot hold: name them`);
   return `<tool_call>\n{"name": ${JSON.stringify(name)}, "arguments": ${jsonText(keyword)}}\n</tool_call>`;
