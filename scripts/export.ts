@@ -3,7 +3,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { createS3Store } from '../activities/artifacts/s3-store.js';
 import { keys, type ArtifactStore } from '../activities/artifacts/store.js';
 import { modelFingerprint } from '../activities/policy/model-files.js';
 import { writeMergedModel } from '../activities/policy/weights/merged-model.js';
@@ -13,9 +12,8 @@ import { CheckpointManifest, WarmStartManifest } from '../schemas/checkpoint.js'
 import { RunManifest } from '../schemas/run.js';
 import { RunId } from '../schemas/train-config.js';
 import type { ArtifactRef } from '../schemas/artifact-ref.js';
-import { readSettings } from '../workers/dependencies.js';
-import { callersPath, command, setUpSilently, UsageError } from './models/command.js';
-import { startServices } from './services.js';
+import { callersPath, command, UsageError } from './models/command.js';
+import { withStore } from './models/with-store.js';
 
 const USAGE = `npm run export -- --run ID --out DIR [--iteration K] [--merged]
 
@@ -39,7 +37,6 @@ await command(async () => {
   const out = callersPath(values.out!);
   if (existsSync(out) && readdirSync(out).length > 0) throw new UsageError(`--out: ${out} is not empty: choose a new directory`);
 
-  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
   await withStore(async (store, modelsDir) => {
     const run = await store.findManifest(keys.runManifest(runId.data), RunManifest);
     if (!run) throw new UsageError(`--run: there is no run "${runId.data}" in the store; known are ${(await runsOf(store)).join(', ') || 'none'}`);
@@ -85,24 +82,4 @@ async function runsOf(store: ArtifactStore): Promise<string[]> {
   const runs: string[] = [];
   for await (const key of store.list('runs/')) if (key.endsWith('/run.json')) runs.push(key.split('/')[1]!);
   return runs;
-}
-
-/** The store that the environment names, else this checkout's own server, started for as long as it is needed. */
-async function withStore(use: (store: ArtifactStore, modelsDir: string) => Promise<void>): Promise<void> {
-  const elsewhere = (process.env['SEEUPO_S3_BUCKET'] ?? '') !== '';
-  if (!elsewhere) await setUpSilently(['s3']);
-  const services = elsewhere ? null : await startServices({ only: ['s3'], log: (line) => console.error(line) });
-  try {
-    const variables: Record<string, string | undefined> = { ...process.env, ...services?.env() };
-    Object.assign(process.env, services?.env()); // keys for the AWS SDK
-    const settings = readSettings(variables);
-    const store = createS3Store(settings.s3);
-    try {
-      await use(store, settings.modelsDir);
-    } finally {
-      store.close();
-    }
-  } finally {
-    await services?.stop();
-  }
 }

@@ -52,8 +52,8 @@ export const keys = {
   /** Of the `evaluate` workflow, which may evaluate checkpoints of several runs or of none. */
   standaloneEvaluation: (evaluationId: string) => `evaluations/${evaluationId}/`,
   evaluationPlan: (evaluationId: string) => `${keys.standaloneEvaluation(evaluationId)}plan.json`,
-  evaluationShard: (evaluationId: string, policy: number, shard: number) =>
-    `${keys.standaloneEvaluation(evaluationId)}policy-${policy}-shard-${padded(shard, 4)}.json`,
+  evaluationShards: (evaluationId: string, policy: number) => `${keys.standaloneEvaluation(evaluationId)}policy-${policy}/`,
+  evaluationShard: (evaluationId: string, policy: number, shard: number) => `${keys.evaluationShards(evaluationId, policy)}shard-${padded(shard, 4)}.json`,
   evaluationReport: (evaluationId: string) => `${keys.standaloneEvaluation(evaluationId)}report.json`,
   report: (runId: string) => `runs/${runId}/report.json`,
 } as const;

@@ -14,6 +14,7 @@ import {
 import type { Split, Task } from '../../schemas/task.js';
 import type { CallFormat } from '../rollout/tool-calls.js';
 import { EnvironmentProtocolError, EnvironmentUnavailable, EpisodeLost, type RestorableEnvironment } from './environment.js';
+import { postJson, ReplyTooLong, type Reply } from './post-json.js';
 
 export interface EnvServiceOptions {
   readonly name: string;
@@ -29,7 +30,9 @@ export interface EnvServiceOptions {
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 const MAX_REPLY_BYTES = 64 * 1024 * 1024;
-/** Connections that are kept alive; the sidecar answers one request after the other anyway. */
+/** The sidecar reads no more (protocol.py), and would end the connection in the middle of the request. */
+const MAX_REQUEST_BYTES = 1024 * 1024;
+/** The sidecar answers one request after the other; more connections would only wait there. */
 const REQUESTS_AT_ONCE = 16;
 
 /**
@@ -77,7 +80,10 @@ export class EnvService implements RestorableEnvironment {
 
   private post<T>(path: string, request: object, reply: z.ZodType<T>): Promise<T> {
     return this.limit(async () => {
-      const { status, text } = await this.exchange(path, JSON.stringify(request));
+      const body = JSON.stringify(request);
+      const bytes = Buffer.byteLength(body);
+      if (bytes > MAX_REQUEST_BYTES) throw new EnvironmentProtocolError('bad_request', `${this.where(path)}: a request of ${bytes} bytes, the limit is ${MAX_REQUEST_BYTES}`);
+      const { status, text } = await this.exchange(path, body);
       if (status !== 200) throw this.failure(path, status, text);
       const parsed = reply.safeParse(jsonOrUndefined(text));
       if (parsed.success) return parsed.data;
@@ -89,25 +95,12 @@ export class EnvService implements RestorableEnvironment {
     });
   }
 
-  private async exchange(path: string, body: string): Promise<{ status: number; text: string }> {
+  private exchange(path: string, body: string): Promise<Reply> {
     const timeoutMs = this.options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-    try {
-      const response = await fetch(new URL(path, this.options.url), {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body,
-        signal: AbortSignal.timeout(timeoutMs),
-        redirect: 'error',
-      });
-      if (Number(response.headers.get('content-length') ?? 0) > MAX_REPLY_BYTES) {
-        await response.body?.cancel();
-        throw new EnvironmentProtocolError('not_the_protocol', `${this.where(path)} answered with more than ${MAX_REPLY_BYTES} bytes`);
-      }
-      return { status: response.status, text: await response.text() };
-    } catch (error) {
-      if (error instanceof EnvironmentProtocolError) throw error;
+    return postJson(new URL(path, this.options.url), body, { timeoutMs, maxReplyBytes: MAX_REPLY_BYTES }).catch((error: unknown) => {
+      if (error instanceof ReplyTooLong) throw new EnvironmentProtocolError('not_the_protocol', `${this.where(path)} answered with more than ${MAX_REPLY_BYTES} bytes`);
       throw new EnvironmentUnavailable(`${this.where(path)} ${reasonOf(error, timeoutMs)}: is the sidecar running? See its log`, { cause: error });
-    }
+    });
   }
 
   private failure(path: string, status: number, text: string): Error {
@@ -133,9 +126,8 @@ function jsonOrUndefined(text: string): unknown {
   }
 }
 
-/** fetch hides the reason ("connect ECONNREFUSED ...") in the cause. */
 function reasonOf(error: unknown, timeoutMs: number): string {
-  if (error instanceof Error && error.name === 'TimeoutError') return `did not answer within ${timeoutMs} ms`;
-  const { cause } = error as { cause?: { code?: unknown; message?: unknown } };
-  return `cannot be reached (${String(cause?.code ?? cause?.message ?? error)})`;
+  const { name, code, message } = error as Error & { code?: string };
+  if (name === 'TimeoutError' || name === 'AbortError') return `did not answer within ${timeoutMs} ms`;
+  return `cannot be reached (${code ?? message})`;
 }

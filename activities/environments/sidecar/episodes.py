@@ -31,7 +31,7 @@ class _Live:
 
 
 class EpisodeStore:
-    """All live episodes of one adapter. Not thread-safe: the server holds its lock around every call."""
+    """All live episodes of one adapter. Not thread-safe: the server answers one call after the other."""
 
     def __init__(
         self,

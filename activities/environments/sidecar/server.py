@@ -12,21 +12,20 @@ environment itself needs.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gc
 import os
 import signal
 import socket
 import sys
-import threading
 import time
 import traceback
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Callable
 
 from adapter import Adapter
 from episodes import EpisodeStore
+from http_service import listening_socket, serve
 from protocol import (
-    MAX_BODY_BYTES,
     ProtocolError,
     action_value,
     canonical_json,
@@ -37,9 +36,6 @@ from protocol import (
     parse_body,
     text_field,
 )
-
-CONNECTION_IDLE_S = 120
-
 
 def _bfcl_windows() -> Adapter:
     from bfcl_windows import BfclWindows
@@ -57,12 +53,11 @@ ENVIRONMENTS: dict[str, Callable[[], Adapter]] = {"bfcl-windows": _bfcl_windows,
 
 
 class Service:
-    """The protocol's calls by path. One lock: the simulators are not thread-safe, and a call takes well under 1 ms."""
+    """The protocol's calls by path, one at a time: the simulators are not thread-safe, and a call takes well under 1 ms."""
 
     def __init__(self, adapter: Adapter, store: EpisodeStore) -> None:
         self._adapter = adapter
         self._store = store
-        self._lock = threading.Lock()
         self._calls: dict[str, Callable[[dict[str, Any]], Any]] = {
             "/list-tasks": self._list_tasks,
             "/reset": self._reset,
@@ -79,9 +74,7 @@ class Service:
             call = self._calls.get(path)
             if call is None:
                 raise ProtocolError("bad_request", f"no path {path}; there are {', '.join(self._calls)}", 404)
-            request = parse_body(body)
-            with self._lock:
-                return 200, canonical_json(call(request))
+            return 200, canonical_json(call(parse_body(body)))
         except ProtocolError as error:
             return error.status, canonical_json({"code": error.code, "message": error.message})
         except Exception as error:  # noqa: BLE001 - the boundary: one bad request must not end the server
@@ -134,64 +127,6 @@ class Service:
         return {"demonstrations": self._adapter.demonstrations()}
 
 
-class Handler(BaseHTTPRequestHandler):
-    """HTTP/1.1 with keep-alive; one write per reply, so that no reply waits for an acknowledgement."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    timeout = CONNECTION_IDLE_S
-    server: Server
-
-    def do_GET(self) -> None:
-        if self.path == "/healthz":
-            self._reply(200, b"OK", "text/plain")
-        else:
-            self._refuse(404, f"no GET {self.path[:100]}; there is GET /healthz")
-
-    def do_POST(self) -> None:
-        length = self.headers.get("Content-Length", "")
-        if not length.isascii() or not length.isdigit():
-            return self._refuse(411, "Content-Length is missing or no number")
-        if int(length[:20]) > MAX_BODY_BYTES:
-            return self._refuse(413, f"body of {length[:20]} bytes, the limit is {MAX_BODY_BYTES}")
-        # A web page can send text/plain to loopback without asking; it cannot send this.
-        if self.headers.get_content_type() != "application/json":
-            return self._refuse(415, "Content-Type: expected application/json")
-        body = self.rfile.read(int(length))
-        if len(body) < int(length):
-            self.close_connection = True
-            return
-        self._reply(*self.server.service.answer(self.path, body), "application/json")
-
-    def _refuse(self, status: int, message: str) -> None:
-        self.close_connection = True  # the body is not read
-        self._reply(status, canonical_json({"code": "bad_request", "message": message}), "application/json")
-
-    def _reply(self, status: int, body: bytes, content_type: str) -> None:
-        connection = "close" if self.close_connection else "keep-alive"
-        head = (
-            f"HTTP/1.1 {status} {self.responses.get(status, ('', ''))[0]}\r\nContent-Type: {content_type}\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: {connection}\r\n\r\n"
-        )
-        self.wfile.write(head.encode("ascii") + body)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Silent: thousands of requests per minute."""
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 512
-
-    def __init__(self, address: tuple[str, int], service: Service) -> None:
-        self.service = service
-        super().__init__(address, Handler)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError)):
-            super().handle_error(request, client_address)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--environment", required=True, choices=sorted(ENVIRONMENTS))
@@ -212,14 +147,14 @@ def main() -> None:
         )
     service = Service(adapter, EpisodeStore(adapter, options.max_episodes, options.idle_expiry))
     try:
-        server = Server((options.host, options.port), service)
+        listening = listening_socket(options.host, options.port)
     except (OSError, socket.gaierror) as error:
         sys.exit(f"sidecar: cannot listen on {options.host}:{options.port}: {error}: choose another --port")
     gc.freeze()  # the loaded data lives as long as the process
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    print(f"{options.environment} listening on http://{options.host}:{server.server_address[1]}", flush=True)
+    print(f"{options.environment} listening on http://{options.host}:{listening.getsockname()[1]}", flush=True)
     try:
-        server.serve_forever()
+        asyncio.run(serve(listening, service.answer))
     except KeyboardInterrupt:
         pass
 

@@ -1,18 +1,16 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { promisify } from 'node:util';
 import { officialResult, officialResultFiles } from '../../../activities/environments/bfcl-results.js';
 import { RestoringEnvironment } from '../../../activities/environments/restoring-environment.js';
 import { sidecarEnvironment } from '../../../activities/environments/registry.js';
-import type { Policy } from '../../../activities/policy/policy.js';
 import { playEpisodes, type Seat } from '../../../activities/rollout/play-episodes.js';
 import { parseCalls } from '../../../activities/rollout/tool-calls.js';
 import { toyCodec } from '../../support/toy-codec.js';
-import { PYTHON, SIDECAR, startSidecar, type Sidecar } from './sidecar-process.js';
+import { bfclScripts, jsonLines, scriptedPolicy, transcriptCheck, type Script } from './bfcl-scripts.js';
+import { startSidecar, type Sidecar } from './sidecar-process.js';
 
 /**
  * The bar of BFCL: 800 tasks x random, mutated and junk policies, played as a model is played, exported in the official
@@ -23,33 +21,6 @@ before(async () => {
   sidecar = await startSidecar({ environment: 'bfcl' });
 });
 after(() => sidecar.kill());
-
-interface Script {
-  readonly taskId: string;
-  readonly policy: string;
-  readonly responses: readonly string[];
-}
-const jsonLines = <T>(text: string): T[] => text.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as T);
-async function python(...args: string[]): Promise<string> {
-  const { stdout } = await promisify(execFile)(PYTHON, [`${SIDECAR}/bfcl_transcript_check.py`, ...args], {
-    maxBuffer: 64 * 1024 * 1024, env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1', BFCL_PROJECT_ROOT: path.join(tmpdir(), 'seeupo-bfcl-check') },
-  });
-  return stdout;
-}
-
-/** Says what a script says, then nothing more. */
-function scriptedPolicy(scripts: ReadonlyMap<string, Script>): Pick<Policy, 'sample'> {
-  const codec = toyCodec();
-  return {
-    sample: async (requests) =>
-      requests.map(({ randomKey }) => {
-        const at = randomKey.lastIndexOf('/');
-        const text = scripts.get(randomKey.slice(0, at))!.responses[Number(randomKey.slice(at + 1)) - 1] ?? 'No more.';
-        const ids = [...codec.encode(text), codec.endOfTurn.id];
-        return { ids, logProbs: ids.map(() => 0), end: 'end-of-turn' as const };
-      }),
-  };
-}
 
 async function play(scripts: readonly Script[], options: string, maxTurns: number) {
   const environment = new RestoringEnvironment(sidecarEnvironment('bfcl', sidecar.url));
@@ -62,7 +33,7 @@ async function play(scripts: readonly Script[], options: string, maxTurns: numbe
 }
 
 test('random, mutated and junk policies on all 800 tasks: our verdict is the official checker’s on the exported transcripts', async () => {
-  const scripts = jsonLines<Script>(await python('policies'));
+  const scripts = (await bfclScripts());
   const folder = await mkdtemp(path.join(tmpdir(), 'seeupo-bfcl-results-'));
   const ours = new Map<string, boolean>();
   for (const policy of ['random', 'mutated', 'junk']) {
@@ -77,7 +48,7 @@ test('random, mutated and junk policies on all 800 tasks: our verdict is the off
       }
     }
   }
-  const theirs = jsonLines<{ folder: string; id: string; valid: boolean }>(await python('verdicts', folder));
+  const theirs = await transcriptCheck<{ folder: string; id: string; valid: boolean }>('verdicts', folder);
   assert.equal(theirs.length, 2400);
   assert.deepEqual(theirs.filter(({ folder: name, id, valid }) => ours.get(`${name}/${id}`) !== valid), []);
   const solved = (policy: string) => theirs.filter((one) => one.folder.startsWith(policy) && one.valid).length;
@@ -129,7 +100,7 @@ test('the authors’ prompt: compact documents, results in one user message unde
 
 test('an episode that is cut in its last turn is judged by what it called there; irrelevance may cost it', async () => {
   const environment = sidecarEnvironment('bfcl', sidecar.url);
-  const [truth] = jsonLines<Script>(await python('policies')).filter(({ taskId, policy }) => taskId === 'multi_turn_base_50' && policy === 'junk');
+  const [truth] = (await bfclScripts()).filter(({ taskId, policy }) => taskId === 'multi_turn_base_50' && policy === 'junk');
   assert.ok(truth);
   await environment.reset({ episodeId: 'cut', taskId: truth.taskId, seed: 0 });
   let index = 0;
