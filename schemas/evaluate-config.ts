@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { RunId } from './train-config.js';
+import { PlayConfig, RunId } from './train-config.js';
 import { Split } from './task.js';
 
 const ITERATION = 'must be a whole number from 1, "untouched", "start" or "end"';
@@ -45,10 +45,13 @@ export const EvaluateConfig = z.strictObject({
   /** n: episodes per task; the paper's is 4. */
   samplesPerTask: z.int().positive().max(1000).default(4),
   temperature: z.number().positive().optional(),
-  /** Sampled tokens per response at most, the end-of-turn token included. */
-  maxResponseTokens: z.int().positive().optional(),
+  maxResponseTokens: PlayConfig.shape.maxResponseTokens.optional(),
   /** Responses per episode at most; an episode that needs more ends there. */
-  maxTurns: z.int().positive().optional(),
+  maxTurns: PlayConfig.shape.maxTurns.optional(),
+  maxPromptTokens: PlayConfig.shape.maxPromptTokens.unwrap().optional(),
+  history: PlayConfig.shape.history.unwrap().optional(),
+  truncatedResponse: PlayConfig.shape.truncatedResponse.unwrap().optional(),
+  cutEpisodeReward: PlayConfig.shape.cutEpisodeReward.unwrap().optional(),
   /** Tasks whose episodes one activity plays together; the unit of retry. */
   tasksPerShard: z.int().positive().default(8),
   /** Every random number derives from it, the bootstrap's included. */
@@ -67,7 +70,6 @@ export const ResolvedEvaluation = z.strictObject({
   ...EvaluateConfig.shape,
   environment: EvaluateConfig.shape.environment.unwrap(),
   temperature: EvaluateConfig.shape.temperature.unwrap(),
-  maxResponseTokens: EvaluateConfig.shape.maxResponseTokens.unwrap(),
-  maxTurns: EvaluateConfig.shape.maxTurns.unwrap(),
+  ...PlayConfig.shape,
 });
 export type ResolvedEvaluation = z.infer<typeof ResolvedEvaluation>;

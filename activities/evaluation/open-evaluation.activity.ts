@@ -11,7 +11,7 @@ import { shardsOf } from '../rollout/select-tasks.js';
 import { ModelFileInvalid } from '../run/model-file.js';
 import { BadConfig, checkedConfig, differences } from '../run/resolve-config.js';
 import { modelFileOf } from '../run/run-context.js';
-import { settled } from './evaluation-settings.js';
+import { settled, stated } from './evaluation-settings.js';
 import { findPolicy, NoSuchPolicy, type FoundPolicy } from './policy-source.js';
 
 /** A workflow waits for all of its activities at once; the server refuses more than 2,000. */
@@ -42,9 +42,9 @@ export const createOpenEvaluation = (dependencies: CpuDependencies) =>
 /** The stored plan, if this input asks for the same evaluation: `end` stays what it was when the evaluation was opened. */
 function continued(key: string, { ref, manifest }: Committed<EvaluationPlan>, given: EvaluateConfig): EvaluationRef {
   // What the input leaves out was settled from the run, which does not change.
-  const stated = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  const stored = Object.fromEntries(Object.entries(manifest.config).filter(([name]) => name in stated));
-  const found = differences(stored, stated);
+  const asked = stated(given);
+  const stored = Object.fromEntries(Object.entries(manifest.config).filter(([name]) => name in asked));
+  const found = differences(stored, asked);
   if (found.length > 0) {
     throw new ConflictingCommit(
       `Evaluation id "${manifest.evaluationId}" belongs to another evaluation, stored at ${key}. It differs at ${found.length} place(s): ` +

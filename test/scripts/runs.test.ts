@@ -25,3 +25,18 @@ test('smoke.json is two iterations of one shard without a warm start', () => {
   assert.deepEqual([iterations, rollout.groupSize, warmStart, evaluation.samplesPerTask], [2, 2, null, 1]);
   assert.ok(rollout.tasksPerIteration !== null && rollout.tasksPerIteration <= rollout.tasksPerShard);
 });
+
+for (const [file, model] of [['bfcl-qwen3-14b.json', 'Qwen3-14B'], ['bfcl-qwen2.5-14b.json', 'Qwen2.5-14B-Instruct']] as const) {
+  test(`${file} has the settings of the paper`, () => {
+    const { model: { path: name }, environment, rollout, algorithm, optimizer, evaluation, iterations } = parsed(file);
+    assert.deepEqual([name, environment.name, environment.taskSet], [model, 'bfcl', 'authors?prompt=authors']);
+    const { tasksPerIteration: B, groupSize: G, temperature, maxPromptTokens, maxResponseTokens, maxTurns, history } = rollout;
+    assert.deepEqual({ B, G, temperature, maxPromptTokens, maxResponseTokens, maxTurns, history }, {
+      B: 32, G: 8, temperature: 0.9, maxPromptTokens: 14_000, maxResponseTokens: 4000, maxTurns: 10, history: 'thinking-stripped',
+    });
+    assert.ok(algorithm.name === 'seeupo' && algorithm.klCoefficient === 0.002 && algorithm.clip.low === 0.2 && algorithm.clip.high === 0.2);
+    assert.equal(optimizer.learningRate, 1e-6);
+    assert.equal(evaluation.samplesPerTask, 4);
+    assert.equal(iterations, 50 * Math.floor(100 / 32), '50 epochs of the 100 training tasks, in whole batches');
+  });
+}

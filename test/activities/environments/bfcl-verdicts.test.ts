@@ -8,6 +8,7 @@ import { RestoringEnvironment } from '../../../activities/environments/restoring
 import { sidecarEnvironment } from '../../../activities/environments/registry.js';
 import { playEpisodes, type Seat } from '../../../activities/rollout/play-episodes.js';
 import { parseCalls } from '../../../activities/rollout/tool-calls.js';
+import { PlayConfig } from '../../../schemas/train-config.js';
 import { toyCodec } from '../../support/toy-codec.js';
 import { bfclScripts, jsonLines, scriptedPolicy, transcriptCheck, type Script } from './bfcl-scripts.js';
 import { startSidecar, type Sidecar } from './sidecar-process.js';
@@ -29,7 +30,7 @@ async function play(scripts: readonly Script[], options: string, maxTurns: numbe
     task: { id: `${taskId}?${options}`, split: 'train', turns: 1 }, sample, episodeId: key, randomKey: key,
   }));
   const codec = toyCodec(Number.MAX_SAFE_INTEGER);
-  return playEpisodes(seats, { policy: scriptedPolicy(byKey), codec, environment }, { temperature: 1, maxResponseTokens: 10_000, maxTurns, seed: 0 });
+  return playEpisodes(seats, { policy: scriptedPolicy(byKey), codec, environment }, { ...PlayConfig.parse({ maxResponseTokens: 10_000, maxTurns }), temperature: 1, seed: 0 });
 }
 
 test('random, mutated and junk policies on all 800 tasks: our verdict is the official checker’s on the exported transcripts', async () => {

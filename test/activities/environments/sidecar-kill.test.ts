@@ -5,6 +5,7 @@ import { RestoringEnvironment } from '../../../activities/environments/restoring
 import { sidecarEnvironment } from '../../../activities/environments/registry.js';
 import { uniform } from '../../../activities/numerics/random.js';
 import { playEpisodes, type Seat } from '../../../activities/rollout/play-episodes.js';
+import { PlayConfig } from '../../../schemas/train-config.js';
 import { toyCodec } from '../../support/toy-codec.js';
 import { bfclScripts, scriptedPolicy } from './bfcl-scripts.js';
 import { startSidecar } from './sidecar-process.js';
@@ -24,7 +25,7 @@ test('kill -9 of the sidecar at 100 random moments of rollouts: every trajectory
     let waits = 0;
     const rollout = () => {
       const environment = new RestoringEnvironment(sidecarEnvironment('bfcl', url), { onWait: () => void waits++ });
-      return playEpisodes(seats, { policy: scriptedPolicy(byKey), codec, environment }, { temperature: 1, maxResponseTokens: 4096, maxTurns: 60, seed: 0 });
+      return playEpisodes(seats, { policy: scriptedPolicy(byKey), codec, environment }, { ...PlayConfig.parse({ maxResponseTokens: 4096, maxTurns: 60 }), temperature: 1, seed: 0 });
     };
     const undisturbed = JSON.stringify(await rollout());
 

@@ -4,6 +4,7 @@ import { evaluationContent } from '../../../activities/evaluation/evaluation-con
 import { renderEvaluation } from '../../../activities/evaluation/render-evaluation.js';
 import { readableEpisode } from '../../../activities/report/episode.js';
 import type { EvaluationPlan, EvaluationShardManifest } from '../../../schemas/evaluation-plan.js';
+import { PlayConfig } from '../../../schemas/train-config.js';
 import type { Task } from '../../../schemas/task.js';
 import { HASH, ref, trajectory } from '../report/fixture.js';
 
@@ -20,7 +21,7 @@ function hostileContent() {
     kind: 'evaluation-plan', evaluationId: 'evaluation-1', policies, tasks, code: { version: HOSTILE },
     config: {
       title: HOSTILE, policy: policies[0]!.source, against: policies[1]!.source, environment: { name: HOSTILE, taskSet: HOSTILE }, split: 'heldout', maxTasks: null,
-      samplesPerTask: 1, temperature: 0.9, maxResponseTokens: 8, maxTurns: 2, tasksPerShard: 8, seed: 1, confidence: 0.95, resamples: 100,
+      samplesPerTask: 1, temperature: 0.9, ...PlayConfig.parse({ maxResponseTokens: 8, maxTurns: 2 }), tasksPerShard: 8, seed: 1, confidence: 0.95, resamples: 100,
     },
   };
   const shard = (policy: number, rewards: readonly number[]): EvaluationShardManifest => ({
