@@ -12,9 +12,9 @@ import {
   type StepRequest,
 } from '../../schemas/environment-protocol.js';
 import type { Split, Task } from '../../schemas/task.js';
-import type { CallFormat } from '../rollout/tool-calls.js';
+import type { ActionFormat } from '../rollout/tool-calls.js';
 import { EnvironmentProtocolError, EnvironmentUnavailable, EpisodeLost, type RestorableEnvironment } from './environment.js';
-import { postJson, ReplyTooLong, type Reply } from './post-json.js';
+import { jsonOrUndefined, postJson } from './json-over-http.js';
 
 export interface EnvServiceOptions {
   readonly name: string;
@@ -23,13 +23,12 @@ export interface EnvServiceOptions {
   /** Named set of tasks that `listTasks` gives; the environment's own default if absent. */
   readonly taskSet?: string;
   /** How this environment's prompts ask for calls; `call-lines` if absent. */
-  readonly callFormat?: CallFormat;
+  readonly callFormat?: ActionFormat;
   /** For one request, in milliseconds. */
   readonly timeoutMs?: number;
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000;
-const MAX_REPLY_BYTES = 64 * 1024 * 1024;
 /** The sidecar reads no more (protocol.py), and would end the connection in the middle of the request. */
 const MAX_REQUEST_BYTES = 1024 * 1024;
 /** The sidecar answers one request after the other; more connections would only wait there. */
@@ -41,7 +40,7 @@ const REQUESTS_AT_ONCE = 16;
  */
 export class EnvService implements RestorableEnvironment {
   readonly name: string;
-  readonly callFormat: CallFormat;
+  readonly callFormat: ActionFormat;
   private readonly limit = pLimit(REQUESTS_AT_ONCE);
 
   constructor(private readonly options: EnvServiceOptions) {
@@ -80,10 +79,15 @@ export class EnvService implements RestorableEnvironment {
 
   private post<T>(path: string, request: object, reply: z.ZodType<T>): Promise<T> {
     return this.limit(async () => {
-      const body = JSON.stringify(request);
-      const bytes = Buffer.byteLength(body);
-      if (bytes > MAX_REQUEST_BYTES) throw new EnvironmentProtocolError('bad_request', `${this.where(path)}: a request of ${bytes} bytes, the limit is ${MAX_REQUEST_BYTES}`);
-      const { status, text } = await this.exchange(path, body);
+      const { url, timeoutMs = DEFAULT_TIMEOUT_MS } = this.options;
+      const { status, text } = await postJson({
+        url: new URL(path, url),
+        body: request,
+        timeoutMs,
+        maxRequestBytes: MAX_REQUEST_BYTES,
+        where: this.where(path),
+        advice: 'is the sidecar running? See its log',
+      });
       if (status !== 200) throw this.failure(path, status, text);
       const parsed = reply.safeParse(jsonOrUndefined(text));
       if (parsed.success) return parsed.data;
@@ -92,14 +96,6 @@ export class EnvService implements RestorableEnvironment {
         `${this.where(path)} answered in another form than expected: ${prettifyError(parsed.error).replaceAll('\n', ' ').slice(0, 500)}: ` +
           'is this the sidecar of this version?',
       );
-    });
-  }
-
-  private exchange(path: string, body: string): Promise<Reply> {
-    const timeoutMs = this.options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-    return postJson(new URL(path, this.options.url), body, { timeoutMs, maxReplyBytes: MAX_REPLY_BYTES }).catch((error: unknown) => {
-      if (error instanceof ReplyTooLong) throw new EnvironmentProtocolError('not_the_protocol', `${this.where(path)} answered with more than ${MAX_REPLY_BYTES} bytes`);
-      throw new EnvironmentUnavailable(`${this.where(path)} ${reasonOf(error, timeoutMs)}: is the sidecar running? See its log`, { cause: error });
     });
   }
 
@@ -116,18 +112,4 @@ export class EnvService implements RestorableEnvironment {
   private where(path: string): string {
     return `environment ${this.name} at ${new URL(path, this.options.url).href}`;
   }
-}
-
-function jsonOrUndefined(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-function reasonOf(error: unknown, timeoutMs: number): string {
-  const { name, code, message } = error as Error & { code?: string };
-  if (name === 'TimeoutError' || name === 'AbortError') return `did not answer within ${timeoutMs} ms`;
-  return `cannot be reached (${code ?? message})`;
 }

@@ -7,7 +7,7 @@ import { canonicalJson } from '../artifacts/canonical-json.js';
 import type { Environment } from '../environments/environment.js';
 import type { OnProgress, Policy, SampledResponse, TextCodec } from '../policy/policy.js';
 import { exchangeOf, firstPrompt, promptAfter, type Exchange } from './prompt.js';
-import { parseCalls, type CallFormat } from './tool-calls.js';
+import { parseCalls, type ActionFormat } from './tool-calls.js';
 
 /** One episode to play: sample g of a task. */
 export interface Seat {
@@ -117,7 +117,7 @@ const isTooLong = (promptIds: readonly number[], { contextLength }: TextCodec, {
   promptIds.length + maxResponseTokens > contextLength || (maxPromptTokens !== null && promptIds.length > maxPromptTokens);
 
 /** What the environment is told: the response as text, without the end-of-turn token, and its calls. */
-function actionOf(codec: TextCodec, { ids, end }: SampledResponse, format: CallFormat): Action {
+function actionOf(codec: TextCodec, { ids, end }: SampledResponse, format: ActionFormat): Action {
   const content = codec.decode(end === 'end-of-turn' ? ids.slice(0, -1) : ids);
   return { content, calls: parseCalls(content, format).map(storable) };
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
+import pLimit from 'p-limit';
 import { WorkflowFailedError } from '@temporalio/client';
 import { CancelledFailure } from '@temporalio/common';
 import { keys } from '../../activities/artifacts/store.js';
@@ -44,7 +45,11 @@ function toy() {
   const { dependencies, artifacts } = toyDependencies();
   const policy = new OneWord();
   const everything = { ...dependencies, codec: async () => codec, policy, heartbeats: withHeartbeats };
-  return { artifacts, policy, activities: { cpu: createCpuActivities(everything), gpu: createGpuActivities(everything) } };
+  const gpu = createGpuActivities(everything);
+  // The policy holds one set of weights at a time; a GPU worker takes one task at a time.
+  const device = pLimit(1);
+  const evaluateShard: typeof gpu.evaluateShard = (input) => device(() => gpu.evaluateShard(input));
+  return { artifacts, policy, activities: { cpu: createCpuActivities(everything), gpu: { ...gpu, evaluateShard } } };
 }
 const workflows = () => temporal.environment.client.workflow;
 

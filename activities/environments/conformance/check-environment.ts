@@ -5,7 +5,7 @@ import type { Task } from '../../../schemas/task.js';
 import { canonicalJson } from '../../artifacts/canonical-json.js';
 import { shuffled } from '../../numerics/random.js';
 import { quantile } from '../../numerics/quantile.js';
-import { parseCalls, type CallFormat } from '../../rollout/tool-calls.js';
+import { parseCalls, type ActionFormat } from '../../rollout/tool-calls.js';
 import { EnvironmentProtocolError, EpisodeLost, type RestorableEnvironment } from '../environment.js';
 import { hostileActions } from './hostile-actions.js';
 
@@ -325,7 +325,7 @@ class Kit {
   }
 }
 
-const act = (content: string, format: CallFormat = 'call-lines'): Action => ({ content, calls: parseCalls(content, format) });
+const act = (content: string, format: ActionFormat = 'call-lines'): Action => ({ content, calls: parseCalls(content, format) });
 const equal = (a: unknown, b: unknown): boolean => canonicalJson(a) === canonicalJson(b);
 const same = (a: Played, b: Played): boolean => equal(a.observations, b.observations) && equal(a.verdict, b.verdict);
 
