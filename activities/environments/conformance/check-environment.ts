@@ -13,10 +13,10 @@ import { hostileActions } from './hostile-actions.js';
 export interface Subject {
   /** A new client, or a new instance of an environment that lives in this process. */
   open(): RestorableEnvironment & { solution?(taskId: string): Promise<readonly string[] | null> };
-  /** Loses every live episode, as a killed process does; `open` works again when it returns. */
-  crash(): Promise<void>;
-  /** Memory of the process that holds the episodes, in bytes. */
-  memory?(): number;
+  /** Loses every live episode, as a killed process does; `open` works again when it returns. The kit's own are named, for who can only close them. */
+  crash(episodeIds: readonly string[]): Promise<void>;
+  /** Memory of the process that holds the episodes, in bytes; absent if it is this process, null if nobody can see it. */
+  readonly memory?: (() => number) | null;
 }
 
 export interface CheckOptions {
@@ -174,7 +174,7 @@ class Kit {
         played.push({ task, whole, cut, episodeId });
       }
     }
-    await this.subject.crash();
+    await this.subject.crash(played.map(({ episodeId }) => episodeId));
     const revived = this.subject.open();
     for (const { task, whole, cut, episodeId } of played) {
       await revived.evaluate(episodeId).then(() => fail(`task ${task.id}: an episode outlived the crash`), (error: unknown) => expect(error instanceof EpisodeLost, `after a crash: ${String(error)}, expected a lost episode`));
@@ -243,7 +243,7 @@ class Kit {
 
   async leaks(): Promise<string | null> {
     const { leakEpisodes } = this.options;
-    if (leakEpisodes === 0) return null;
+    if (leakEpisodes === 0 || this.subject.memory === null) return null;
     setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc') as () => void;
     const bytes = () => {

@@ -36,6 +36,7 @@ from protocol import (
     parse_body,
     text_field,
 )
+from time_limit import TooLong, time_limit
 
 def _bfcl_windows() -> Adapter:
     from bfcl_windows import BfclWindows
@@ -55,9 +56,10 @@ ENVIRONMENTS: dict[str, Callable[[], Adapter]] = {"bfcl-windows": _bfcl_windows,
 class Service:
     """The protocol's calls by path, one at a time: the simulators are not thread-safe, and a call takes well under 1 ms."""
 
-    def __init__(self, adapter: Adapter, store: EpisodeStore) -> None:
+    def __init__(self, adapter: Adapter, store: EpisodeStore, max_seconds: float = 10.0) -> None:
         self._adapter = adapter
         self._store = store
+        self._max_seconds = max_seconds
         self._calls: dict[str, Callable[[dict[str, Any]], Any]] = {
             "/list-tasks": self._list_tasks,
             "/reset": self._reset,
@@ -74,9 +76,14 @@ class Service:
             call = self._calls.get(path)
             if call is None:
                 raise ProtocolError("bad_request", f"no path {path}; there are {', '.join(self._calls)}", 404)
-            return 200, canonical_json(call(parse_body(body)))
+            request = parse_body(body)
+            with time_limit(self._max_seconds):
+                return 200, canonical_json(call(request))
         except ProtocolError as error:
             return error.status, canonical_json({"code": error.code, "message": error.message})
+        except TooLong:
+            # Not an observation: the same step is quicker on another day, and episodes must come out the same.
+            return 500, canonical_json({"code": "internal", "message": f"{path}: took longer than {self._max_seconds:g} s"})
         except Exception as error:  # noqa: BLE001 - the boundary: one bad request must not end the server
             traceback.print_exc()
             message = f"{path}: {type(error).__name__}: {error}"[:1000]
@@ -133,6 +140,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True, help="0 takes a free one; the first line of output names it")
     parser.add_argument("--max-episodes", type=int, default=4096, help="live episodes; more get 429")
+    parser.add_argument("--max-seconds", type=float, default=10.0, help="for one request; a step that takes longer is ended and the episode forgotten")
     parser.add_argument("--idle-expiry", type=float, default=3600.0, help="seconds after which an idle episode is dropped")
     options = parser.parse_args()
 
@@ -145,7 +153,7 @@ def main() -> None:
             f"sidecar: {options.environment} needs the Python package {error.name}, which {sys.executable} lacks: run "
             "`npm run setup`, or start the sidecar with the virtual environment's python"
         )
-    service = Service(adapter, EpisodeStore(adapter, options.max_episodes, options.idle_expiry))
+    service = Service(adapter, EpisodeStore(adapter, options.max_episodes, options.idle_expiry), options.max_seconds)
     try:
         listening = listening_socket(options.host, options.port)
     except (OSError, socket.gaierror) as error:
