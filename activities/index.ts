@@ -1,6 +1,9 @@
 import { createCommitCheckpoint } from './checkpoint/commit-checkpoint.activity.js';
 import type { CpuDependencies, GpuDependencies } from './dependencies.js';
 import { createEvaluatePolicy } from './evaluation/evaluate-policy.activity.js';
+import { createEvaluateShard } from './evaluation/evaluate-shard.activity.js';
+import { createOpenEvaluation } from './evaluation/open-evaluation.activity.js';
+import { createReportEvaluation } from './evaluation/report-evaluation.activity.js';
 import { withClassifiedFailures } from './failures.js';
 import { beating } from './heartbeats.js';
 import { createGroupRollouts } from './grouping/group-rollouts.activity.js';
@@ -24,6 +27,8 @@ export const createCpuActivities = (dependencies: CpuDependencies) =>
       finishTurn: createFinishTurn(dependencies),
       commitCheckpoint: createCommitCheckpoint(dependencies),
       writeReport: createWriteReport(dependencies),
+      openEvaluation: createOpenEvaluation(dependencies),
+      reportEvaluation: createReportEvaluation(dependencies),
     }),
   );
 export type CpuActivities = ReturnType<typeof createCpuActivities>;
@@ -39,5 +44,6 @@ export const createGpuActivities = (dependencies: GpuDependencies) =>
     computeGradient: createComputeGradient(dependencies),
     applyGradients: createApplyGradients(dependencies),
     measureRatios: createMeasureRatios(dependencies),
+    evaluateShard: createEvaluateShard(dependencies),
   });
 export type GpuActivities = ReturnType<typeof createGpuActivities>;

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { ArtifactRef } from './artifact-ref.js';
+import { EvaluationRef } from './evaluation-plan.js';
+import { EvaluationReportManifest, Figures } from './evaluation-report.js';
 import { RolloutMetrics, Timing, TurnUpdateMetrics } from './metrics.js';
 import { RunRef } from './run.js';
 import { Split } from './task.js';
@@ -160,6 +162,34 @@ export const EvaluatePolicyResult = z.strictObject({
   timing: Timing,
 });
 export type EvaluatePolicyResult = z.infer<typeof EvaluatePolicyResult>;
+
+/** The config is checked by the activity, as OpenRunInput's. */
+export const OpenEvaluationInput = z.strictObject({ evaluationId: RunId, config: z.unknown() });
+export type OpenEvaluationInput = z.infer<typeof OpenEvaluationInput>;
+
+export const EvaluateShardInput = z.strictObject({
+  evaluation: EvaluationRef,
+  /** Index into the plan's policies. */
+  policy: z.int().nonnegative(),
+  shard: z.int().nonnegative(),
+});
+export const EvaluateShardResult = z.strictObject({ manifest: ArtifactRef, episodes: z.int(), meanReward: z.number(), timing: Timing });
+export type EvaluateShardResult = z.infer<typeof EvaluateShardResult>;
+
+export const ReportEvaluationInput = z.strictObject({
+  evaluation: EvaluationRef,
+  /** Manifests of all shards, by policy then shard. */
+  shards: z.array(z.array(ArtifactRef).min(1)).min(1),
+});
+export const ReportEvaluationResult = z.strictObject({
+  /** The HTML page, one file, readable offline. */
+  html: ArtifactRef,
+  json: ArtifactRef,
+  /** By policy. */
+  overall: z.array(Figures),
+  comparison: EvaluationReportManifest.shape.comparison,
+});
+export type ReportEvaluationResult = z.infer<typeof ReportEvaluationResult>;
 
 export const WriteReportInput = z.strictObject({
   run: RunRef,

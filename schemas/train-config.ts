@@ -222,6 +222,31 @@ export const WarmStartConfig = z.strictObject({
   finalRate: z.number().min(0).max(1).default(0.1),
 });
 
+/**
+ * What of the earlier turns a prompt holds: all of it; all but the earlier responses' `<think>...</think>`, as the
+ * paper's; or the first prompt and the last turns only. Every turn is trained on with the very ids of its own prompt.
+ */
+export const HistoryPolicy = z.union([z.enum(['full', 'thinking-stripped']), z.strictObject({ slidingWindow: z.int().positive() })], {
+  error: 'must be "full", "thinking-stripped" or {"slidingWindow": N}',
+});
+export type HistoryPolicy = z.infer<typeof HistoryPolicy>;
+
+/** How episodes are played; evaluations play them alike. */
+export const PlayConfig = z.strictObject({
+  /** Sampled tokens per response at most, the end-of-turn token included. */
+  maxResponseTokens: z.int().positive(),
+  /** T at most; longer tasks are refused rather than cut. */
+  maxTurns: z.int().positive(),
+  /** A prompt beyond these ends the episode (`context-overflow`), as does one that the model cannot read; null is what the model reads. */
+  maxPromptTokens: z.int().positive().nullable().default(null),
+  history: HistoryPolicy.default('full'),
+  /** A response cut by maxResponseTokens: the environment gets it as it is and the episode goes on, or it ends there (`truncated`). */
+  truncatedResponse: z.enum(['continue', 'end']).default('continue'),
+  /** Reward of an episode that ended `truncated` or by `context-overflow`: the verifier's word on what was done until then, or 0. */
+  cutEpisodeReward: z.enum(['verifier', 'zero']).default('verifier'),
+});
+export type PlayConfig = z.infer<typeof PlayConfig>;
+
 /** Everything that decides a run's numbers: the input of the `train` workflow. Unknown keys are refused. */
 export const TrainConfig = z
   .strictObject({
@@ -246,10 +271,7 @@ export const TrainConfig = z
       /** Tasks whose episodes one activity plays together; the unit of retry. */
       tasksPerShard: z.int().positive().default(8),
       temperature: z.number().positive().default(0.9),
-      /** Sampled tokens per response at most, the end-of-turn token included. */
-      maxResponseTokens: z.int().positive(),
-      /** T at most; longer tasks are refused rather than cut. */
-      maxTurns: z.int().positive(),
+      ...PlayConfig.shape,
     }),
     /** What RL moves: an adapter on frozen weights, or all weights in fp32, with moments of twice their size and a frozen copy if klCoefficient > 0. */
     training: z.enum(['lora', 'full']).default('lora'),

@@ -10,7 +10,8 @@ import { writePeftAdapter } from '../activities/policy/weights/peft-adapter.js';
 import { RunManifest } from '../schemas/run.js';
 import { RunId } from '../schemas/train-config.js';
 import { callersPath, command, UsageError } from './models/command.js';
-import { policyAt, runsOf, thetaOf, withStore } from './models/runs.js';
+import { policyAt, runsOf, thetaOf } from './models/runs.js';
+import { withStore } from './models/with-store.js';
 
 const USAGE = `npm run export -- --run ID --out DIR [--iteration K] [--merged]
 

@@ -52,5 +52,11 @@ export const keys = {
   turnPart: (runId: string, iteration: number, turn: number, part: string) =>
     `${keys.iteration(runId, iteration)}turn-${padded(turn, 2)}/${part}.json`,
   checkpoint: (runId: string, iteration: number) => `${keys.iteration(runId, iteration)}checkpoint.json`,
+  /** Of the `evaluate` workflow, which may evaluate checkpoints of several runs or of none. */
+  standaloneEvaluation: (evaluationId: string) => `evaluations/${evaluationId}/`,
+  evaluationPlan: (evaluationId: string) => `${keys.standaloneEvaluation(evaluationId)}plan.json`,
+  evaluationShards: (evaluationId: string, policy: number) => `${keys.standaloneEvaluation(evaluationId)}policy-${policy}/`,
+  evaluationShard: (evaluationId: string, policy: number, shard: number) => `${keys.evaluationShards(evaluationId, policy)}shard-${padded(shard, 4)}.json`,
+  evaluationReport: (evaluationId: string) => `${keys.standaloneEvaluation(evaluationId)}report.json`,
   report: (runId: string) => `runs/${runId}/report.json`,
 } as const;

@@ -176,7 +176,13 @@ export interface Policy {
 
 /** Text to ids and back by the model's own files; cheap, needs no device. */
 export interface TextCodec {
+  /** Ids of a text; tokens that it spells out, as `<|im_end|>`, are those tokens unless the spelling is quoted. */
   encode(text: string): number[];
+  /**
+   * The same text for `encode`, which then reads spellings of tokens in it as plain text: of control tokens, or of all
+   * added tokens (`<tool_call>` and the like too). Templates may be rendered with quoted texts.
+   */
+  quote(text: string, tokens: 'control' | 'added'): string;
   decode(ids: readonly number[]): string;
   /** The token that ends a response, e.g. `<|im_end|>`. */
   readonly endOfTurn: { readonly id: number; readonly text: string };

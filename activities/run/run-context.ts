@@ -21,22 +21,29 @@ export async function openedRun(artifacts: ArtifactStore, run: RunRef): Promise<
   return manifest;
 }
 
+/** What was trained, or is evaluated: a model file and the form of its adapters. */
+export interface ModelInUse {
+  readonly model: RunManifest['model'];
+  readonly config: Pick<RunManifest['config'], 'lora'> & Partial<Pick<RunManifest['config'], 'training' | 'algorithm'>>;
+}
+
 /** The model file of a run on this worker: absolute. @throws {ModelFileInvalid} if a manifest that openRun did not write leaves the models directory */
-export const modelFileOf = (modelsDir: string, manifest: RunManifest): string => belowModels(modelsDir, manifest.model.path);
+export const modelFileOf = (modelsDir: string, manifest: Pick<ModelInUse, 'model'>): string => belowModels(modelsDir, manifest.model.path);
 
 /** theta of a PolicyState as policy.use() takes it; tensors are read from the store only if the policy lacks them. */
 export function policyWeightsOf(
   { artifacts, modelsDir }: { readonly artifacts: ArtifactStore; readonly modelsDir: string },
-  manifest: RunManifest,
+  manifest: ModelInUse,
   state: PolicyState,
 ): PolicyWeights {
+  const { config } = manifest;
   return {
     model: { path: modelFileOf(modelsDir, manifest), sha256: manifest.model.sha256 },
-    lora: manifest.config.lora,
+    lora: config.lora,
     folded: state.folded.map((ref) => storedTensors(artifacts, ref)),
     adapter: state.adapter && storedTensors(artifacts, state.adapter),
-    ...(manifest.config.training === 'full' && {
-      full: { weights: state.weights ? storedGroups(artifacts, state.weights) : null, reference: manifest.config.algorithm.klCoefficient > 0 },
+    ...((config.training === 'full' || state.weights) && {
+      full: { weights: state.weights ? storedGroups(artifacts, state.weights) : null, reference: (config.algorithm?.klCoefficient ?? 0) > 0 },
     }),
   };
 }
@@ -54,3 +61,5 @@ export const storedTensors = (artifacts: ArtifactStore, ref: ArtifactRef): Store
 const storedGroups = (artifacts: ArtifactStore, ref: ArtifactRef): StoredParts => ({
   parts: async () => (await artifacts.getJson(ref, TensorGroups)).map((group) => storedTensors(artifacts, group)),
 });
+/** The model file's own weights under a zero adapter. */
+export const untouchedPolicy: PolicyState = { folded: [], adapter: null, moments: null, optimizerSteps: 0 };

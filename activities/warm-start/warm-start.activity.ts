@@ -6,7 +6,7 @@ import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
 import { mean } from '../numerics/statistics.js';
 import { shuffled } from '../numerics/random.js';
-import { modelFileOf, openedRun, policyWeightsOf } from '../run/run-context.js';
+import { modelFileOf, openedRun, policyWeightsOf, untouchedPolicy } from '../run/run-context.js';
 import { demonstratedTurns, imitationGradient, rateAt } from './demonstrations.js';
 
 /** A run whose configuration asks for what its environment or its tokens cannot give. */
@@ -95,6 +95,3 @@ export const createWarmStart = (dependencies: GpuDependencies) =>
       timing: manifest.timing,
     };
   };
-
-/** The model file's own weights under a zero adapter. */
-export const untouchedPolicy = { folded: [], adapter: null, moments: null, optimizerSteps: 0 };

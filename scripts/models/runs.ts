@@ -1,4 +1,3 @@
-import { createS3Store } from '../../activities/artifacts/s3-store.js';
 import { keys, type ArtifactStore } from '../../activities/artifacts/store.js';
 import { openModel } from '../../activities/policy/weights/open-model.js';
 import type { Theta } from '../../activities/policy/weights/merged-model.js';
@@ -9,9 +8,7 @@ import { CheckpointManifest, WarmStartManifest } from '../../schemas/checkpoint.
 import type { RunManifest } from '../../schemas/run.js';
 import type { LoraConfig } from '../../schemas/train-config.js';
 import { TensorGroups } from '../../schemas/turn-state.js';
-import { readSettings } from '../../workers/dependencies.js';
-import { startServices } from '../services.js';
-import { setUpSilently, UsageError } from './command.js';
+import { UsageError } from './command.js';
 
 export interface PolicyAt {
   /** For people: which policy of the run this is. */
@@ -73,25 +70,4 @@ export async function runsOf(store: ArtifactStore): Promise<string[]> {
   const runs: string[] = [];
   for await (const key of store.list('runs/')) if (key.endsWith('/run.json')) runs.push(key.split('/')[1]!);
   return runs;
-}
-
-/** The store that the environment names, else this checkout's own server, started for as long as it is needed. */
-export async function withStore<R>(use: (store: ArtifactStore, modelsDir: string) => Promise<R>): Promise<R> {
-  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
-  const elsewhere = (process.env['SEEUPO_S3_BUCKET'] ?? '') !== '';
-  if (!elsewhere) await setUpSilently(['s3']);
-  const services = elsewhere ? null : await startServices({ only: ['s3'], log: (line) => console.error(line) });
-  try {
-    const variables: Record<string, string | undefined> = { ...process.env, ...services?.env() };
-    Object.assign(process.env, services?.env()); // keys for the AWS SDK
-    const settings = readSettings(variables);
-    const store = createS3Store(settings.s3);
-    try {
-      return await use(store, settings.modelsDir);
-    } finally {
-      store.close();
-    }
-  } finally {
-    await services?.stop();
-  }
 }

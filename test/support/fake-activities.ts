@@ -1,6 +1,7 @@
 import type { CpuActivities, GpuActivities } from '../../activities/index.js';
 import { sha256 } from '../../activities/artifacts/canonical-json.js';
 import type { ArtifactRef } from '../../schemas/artifact-ref.js';
+import type { Figures } from '../../schemas/evaluation-report.js';
 import type { RolloutMetrics, TurnUpdateMetrics } from '../../schemas/metrics.js';
 import type { PolicyState } from '../../schemas/turn-state.js';
 
@@ -13,6 +14,8 @@ const metrics: RolloutMetrics = {
   trajectories: 4, meanReward: 0.5, successRate: 0.25, turnPassRate: [0.75, 0.25],
   meanResponseTokens: 5, sampledTokens: 20, truncatedRate: 0, malformedCallRate: 0,
 };
+const estimate = { value: 0.5, interval: null };
+const figures: Figures = { tasks: 2, episodes: 4, averageReward: estimate, taskGoalCompletion: estimate, passAtK: [], scenarioGoalCompletion: null };
 const turnMetrics = (turn: number): TurnUpdateMetrics => ({
   turn, active: 4, optimizerSteps: 1, loss: 0, surrogateBefore: 0, surrogateAfter: 0.1, klReference: 0.01, klIteration: 0,
   clipFraction: 0, ratioMean: 1, ratioMin: 1, ratioMax: 1, gradientNorm: 1,
@@ -74,6 +77,11 @@ export function fakeActivities(before: (call: Call) => Promise<void> | void = ()
       turnPassRate: [0.75, 0.25], groupsWithoutVariance: 0, klReference: 0.01, seconds: 5, tokens: 50,
     }),
     writeReport: async () => ({ html: ref('report.html'), json: ref('report.json') }),
+    openEvaluation: async ({ evaluationId }) => ({
+      evaluationId, plan: ref(`${evaluationId}/plan`), title: 'fake evaluation', labels: ['first', 'second'], tasks: 2, samplesPerTask: 2, shards: 2,
+      environment: 'fake', model: 'fake.gguf', runs: [],
+    }),
+    reportEvaluation: async () => ({ html: ref('evaluation.html'), json: ref('evaluation.json'), overall: [figures, figures], comparison: null }),
   });
   const gpu: GpuActivities = noted<GpuActivities>({
     warmStart: async () => ({ manifest: ref('warm-start'), policy: policyState('warm'), steps: 1, finalLoss: 0.3, timing }),
@@ -91,6 +99,7 @@ export function fakeActivities(before: (call: Call) => Promise<void> | void = ()
       manifest: ref(`${iteration}/step-${turn}-${step}`), policy: policyState(`${iteration}/theta-${turn}-${step} of ${gradients.map(({ key }) => key.split('/')[1]).join('+')}`),
     }),
     measureRatios: async ({ iteration, turn, shard }) => ({ manifest: ref(`${iteration}/ratios-${turn}-${shard}`) }),
+    evaluateShard: async ({ policy, shard }) => ({ manifest: ref(`policy-${policy}-shard-${shard}`), episodes: 2, meanReward: 0.5, timing }),
   });
   return { cpu, gpu, calls };
 }

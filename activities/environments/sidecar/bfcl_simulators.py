@@ -170,6 +170,13 @@ class OfficialTurnCheck:
         self._ground_truth = Simulators(task)
         self._results: list[str] = []
 
+    def fork(self) -> OfficialTurnCheck:
+        """A check that goes on from here and leaves this one as it is."""
+        forked = copy.copy(self)
+        forked._ground_truth = copy.deepcopy(self._ground_truth)
+        forked._results = list(self._results)
+        return forked
+
     def turn_passed(self, turn: int, model: Simulators, calls_made: int, results: list[str]) -> bool:
         """Whether user turn `turn` (from 0, each once, in order) is valid; `results` are this turn's."""
         truth = [self._ground_truth.execute(call) for call in self._task.ground_truth[turn]]

@@ -1,12 +1,9 @@
-"""What the sidecar may use, whatever a model or a simulator makes it do: memory, files, time, rights."""
+"""What the sidecar may use, whatever a model or a simulator makes it do: memory, files, rights."""
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 MAX_MEMORY_BYTES = 4 << 30
 """Address space; a few hundred MB are in use with all tasks loaded."""
@@ -14,8 +11,6 @@ MAX_OPEN_FILES = 1024
 """Connections included: a worker keeps 16."""
 MAX_FILE_BYTES = 64 << 20
 """Of one file, which can only be its log."""
-MAX_CALL_S = 25.0
-"""One call takes milliseconds; the client gives up after 30 s."""
 NOBODY = 65534
 
 
@@ -38,13 +33,3 @@ def confine() -> None:
         os.setgroups([])
         os.setgid(NOBODY)
         os.setuid(NOBODY)
-
-
-@contextmanager
-def limited_time(seconds: float = MAX_CALL_S) -> Iterator[None]:
-    """Ends the process, with a traceback, if the body takes longer: Python cannot end a thread, and callers restore what is lost."""
-    faulthandler.dump_traceback_later(seconds, exit=True)
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()

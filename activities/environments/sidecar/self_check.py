@@ -51,7 +51,7 @@ class Official:
                 for turn in turns
             ]
         finally:
-            _forget(name)
+            forget(name)
 
     def valid(self, task: BfclTask, turns: Turns, prefix: int) -> bool:
         """The verdict on the first `prefix` turns; each turn's calls as one step."""
@@ -61,10 +61,10 @@ class Official:
         try:
             return multi_turn_checker(texts, truth, task.entry, task.id.rsplit("_", 1)[0], name)["valid"]
         finally:
-            _forget(name)
+            forget(name)
 
 
-def _forget(name: str) -> None:
+def forget(name: str) -> None:
     for key in [key for key in vars(multi_turn_utils) if key.startswith(name)]:
         del vars(multi_turn_utils)[key]
 

@@ -52,14 +52,3 @@ test('what wants more memory than that gets an error, not the machine\'s', async
   const { stdout } = await python('from confinement import confine; confine()\ntry:\n  bytearray(5 << 30)\nexcept MemoryError:\n  print("refused")');
   assert.equal(stdout.trim(), 'refused');
 });
-
-test('a call that hangs ends the process, which is then started again and restored', async () => {
-  const { code, stderr } = await python(`
-import time
-from server import Service
-class Hanging:
-  def list_tasks(self, split, task_set): time.sleep(60)
-Service(Hanging(), None, max_call_s=0.5).answer('/list-tasks', b'{"split":"train"}')`);
-  assert.equal(code, 1);
-  assert.match(stderr, /Timeout \(0:00:00\.500000\)!/);
-});
