@@ -38,7 +38,7 @@ describe('the BFCL windows sidecar', () => {
     assert.ok((await ids('heldout')).every((id) => Number(id.split(':')[0]) >= 100));
     const three = await client(sidecar, 'three-turns').listTasks('train');
     assert.deepEqual(three.map(({ turns }) => turns), [2, 2, 2, 2, 3, 3, 3, 3]);
-    await assert.rejects(client(sidecar, 'nope').listTasks('train'), /'nope' is unknown, expected one of \['quickstart', 'smoke', 'three-turns'\]/);
+    await assert.rejects(client(sidecar, 'nope').listTasks('train'), /'nope' is unknown, expected one of \['chaos', 'quickstart', 'smoke', 'three-turns'\]/);
   });
 
   test('a prompt is tools, two examples, the user turn; the result and the next user turn follow a right response', async () => {
