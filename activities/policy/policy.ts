@@ -1,4 +1,5 @@
 import type { LoraConfig } from '../../schemas/train-config.js';
+import type { Truncation } from './truncation.js';
 
 export const PRECISIONS = ['fp32', 'bf16'] as const;
 /**
@@ -55,6 +56,8 @@ export interface SamplingOptions {
   readonly temperature: number;
   /** Longest response, end-of-turn token included. */
   readonly maxResponseTokens: number;
+  /** Left out: every token may be drawn, as training needs, whose log-probs are of the whole distribution. */
+  readonly truncation?: Truncation;
 }
 
 export interface SampledResponse {
