@@ -1,5 +1,5 @@
 import type { Message } from '../../schemas/environment-protocol.js';
-import type { HistoryPolicy } from '../../schemas/train-config.js';
+import type { HistoryPolicy } from '../../schemas/play-config.js';
 import type { TextCodec } from '../policy/policy.js';
 
 /** The chat template does not say where a turn ends in a way that sampled tokens can be kept exactly. */
