@@ -1,7 +1,7 @@
 import pLimit from 'p-limit';
 import type { Action, Message, Observation, ToolCall, Verdict } from '../../schemas/environment-protocol.js';
 import type { Task } from '../../schemas/task.js';
-import type { PlayConfig } from '../../schemas/train-config.js';
+import type { PlayConfig } from '../../schemas/play-config.js';
 import { trajectoryId, type EpisodeEnd, type Trajectory, type Turn } from '../../schemas/trajectory.js';
 import { canonicalJson } from '../artifacts/canonical-json.js';
 import type { Environment } from '../environments/environment.js';

@@ -5,7 +5,7 @@ import { EnvironmentUnavailable } from '../../../activities/environments/environ
 import { playEpisodes, seatsOf, type PlayOptions, type Players } from '../../../activities/rollout/play-episodes.js';
 import { distinctTokens, rolloutMetrics } from '../../../activities/rollout/rollout-metrics.js';
 import type { Task } from '../../../schemas/task.js';
-import { PlayConfig } from '../../../schemas/train-config.js';
+import { PlayConfig } from '../../../schemas/play-config.js';
 import { Trajectory } from '../../../schemas/trajectory.js';
 import { toyCodec } from '../../support/toy-codec.js';
 import { toyEnvironment, toyPolicy } from '../../support/toy-game.js';
