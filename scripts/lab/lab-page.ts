@@ -5,12 +5,12 @@ import { renderPage, section, table } from '../../activities/report/page.js';
 import { gameNames, gameOf } from './games.js';
 import type { Findings } from './laboratory.js';
 import type { ExperimentSummary, RowSummary } from './summary.js';
-import { experimentTable, GAP_SETTING, GAP_TITLE, gameTable, gapTable, iterationsOf, READING, type WordTable } from './words.js';
+import { experimentTable, FIRST_STEP_SETTING, FIRST_STEP_TITLE, firstStepTable, GAP_SETTING, GAP_TITLE, gameTable, gapTable, iterationsOf, READING, type WordTable } from './words.js';
 
 const COLORS = 6;
 
 /** The findings as one HTML page: no script, nothing loaded; all text is escaped. */
-export function labPage({ options, experiments, gap }: Findings): string {
+export function labPage({ options, experiments, firstSteps, gap }: Findings): string {
   return renderPage({
     title: 'SeeUPO convergence laboratory',
     header: html`<p class="kicker">SeeUPO · convergence laboratory · seed ${options.seed}, ${options.starts} random starts for each game</p>
@@ -19,6 +19,7 @@ export function labPage({ options, experiments, gap }: Findings): string {
     sections: [
       section('games', 'The games', html`<dl>${gameNames.map((name) => html`<dt>${name}</dt><dd>${gameOf(name, '').summary}</dd>`)}</dl>`),
       ...experiments.map((experiment) => section(experiment.id, experiment.title, body(experiment))),
+      section('first-step', FIRST_STEP_TITLE, html`<p>${FIRST_STEP_SETTING}.</p>${wordTable('One column per game', firstStepTable(firstSteps))}`),
       ...(gap.length === 0 ? [] : [section('gap', GAP_TITLE, html`<p>${GAP_SETTING}.</p>${wordTable('One row per game', gapTable(gap))}`)]),
     ],
   });

@@ -1,4 +1,5 @@
 import { experiments, type Experiment, type Selection } from './experiments.js';
+import { firstSteps, type FirstStepRow } from './first-step.js';
 import { bootstrap } from './intervals.js';
 import { playCells } from './play-cells.js';
 import type { Outcome } from './play-start.js';
@@ -15,6 +16,7 @@ export interface Findings {
   readonly format: 1;
   readonly options: LaboratoryOptions;
   readonly experiments: readonly ExperimentSummary[];
+  readonly firstSteps: readonly FirstStepRow[];
   /** With exact expectations, reverse order, batch normalisation. */
   readonly gap: readonly GapRow[];
 }
@@ -31,6 +33,7 @@ export async function runLaboratory(options: LaboratoryOptions, onProgress: (don
     format: 1,
     options,
     experiments: chosen.map((experiment) => summarizeExperiment(experiment, experiment.rows.flatMap((row) => row.cells.map((cell) => found.get(cell)!)), resample)),
+    firstSteps: firstSteps(options),
     gap: games(chosen).flatMap((game) => {
       const of = (id: string, name: string): Outcome[] | undefined => {
         const row = chosen.find((experiment) => experiment.id === id)?.rows.find(({ arm }) => arm.name === name && arm.order === 'reverse' && arm.normalization === 'batch');

@@ -1,4 +1,5 @@
 import { fixed } from '../../activities/report/format.js';
+import type { FirstStepRow } from './first-step.js';
 import type { Estimate } from './intervals.js';
 import type { Findings } from './laboratory.js';
 import type { ExperimentSummary, GapRow, RowSummary, Summary } from './summary.js';
@@ -69,6 +70,18 @@ export function gapTable(rows: readonly GapRow[]): WordTable {
   };
 }
 
+export const FIRST_STEP_TITLE = 'Is an infinitely small step uphill?';
+export const FIRST_STEP_SETTING = 'share of random starts at which the direction of the first iteration lowers the exact return however small the step; exact expectations, plain gradient, one epoch';
+
+export function firstStepTable(rows: readonly FirstStepRow[]): WordTable {
+  return {
+    columns: ['parameters', ...armColumns, ...rows[0]!.downhill.map(({ game }) => game)],
+    rows: rows.map(({ sharing, algorithm, order, normalization, downhill }) => [
+      sharing, algorithm, order, normalization, ...downhill.map((each) => (each.share.value === 0 ? '0' : shareWords(each.share))),
+    ]),
+  };
+}
+
 export const GAP_TITLE = 'Shared parameters: what they cost, and what exact-suffix makes good of it';
 export const GAP_SETTING =
   'exact expectations, reverse order, batch normalisation. Ledger error: |rise of the return that the last products of Eq. 8 predict - its rise|, summed over iterations, as a share of |rise|. With two turns in reverse order the products are exact before turn 1 in either objective';
@@ -77,10 +90,11 @@ export const READING =
   'Falls: iterations in which the exact return fell by more than 1e-9; largest as a share of the optimum. Intervals are of 95 %: Wilson for shares, order statistics for medians ("never": not within K iterations), percentile bootstrap over starts for the rest. Missed: starts that did not arrive in K iterations; plateaus: those of them from which small natural steps on a table arrive, so that no local optimum held them. The same starts, games and draws for every row.';
 
 /** The findings as Markdown. */
-export function markdown({ options, experiments, gap }: Findings): string {
+export function markdown({ options, experiments, firstSteps, gap }: Findings): string {
   const table = ({ columns, rows }: WordTable): string =>
     [columns, columns.map(() => '---'), ...rows].map((row) => `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`).join('\n');
   const parts = experiments.map((experiment) => `## ${experiment.title}\n${experiment.setting}; K = ${iterationsOf(experiment)} iterations.\n\n${table(experimentTable(experiment))}`);
+  parts.push(`## ${FIRST_STEP_TITLE}\n${FIRST_STEP_SETTING}.\n\n${table(firstStepTable(firstSteps))}`);
   if (gap.length > 0) parts.push(`## ${GAP_TITLE}\n${GAP_SETTING}.\n\n${table(gapTable(gap))}`);
   return `# Convergence laboratory\n${options.starts} random starts for each game, seed ${options.seed}. ${READING}\n\n${parts.join('\n\n')}\n`;
 }

@@ -4,7 +4,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { seeupo } from '../../scripts/lab/arms.js';
+import { gspo, seeupo } from '../../scripts/lab/arms.js';
+import { firstSlope } from '../../scripts/lab/first-step.js';
 import { labPage } from '../../scripts/lab/lab-page.js';
 import type { Findings } from '../../scripts/lab/laboratory.js';
 import { playCells } from '../../scripts/lab/play-cells.js';
@@ -64,6 +65,17 @@ test('exact-suffix halves that error, about, where there are three turns, and is
     if (['climbing', 'penalty', 'scales', 'spelled climbing'].includes(game)) assert.equal(ledgerClosed!.value, 0, game);
     if (['lock', 'chain'].includes(game)) assert.ok(ledgerClosed!.low > 0.1, `${game}: ${JSON.stringify(ledgerClosed)}`);
   }
+});
+
+test('with shared parameters and trajectories of unlike lengths SeeUPO’s direction can be downhill; with equal lengths, or a table per turn, it never is', () => {
+  for (const { sharing, algorithm, downhill } of findings.firstSteps.filter(({ algorithm }) => ['seeupo paper', 'seeupo exact-suffix'].includes(algorithm))) {
+    for (const { game, share } of downhill) {
+      if (sharing === 'shared' && game === 'stopping') assert.ok(share.low > 0.05, algorithm);
+      else assert.equal(share.value, 0, `${sharing} ${algorithm} ${game}`);
+    }
+  }
+  // All turns in one pool weigh each turn by how many trajectories played it: that mean is uphill.
+  for (let start = 0; start < 20; start++) assert.ok(firstSlope('stopping', 'shared', gspo(1, { normalization: 'batch' }).algorithm, 1, start) > 0);
 });
 
 test('an outcome is its start’s alone: threads change nothing', async () => {
