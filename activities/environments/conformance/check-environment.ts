@@ -22,6 +22,8 @@ export interface Subject {
 export interface CheckOptions {
   /** Episodes of the leak check; 0 leaves it out. */
   readonly leakEpisodes: number;
+  /** After so long, in milliseconds, the leak check makes do with the episodes that it has played. */
+  readonly maxLeakMs: number;
   /** Tasks that are played, spread over both splits. */
   readonly tasks: number;
   /** A step may take so long, in milliseconds. */
@@ -36,7 +38,7 @@ export interface Finding {
   readonly detail: string;
 }
 
-export const DEFAULT_CHECK_OPTIONS: CheckOptions = { leakEpisodes: 10_000, tasks: 12, maxStepMs: 5_000 };
+export const DEFAULT_CHECK_OPTIONS: CheckOptions = { leakEpisodes: 10_000, maxLeakMs: 300_000, tasks: 12, maxStepMs: 5_000 };
 const MAX_MESSAGE_CHARACTERS = 110_000;
 const MAX_STEPS = 64;
 const CONCURRENT = 16;
@@ -82,6 +84,7 @@ class Kit {
   private longest = 0;
   private episodes = 0;
   private known: Task[] | undefined;
+  private readonly scripted = new Map<string, Promise<Action[][]>>();
 
   constructor(
     private readonly subject: Subject,
@@ -242,7 +245,7 @@ class Kit {
   }
 
   async leaks(): Promise<string | null> {
-    const { leakEpisodes } = this.options;
+    const { leakEpisodes, maxLeakMs } = this.options;
     if (leakEpisodes === 0 || this.subject.memory === null) return null;
     setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc') as () => void;
@@ -253,23 +256,25 @@ class Kit {
     const environment = this.subject.open();
     const tasks = await this.sample();
     const scripts = await Promise.all(tasks.map((task) => this.scripts(task)));
-    const playMany = async (count: number) => {
+    const playMany = async (count: number, withinMs: number) => {
+      const began = performance.now();
       let next = 0;
       const worker = async () => {
-        for (let n = next++; n < count; n = next++) {
+        while (next < count && performance.now() - began < withinMs) {
+          const n = next++;
           const of = n % tasks.length;
           const choice = scripts[of]!;
           await this.play(environment, tasks[of]!, choice[Math.floor(n / tasks.length) % choice.length]!, false);
         }
       };
       await Promise.all(Array.from({ length: 8 }, worker));
+      return next;
     };
-    const warmUp = Math.ceil(leakEpisodes / 5);
-    await playMany(warmUp);
+    const warmUp = await playMany(Math.ceil(leakEpisodes / 5), maxLeakMs / 5);
     const before = bytes();
-    await playMany(leakEpisodes - warmUp);
+    const played = await playMany(leakEpisodes - warmUp, (maxLeakMs * 4) / 5);
     const grown = bytes() - before;
-    const said = `${(grown / 1024 / 1024).toFixed(1)} MiB over ${leakEpisodes - warmUp} episodes after ${warmUp} of warm-up`;
+    const said = `${(grown / 1024 / 1024).toFixed(1)} MiB over ${played} episodes after ${warmUp} of warm-up`;
     expect(grown <= LEAK_SLACK_BYTES, said);
     return said;
   }
@@ -283,7 +288,13 @@ class Kit {
   }
 
   /** Scripted policies for a task: its solution where known, calls of the tools that its prompt names, silence. */
-  private async scripts(task: Task): Promise<Action[][]> {
+  private scripts(task: Task): Promise<Action[][]> {
+    const known = this.scripted.get(task.id) ?? this.writeScripts(task);
+    this.scripted.set(task.id, known);
+    return known;
+  }
+
+  private async writeScripts(task: Task): Promise<Action[][]> {
     const environment = this.subject.open();
     const episodeId = this.episodeId();
     const { messages } = await environment.reset({ episodeId, taskId: task.id, seed: 1 });
