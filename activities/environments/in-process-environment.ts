@@ -41,6 +41,8 @@ interface Live {
 
 const MAX_EPISODES = 4096;
 const MAX_ACTION_CHARACTERS = 1024 * 1024;
+/** The sidecar's limit. */
+const MAX_MESSAGE_CHARACTERS = 100_000;
 
 /**
  * The sidecar's contract (`episodes.py`) inside the worker: replies are stored under (episode, step
@@ -212,6 +214,10 @@ export class InProcessEnvironment implements RestorableEnvironment {
 
 const conflict = (message: string): EnvironmentProtocolError => new EnvironmentProtocolError('step_conflict', message);
 
-function observed({ messages, done }: Pick<Observation, 'messages' | 'done'>): Observation {
+function observed({ messages: said, done }: Pick<Observation, 'messages' | 'done'>): Observation {
+  const messages = said.map(({ role, content }) => ({ role, content: limited(content) }));
   return { messages, done, hash: sha256(canonicalJson({ messages, done })) };
 }
+
+const limited = (text: string): string =>
+  text.length <= MAX_MESSAGE_CHARACTERS ? text : `${text.slice(0, MAX_MESSAGE_CHARACTERS).replace(/[\ud800-\udbff]$/, '')} [cut: ${text.length - MAX_MESSAGE_CHARACTERS} more characters]`;

@@ -3,6 +3,8 @@ import { BadEnvironmentDefinition, environmentKind, type DefinedEnvironment } fr
 import { InProcessEnvironment, type PlayableEnvironment } from './in-process-environment.js';
 import type { McpDefinition } from './mcp/define-mcp-environment.js';
 import { openMcpTools } from './mcp/mcp-tools.js';
+import { AgentEvolver } from './remote/agent-evolver.js';
+import type { AgentEvolverSpec } from './remote/define-agent-evolver-environment.js';
 import type { ModuleSite } from './task-list.js';
 import { ToolEnvironment } from './tool-environment.js';
 import { functionTools } from './toolbox.js';
@@ -14,6 +16,7 @@ const KINDS: Readonly<Record<string, Open>> = {
   functions: (definition: EnvironmentDefinition, site) =>
     new ToolEnvironment(definition, site, async (fields) => ({ toolbox: functionTools(definition.tools), state: definition.start?.(fields as never) })),
   mcp: (definition: McpDefinition, site) => new ToolEnvironment(definition, site, (fields) => openMcpTools(definition, site, fields)),
+  'agent-evolver': (definition: AgentEvolverSpec) => new AgentEvolver(definition),
 };
 
 /** What a module exports, as an environment that keeps the contract of `Environment`. */
