@@ -4,3 +4,4 @@ export { ToolError, type EpisodeView, type Judgement, type PlayedCall, type Play
 export { defineEnvironment } from './define-environment.js';
 export { defineMcpEnvironment } from './mcp/define-mcp-environment.js';
 export { defineAgentEvolverEnvironment } from './remote/define-agent-evolver-environment.js';
+export { defineOpenEnvEnvironment } from './remote/define-openenv-environment.js';

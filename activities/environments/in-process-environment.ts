@@ -1,7 +1,7 @@
 import type { Action, Demonstration, Observation, ResetRequest, RestoreRequest, StepRequest, Verdict } from '../../schemas/environment-protocol.js';
 import type { Split, Task } from '../../schemas/task.js';
 import { canonicalJson, sha256 } from '../artifacts/canonical-json.js';
-import type { CallFormat } from '../rollout/tool-calls.js';
+import type { ActionFormat } from '../rollout/tool-calls.js';
 import { EnvironmentProtocolError, EnvironmentUnavailable, EpisodeLost, type RestorableEnvironment } from './environment.js';
 
 /** One episode, whose owner asks one thing at a time. */
@@ -18,7 +18,7 @@ export interface PlayableEpisode {
 /** Tasks and episodes, without the protocol: what an environment in this process has to offer. */
 export interface PlayableEnvironment {
   readonly name: string;
-  readonly callFormat: CallFormat;
+  readonly callFormat: ActionFormat;
   listTasks(split: Split): Promise<Task[]>;
   /** A new episode; null for an unknown task. */
   open(taskId: string, seed: number): Promise<PlayableEpisode | null>;
@@ -50,7 +50,7 @@ const MAX_MESSAGE_CHARACTERS = 100_000;
  */
 export class InProcessEnvironment implements RestorableEnvironment {
   readonly name: string;
-  readonly callFormat: CallFormat;
+  readonly callFormat: ActionFormat;
   private readonly live = new Map<string, Live>();
   /** Episodes whose reset is under way. */
   private readonly starting = new Map<string, Promise<Live>>();

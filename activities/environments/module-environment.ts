@@ -5,7 +5,7 @@ import { createJiti } from 'jiti';
 import { z } from 'zod';
 import type { Demonstration, Observation, ResetRequest, RestoreRequest, StepRequest, Verdict } from '../../schemas/environment-protocol.js';
 import type { Split, Task } from '../../schemas/task.js';
-import type { CallFormat } from '../rollout/tool-calls.js';
+import type { ActionFormat } from '../rollout/tool-calls.js';
 import * as api from './api.js';
 import { environmentKind, type DefinedEnvironment } from './definition.js';
 import type { RestorableEnvironment } from './environment.js';
@@ -29,7 +29,7 @@ export const isModuleName = (name: string): boolean => /\.(ts|mts|js|mjs)$/.test
 export class ModuleEnvironment implements RestorableEnvironment {
   readonly name: string;
   private loaded: Promise<InProcessEnvironment> | undefined;
-  private format: CallFormat = 'call-lines';
+  private format: ActionFormat = 'call-lines';
 
   constructor(
     name: string,
@@ -38,7 +38,7 @@ export class ModuleEnvironment implements RestorableEnvironment {
     this.name = name;
   }
 
-  get callFormat(): CallFormat {
+  get callFormat(): ActionFormat {
     return this.format;
   }
 

@@ -5,6 +5,8 @@ import type { McpDefinition } from './mcp/define-mcp-environment.js';
 import { openMcpTools } from './mcp/mcp-tools.js';
 import { AgentEvolver } from './remote/agent-evolver.js';
 import type { AgentEvolverSpec } from './remote/define-agent-evolver-environment.js';
+import type { OpenEnvDefinition } from './remote/define-openenv-environment.js';
+import { OpenEnv } from './remote/openenv.js';
 import type { ModuleSite } from './task-list.js';
 import { ToolEnvironment } from './tool-environment.js';
 import { functionTools } from './toolbox.js';
@@ -17,6 +19,7 @@ const KINDS: Readonly<Record<string, Open>> = {
     new ToolEnvironment(definition, site, async (fields) => ({ toolbox: functionTools(definition.tools), state: definition.start?.(fields as never) })),
   mcp: (definition: McpDefinition, site) => new ToolEnvironment(definition, site, (fields) => openMcpTools(definition, site, fields)),
   'agent-evolver': (definition: AgentEvolverSpec) => new AgentEvolver(definition),
+  openenv: (definition: OpenEnvDefinition, site) => new OpenEnv(definition, site),
 };
 
 /** What a module exports, as an environment that keeps the contract of `Environment`. */

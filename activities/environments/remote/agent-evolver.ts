@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import { prettifyError, z } from 'zod';
 import { Message, type Action, type Demonstration, type Observation, type Verdict } from '../../../schemas/environment-protocol.js';
 import type { Split, Task } from '../../../schemas/task.js';
-import type { CallFormat } from '../../rollout/tool-calls.js';
+import type { ActionFormat } from '../../rollout/tool-calls.js';
 import { verdictOf } from '../definition.js';
 import { EnvironmentProtocolError, EnvironmentUnavailable, EpisodeLost } from '../environment.js';
 import type { PlayableEnvironment, PlayableEpisode } from '../in-process-environment.js';
@@ -26,7 +26,7 @@ const instanceId = (): string => `seeupo-${hostname()}-${process.pid}-${Math.rou
 /** Client of AgentEvolver's env_service: every request once, every reply checked, never a made-up one. */
 export class AgentEvolver implements PlayableEnvironment {
   readonly name: string;
-  readonly callFormat: CallFormat;
+  readonly callFormat: ActionFormat;
 
   constructor(private readonly spec: AgentEvolverSpec) {
     this.name = spec.name;

@@ -1,4 +1,4 @@
-import type { CallFormat } from '../../rollout/tool-calls.js';
+import type { ActionFormat } from '../../rollout/tool-calls.js';
 import { badDefinition, defined, type DefinedEnvironment } from '../definition.js';
 
 /** An environment behind AgentEvolver's env_service. */
@@ -24,7 +24,7 @@ export interface AgentEvolverSpec {
    */
   readonly errorReplies?: 'fault' | 'observation';
   /** How the service's prompts ask for calls, `hermes` if left out. It reads the response's text itself. */
-  readonly format?: CallFormat;
+  readonly format?: ActionFormat;
   /** For one request, 200 s if left out. */
   readonly timeoutMs?: number;
 }
