@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { Message, Verdict } from '../../schemas/environment-protocol.js';
 import type { CallFormat } from '../rollout/tool-calls.js';
 
@@ -111,3 +111,6 @@ export function verdictOf(judgement: Judgement, turnsPlayed: number): Verdict {
   const solved = success ?? score === 1;
   return { score, success: solved, turnsPassed: turnsPassed ? [...turnsPassed] : Array.from({ length: turnsPlayed }, () => solved) };
 }
+
+/** @param protocol  without the colon, e.g. `/^https?$/` */
+export const isAddress = (url: string, protocol: RegExp): boolean => z.url({ protocol }).safeParse(url).success;

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { badDefinition, defined, type DefinedEnvironment, type EpisodeView, type Parameters, type ToolUseSpec } from '../definition.js';
+import { badDefinition, defined, isAddress, type DefinedEnvironment, type EpisodeView, type Parameters, type ToolUseSpec } from '../definition.js';
 
 /** A server that runs as a process, one for each episode. */
 export interface StdioServer {
@@ -67,6 +67,6 @@ export function defineMcpEnvironment<T extends Parameters, State = undefined>(sp
 
 /** What is wrong with a server's description, or null. */
 export function serverProblem(server: StdioServer | HttpServer): string | null {
-  if ('url' in server) return /^https?:$/.test(URL.parse(server.url)?.protocol ?? '') ? null : `server.url: is ${JSON.stringify(server.url)}, expected an address such as "http://127.0.0.1:3001/mcp"`;
+  if ('url' in server) return isAddress(server.url, /^https?$/) ? null : `server.url: is ${JSON.stringify(server.url)}, expected an address such as "http://127.0.0.1:3001/mcp"`;
   return typeof server.command === 'string' && server.command !== '' ? null : 'server: expected { command, args } or { url }';
 }
