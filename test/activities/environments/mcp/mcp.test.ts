@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { copyFile, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import getPort from 'get-port';
 import { defineMcpEnvironment, z } from '../../../../activities/environments/api.js';
 import { checkEnvironment, type Finding } from '../../../../activities/environments/conformance/check-environment.js';
@@ -23,12 +25,12 @@ const QUICK = { leakEpisodes: 0, maxLeakMs: 0, tasks: 1, maxStepMs: 5_000 };
 /** All but the leak check, which would start a server for each of its episodes. */
 const notHeld = (findings: readonly Finding[]) => findings.filter(({ holds, check }) => holds !== true && !check.startsWith('leaks'));
 
-/** Of this process, by what their command lines contain. */
-async function children(containing: string): Promise<number[]> {
+/** Of a process, by what their command lines contain. */
+async function children(containing: string, parent = process.pid): Promise<number[]> {
   const found: number[] = [];
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
     const [status, command] = await Promise.all([readFile(`/proc/${pid}/status`, 'utf8'), readFile(`/proc/${pid}/cmdline`, 'utf8')]).catch(() => ['', '']);
-    if (status!.includes(`PPid:\t${process.pid}\n`) && command!.includes(containing)) found.push(Number(pid));
+    if (status!.includes(`PPid:\t${parent}\n`) && command!.includes(containing)) found.push(Number(pid));
   }
   return found;
 }
@@ -72,6 +74,21 @@ test('kill -9 of the server before every step and before the verdict changes no 
   });
   assert.equal(killed, 3);
   assert.deepEqual(disturbed, undisturbed);
+});
+
+test('a worker that is killed leaves no server behind', async () => {
+  const program = `
+    import { ModuleEnvironment } from './dist/activities/environments/module-environment.js';
+    const environment = new ModuleEnvironment('./address-book.ts', ['examples']);
+    await environment.reset({ episodeId: 'e', taskId: 'book-0', seed: 1 });
+    console.log('started');
+    setInterval(() => {}, 1000);`;
+  const worker = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await once(worker.stdout, 'data');
+  const [server, ...others] = await children('server-memory', worker.pid);
+  assert.ok(server !== undefined && others.length === 0);
+  worker.kill('SIGKILL');
+  for (const began = performance.now(); existsSync(`/proc/${server}`); await sleep(50)) assert.ok(performance.now() - began < 20_000, 'the server lives on');
 });
 
 /** The reference server "everything", by streamable HTTP. */
