@@ -61,6 +61,7 @@ test('activities know Temporal only in their shells', () => {
 test('each outside service has one door (scripts, which set servers up, have their own)', () => {
   solely('@aws-sdk/client-s3', 'activities/artifacts/s3-store.ts');
   solely('@aws-sdk/lib-storage', 'activities/artifacts/s3-store.ts');
+  solely('@modelcontextprotocol/client', 'activities/environments/mcp/mcp-connection.ts');
   solely('@tensorflow/tfjs-node-gpu', 'activities/policy/backend.ts');
 });
 

@@ -7,7 +7,7 @@ import { sidecarEnvironment, sidecarEnvironments } from '../../../activities/env
 import { startSidecarProcess, type SidecarProcess } from '../../../scripts/services/sidecar-process.js';
 import { PYTHON, SIDECAR } from './sidecar-process.js';
 
-const QUICK = { leakEpisodes: 500, tasks: 4, maxStepMs: 5_000 };
+const QUICK = { leakEpisodes: 500, maxLeakMs: 300_000, tasks: 4, maxStepMs: 5_000 };
 
 for (const name of sidecarEnvironments()) {
   describe(name, () => {

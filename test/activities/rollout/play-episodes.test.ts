@@ -116,12 +116,13 @@ for (const history of ['thinking-stripped', { slidingWindow: 1 }] as const) {
   });
 }
 
-test('a failure of the environment is thrown, never scored', async () => {
-  const { environment } = toyEnvironment(tasks);
+test('a failure of the environment is thrown, never scored, and the episodes of its shard are closed: they may hold processes', async () => {
+  const { environment, episodes } = toyEnvironment(tasks);
   const step = async () => {
     throw new EnvironmentUnavailable('gone');
   };
   await assert.rejects(playEpisodes(seats, with_({ environment: { ...environment, step } }), options), EnvironmentUnavailable);
+  assert.equal(episodes.size, 0);
 });
 
 test('episodes are closed at the end, also when sampling was cancelled', async () => {
