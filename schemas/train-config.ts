@@ -12,7 +12,10 @@ const IntervalAroundOne = z
   .refine(([low, high]) => low <= 1 && 1 <= high, 'must contain 1, the ratio of an unmoved policy, e.g. [0.8, 1.2]');
 
 export const ModelConfig = z.strictObject({
-  /** GGUF file or Hugging Face directory below the worker's models directory (SEEUPO_MODELS_DIR), e.g. `SmolLM2-135M-Instruct.gguf`. */
+  /**
+   * GGUF file or Hugging Face directory below the worker's models directory (SEEUPO_MODELS_DIR), e.g. `SmolLM2-135M-Instruct.gguf`; or
+   * `hf://owner/name@revision`, downloaded once. A run keeps the commit that a branch pointed to at its start.
+   */
   path: z.string().min(1),
 });
 

@@ -5,11 +5,11 @@ import { text as readAll } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { loadTextCodec } from '../activities/policy/text-codec.js';
-import { callersPath, command, openPolicy, UsageError } from './models/command.js';
+import { callersModel, callersPath, command, openPolicy, UsageError } from './models/command.js';
 
 const USAGE = `npm run -s generate -- --model PATH --messages FILE [OPTIONS]
 
-  --model PATH         a GGUF file or a Hugging Face directory
+  --model PATH         a GGUF file, a Hugging Face directory, or hf://owner/name@revision
   --messages FILE      JSON: [{"role":"user","content":"..."}, ...]; - is standard input
   --adapter DIR        a PEFT LoRA directory, as \`npm run export\` writes it
   --temperature X      0 takes the likeliest token each time (default 0.7)
@@ -61,7 +61,7 @@ await command(async () => {
   const seed = number('seed', 0, 0);
   const n = number('n', 1, 1);
   const messages = await readMessages(values.messages!);
-  const model = callersPath(values.model!);
+  const model = await callersModel(values.model!);
   const policy = await openPolicy(model, { adapter: values.adapter && callersPath(values.adapter), precision: values.precision });
   const codec = await loadTextCodec(model);
   const promptIds = codec.encode(codec.render(messages, { generationPrompt: true }));

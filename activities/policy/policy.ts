@@ -127,7 +127,7 @@ export interface TrainedGroup {
 /** Progress of a long call; throwing from it aborts the call between two tensor operations. */
 export type OnProgress = (progress: PolicyProgress) => void | Promise<void>;
 export interface PolicyProgress {
-  readonly phase: 'load' | 'prefill' | 'decode' | 'score' | 'gradient' | 'step';
+  readonly phase: 'download' | 'load' | 'prefill' | 'decode' | 'score' | 'gradient' | 'step';
   readonly done: number;
   readonly of: number;
 }

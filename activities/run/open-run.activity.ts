@@ -13,16 +13,17 @@ import { BadConfig, differences, problemsWithTasks, resolveConfig } from './reso
  * model's hash, the tasks. CPU queue.
  *
  * @throws {BadConfig} naming every problem found
+ * @throws {ModelFileInvalid} if a hub does not have the model, {HubUnavailable} if the hub does not answer
  * @throws {ConflictingCommit} if the run id belongs to a run with another configuration or model
  */
-export const createOpenRun = ({ artifacts, environments, codec, modelsDir, codeVersion }: CpuDependencies) =>
+export const createOpenRun = ({ artifacts, environments, codec, fetchModel, modelsDir, codeVersion }: CpuDependencies) =>
   async function openRun(input: OpenRunInput): Promise<RunRef> {
     const { runId, config: given } = checkedInput(input);
     const config = resolveConfig(given);
     const key = keys.runManifest(runId);
 
     const problems: string[] = [];
-    const model = await identifyModelFile(modelsDir, config.model.path).catch((error: unknown) => {
+    const model = await identifyModelFile(modelsDir, await fetchModel(config.model.path)).catch((error: unknown) => {
       if (!(error instanceof ModelFileInvalid)) throw error;
       problems.push(error.message);
       return null;

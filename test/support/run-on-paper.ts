@@ -44,6 +44,7 @@ export function toyDependencies(tasks: readonly Task[] = toyTasks) {
     codec: async () => toyCodec(),
     modelsDir,
     codeVersion: 'test',
+    fetchModel: async (model) => model,
     heartbeats: withoutHeartbeats,
     policy: {
       ...policy,
