@@ -16,6 +16,8 @@ export interface Experiment {
 /** Parts of the laboratory that are asked for; left out: all. */
 export interface Selection {
   readonly game?: string | undefined;
+  /** Part of an experiment's id, e.g. `theory`, `exact`, `shared-sampled`. */
+  readonly part?: string | undefined;
   /** As `arm.name` begins, e.g. `seeupo` or `grpo dapo`. */
   readonly algorithm?: string | undefined;
 }
@@ -54,7 +56,7 @@ const rivals = (sharing: Sharing, rollouts: Cell['rollouts'], arms: readonly Arm
 });
 
 /** The whole laboratory, or what is left of it by `quick` and a selection. */
-export function experiments(quick: boolean, { game, algorithm }: Selection): Experiment[] {
+export function experiments(quick: boolean, { game, part, algorithm }: Selection): Experiment[] {
   const arms = quick ? defaultArms(EPOCHS) : allArms(EPOCHS);
   const iterations = 40;
   const all = [
@@ -63,6 +65,7 @@ export function experiments(quick: boolean, { game, algorithm }: Selection): Exp
     ...(quick ? [] : (['per-turn', 'shared'] as const).map((sharing) => rivals(sharing, SAMPLED, arms, iterations))),
   ];
   return all
+    .filter(({ id }) => part === undefined || id.includes(part))
     .map((experiment) => ({
       ...experiment,
       rows: experiment.rows
