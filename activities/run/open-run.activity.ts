@@ -22,8 +22,11 @@ export const createOpenRun = ({ artifacts, environments, codec, fetchModel, mode
     const config = resolveConfig(given);
     const key = keys.runManifest(runId);
 
+    // A branch of a hub moves on; a run stays with the commit that it began with.
+    const known = (await artifacts.findManifest(key, RunManifest))?.manifest;
+    const modelPath = known?.config.model.path === config.model.path ? known.model.path : config.model.path;
     const problems: string[] = [];
-    const model = await identifyModelFile(modelsDir, await fetchModel(config.model.path)).catch((error: unknown) => {
+    const model = await identifyModelFile(modelsDir, await fetchModel(modelPath)).catch((error: unknown) => {
       if (!(error instanceof ModelFileInvalid)) throw error;
       problems.push(error.message);
       return null;
