@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ArtifactRef } from './artifact-ref.js';
-import { RolloutMetrics, Timing, TurnUpdateMetrics } from './metrics.js';
+import { RolloutMetrics, TurnUpdateMetrics } from './metrics.js';
 import { RunRef } from './run.js';
 import { Split } from './task.js';
 import { RunId } from './train-config.js';
@@ -22,7 +22,6 @@ export const WarmStartResult = z.strictObject({
   policy: PolicyState,
   steps: z.int(),
   finalLoss: z.number(),
-  timing: Timing,
 });
 export type WarmStartResult = z.infer<typeof WarmStartResult>;
 
@@ -32,7 +31,7 @@ export const CollectRolloutsInput = z.strictObject({
   shard: z.int().nonnegative(),
   policy: PolicyState,
 });
-export const CollectRolloutsResult = z.strictObject({ manifest: ArtifactRef, metrics: RolloutMetrics, timing: Timing });
+export const CollectRolloutsResult = z.strictObject({ manifest: ArtifactRef, metrics: RolloutMetrics });
 export type CollectRolloutsResult = z.infer<typeof CollectRolloutsResult>;
 
 export const GroupRolloutsInput = z.strictObject({
@@ -63,7 +62,6 @@ export type ScoreTrajectoriesInput = z.infer<typeof ScoreTrajectoriesInput>;
 export const ScoreTrajectoriesResult = z.strictObject({
   manifest: ArtifactRef,
   behaviorGap: z.strictObject({ max: z.number(), mean: z.number() }),
-  timing: Timing,
 });
 export type ScoreTrajectoriesResult = z.infer<typeof ScoreTrajectoriesResult>;
 
@@ -84,7 +82,6 @@ export const UpdateTurnResult = z.strictObject({
   policy: PolicyState,
   suffixProducts: ArtifactRef,
   metrics: TurnUpdateMetrics,
-  timing: Timing,
 });
 export type UpdateTurnResult = z.infer<typeof UpdateTurnResult>;
 
@@ -97,6 +94,7 @@ export const CommitCheckpointInput = z.strictObject({
   /** Turn states in the order in which they were made; the last one is theta_{k+1}. */
   turnStates: z.array(ArtifactRef).min(1),
 });
+export type CommitCheckpointInput = z.infer<typeof CommitCheckpointInput>;
 /** What the run's loop and the Web UI need of an iteration. */
 export const IterationResult = z.strictObject({
   iteration: z.int().nonnegative(),
@@ -117,6 +115,8 @@ export const EvaluatePolicyInput = z.strictObject({
   /** E.g. `untouched`, `start`, `iteration-0008`, `end`: part of the key and of the random seed's domain. */
   name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,40}$/),
   split: Split,
+  /** k: the policy is theta_k. */
+  iterationsDone: z.int().nonnegative(),
   policy: PolicyState,
 });
 export const EvaluatePolicyResult = z.strictObject({
@@ -126,7 +126,6 @@ export const EvaluatePolicyResult = z.strictObject({
   meanReward: z.number(),
   successRate: z.number(),
   turnPassRate: z.array(z.number()),
-  timing: Timing,
 });
 export type EvaluatePolicyResult = z.infer<typeof EvaluatePolicyResult>;
 

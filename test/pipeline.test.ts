@@ -59,7 +59,15 @@ test('a run trains, evaluates and reports, and the policy comes to prefer the an
   assert.deepEqual(checkpoint!.manifest.turns.map(({ turn }) => turn), [2, 1]);
 });
 
-test('the same seed gives the same bytes, and another run id changes nothing', async () => {
+/** Every object of a run by its key below the run's prefix; what says who the run is, or when it was, is left out. */
+function stepsOf(objects: ReadonlyMap<string, Uint8Array>, runId: string): Map<string, string> {
+  const own = [...objects].filter(([key]) => key.startsWith(keys.run(runId)) && !/\/(run\.json|owner\.json|timings\/.*|report-\d+\.json)$/.test(key));
+  return new Map(own.map(([key, bytes]): [string, string] => [key.slice(keys.run(runId).length), Buffer.from(bytes).toString()]).sort());
+}
+
+test('the same seed gives the same bytes, every manifest of every step, and another run id changes nothing', async () => {
   const [one, two] = [await run('toy-2'), await run('toy-3')];
-  assert.equal(one.adapter.sha256, two.adapter.sha256);
+  const steps = stepsOf(one.artifacts.objects, 'toy-2');
+  assert.ok(steps.has('iterations/0002/turn-01.json') && steps.has('iterations/0002/checkpoint.json') && steps.has('evaluations/0003-end-train.json'), [...steps.keys()].join(' '));
+  assert.deepEqual(stepsOf(two.artifacts.objects, 'toy-3'), steps);
 });

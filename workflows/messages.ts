@@ -63,7 +63,7 @@ export type IterationPoint = Omit<IterationResult, 'policy' | 'checkpoint'> & {
   /** Seconds on the clock, waiting included; `seconds` is what the steps took. */
   readonly wallSeconds: number;
 };
-export type EvaluationPoint = Omit<EvaluatePolicyResult, 'manifest' | 'timing'>;
+export type EvaluationPoint = Omit<EvaluatePolicyResult, 'manifest'>;
 
 export interface TrainMetrics {
   readonly evaluations: readonly EvaluationPoint[];

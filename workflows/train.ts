@@ -132,10 +132,10 @@ export async function train(config: TrainConfigInput, resumed?: TrainState): Pro
     enter(`evaluate ${name}`);
     const { run, policy } = state;
     const results = await persevere(phase, 0, () =>
-      Promise.all((['train', 'heldout'] as const).map((split) => gpu(`evaluate ${name}, ${split} tasks`).evaluatePolicy({ run, name, split, policy }))),
+      Promise.all((['train', 'heldout'] as const).map((split) => gpu(`evaluate ${name}, ${split} tasks`).evaluatePolicy({ run, name, split, iterationsDone: state.iteration, policy }))),
     );
     if (!results) return;
-    const points = results.map(({ manifest: _, timing: __, ...point }) => point);
+    const points = results.map(({ manifest: _, ...point }) => point);
     state.evaluations = [...state.evaluations.slice(0, 4), ...state.evaluations.slice(4).slice(-POINTS_KEPT), ...points];
     upsertSearchAttributes(pairs({ evaluation: points[0]!.meanReward }));
     show();

@@ -39,8 +39,10 @@ export const keys = {
   blob: (sha256: string) => `blobs/sha256/${sha256.slice(0, 2)}/${sha256}`,
   run: (runId: string) => `runs/${runId}/`,
   runManifest: (runId: string) => `runs/${runId}/run.json`,
+  settingsRevision: (runId: string, revision: number) => `runs/${runId}/settings/${padded(revision, 4)}.json`,
   warmStart: (runId: string) => `runs/${runId}/warm-start.json`,
-  evaluation: (runId: string, name: string, split: string) => `runs/${runId}/evaluations/${name}-${split}.json`,
+  evaluation: (runId: string, iterationsDone: number, name: string, split: string) =>
+    `runs/${runId}/evaluations/${padded(iterationsDone, 4)}-${name}-${split}.json`,
   iteration: (runId: string, iteration: number) => `runs/${runId}/iterations/${padded(iteration, 4)}/`,
   rolloutShard: (runId: string, iteration: number, shard: number) =>
     `${keys.iteration(runId, iteration)}rollout-${padded(shard, 4)}.json`,
@@ -48,6 +50,8 @@ export const keys = {
   scores: (runId: string, iteration: number) => `${keys.iteration(runId, iteration)}scores.json`,
   turnState: (runId: string, iteration: number, turn: number) =>
     `${keys.iteration(runId, iteration)}turn-${padded(turn, 2)}.json`,
+  iterationTiming: (runId: string, iteration: number) => `runs/${runId}/timings/iterations/${padded(iteration, 4)}/all.json`,
   checkpoint: (runId: string, iteration: number) => `${keys.iteration(runId, iteration)}checkpoint.json`,
-  report: (runId: string) => `runs/${runId}/report.json`,
+  /** How long the step at a key took: of no consequence to anything but the report. */
+  timing: (key: string) => key.replace(/^(runs\/[^/]+\/)/, '$1timings/'),
 } as const;

@@ -4,11 +4,10 @@ import { RolloutShardManifest } from '../../schemas/rollout.js';
 import { Trajectory } from '../../schemas/trajectory.js';
 import { GroupsManifest, type GroupedTrajectory } from '../../schemas/turn-pool.js';
 import { commitOnce } from '../artifacts/commit-once.js';
-import { inputHashOf } from '../artifacts/canonical-json.js';
 import { keys } from '../artifacts/store.js';
 import type { CpuDependencies } from '../dependencies.js';
 import { rolloutMetrics } from '../rollout/rollout-metrics.js';
-import { openedRun } from '../run/run-context.js';
+import { openedRun, stepHash } from '../run/run-context.js';
 import { groupRelativeAdvantages, groupsWithoutVariance } from './advantages.js';
 import { onePool, turnPools } from './turn-pools.js';
 
@@ -16,10 +15,9 @@ import { onePool, turnPools } from './turn-pools.js';
 export const createGroupRollouts = ({ artifacts }: CpuDependencies) =>
   async function groupRollouts(input: GroupRolloutsInput): Promise<GroupRolloutsResult> {
     const { run, iteration, shards } = GroupRolloutsInput.parse(input);
-    const { ref, manifest } = await commitOnce(artifacts, keys.groups(run.runId, iteration), GroupsManifest, inputHashOf(input), async () => {
-      const started = performance.now();
-      artifacts.takeSeconds();
-      const { algorithm } = (await openedRun(artifacts, run)).config;
+    const opened = await openedRun(artifacts, run, { iteration });
+    const { algorithm } = opened.config;
+    const { ref, manifest } = await commitOnce(artifacts, keys.groups(run.runId, iteration), GroupsManifest, stepHash(opened, { iteration, shards }), async () => {
       const manifests = await Promise.all(shards.map((shard) => artifacts.getJson(shard, RolloutShardManifest)));
       const trajectories = await Promise.all(manifests.map((shard) => artifacts.getJson(shard.trajectories, z.array(Trajectory))));
       const all = trajectories.flat();
@@ -32,7 +30,7 @@ export const createGroupRollouts = ({ artifacts }: CpuDependencies) =>
         ),
       );
       const pools = algorithm.name === 'seeupo' ? turnPools(grouped) : onePool(grouped);
-      return {
+      const made = {
         kind: 'groups' as const,
         turns: pools.length,
         active: pools.map((pool) => pool.length),
@@ -41,8 +39,8 @@ export const createGroupRollouts = ({ artifacts }: CpuDependencies) =>
         trajectories: await artifacts.putJson(grouped),
         shards: manifests.map((shard) => shard.trajectories),
         metrics: rolloutMetrics(all),
-        timing: { seconds: (performance.now() - started) / 1000, tokens: 0, storageSeconds: artifacts.takeSeconds() },
       };
+      return { manifest: made, tokens: 0 };
     });
     const { turns, active, groupsWithoutVariance: flat, metrics } = manifest;
     return { manifest: ref, turns, active, groupsWithoutVariance: flat, metrics };

@@ -1,4 +1,5 @@
 import { RunManifest, type RunRef } from '../../schemas/run.js';
+import type { Settings } from '../../schemas/settings.js';
 import { OpenRunInput } from '../../schemas/steps.js';
 import { RunId } from '../../schemas/train-config.js';
 import { ConflictingCommit } from '../artifacts/errors.js';
@@ -43,7 +44,8 @@ export const createOpenRun = ({ artifacts, environments, codec, modelsDir, codeV
     problems.push(...problemsWithTasks(config, trainTasks, heldoutTasks));
     if (problems.length > 0 || !model) throw new BadConfig(problems);
 
-    const manifest: RunManifest = { kind: 'run', runId, config, model, trainTasks, heldoutTasks, code: { version: codeVersion } };
+    const settings = await artifacts.putJson({ kind: 'settings', from: { iteration: 0, keptTurns: null }, config, before: null } satisfies Settings);
+    const manifest: RunManifest = { kind: 'run', runId, config, settings, forkedFrom: null, model, trainTasks, heldoutTasks, code: { version: codeVersion } };
     const committed = await artifacts.commitManifest(key, manifest, RunManifest);
     refuseOther(key, committed.manifest, manifest);
     return runRefOf(committed.manifest, committed.ref);
@@ -77,6 +79,7 @@ function runRefOf(manifest: RunManifest, ref: RunRef['manifest']): RunRef {
   return {
     runId,
     manifest: ref,
+    settings: manifest.settings,
     title: config.title || `${config.algorithm.name} on ${config.environment.name}/${config.environment.taskSet}`,
     iterations: config.iterations,
     tasks: trainTasks.length,

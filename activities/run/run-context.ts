@@ -1,25 +1,46 @@
 import path from 'node:path';
+import type { z } from 'zod';
 import { RunManifest, type RunRef } from '../../schemas/run.js';
+import { Settings } from '../../schemas/settings.js';
 import type { PolicyState } from '../../schemas/turn-state.js';
 import type { ArtifactRef } from '../../schemas/artifact-ref.js';
+import { inputHashOf } from '../artifacts/canonical-json.js';
 import type { ArtifactStore } from '../artifacts/store.js';
 import type { PolicyWeights, StoredTensors } from '../policy/policy.js';
+import { actsOn, basisOf, contentOf, type StepPosition } from './settings-in-force.js';
 
-/** Manifests are immutable, so a hash may be cached for ever; few runs are live on one worker. */
-const CACHED_RUNS = 16;
-const caches = new WeakMap<ArtifactStore, Map<string, RunManifest>>();
+/** A run as one of its steps sees it: `config` is what is in force at that step. */
+export interface OpenedRun extends RunManifest {
+  /** See basisOf. */
+  readonly basis: string;
+}
 
-/** The manifest behind a RunRef, read once per worker process. */
-export async function openedRun(artifacts: ArtifactStore, run: RunRef): Promise<RunManifest> {
+/** Manifests and blobs are immutable, so a hash may be cached for ever; few runs are live on one worker. */
+const CACHED = 64;
+const caches = new WeakMap<ArtifactStore, Map<string, unknown>>();
+
+async function readOnce<T>(artifacts: ArtifactStore, ref: ArtifactRef, schema: z.ZodType<T>): Promise<T> {
   let cache = caches.get(artifacts);
   if (!cache) caches.set(artifacts, (cache = new Map()));
-  const known = cache.get(run.manifest.sha256);
-  if (known) return known;
-  const manifest = await artifacts.getJson(run.manifest, RunManifest);
-  if (cache.size >= CACHED_RUNS) cache.delete(cache.keys().next().value!);
-  cache.set(run.manifest.sha256, manifest);
-  return manifest;
+  const known = cache.get(ref.sha256);
+  if (known) return known as T;
+  const value = await artifacts.getJson(ref, schema);
+  if (cache.size >= CACHED) cache.delete(cache.keys().next().value!);
+  cache.set(ref.sha256, value);
+  return value;
 }
+
+/** The run behind a RunRef, with the settings that act on a step. */
+export async function openedRun(artifacts: ArtifactStore, run: Pick<RunRef, 'manifest' | 'settings'>, step: StepPosition): Promise<OpenedRun> {
+  const manifest = await readOnce(artifacts, run.manifest, RunManifest);
+  let settings = await readOnce(artifacts, run.settings, Settings);
+  while (settings.before !== null && !actsOn(settings.from, step)) settings = await readOnce(artifacts, settings.before, Settings);
+  const { config } = settings;
+  return { ...manifest, config, basis: basisOf(manifest, config) };
+}
+
+/** What identifies a step: the run's basis, and what the step was handed. Equal steps of different runs have equal hashes. */
+export const stepHash = ({ basis }: OpenedRun, input: object): string => inputHashOf({ run: basis, step: contentOf(input) });
 
 /** The model file of a run on this worker: absolute. */
 export const modelFileOf = (modelsDir: string, manifest: RunManifest): string => path.join(modelsDir, manifest.model.path);

@@ -3,12 +3,11 @@ import { UpdateTurnInput, type UpdateTurnResult } from '../../schemas/steps.js';
 import { ScoresManifest, TrajectoryScores } from '../../schemas/turn-pool.js';
 import { SuffixProducts, TurnStateManifest } from '../../schemas/turn-state.js';
 import { commitOnce } from '../artifacts/commit-once.js';
-import { inputHashOf } from '../artifacts/canonical-json.js';
 import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
 import { groupRelativeAdvantages } from '../grouping/advantages.js';
 import { readGroups, trainedOn, type SeatedTrajectory } from '../grouping/read-groups.js';
-import { openedRun, policyWeightsOf, storedTensors } from '../run/run-context.js';
+import { openedRun, policyWeightsOf, stepHash, storedTensors } from '../run/run-context.js';
 import { extendSuffixProducts, initialSuffixProducts, sequenceRatio, turnsUpdatedBefore } from './suffix-ratios.js';
 import { updatePool, type PoolSample } from './update-pool.js';
 
@@ -21,12 +20,11 @@ export const createUpdateTurn = (dependencies: GpuDependencies) =>
     const { artifacts, policy, heartbeats } = dependencies;
     const { run, iteration, turn, groups, scores, policy: theta, suffixProducts } = UpdateTurnInput.parse(input);
     const key = keys.turnState(run.runId, iteration, turn);
+    const opened = await openedRun(artifacts, run, { iteration, turn });
+    const inputHash = stepHash(opened, { iteration, turn, groups, scores, policy: theta, suffixProducts });
     // A retry after a crash must not step theta twice: the key is the step's identity.
-    const { ref, manifest } = await commitOnce(artifacts, key, TurnStateManifest, inputHashOf(input), () =>
+    const { ref, manifest } = await commitOnce(artifacts, key, TurnStateManifest, inputHash, () =>
       heartbeats(async (report) => {
-        const started = performance.now();
-        artifacts.takeSeconds();
-        const opened = await openedRun(artifacts, run);
         const { algorithm, optimizer, rollout, microBatchTokens, seed } = opened.config;
         const { seated } = await readGroups(artifacts, groups);
         let products =
@@ -66,16 +64,16 @@ export const createUpdateTurn = (dependencies: GpuDependencies) =>
         const { ratios, metrics, tokens } = await updatePool(policy, pool, options, report);
         const stepped = await policy.trained();
         const [adapter, moments] = await Promise.all([artifacts.putBlob(stepped.adapter), artifacts.putBlob(stepped.moments)]);
-        return {
+        const made = {
           kind: 'turn-state' as const,
           iteration,
           turn,
           policy: { folded: theta.folded, adapter, moments, optimizerSteps: theta.optimizerSteps + metrics.optimizerSteps },
           suffixProducts: await artifacts.putJson(algorithm.name === 'seeupo' ? extendSuffixProducts(products, ratios, algorithm) : products),
           metrics,
-          timing: { seconds: (performance.now() - started) / 1000, tokens, storageSeconds: artifacts.takeSeconds() },
         };
+        return { manifest: made, tokens };
       }),
     );
-    return { manifest: ref, policy: manifest.policy, suffixProducts: manifest.suffixProducts, metrics: manifest.metrics, timing: manifest.timing };
+    return { manifest: ref, policy: manifest.policy, suffixProducts: manifest.suffixProducts, metrics: manifest.metrics };
   };

@@ -8,7 +8,6 @@ export const ref = (key: string): ArtifactRef => ({ key, sha256: sha256(key), by
 /** A policy state that is told by its adapter's key. */
 export const policyState = (adapter: string): PolicyState => ({ folded: [], adapter: ref(adapter), moments: null, optimizerSteps: 1 });
 
-const timing = { seconds: 1, tokens: 10, storageSeconds: 0 };
 const metrics: RolloutMetrics = {
   trajectories: 4, meanReward: 0.5, successRate: 0.25, turnPassRate: [0.75, 0.25],
   meanResponseTokens: 5, sampledTokens: 20, truncatedRate: 0, malformedCallRate: 0,
@@ -56,7 +55,7 @@ export function fakeActivities(before: (call: Call) => Promise<void> | void = ()
       const fake = config as FakeRun;
       turns = fake.turns;
       return {
-        runId, manifest: ref(`${runId}/run`), title: `fake run ${runId}`, iterations: fake.iterations, tasks: 2, groupSize: 2,
+        runId, manifest: ref(`${runId}/run`), settings: ref(`${runId}/settings`), title: `fake run ${runId}`, iterations: fake.iterations, tasks: 2, groupSize: 2,
         shards: fake.shards, updateOrder: fake.updateOrder, warmStart: fake.warmStart, evaluateEvery: fake.evaluateEvery,
         algorithm: 'seeupo', environment: 'fake', model: 'fake.gguf',
       };
@@ -71,15 +70,15 @@ export function fakeActivities(before: (call: Call) => Promise<void> | void = ()
     writeReport: async () => ({ html: ref('report.html'), json: ref('report.json') }),
   });
   const gpu: GpuActivities = noted<GpuActivities>({
-    warmStart: async () => ({ manifest: ref('warm-start'), policy: policyState('warm'), steps: 1, finalLoss: 0.3, timing }),
+    warmStart: async () => ({ manifest: ref('warm-start'), policy: policyState('warm'), steps: 1, finalLoss: 0.3 }),
     evaluatePolicy: async ({ name, split }) => ({
-      manifest: ref(`evaluation/${name}-${split}`), name, split, meanReward: 0.25, successRate: 0, turnPassRate: [0.5, 0], timing,
+      manifest: ref(`evaluation/${name}-${split}`), name, split, meanReward: 0.25, successRate: 0, turnPassRate: [0.5, 0],
     }),
-    collectRollouts: async ({ iteration, shard }) => ({ manifest: ref(`${iteration}/rollout-${shard}`), metrics, timing }),
-    scoreTrajectories: async ({ iteration }) => ({ manifest: ref(`${iteration}/scores`), behaviorGap: { max: 0, mean: 0 }, timing }),
+    collectRollouts: async ({ iteration, shard }) => ({ manifest: ref(`${iteration}/rollout-${shard}`), metrics }),
+    scoreTrajectories: async ({ iteration }) => ({ manifest: ref(`${iteration}/scores`), behaviorGap: { max: 0, mean: 0 } }),
     updateTurn: async ({ iteration, turn }) => ({
       manifest: ref(`${iteration}/turn-${turn}`), policy: policyState(`${iteration}/theta-${turn}`), suffixProducts: ref(`${iteration}/suffix-${turn}`),
-      metrics: turnMetrics(turn), timing,
+      metrics: turnMetrics(turn),
     }),
   });
   return { cpu, gpu, calls };

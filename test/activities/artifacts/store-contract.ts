@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { canonicalJson, sha256 } from '../../../activities/artifacts/canonical-json.js';
-import { commitOnce } from '../../../activities/artifacts/commit-once.js';
+import { commitOnce, timingOf } from '../../../activities/artifacts/commit-once.js';
 import type { ArtifactStore } from '../../../activities/artifacts/store.js';
 import { Sha256 } from '../../../schemas/artifact-ref.js';
 
 const Manifest = z.strictObject({ kind: z.literal('step'), inputHash: Sha256, by: z.string() });
 const inputA = sha256('input a');
 const inputB = sha256('input b');
+const made = (by: string) => async () => ({ manifest: { kind: 'step' as const, by }, tokens: 7 });
 
 export interface StoreUnderTest {
   readonly store: () => ArtifactStore;
@@ -81,25 +83,34 @@ export function storeContract(name: string, { store, overwrite }: StoreUnderTest
 
   test(`${name}: a step that is committed is not computed again`, async () => {
     const key = 'runs/once/step.json';
-    const compute = async () => ({ kind: 'step' as const, by: 'me' });
-    const made = await commitOnce(store(), key, Manifest, inputA, compute);
+    const done = await commitOnce(store(), key, Manifest, inputA, made('me'));
     const found = await commitOnce(store(), key, Manifest, inputA, () => assert.fail('computed again'));
-    assert.deepEqual(found, made);
-    assert.equal(made.manifest.inputHash, inputA);
+    assert.deepEqual(found, done);
+    assert.equal(done.manifest.inputHash, inputA);
+  });
+
+  test(`${name}: how long a step took lies beside it, so that doing it again would give the same bytes`, async () => {
+    const slow = async () => (await sleep(30), made('me')());
+    const [one, two] = [await commitOnce(store(), 'runs/fast/step.json', Manifest, inputA, made('me')), await commitOnce(store(), 'runs/slow/step.json', Manifest, inputA, slow)];
+    assert.equal(one.ref.sha256, two.ref.sha256);
+    const [fast, took] = [await timingOf(store(), one.ref.key), await timingOf(store(), two.ref.key)];
+    assert.ok(took.seconds >= 0.03 && took.seconds > fast.seconds, `${took.seconds} s`);
+    assert.equal(took.tokens, 7);
+    assert.deepEqual(await timingOf(store(), 'runs/none/step.json'), { seconds: 0, tokens: 0, storageSeconds: 0 });
   });
 
   test(`${name}: an attempt that loses to a zombie uses the zombie's result`, async () => {
     const key = 'runs/zombie/step.json';
     const committed = await commitOnce(store(), key, Manifest, inputA, async () => {
-      await commitOnce(store(), key, Manifest, inputA, async () => ({ kind: 'step' as const, by: 'zombie' }));
-      return { kind: 'step' as const, by: 'retry' };
+      await commitOnce(store(), key, Manifest, inputA, made('zombie'));
+      return made('retry')();
     });
     assert.equal(committed.manifest.by, 'zombie');
   });
 
   test(`${name}: a key that holds other inputs is refused with both hashes`, async () => {
     const key = 'runs/conflict/step.json';
-    const compute = async () => ({ kind: 'step' as const, by: 'me' });
+    const compute = made('me');
     await commitOnce(store(), key, Manifest, inputA, compute);
     await assert.rejects(commitOnce(store(), key, Manifest, inputB, compute), { name: 'ConflictingCommit', message: new RegExp(`${key}.*${inputA}.*${inputB}.*another|new workflow id`) });
   });

@@ -16,7 +16,7 @@ test('opening a run commits what it is and returns what a workflow needs of it',
   RunRef.parse(run);
   assert.deepEqual([run.iterations, run.tasks, run.groupSize, run.shards, run.updateOrder, run.environment], [2, 3, 2, 2, 'reverse', 'toy/quickstart']);
   assert.ok(artifacts.objects.has(keys.runManifest('run-1')));
-  const manifest = await openedRun(artifacts, run);
+  const manifest = await openedRun(artifacts, run, { iteration: 0 });
   assert.equal(manifest.model.sha256, sha256('toy weights'));
   assert.deepEqual(manifest.trainTasks.map(({ id }) => id), ['a', 'b', 'c']);
   assert.deepEqual(manifest.config.lora, { rank: 8, alpha: 16 });
@@ -80,7 +80,7 @@ test('weights of a state are read from the store only when the policy asks', asy
   const run = await createOpenRun(dependencies)({ runId: 'run-1', config: toyConfig });
   const adapter = await artifacts.putBlob(Buffer.from('adapter'));
   const state = { folded: [adapter], adapter, moments: null, optimizerSteps: 0 };
-  const weights = policyWeightsOf(dependencies, await openedRun(artifacts, run), state);
+  const weights = policyWeightsOf(dependencies, await openedRun(artifacts, run, { iteration: 0 }), state);
   assert.equal(weights.model.path, path.join(dependencies.modelsDir, 'toy.gguf'));
   assert.equal(weights.folded[0]!.sha256, adapter.sha256);
   assert.equal(Buffer.from(await weights.adapter!.read()).toString(), 'adapter');
