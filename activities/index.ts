@@ -6,6 +6,7 @@ import { createGroupRollouts } from './grouping/group-rollouts.activity.js';
 import { createWriteReport } from './report/write-report.activity.js';
 import { createCollectRollouts } from './rollout/collect-rollouts.activity.js';
 import { createOpenRun } from './run/open-run.activity.js';
+import { createReviseSettings } from './run/revise-settings.activity.js';
 import { createScoreTrajectories } from './turn-update/score-trajectories.activity.js';
 import { createUpdateTurn } from './turn-update/update-turn.activity.js';
 import { createWarmStart } from './warm-start/warm-start.activity.js';
@@ -14,6 +15,7 @@ import { createWarmStart } from './warm-start/warm-start.activity.js';
 export const createCpuActivities = (dependencies: CpuDependencies) =>
   withClassifiedFailures({
     openRun: createOpenRun(dependencies),
+    reviseSettings: createReviseSettings(dependencies),
     groupRollouts: createGroupRollouts(dependencies),
     commitCheckpoint: createCommitCheckpoint(dependencies),
     writeReport: createWriteReport(dependencies),

@@ -15,6 +15,18 @@ import { PolicyState } from './turn-state.js';
 export const OpenRunInput = z.strictObject({ runId: RunId, config: z.unknown() });
 export type OpenRunInput = z.infer<typeof OpenRunInput>;
 
+export const ReviseSettingsInput = z.strictObject({
+  /** As it is before the change. */
+  run: RunRef,
+  /** Counted from 1. */
+  revision: z.int().positive(),
+  /** k: the first iteration that the change acts on. */
+  from: z.int().nonnegative(),
+  /** A part of TrainConfig; checked by the activity, as a whole with the settings that it leaves. */
+  change: z.record(z.string(), z.unknown()),
+});
+export type ReviseSettingsInput = z.infer<typeof ReviseSettingsInput>;
+
 export const WarmStartInput = z.strictObject({ run: RunRef });
 export type WarmStartInput = z.infer<typeof WarmStartInput>;
 export const WarmStartResult = z.strictObject({

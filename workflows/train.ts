@@ -19,7 +19,8 @@ import type { TrainConfigInput } from '../schemas/train-config.js';
 import type { PolicyState } from '../schemas/turn-state.js';
 import { cpu, gpu } from './activity-proxies.js';
 import { trainDetails } from './details.js';
-import { endingCancelled } from './endings.js';
+import { changeable } from './changes.js';
+import { endingCancelled, isCancelled } from './endings.js';
 import type { iteration as iterationWorkflow, IterationInput } from './iteration.js';
 import * as messages from './messages.js';
 import { pairs, runAttributes } from './search-attributes.js';
@@ -27,7 +28,11 @@ import { freely, steer, type Steering } from './steering.js';
 
 /** What a run carries from iteration to iteration, and over continue-as-new. It does not grow. */
 export interface TrainState {
-  readonly run: RunRef;
+  /** As the next iteration will find it. */
+  run: RunRef;
+  /** Changes made so far; the last ones of them. */
+  revisions: number;
+  changes: messages.SettingsChanged[];
   readonly startedAt: number;
   /** theta as it stands. */
   policy: PolicyState;
@@ -77,22 +82,29 @@ export async function train(config: TrainConfigInput, resumed?: TrainState): Pro
   let state: TrainState | undefined = resumed;
   let phase = 'open the run';
   let child: string | null = null;
+  /** Training is over, only the last evaluation and the report are left. */
+  let over = false;
 
-  const { gate, persevere } = steer(steering, () => {
-    show();
-    upsertSearchAttributes(pairs({ paused: steering.paused !== null }));
+  const { gate, abortable, persevere } = steer(steering, {
+    changed() {
+      show();
+      upsertSearchAttributes(pairs({ paused: steering.paused !== null }));
+    },
+    underWay: () => (child === null ? phase : `iteration ${state!.iteration + 1}`),
+    child: () => child,
   });
+  const asked = changeable({ state: () => state, iterating: () => child !== null, over: () => over, changed: show });
   const { descriptions } = messages;
   setHandler(messages.config, () => config, { description: descriptions.config });
   setHandler(messages.progress, standing, { description: descriptions.progress });
-  setHandler(
-    messages.metrics,
-    () => ({ evaluations: state?.evaluations ?? [], iterations: state?.points ?? [], checkpoint: state?.checkpoint ?? null }),
-    { description: descriptions.metrics },
-  );
+  setHandler(messages.metrics, measured, { description: descriptions.metrics });
+
+  function measured(): messages.TrainMetrics {
+    return { evaluations: state?.evaluations ?? [], iterations: state?.points ?? [], checkpoint: state?.checkpoint ?? null };
+  }
 
   function standing(): messages.TrainProgress {
-    const { run, points = [], iteration = 0 } = state ?? {};
+    const { run, points = [], iteration = 0, changes = [] } = state ?? {};
     const latest = points.at(-1) ?? null;
     const left = run && latest ? (run.iterations - iteration) * mean(points.slice(-5).map(({ wallSeconds }) => wallSeconds)) : null;
     return {
@@ -104,6 +116,7 @@ export async function train(config: TrainConfigInput, resumed?: TrainState): Pro
       child,
       paused: steering.paused,
       stopping: steering.stopping,
+      changes,
       startedAt,
       secondsLeft: left,
       latest,
@@ -111,7 +124,7 @@ export async function train(config: TrainConfigInput, resumed?: TrainState): Pro
   }
 
   function show(): void {
-    setCurrentDetails(trainDetails(standing(), state?.points ?? [], state?.evaluations ?? []));
+    setCurrentDetails(trainDetails(standing(), measured()));
   }
 
   function enter(next: string): void {
@@ -125,20 +138,30 @@ export async function train(config: TrainConfigInput, resumed?: TrainState): Pro
     const run = await cpu('check the configuration, open the run').openRun({ runId, config: config ?? null });
     upsertMemo({ title: run.title, model: run.model, environment: run.environment, algorithm: run.algorithm });
     upsertSearchAttributes(runAttributes(run, { iteration: 0 }));
-    return { run, startedAt, policy: UNTOUCHED, iteration: 0, checkpoint: null, points: [], evaluations: [], steering };
+    return { run, revisions: 0, changes: [], startedAt, policy: UNTOUCHED, iteration: 0, checkpoint: null, points: [], evaluations: [], steering };
   }
 
-  async function evaluate(state: TrainState, name: string): Promise<void> {
+  async function evaluate(state: TrainState, name: string, by: <R>(work: () => Promise<R>) => Promise<R | null> = (work) => persevere(phase, 0, work)): Promise<void> {
     enter(`evaluate ${name}`);
-    const { run, policy } = state;
-    const results = await persevere(phase, 0, () =>
-      Promise.all((['train', 'heldout'] as const).map((split) => gpu(`evaluate ${name}, ${split} tasks`).evaluatePolicy({ run, name, split, iterationsDone: state.iteration, policy }))),
+    const { run, policy, iteration: iterationsDone } = state;
+    const results = await by(() =>
+      Promise.all((['train', 'heldout'] as const).map((split) => gpu(`evaluate ${name}, ${split} tasks`).evaluatePolicy({ run, name, split, iterationsDone, policy }))),
     );
     if (!results) return;
     const points = results.map(({ manifest: _, ...point }) => point);
-    state.evaluations = [...state.evaluations.slice(0, 4), ...state.evaluations.slice(4).slice(-POINTS_KEPT), ...points];
+    const others = state.evaluations.filter((point) => point.name !== name);
+    state.evaluations = [...others.slice(0, 4), ...others.slice(4).slice(-POINTS_KEPT), ...points];
     upsertSearchAttributes(pairs({ evaluation: points[0]!.meanReward }));
     show();
+    asked.evaluated(points);
+  }
+
+  /** For whoever asked: a failure is theirs to hear of, and no reason to stop training. */
+  async function evaluateAsAsked(state: TrainState): Promise<void> {
+    await evaluate(state, nameAfter(state), abortable).catch((failure: unknown) => {
+      if (steering.aborted !== null || isCancelled(failure)) throw failure;
+      asked.evaluationFailed(failure);
+    });
   }
 
   async function warmStart(state: TrainState): Promise<void> {
@@ -152,10 +175,8 @@ export async function train(config: TrainConfigInput, resumed?: TrainState): Pro
     const { run, iteration, policy } = state;
     enter('iteration');
     const began = Date.now();
-    const done = await persevere(`iteration ${iteration + 1}`, ITERATION_RETRIES, () => {
-      child = `${runId}/iteration-${String(iteration).padStart(4, '0')}`;
-      return runIteration(child, { run, iteration, policy });
-    });
+    const id = (child = `${runId}/iteration-${String(iteration).padStart(4, '0')}`);
+    const done = await persevere(`iteration ${iteration + 1}`, ITERATION_RETRIES, () => runIteration(id, { run, iteration, policy }));
     child = null;
     if (!done) return;
     const { policy: moved, checkpoint, ...point } = done;
@@ -176,24 +197,36 @@ export async function train(config: TrainConfigInput, resumed?: TrainState): Pro
         await evaluate(state, 'start');
       }
     }
-    const { run } = state;
     const first = state.iteration;
-    while (state.iteration < run.iterations) {
-      await gate();
+    for (;;) {
+      await gate(asked.forEvaluation);
+      if (asked.revising()) {
+        await asked.settled();
+        continue;
+      }
+      // From here to the child's start nothing waits: a change is either in the iteration's settings or comes after it.
       if (steering.stopping) break;
+      if (asked.forEvaluation()) {
+        await evaluateAsAsked(state);
+        continue;
+      }
+      if (state.iteration >= state.run.iterations) break;
       if (state.iteration > first && (workflowInfo().continueAsNewSuggested || state.iteration - first >= CONTINUE_AFTER)) {
         await condition(allHandlersFinished);
         await continueAsNew<typeof train>(config, state);
       }
       await iterate(state);
-      const due = run.evaluateEvery !== null && state.iteration % run.evaluateEvery === 0 && state.iteration < run.iterations;
-      if (due) await evaluate(state, `iteration-${String(state.iteration).padStart(4, '0')}`);
+      const { evaluateEvery, iterations } = state.run;
+      if (evaluateEvery !== null && state.iteration % evaluateEvery === 0 && state.iteration < iterations) await evaluate(state, nameAfter(state));
     }
+    over = true;
     if (state.iteration > 0) await evaluate(state, 'end');
     enter('report');
-    const completedIterations = state.iteration;
+    const { run, iteration: completedIterations } = state;
     const report = await persevere(phase, 0, () => cpu('report').writeReport({ run, completedIterations }));
     enter('done');
+    asked.evaluationFailed(new Error('the run has ended'));
+    await condition(allHandlersFinished);
     const { checkpoint, policy, evaluations } = state;
     return { runId, iterations: completedIterations, checkpoint, policy, evaluations, report };
   });
@@ -211,5 +244,9 @@ const runIteration = (workflowId: string, input: IterationInput) =>
     parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
     cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
   });
+
+/** Name of the evaluation of theta_k. */
+const nameAfter = ({ run, iteration }: TrainState): string =>
+  iteration > 0 ? `iteration-${String(iteration).padStart(4, '0')}` : run.warmStart ? 'start' : 'untouched';
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -5,8 +5,8 @@ import { RunId } from '../../schemas/train-config.js';
 import { ConflictingCommit } from '../artifacts/errors.js';
 import { keys } from '../artifacts/store.js';
 import type { CpuDependencies } from '../dependencies.js';
-import { selectTasks, shardsOf } from '../rollout/select-tasks.js';
 import { identifyModelFile, ModelFileInvalid } from './model-file.js';
+import { runRefOf } from './run-ref.js';
 import { BadConfig, differences, problemsWithTasks, resolveConfig } from './resolve-config.js';
 
 /**
@@ -48,7 +48,8 @@ export const createOpenRun = ({ artifacts, environments, codec, modelsDir, codeV
     const manifest: RunManifest = { kind: 'run', runId, config, settings, forkedFrom: null, model, trainTasks, heldoutTasks, code: { version: codeVersion } };
     const committed = await artifacts.commitManifest(key, manifest, RunManifest);
     refuseOther(key, committed.manifest, manifest);
-    return runRefOf(committed.manifest, committed.ref);
+    const { manifest: stored, ref } = committed;
+    return runRefOf(stored, ref, stored.settings, stored.config);
   };
 
 function checkedInput(input: OpenRunInput): OpenRunInput {
@@ -67,30 +68,3 @@ function refuseOther(key: string, stored: RunManifest, given: RunManifest): void
       `${found.slice(0, 5).join('; ')}${found.length > 5 ? '; ...' : ''}. Choose another workflow id, or start with the stored settings.`,
   );
 }
-
-/** What the iteration workflow walks through; the rivals have one pool with all turns, so any order does. */
-function updateOrderOf({ algorithm, seed }: RunManifest['config']): RunRef['updateOrder'] {
-  if (algorithm.name !== 'seeupo') return 'forward';
-  return algorithm.updateOrder === 'random' ? { random: seed } : algorithm.updateOrder;
-}
-
-function runRefOf(manifest: RunManifest, ref: RunRef['manifest']): RunRef {
-  const { config, runId, trainTasks } = manifest;
-  return {
-    runId,
-    manifest: ref,
-    settings: manifest.settings,
-    title: config.title || `${config.algorithm.name} on ${config.environment.name}/${config.environment.taskSet}`,
-    iterations: config.iterations,
-    tasks: trainTasks.length,
-    groupSize: config.rollout.groupSize,
-    shards: shardsOf(selectTasks(config, trainTasks, 0), config.rollout.tasksPerShard).length,
-    updateOrder: updateOrderOf(config),
-    warmStart: config.warmStart !== null,
-    evaluateEvery: config.evaluation.everyIterations,
-    algorithm: config.algorithm.name,
-    environment: `${config.environment.name}/${config.environment.taskSet}`,
-    model: config.model.path,
-  };
-}
-

@@ -40,7 +40,7 @@ export async function openedRun(artifacts: ArtifactStore, run: Pick<RunRef, 'man
 }
 
 /** What identifies a step: the run's basis, and what the step was handed. Equal steps of different runs have equal hashes. */
-export const stepHash = ({ basis }: OpenedRun, input: object): string => inputHashOf({ run: basis, step: contentOf(input) });
+export const stepHash = ({ basis }: Pick<OpenedRun, 'basis'>, input: object): string => inputHashOf({ run: basis, step: contentOf(input) });
 
 /** The model file of a run on this worker: absolute. */
 export const modelFileOf = (modelsDir: string, manifest: RunManifest): string => path.join(modelsDir, manifest.model.path);

@@ -25,6 +25,12 @@ export function basisOf({ model, trainTasks, heldoutTasks }: Pick<RunManifest, '
   return inputHashOf({ model: model.sha256, trainTasks, heldoutTasks, ...rest });
 }
 
+/** The same for an evaluation, which how theta is trained does not touch. */
+export function evaluationBasisOf({ model, trainTasks, heldoutTasks }: Pick<RunManifest, 'model' | 'trainTasks' | 'heldoutTasks'>, { seed, lora, environment, rollout }: TrainConfig): string {
+  const { maxResponseTokens, maxTurns } = rollout;
+  return inputHashOf({ model: model.sha256, trainTasks, heldoutTasks, seed, lora, environment, maxResponseTokens, maxTurns });
+}
+
 /** A step's input as its hash sees it: of an artifact, what it holds and not where it lies. */
 export function contentOf(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(contentOf);

@@ -60,6 +60,9 @@ export function fakeActivities(before: (call: Call) => Promise<void> | void = ()
         algorithm: 'seeupo', environment: 'fake', model: 'fake.gguf',
       };
     },
+    reviseSettings: async ({ run, revision, change }) => ({
+      ...run, settings: ref(`settings-${revision}`), iterations: (change.iterations as number | undefined) ?? run.iterations,
+    }),
     groupRollouts: async ({ iteration }) => ({
       manifest: ref(`${iteration}/groups`), turns, active: Array.from({ length: turns }, () => 4), groupsWithoutVariance: 0, metrics,
     }),
