@@ -6,6 +6,7 @@ import { createGroupRollouts } from './grouping/group-rollouts.activity.js';
 import { createWriteReport } from './report/write-report.activity.js';
 import { createCollectRollouts } from './rollout/collect-rollouts.activity.js';
 import { createOpenRun } from './run/open-run.activity.js';
+import { createReleaseRun } from './run/release-run.activity.js';
 import { createReviseSettings } from './run/revise-settings.activity.js';
 import { createScoreTrajectories } from './turn-update/score-trajectories.activity.js';
 import { createUpdateTurn } from './turn-update/update-turn.activity.js';
@@ -19,6 +20,7 @@ export const createCpuActivities = (dependencies: CpuDependencies) =>
     groupRollouts: createGroupRollouts(dependencies),
     commitCheckpoint: createCommitCheckpoint(dependencies),
     writeReport: createWriteReport(dependencies),
+    releaseRun: createReleaseRun(dependencies),
   });
 export type CpuActivities = ReturnType<typeof createCpuActivities>;
 

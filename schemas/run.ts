@@ -36,6 +36,8 @@ export type RunManifest = z.infer<typeof RunManifest>;
 export const RunRef = z.strictObject({
   runId: RunId,
   manifest: ArtifactRef,
+  /** Of the ownership under which the run is written. */
+  generation: z.int().positive(),
   /** JSON of Settings: the latest of the run's chain. */
   settings: ArtifactRef,
   title: z.string(),

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { ArtifactRef } from './artifact-ref.js';
 import { RolloutMetrics, TurnUpdateMetrics } from './metrics.js';
+import { Execution } from './ownership.js';
 import { RunRef } from './run.js';
 import { Split } from './task.js';
-import { RunId } from './train-config.js';
 import { PolicyState } from './turn-state.js';
 
 /**
@@ -12,8 +12,14 @@ import { PolicyState } from './turn-state.js';
  */
 
 /** The config is checked by the activity, not here: a bad one must give its own clear error. */
-export const OpenRunInput = z.strictObject({ runId: RunId, config: z.unknown() });
+export const OpenRunInput = z.strictObject({
+  /** TrainConfig, ResumeRequest or ForkRequest. */
+  config: z.unknown(),
+  /** Who asks; its workflow id is the run id of a new run. */
+  execution: Execution,
+});
 export type OpenRunInput = z.infer<typeof OpenRunInput>;
+
 
 export const ReviseSettingsInput = z.strictObject({
   /** As it is before the change. */
@@ -140,6 +146,36 @@ export const EvaluatePolicyResult = z.strictObject({
   turnPassRate: z.array(z.number()),
 });
 export type EvaluatePolicyResult = z.infer<typeof EvaluatePolicyResult>;
+
+/** How far a run has come, by what is committed of it. */
+export const RunProgress = z.strictObject({
+  /** Iterations done: theta is theta_k of this k. */
+  iteration: z.int().nonnegative(),
+  /** Whether something of iteration k is committed as well. */
+  begun: z.boolean(),
+  /** theta_k; null before the first iteration. */
+  policy: PolicyState.nullable(),
+  checkpoint: ArtifactRef.nullable(),
+  /** The last iterations. */
+  points: z.array(IterationResult.omit({ policy: true, checkpoint: true })),
+  /** The first ones and the last ones. */
+  evaluations: z.array(EvaluatePolicyResult.omit({ manifest: true })),
+});
+export type RunProgress = z.infer<typeof RunProgress>;
+
+export const OpenRunResult = z.strictObject({
+  /** As the next iteration finds it. */
+  run: RunRef,
+  /** As later ones do, if settings change in between. */
+  next: z.strictObject({ from: z.int().nonnegative(), run: RunRef }).nullable(),
+  progress: RunProgress,
+  /** Changes made so far. */
+  revisions: z.int().nonnegative(),
+});
+export type OpenRunResult = z.infer<typeof OpenRunResult>;
+
+export const ReleaseRunInput = z.strictObject({ run: RunRef });
+export type ReleaseRunInput = z.infer<typeof ReleaseRunInput>;
 
 export const WriteReportInput = z.strictObject({
   run: RunRef,

@@ -9,6 +9,7 @@ import { createEnvironments } from '../activities/environments/registry.js';
 import { withHeartbeats } from '../activities/heartbeats.js';
 import type { TextCodec } from '../activities/policy/policy.js';
 import { loadTextCodec } from '../activities/policy/text-codec.js';
+import { executionState } from './execution-state.js';
 
 /**
  * Every environment variable that this program reads; credentials of S3 are found by the AWS SDK's
@@ -110,6 +111,7 @@ export function createDependencies(settings: Settings): CpuDependencies {
     },
     modelsDir: settings.modelsDir,
     codeVersion: codeVersion(),
+    executionState,
     heartbeats: withHeartbeats,
   };
 }

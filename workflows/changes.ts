@@ -9,6 +9,10 @@ import { refused } from './steering.js';
 /** What changes touch of a run's state. */
 export interface Changing {
   run: RunRef;
+  /** Settings that wait for an iteration; a change builds on them. */
+  next: { readonly from: number; readonly run: RunRef } | null;
+  /** An iteration that was begun by an earlier execution. */
+  begun: number | null;
   /** Iterations done. */
   iteration: number;
   revisions: number;
@@ -49,11 +53,14 @@ export function changeable({ state, iterating, over, changed }: Changed) {
     revising += 1;
     try {
       const open = opened();
-      const from = open.iteration + Number(iterating());
+      const from = open.iteration + Number(iterating() || open.begun === open.iteration);
       const revision = open.revisions + 1;
       const run = await cpu(`settings: ${spelledChange(change)}`).reviseSettings({ run: open.run, revision, from, change });
+      const now = from > open.iteration && !iterating();
       const entry = { fromIteration: from + 1, change };
-      Object.assign(open, { run, revisions: revision, changes: [...open.changes, entry].slice(-CHANGES_KEPT) });
+      // What is under way has its own copy of its settings; an iteration that is yet to be finished must find them here.
+      Object.assign(open, now ? { run: { ...open.run, settings: run.settings, iterations: run.iterations }, next: { from, run } } : { run, next: null });
+      Object.assign(open, { revisions: revision, changes: [...open.changes, entry].slice(-CHANGES_KEPT) });
       changed();
       return entry;
     } catch (failure) {

@@ -1,6 +1,6 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { ArtifactRef } from '../schemas/artifact-ref.js';
-import type { TrainConfigInput } from '../schemas/train-config.js';
+import type { TrainInput } from '../schemas/run-request.js';
 import type { EvaluatePolicyResult, IterationResult } from '../schemas/steps.js';
 
 /** Stops the run before its next step; what is under way is finished. The reason is shown. */
@@ -40,7 +40,7 @@ export interface SettingsChanged {
 
 export const progress = defineQuery<TrainProgress>('progress');
 export const metrics = defineQuery<TrainMetrics>('metrics');
-export const config = defineQuery<TrainConfigInput>('config');
+export const config = defineQuery<TrainInput>('config');
 /** Of an iteration's own workflow, `<run>/iteration-0012`. */
 export const iterationProgress = defineQuery<IterationProgress>('progress');
 

@@ -15,12 +15,12 @@ import {
 import type { ArtifactRef } from '../schemas/artifact-ref.js';
 import type { RunRef } from '../schemas/run.js';
 import type { WriteReportResult } from '../schemas/steps.js';
-import type { TrainConfigInput } from '../schemas/train-config.js';
+import type { TrainInput } from '../schemas/run-request.js';
 import type { PolicyState } from '../schemas/turn-state.js';
 import { cpu, gpu } from './activity-proxies.js';
 import { trainDetails } from './details.js';
 import { changeable } from './changes.js';
-import { endingCancelled, isCancelled } from './endings.js';
+import { endingCancelled, holding, isCancelled } from './endings.js';
 import type { iteration as iterationWorkflow, IterationInput } from './iteration.js';
 import * as messages from './messages.js';
 import { pairs, runAttributes } from './search-attributes.js';
@@ -30,6 +30,10 @@ import { freely, steer, type Steering } from './steering.js';
 export interface TrainState {
   /** As the next iteration will find it. */
   run: RunRef;
+  /** As iterations from another one on will, if they differ. */
+  next: { readonly from: number; readonly run: RunRef } | null;
+  /** The iteration that was begun by an execution before this one, and keeps its settings; null if none was. */
+  begun: number | null;
   /** Changes made so far; the last ones of them. */
   revisions: number;
   changes: messages.SettingsChanged[];
@@ -70,16 +74,17 @@ const POINTS_KEPT = 50;
 /**
  * A run: opens it, evaluates, warms up, iterates, evaluates, reports.
  *
- * The workflow id is the run id. The configuration is checked by openRun as a whole: a wrong one
- * ends the run at once, saying all that is wrong with it.
+ * The workflow id is the run id of a new run. The input is checked by openRun as a whole: a wrong one
+ * ends the run at once, saying all that is wrong with it. What of the run is in the store already,
+ * because it is resumed or forked, is not done again.
  *
- * @param resumed  only for continue-as-new
+ * @param continued  only for continue-as-new
  */
-export async function train(config: TrainConfigInput, resumed?: TrainState): Promise<TrainResult> {
-  const runId = workflowInfo().workflowId;
-  const startedAt = resumed?.startedAt ?? workflowInfo().startTime.getTime();
-  const steering = resumed?.steering ?? freely();
-  let state: TrainState | undefined = resumed;
+export async function train(config: TrainInput, continued?: TrainState): Promise<TrainResult> {
+  const { workflowId, namespace, firstExecutionRunId } = workflowInfo();
+  const startedAt = continued?.startedAt ?? workflowInfo().startTime.getTime();
+  const steering = continued?.steering ?? freely();
+  let state: TrainState | undefined = continued;
   let phase = 'open the run';
   let child: string | null = null;
   /** Training is over, only the last evaluation and the report are left. */
@@ -108,7 +113,7 @@ export async function train(config: TrainConfigInput, resumed?: TrainState): Pro
     const latest = points.at(-1) ?? null;
     const left = run && latest ? (run.iterations - iteration) * mean(points.slice(-5).map(({ wallSeconds }) => wallSeconds)) : null;
     return {
-      runId,
+      runId: run?.runId ?? workflowId,
       title: run?.title ?? '',
       phase,
       iteration,
@@ -135,10 +140,14 @@ export async function train(config: TrainConfigInput, resumed?: TrainState): Pro
 
   async function open(): Promise<TrainState> {
     enter(phase);
-    const run = await cpu('check the configuration, open the run').openRun({ runId, config: config ?? null });
+    const execution = { namespace, workflowId, firstRunId: firstExecutionRunId };
+    const { run, next, progress, revisions } = await cpu('check the configuration, open the run').openRun({ config: config ?? null, execution });
     upsertMemo({ title: run.title, model: run.model, environment: run.environment, algorithm: run.algorithm });
-    upsertSearchAttributes(runAttributes(run, { iteration: 0 }));
-    return { run, revisions: 0, changes: [], startedAt, policy: UNTOUCHED, iteration: 0, checkpoint: null, points: [], evaluations: [], steering };
+    upsertSearchAttributes(runAttributes(run, { iteration: progress.iteration }));
+    const { iteration, begun, checkpoint, evaluations } = progress;
+    const points = progress.points.map((point) => ({ ...point, wallSeconds: point.seconds }));
+    const policy = progress.policy ?? UNTOUCHED;
+    return { run, next, begun: begun ? iteration : null, revisions, changes: [], startedAt, policy, iteration, checkpoint, points, evaluations, steering };
   }
 
   async function evaluate(state: TrainState, name: string, by: <R>(work: () => Promise<R>) => Promise<R | null> = (work) => persevere(phase, 0, work)): Promise<void> {
@@ -175,7 +184,7 @@ export async function train(config: TrainConfigInput, resumed?: TrainState): Pro
     const { run, iteration, policy } = state;
     enter('iteration');
     const began = Date.now();
-    const id = (child = `${runId}/iteration-${String(iteration).padStart(4, '0')}`);
+    const id = (child = `${workflowId}/iteration-${String(iteration).padStart(4, '0')}`);
     const done = await persevere(`iteration ${iteration + 1}`, ITERATION_RETRIES, () => runIteration(id, { run, iteration, policy }));
     child = null;
     if (!done) return;
@@ -188,15 +197,29 @@ export async function train(config: TrainConfigInput, resumed?: TrainState): Pro
     show();
   }
 
-  return endingCancelled(async () => {
-    if (!state) {
-      state = await open();
-      await evaluate(state, 'untouched');
-      if (state.run.warmStart) {
-        await warmStart(state);
-        await evaluate(state, 'start');
-      }
+  /** What comes before the first iteration; of a run that has iterations, it was done. */
+  async function begin(): Promise<TrainState> {
+    state = await open();
+    if (state.iteration > 0) {
+      await evaluateIfDue(state);
+      return state;
     }
+    await evaluate(state, 'untouched');
+    if (state.run.warmStart) {
+      await warmStart(state);
+      await evaluate(state, 'start');
+    }
+    return state;
+  }
+
+  async function evaluateIfDue(state: TrainState): Promise<void> {
+    const { evaluateEvery, iterations } = state.run;
+    const due = evaluateEvery !== null && state.iteration % evaluateEvery === 0 && state.iteration < iterations;
+    if (due && !state.evaluations.some(({ name }) => name === nameAfter(state))) await evaluate(state, nameAfter(state));
+  }
+
+  return endingCancelled(() => holding(() => state?.run, async () => {
+    state ??= await begin();
     const first = state.iteration;
     for (;;) {
       await gate(asked.forEvaluation);
@@ -210,14 +233,14 @@ export async function train(config: TrainConfigInput, resumed?: TrainState): Pro
         await evaluateAsAsked(state);
         continue;
       }
+      if (state.next && state.iteration >= state.next.from) Object.assign(state, { run: state.next.run, next: null });
       if (state.iteration >= state.run.iterations) break;
       if (state.iteration > first && (workflowInfo().continueAsNewSuggested || state.iteration - first >= CONTINUE_AFTER)) {
         await condition(allHandlersFinished);
         await continueAsNew<typeof train>(config, state);
       }
       await iterate(state);
-      const { evaluateEvery, iterations } = state.run;
-      if (evaluateEvery !== null && state.iteration % evaluateEvery === 0 && state.iteration < iterations) await evaluate(state, nameAfter(state));
+      await evaluateIfDue(state);
     }
     over = true;
     if (state.iteration > 0) await evaluate(state, 'end');
@@ -228,8 +251,8 @@ export async function train(config: TrainConfigInput, resumed?: TrainState): Pro
     asked.evaluationFailed(new Error('the run has ended'));
     await condition(allHandlersFinished);
     const { checkpoint, policy, evaluations } = state;
-    return { runId, iterations: completedIterations, checkpoint, policy, evaluations, report };
-  });
+    return { runId: run.runId, iterations: completedIterations, checkpoint, policy, evaluations, report };
+  }));
 }
 
 /** One Web UI page per iteration. */

@@ -3,6 +3,14 @@ import { Timing } from '../../schemas/metrics.js';
 import { ConflictingCommit } from './errors.js';
 import { keys, type ArtifactStore, type Committed } from './store.js';
 
+/** What is about to be done. */
+export interface Step {
+  /** Hash of everything that it depends on (`stepOf`). */
+  readonly inputHash: string;
+  /** Throws if this execution may not write any more. */
+  readonly mayCommit: () => Promise<void>;
+}
+
 /** A step as it was just done. */
 export interface Made<T> {
   /** Without its inputHash; the blobs it names are already stored. */
@@ -18,14 +26,15 @@ export interface Made<T> {
  * database are all the same case: the first commit of the key is the step, everyone uses it.
  * How long it took goes to `keys.timing(key)`, so that the manifest is the same bytes whoever made it.
  *
- * @param inputHash  hash of everything the step depends on (`stepHash`)
+ * The right to write is looked at once more before the commit: an execution that was taken over stops there.
+ *
  * @throws {ConflictingCommit} if the key holds the result of other inputs
  */
 export async function commitOnce<T extends { inputHash: string }>(
   artifacts: ArtifactStore,
   key: string,
   schema: z.ZodType<T>,
-  inputHash: string,
+  { inputHash, mayCommit }: Step,
   compute: () => Promise<Made<T>>,
 ): Promise<Committed<T>> {
   const finished = await artifacts.findManifest(key, schema);
@@ -33,6 +42,7 @@ export async function commitOnce<T extends { inputHash: string }>(
   const started = performance.now();
   artifacts.takeSeconds();
   const { manifest, tokens } = await compute();
+  await mayCommit();
   // Before the step itself: whoever finds the step finds its timing.
   const timing: Timing = { seconds: (performance.now() - started) / 1000, tokens, storageSeconds: artifacts.takeSeconds() };
   await artifacts.commitManifest(keys.timing(key), timing, Timing);

@@ -1,3 +1,4 @@
+import { sha256 } from './canonical-json.js';
 import { createObjectStore } from './object-store.js';
 import type { ArtifactStore } from './store.js';
 
@@ -10,6 +11,16 @@ export function createMemoryStore(): ArtifactStore & { readonly objects: Map<str
     put: async (key, bytes) => void objects.set(key, bytes.slice()),
     async putIfAbsent(key, bytes) {
       if (objects.has(key)) return false;
+      objects.set(key, bytes.slice());
+      return true;
+    },
+    async getVersion(key) {
+      const bytes = objects.get(key)?.slice();
+      return bytes ? { bytes, version: sha256(bytes) } : null;
+    },
+    async putIfVersion(key, bytes, _, version) {
+      const now = objects.get(key);
+      if (!now || sha256(now) !== version) return false;
       objects.set(key, bytes.slice());
       return true;
     },

@@ -4,7 +4,7 @@ import { canonicalJson, sha256 } from './canonical-json.js';
 import { ArtifactCorrupt, ArtifactMissing, type ObjectPlace } from './errors.js';
 import { keys, type ArtifactStore } from './store.js';
 
-/** The five things asked of an object server; all else about artifacts is the same for every server. */
+/** What is asked of an object server; all else about artifacts is the same for every server. */
 export interface Objects {
   /** Size in bytes, or null if there is no such object. */
   size(key: string): Promise<number | null>;
@@ -12,6 +12,10 @@ export interface Objects {
   put(key: string, bytes: Uint8Array, sha256: string): Promise<void>;
   /** Writes only if the key is free; false if it was taken. */
   putIfAbsent(key: string, bytes: Uint8Array, sha256: string): Promise<boolean>;
+  /** An object and what tells its version from any other. */
+  getVersion(key: string): Promise<{ readonly bytes: Uint8Array; readonly version: string } | null>;
+  /** Writes only over that version; false if it is another by now. */
+  putIfVersion(key: string, bytes: Uint8Array, sha256: string, version: string): Promise<boolean>;
   list(prefix: string): AsyncIterable<string>;
   checkAccess(): Promise<void>;
   /** For messages. */
@@ -78,6 +82,24 @@ export function createObjectStore(objects: Objects): ArtifactStore {
         if (!winner) throw new ArtifactMissing(objects.place(key), 'the manifest whose presence made our commit fail');
         // Equal bytes: the put that "failed" was a repeat of our own, whose answer was lost.
         return { ...winner, first: winner.ref.sha256 === ours.sha256 };
+      }),
+    copyManifest: (from, to) =>
+      timed(async () => {
+        const bytes = await objects.get(from);
+        if (bytes) await objects.putIfAbsent(to, bytes, sha256(bytes));
+      }),
+    findRecord: (key, schema) =>
+      timed(async () => {
+        const found = await objects.getVersion(key);
+        return found && { record: parseJson(key, found.bytes, schema), version: found.version };
+      }),
+    replaceRecord: (key, record, schema, version) =>
+      timed(async () => {
+        const bytes = encode(schema.parse(record));
+        if (version === null ? await objects.putIfAbsent(key, bytes, sha256(bytes)) : await objects.putIfVersion(key, bytes, sha256(bytes), version)) return true;
+        // The put that "failed" may be a repeat of our own, whose answer was lost.
+        const now = await objects.get(key);
+        return now !== null && sha256(now) === sha256(bytes);
       }),
     list: (prefix) => objects.list(prefix),
     checkAccess: () => objects.checkAccess(),

@@ -31,7 +31,7 @@ const ATTEMPTS = 4;
 
 const ACCESS_CHECK_KEY = 'access-check';
 
-/** Artifacts in an S3 bucket: AWS, or any server with conditional puts (`If-None-Match: *`). */
+/** Artifacts in an S3 bucket: AWS, or any server with conditional puts (`If-None-Match: *`, `If-Match`). */
 export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(): void } {
   const { bucket: Bucket } = options;
   const client = new S3Client({
@@ -60,6 +60,22 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
     }
   }
 
+  /** False if the condition does not hold. */
+  async function putIf(key: string, bytes: Uint8Array, hash: string, condition: { IfNoneMatch: '*' } | { IfMatch: string }): Promise<boolean> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await client.send(new PutObjectCommand({ Bucket, Key: key, Body: bytes, ChecksumSHA256: base64(hash), ContentType: 'application/json', ...condition }));
+        return true;
+      } catch (error) {
+        const status = statusOf(error);
+        // 404: what was to be replaced was deleted.
+        if (status === 412 || ('IfMatch' in condition && isAbsent(error))) return false;
+        // 409: another conditional put of this key was under way; S3 asks to try again.
+        if (status !== 409 || attempt >= ATTEMPTS) throw classify(error, 'writing', place(key));
+      }
+    }
+  }
+
   const objects: Objects = {
     place,
     get,
@@ -82,19 +98,15 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
         throw classify(error, 'writing', place(key));
       }
     },
-    async putIfAbsent(key, bytes, hash) {
-      for (let attempt = 1; ; attempt++) {
-        try {
-          await client.send(
-            new PutObjectCommand({ Bucket, Key: key, Body: bytes, ChecksumSHA256: base64(hash), IfNoneMatch: '*', ContentType: 'application/json' }),
-          );
-          return true;
-        } catch (error) {
-          const status = statusOf(error);
-          if (status === 412) return false;
-          // 409: another conditional put of this key was under way; S3 asks to try again.
-          if (status !== 409 || attempt >= ATTEMPTS) throw classify(error, 'writing', place(key));
-        }
+    putIfAbsent: (key, bytes, hash) => putIf(key, bytes, hash, { IfNoneMatch: '*' }),
+    putIfVersion: (key, bytes, hash, version) => putIf(key, bytes, hash, { IfMatch: version }),
+    async getVersion(key) {
+      try {
+        const reply = await client.send(new GetObjectCommand({ Bucket, Key: key }));
+        return { bytes: await reply.Body!.transformToByteArray(), version: reply.ETag! };
+      } catch (error) {
+        if (isAbsent(error)) return null;
+        throw classify(error, 'reading', place(key));
       }
     },
     async *list(prefix) {

@@ -2,10 +2,11 @@ import type { z } from 'zod';
 import type { ArtifactRef } from '../../schemas/artifact-ref.js';
 
 /**
- * Where results live. Two kinds of object:
+ * Where results live. Three kinds of object:
  * - blobs, content-addressed and immutable: writing one twice is harmless;
  * - manifests, at a deterministic key, written by conditional put: the first commit of a key *is*
- *   the step, and everyone who comes later reads it instead of doing the step again.
+ *   the step, and everyone who comes later reads it instead of doing the step again;
+ * - records, one per run, replaced by compare-and-swap: who may write the run.
  */
 export interface ArtifactStore {
   /** Stores bytes under their hash; does nothing if they are there. */
@@ -19,6 +20,12 @@ export interface ArtifactStore {
   findManifest<T>(key: string, schema: z.ZodType<T>): Promise<Committed<T> | null>;
   /** Commits a manifest unless the key is taken; returns whichever holds the key. */
   commitManifest<T>(key: string, manifest: T, schema: z.ZodType<T>): Promise<Committed<T> & { first: boolean }>;
+  /** Copies a manifest to another key unless that is taken; what it names is shared. Does nothing if there is none. */
+  copyManifest(from: string, to: string): Promise<void>;
+  /** A record that changes, as it is now; null if there is none. */
+  findRecord<T>(key: string, schema: z.ZodType<T>): Promise<{ readonly record: T; readonly version: string } | null>;
+  /** Replaces the version that was read, null for none; false if the record has changed since. */
+  replaceRecord<T>(key: string, record: T, schema: z.ZodType<T>, version: string | null): Promise<boolean>;
   /** Keys that start with a prefix, in order. */
   list(prefix: string): AsyncIterable<string>;
   /** Resolves when the bucket can be read and written. @throws {StorePermissionDenied, StoreUnavailable} */
@@ -38,6 +45,7 @@ const padded = (n: number, width: number): string => String(n).padStart(width, '
 export const keys = {
   blob: (sha256: string) => `blobs/sha256/${sha256.slice(0, 2)}/${sha256}`,
   run: (runId: string) => `runs/${runId}/`,
+  ownership: (runId: string) => `runs/${runId}/owner.json`,
   runManifest: (runId: string) => `runs/${runId}/run.json`,
   settingsRevision: (runId: string, revision: number) => `runs/${runId}/settings/${padded(revision, 4)}.json`,
   warmStart: (runId: string) => `runs/${runId}/warm-start.json`,

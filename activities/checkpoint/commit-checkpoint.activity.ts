@@ -8,7 +8,7 @@ import { TurnStateManifest } from '../../schemas/turn-state.js';
 import { commitOnce, timingOf } from '../artifacts/commit-once.js';
 import { keys, type ArtifactStore } from '../artifacts/store.js';
 import type { CpuDependencies } from '../dependencies.js';
-import { openedRun, stepHash } from '../run/run-context.js';
+import { openedRun, stepOf } from '../run/run-context.js';
 import { checkpointManifest } from './checkpoint-manifest.js';
 import { iterationResult } from './iteration-result.js';
 
@@ -19,7 +19,7 @@ export const createCommitCheckpoint = ({ artifacts }: Pick<CpuDependencies, 'art
     const key = keys.checkpoint(run.runId, iteration);
     const opened = await openedRun(artifacts, run, { iteration });
     const timing = await iterationTiming(artifacts, parts);
-    const { ref, manifest } = await commitOnce(artifacts, key, CheckpointManifest, stepHash(opened, { iteration, ...parts }), async () => {
+    const { ref, manifest } = await commitOnce(artifacts, key, CheckpointManifest, stepOf(opened, { iteration, ...parts }), async () => {
       const [groups, scores, turnStates] = await Promise.all([
         artifacts.getJson(parts.groups, GroupsManifest),
         artifacts.getJson(parts.scores, ScoresManifest),

@@ -12,7 +12,7 @@ import { playEpisodes, seatsOf } from '../rollout/play-episodes.js';
 import { distinctTokens, rolloutMetrics } from '../rollout/rollout-metrics.js';
 import { shardsOf } from '../rollout/select-tasks.js';
 import { evaluationBasisOf } from '../run/settings-in-force.js';
-import { modelFileOf, openedRun, policyWeightsOf, stepHash } from '../run/run-context.js';
+import { modelFileOf, openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
 
 /** Plays every task of a split under one policy and scores it; nothing is learnt from it. GPU queue. */
 export const createEvaluatePolicy = ({ artifacts, policy, codec, environments, modelsDir, heartbeats }: GpuDependencies) =>
@@ -24,8 +24,8 @@ export const createEvaluatePolicy = ({ artifacts, policy, codec, environments, m
     const temperature = evaluation.temperature ?? rollout.temperature;
     const samples = split === 'train' ? evaluation.samplesPerTask : (evaluation.heldoutSamplesPerTask ?? evaluation.samplesPerTask);
     const key = keys.evaluation(run.runId, iterationsDone, name, split);
-    const inputHash = stepHash({ basis: evaluationBasisOf(opened, opened.config) }, { name, split, iterationsDone, temperature, samples, policy: parsed.policy });
-    const { ref, manifest } = await commitOnce(artifacts, key, EvaluationManifest, inputHash, () =>
+    const step = stepOf({ ...opened, basis: evaluationBasisOf(opened, opened.config) }, { name, split, iterationsDone, temperature, samples, policy: parsed.policy });
+    const { ref, manifest } = await commitOnce(artifacts, key, EvaluationManifest, step, () =>
       heartbeats(async (report, cancelled) => {
         const tasks = split === 'train' ? opened.trainTasks : opened.heldoutTasks;
         const players = {

@@ -7,7 +7,7 @@ import { commitOnce } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { CpuDependencies } from '../dependencies.js';
 import { rolloutMetrics } from '../rollout/rollout-metrics.js';
-import { openedRun, stepHash } from '../run/run-context.js';
+import { openedRun, stepOf } from '../run/run-context.js';
 import { groupRelativeAdvantages, groupsWithoutVariance } from './advantages.js';
 import { onePool, turnPools } from './turn-pools.js';
 
@@ -17,7 +17,7 @@ export const createGroupRollouts = ({ artifacts }: CpuDependencies) =>
     const { run, iteration, shards } = GroupRolloutsInput.parse(input);
     const opened = await openedRun(artifacts, run, { iteration });
     const { algorithm } = opened.config;
-    const { ref, manifest } = await commitOnce(artifacts, keys.groups(run.runId, iteration), GroupsManifest, stepHash(opened, { iteration, shards }), async () => {
+    const { ref, manifest } = await commitOnce(artifacts, keys.groups(run.runId, iteration), GroupsManifest, stepOf(opened, { iteration, shards }), async () => {
       const manifests = await Promise.all(shards.map((shard) => artifacts.getJson(shard, RolloutShardManifest)));
       const trajectories = await Promise.all(manifests.map((shard) => artifacts.getJson(shard.trajectories, z.array(Trajectory))));
       const all = trajectories.flat();

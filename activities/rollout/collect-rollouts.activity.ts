@@ -4,7 +4,7 @@ import type { z } from 'zod';
 import { commitOnce } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
-import { modelFileOf, openedRun, policyWeightsOf, stepHash } from '../run/run-context.js';
+import { modelFileOf, openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
 import { patience } from '../heartbeats.js';
 import { episodeId } from './episode-id.js';
 import { playEpisodes, seatsOf } from './play-episodes.js';
@@ -18,8 +18,8 @@ export const createCollectRollouts = ({ artifacts, policy, codec, environments, 
     const { run, iteration, shard } = parsed;
     const key = keys.rolloutShard(run.runId, iteration, shard);
     const opened = await openedRun(artifacts, run, { iteration });
-    const inputHash = stepHash(opened, { iteration, shard, policy: parsed.policy });
-    const { ref, manifest } = await commitOnce(artifacts, key, RolloutShardManifest, inputHash, () =>
+    const step = stepOf(opened, { iteration, shard, policy: parsed.policy });
+    const { ref, manifest } = await commitOnce(artifacts, key, RolloutShardManifest, step, () =>
       heartbeats(async (report, cancelled) => {
         const { seed, rollout, environment } = opened.config;
         const tasks = shardsOf(selectTasks(opened.config, opened.trainTasks, iteration), rollout.tasksPerShard)[shard] ?? [];

@@ -7,6 +7,7 @@ import { commitOnce } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { CpuDependencies } from '../dependencies.js';
 import { withChange } from './change-config.js';
+import { requireOwnership } from './ownership.js';
 import { BadConfig, problemsWithTasks } from './resolve-config.js';
 import { runRefOf } from './run-ref.js';
 
@@ -23,10 +24,12 @@ export const createReviseSettings = ({ artifacts }: Pick<CpuDependencies, 'artif
     const problems = problemsWithTasks(config, manifest.trainTasks, manifest.heldoutTasks);
     if (problems.length > 0) throw new BadConfig(problems);
     const key = keys.settingsRevision(run.runId, revision);
-    const inputHash = inputHashOf({ before: run.settings.sha256, from, change });
-    const committed = await commitOnce(artifacts, key, SettingsRevision, inputHash, async () => {
+    const mayCommit = () => requireOwnership(artifacts, run);
+    await mayCommit();
+    const step = { inputHash: inputHashOf({ before: run.settings.sha256, from, change }), mayCommit };
+    const committed = await commitOnce(artifacts, key, SettingsRevision, step, async () => {
       const next: Settings = { kind: 'settings', from: { iteration: from, keptTurns: null }, config, before: run.settings };
       return { manifest: { kind: 'settings-revision' as const, revision, change, settings: await artifacts.putJson(next) }, tokens: 0 };
     });
-    return runRefOf(manifest, run.manifest, committed.manifest.settings, config);
+    return runRefOf(manifest, { ...run, settings: committed.manifest.settings }, config);
   };

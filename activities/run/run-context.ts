@@ -1,18 +1,23 @@
 import path from 'node:path';
 import type { z } from 'zod';
 import { RunManifest, type RunRef } from '../../schemas/run.js';
-import { Settings } from '../../schemas/settings.js';
+import { Settings, SettingsRevision } from '../../schemas/settings.js';
+import type { TrainConfig } from '../../schemas/train-config.js';
 import type { PolicyState } from '../../schemas/turn-state.js';
 import type { ArtifactRef } from '../../schemas/artifact-ref.js';
 import { inputHashOf } from '../artifacts/canonical-json.js';
-import type { ArtifactStore } from '../artifacts/store.js';
+import type { Step } from '../artifacts/commit-once.js';
+import { keys, type ArtifactStore } from '../artifacts/store.js';
 import type { PolicyWeights, StoredTensors } from '../policy/policy.js';
+import { requireOwnership } from './ownership.js';
 import { actsOn, basisOf, contentOf, type StepPosition } from './settings-in-force.js';
 
 /** A run as one of its steps sees it: `config` is what is in force at that step. */
 export interface OpenedRun extends RunManifest {
   /** See basisOf. */
   readonly basis: string;
+  /** See Step. */
+  readonly mayCommit: () => Promise<void>;
 }
 
 /** Manifests and blobs are immutable, so a hash may be cached for ever; few runs are live on one worker. */
@@ -30,17 +35,41 @@ async function readOnce<T>(artifacts: ArtifactStore, ref: ArtifactRef, schema: z
   return value;
 }
 
-/** The run behind a RunRef, with the settings that act on a step. */
-export async function openedRun(artifacts: ArtifactStore, run: Pick<RunRef, 'manifest' | 'settings'>, step: StepPosition): Promise<OpenedRun> {
+/**
+ * The run behind a RunRef, with the settings that act on a step.
+ *
+ * @throws {RunHeld} if another execution has taken the run over
+ */
+export async function openedRun(artifacts: ArtifactStore, run: RunRef, step: StepPosition): Promise<OpenedRun> {
+  const mayCommit = () => requireOwnership(artifacts, run);
+  await mayCommit();
   const manifest = await readOnce(artifacts, run.manifest, RunManifest);
-  let settings = await readOnce(artifacts, run.settings, Settings);
-  while (settings.before !== null && !actsOn(settings.from, step)) settings = await readOnce(artifacts, settings.before, Settings);
-  const { config } = settings;
-  return { ...manifest, config, basis: basisOf(manifest, config) };
+  const config = await configAt(artifacts, run.settings, step);
+  return { ...manifest, config, basis: basisOf(manifest, config), mayCommit };
 }
 
-/** What identifies a step: the run's basis, and what the step was handed. Equal steps of different runs have equal hashes. */
-export const stepHash = ({ basis }: Pick<OpenedRun, 'basis'>, input: object): string => inputHashOf({ run: basis, step: contentOf(input) });
+/** The configuration that acts on a step. */
+export async function configAt(artifacts: ArtifactStore, latest: ArtifactRef, step: StepPosition): Promise<TrainConfig> {
+  let settings = await readOnce(artifacts, latest, Settings);
+  while (settings.before !== null && !actsOn(settings.from, step)) settings = await readOnce(artifacts, settings.before, Settings);
+  return settings.config;
+}
+
+/** The end of a run's chain of settings, changes under way included. */
+export async function latestSettings(artifacts: ArtifactStore, { runId, settings }: RunManifest): Promise<{ settings: ArtifactRef; revisions: SettingsRevision[] }> {
+  const revisions: SettingsRevision[] = [];
+  for await (const key of artifacts.list(`${keys.run(runId)}settings/`)) {
+    const found = await artifacts.findManifest(key, SettingsRevision);
+    if (found) revisions.push(found.manifest);
+  }
+  return { settings: revisions.at(-1)?.settings ?? settings, revisions };
+}
+
+/** What a step is: the run's basis, and what the step was handed. Equal steps of different runs have equal hashes. */
+export const stepOf = ({ basis, mayCommit }: Pick<OpenedRun, 'basis' | 'mayCommit'>, input: object): Step => ({
+  inputHash: inputHashOf({ run: basis, step: contentOf(input) }),
+  mayCommit,
+});
 
 /** The model file of a run on this worker: absolute. */
 export const modelFileOf = (modelsDir: string, manifest: RunManifest): string => path.join(modelsDir, manifest.model.path);

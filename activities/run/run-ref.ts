@@ -1,14 +1,13 @@
-import type { ArtifactRef } from '../../schemas/artifact-ref.js';
 import type { RunManifest, RunRef } from '../../schemas/run.js';
 import type { TrainConfig } from '../../schemas/train-config.js';
 import { selectTasks, shardsOf } from '../rollout/select-tasks.js';
 
 /** What a workflow carries of a run under some of its settings. */
-export function runRefOf(manifest: RunManifest, ref: ArtifactRef, settings: ArtifactRef, config: TrainConfig): RunRef {
-  const { runId, trainTasks } = manifest;
+export function runRefOf({ runId, trainTasks }: RunManifest, { manifest, generation, settings }: Pick<RunRef, 'manifest' | 'generation' | 'settings'>, config: TrainConfig): RunRef {
   return {
     runId,
-    manifest: ref,
+    manifest,
+    generation,
     settings,
     title: config.title || `${config.algorithm.name} on ${config.environment.name}/${config.environment.taskSet}`,
     iterations: config.iterations,

@@ -5,7 +5,7 @@ import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
 import { readGroups, trainedOn } from '../grouping/read-groups.js';
 import { mean } from '../numerics/statistics.js';
-import { openedRun, policyWeightsOf, stepHash } from '../run/run-context.js';
+import { openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
 
 /**
  * Log-probs of every response under theta_k and under the frozen reference, once, before the first
@@ -17,8 +17,8 @@ export const createScoreTrajectories = (dependencies: GpuDependencies) =>
     const { run, iteration, groups, policy: theta } = ScoreTrajectoriesInput.parse(input);
     const key = keys.scores(run.runId, iteration);
     const opened = await openedRun(artifacts, run, { iteration });
-    const inputHash = stepHash(opened, { iteration, groups, policy: theta });
-    const { ref, manifest } = await commitOnce(artifacts, key, ScoresManifest, inputHash, () =>
+    const step = stepOf(opened, { iteration, groups, policy: theta });
+    const { ref, manifest } = await commitOnce(artifacts, key, ScoresManifest, step, () =>
       heartbeats(async (report) => {
         const { algorithm, rollout, microBatchTokens } = opened.config;
         const { seated } = await readGroups(artifacts, groups);

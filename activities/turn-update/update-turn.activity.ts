@@ -7,7 +7,7 @@ import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
 import { groupRelativeAdvantages } from '../grouping/advantages.js';
 import { readGroups, trainedOn, type SeatedTrajectory } from '../grouping/read-groups.js';
-import { openedRun, policyWeightsOf, stepHash, storedTensors } from '../run/run-context.js';
+import { openedRun, policyWeightsOf, stepOf, storedTensors } from '../run/run-context.js';
 import { extendSuffixProducts, initialSuffixProducts, sequenceRatio, turnsUpdatedBefore } from './suffix-ratios.js';
 import { updatePool, type PoolSample } from './update-pool.js';
 
@@ -21,9 +21,9 @@ export const createUpdateTurn = (dependencies: GpuDependencies) =>
     const { run, iteration, turn, groups, scores, policy: theta, suffixProducts } = UpdateTurnInput.parse(input);
     const key = keys.turnState(run.runId, iteration, turn);
     const opened = await openedRun(artifacts, run, { iteration, turn });
-    const inputHash = stepHash(opened, { iteration, turn, groups, scores, policy: theta, suffixProducts });
+    const step = stepOf(opened, { iteration, turn, groups, scores, policy: theta, suffixProducts });
     // A retry after a crash must not step theta twice: the key is the step's identity.
-    const { ref, manifest } = await commitOnce(artifacts, key, TurnStateManifest, inputHash, () =>
+    const { ref, manifest } = await commitOnce(artifacts, key, TurnStateManifest, step, () =>
       heartbeats(async (report) => {
         const { algorithm, optimizer, rollout, microBatchTokens, seed } = opened.config;
         const { seated } = await readGroups(artifacts, groups);

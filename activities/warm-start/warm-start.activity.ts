@@ -5,7 +5,7 @@ import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
 import { mean } from '../numerics/statistics.js';
 import { shuffled } from '../numerics/random.js';
-import { modelFileOf, openedRun, policyWeightsOf, stepHash } from '../run/run-context.js';
+import { modelFileOf, openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
 import { demonstratedTurns, imitationGradient, rateAt } from './demonstrations.js';
 
 /** A run whose configuration asks for what its environment or its tokens cannot give. */
@@ -25,7 +25,7 @@ export const createWarmStart = (dependencies: GpuDependencies) =>
     const { artifacts, policy, heartbeats, environments, codec, modelsDir } = dependencies;
     const { run } = WarmStartInput.parse(input);
     const opened = await openedRun(artifacts, run, { iteration: 0 });
-    const { ref, manifest } = await commitOnce(artifacts, keys.warmStart(run.runId), WarmStartManifest, stepHash(opened, {}), () =>
+    const { ref, manifest } = await commitOnce(artifacts, keys.warmStart(run.runId), WarmStartManifest, stepOf(opened, {}), () =>
       heartbeats(async (report) => {
         const { warmStart: config, environment, seed, microBatchTokens } = opened.config;
         if (config === null) throw new NoDemonstrations('warmStart is null, but the workflow asked for a warm start');

@@ -51,14 +51,16 @@ export function fakeActivities(before: (call: Call) => Promise<void> | void = ()
   let turns = 2;
 
   const cpu: CpuActivities = noted<CpuActivities>({
-    async openRun({ runId, config }) {
+    async openRun({ execution, config }) {
+      const runId = execution.workflowId;
       const fake = config as FakeRun;
       turns = fake.turns;
-      return {
-        runId, manifest: ref(`${runId}/run`), settings: ref(`${runId}/settings`), title: `fake run ${runId}`, iterations: fake.iterations, tasks: 2, groupSize: 2,
+      const run = {
+        runId, manifest: ref(`${runId}/run`), generation: 1, settings: ref(`${runId}/settings`), title: `fake run ${runId}`, iterations: fake.iterations, tasks: 2, groupSize: 2,
         shards: fake.shards, updateOrder: fake.updateOrder, warmStart: fake.warmStart, evaluateEvery: fake.evaluateEvery,
         algorithm: 'seeupo', environment: 'fake', model: 'fake.gguf',
       };
+      return { run, next: null, revisions: 0, progress: { iteration: 0, begun: false, policy: null, checkpoint: null, points: [], evaluations: [] } };
     },
     reviseSettings: async ({ run, revision, change }) => ({
       ...run, settings: ref(`settings-${revision}`), iterations: (change.iterations as number | undefined) ?? run.iterations,
@@ -71,6 +73,7 @@ export function fakeActivities(before: (call: Call) => Promise<void> | void = ()
       turnPassRate: [0.75, 0.25], groupsWithoutVariance: 0, klReference: 0.01, seconds: 5, tokens: 50,
     }),
     writeReport: async () => ({ html: ref('report.html'), json: ref('report.json') }),
+    releaseRun: async () => {},
   });
   const gpu: GpuActivities = noted<GpuActivities>({
     warmStart: async () => ({ manifest: ref('warm-start'), policy: policyState('warm'), steps: 1, finalLoss: 0.3 }),

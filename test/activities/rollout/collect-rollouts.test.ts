@@ -8,12 +8,12 @@ import { EvaluationManifest } from '../../../schemas/evaluation.js';
 import { RolloutShardManifest } from '../../../schemas/rollout.js';
 import { Trajectory } from '../../../schemas/trajectory.js';
 import type { PolicyState } from '../../../schemas/turn-state.js';
-import { toyConfig, toyDependencies } from '../../support/run-on-paper.js';
+import { openInput, toyConfig, toyDependencies } from '../../support/run-on-paper.js';
 
 const untouched: PolicyState = { folded: [], adapter: null, moments: null, optimizerSteps: 0 };
 async function opened() {
   const toy = toyDependencies();
-  const run = await createOpenRun(toy.dependencies)({ runId: 'run-1', config: toyConfig });
+  const { run } = await createOpenRun(toy.dependencies)(openInput('run-1', toyConfig));
   return { ...toy, run, collect: createCollectRollouts(toy.dependencies), evaluate: createEvaluatePolicy(toy.dependencies) };
 }
 

@@ -5,15 +5,15 @@ import { withChange } from '../../../activities/run/change-config.js';
 import { createOpenRun } from '../../../activities/run/open-run.activity.js';
 import { resolveConfig } from '../../../activities/run/resolve-config.js';
 import { createReviseSettings } from '../../../activities/run/revise-settings.activity.js';
-import { openedRun, stepHash } from '../../../activities/run/run-context.js';
+import { openedRun, stepOf } from '../../../activities/run/run-context.js';
 import { actsOn } from '../../../activities/run/settings-in-force.js';
 import { createCollectRollouts } from '../../../activities/rollout/collect-rollouts.activity.js';
 import { SettingsRevision } from '../../../schemas/settings.js';
-import { toyConfig, toyDependencies } from '../../support/run-on-paper.js';
+import { openInput, toyConfig, toyDependencies } from '../../support/run-on-paper.js';
 
 async function opened() {
   const toy = toyDependencies();
-  const run = await createOpenRun(toy.dependencies)({ runId: 'run-1', config: toyConfig });
+  const { run } = await createOpenRun(toy.dependencies)(openInput('run-1', toyConfig));
   return { ...toy, run, revise: createReviseSettings(toy.dependencies) };
 }
 const rate = (learningRate: number) => ({ optimizer: { learningRate } });
@@ -23,7 +23,7 @@ test('a change acts from its iteration on; before it, the settings and the hashe
   const changed = await revise({ run, revision: 1, from: 3, change: rate(1e-5) });
   const at = async (iteration: number) => (await openedRun(artifacts, changed, { iteration })).config.optimizer.learningRate;
   assert.deepEqual([await at(0), await at(2), await at(3), await at(9)], [3e-4, 3e-4, 1e-5, 1e-5]);
-  const hash = async (ref: typeof run, iteration: number) => stepHash(await openedRun(artifacts, ref, { iteration }), { iteration });
+  const hash = async (ref: typeof run, iteration: number) => stepOf(await openedRun(artifacts, ref, { iteration }), { iteration }).inputHash;
   assert.equal(await hash(changed, 2), await hash(run, 2));
   assert.notEqual(await hash(changed, 3), await hash(run, 3));
 });
