@@ -3,19 +3,16 @@
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { createS3Store } from '../activities/artifacts/s3-store.js';
 import { keys, type ArtifactStore } from '../activities/artifacts/store.js';
 import { modelFingerprint } from '../activities/policy/model-files.js';
 import { writeMergedModel } from '../activities/policy/weights/merged-model.js';
 import { openModel } from '../activities/policy/weights/open-model.js';
 import { jointAdapter, writePeftAdapter } from '../activities/policy/weights/peft-adapter.js';
 import { CheckpointManifest, WarmStartManifest } from '../schemas/checkpoint.js';
-import { RunManifest } from '../schemas/run.js';
-import { RunId } from '../schemas/train-config.js';
+import type { RunManifest } from '../schemas/run.js';
 import type { ArtifactRef } from '../schemas/artifact-ref.js';
-import { readSettings } from '../workers/dependencies.js';
-import { callersPath, command, setUpSilently, UsageError } from './models/command.js';
-import { startServices } from './services.js';
+import { callersPath, command, UsageError } from './models/command.js';
+import { requireRun, runIdOf, withStore } from './models/run-store.js';
 
 const USAGE = `npm run export -- --run ID --out DIR [--iteration K] [--merged]
 
@@ -32,19 +29,16 @@ await command(async () => {
   });
   if (values.help) return console.log(USAGE);
   for (const name of ['run', 'out'] as const) if (values[name] === undefined) throw new UsageError(`--${name} is missing\n\n${USAGE}`);
-  const runId = RunId.safeParse(values.run);
-  if (!runId.success) throw new UsageError(`--run is "${values.run}": it ${runId.error.issues[0]!.message}`);
+  const runId = runIdOf(values.run!);
   const iteration = values.iteration === undefined ? null : Number(values.iteration);
   if (iteration !== null && (values.iteration!.trim() === '' || !Number.isInteger(iteration) || iteration < -1)) throw new UsageError(`--iteration is "${values.iteration}": expected a whole number from -1`);
   const out = callersPath(values.out!);
   if (existsSync(out) && readdirSync(out).length > 0) throw new UsageError(`--out: ${out} is not empty: choose a new directory`);
 
-  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
   await withStore(async (store, modelsDir) => {
-    const run = await store.findManifest(keys.runManifest(runId.data), RunManifest);
-    if (!run) throw new UsageError(`--run: there is no run "${runId.data}" in the store; known are ${(await runsOf(store)).join(', ') || 'none'}`);
-    const { config, model } = run.manifest;
-    const at = await adaptersAt(store, run.manifest, iteration);
+    const run = await requireRun(store, runId);
+    const { config, model } = run;
+    const at = await adaptersAt(store, run, iteration);
     const modelFile = path.join(modelsDir, model.path);
     if (!existsSync(modelFile)) throw new UsageError(`the run's model ${model.path} is not in ${modelsDir}: put it there, or set SEEUPO_MODELS_DIR`);
     const { sha256 } = await modelFingerprint(modelFile);
@@ -53,12 +47,12 @@ await command(async () => {
     await reader.close();
     const adapters: Uint8Array[] = [];
     for (const ref of at.adapters) adapters.push(await store.getBlob(ref));
-    if (adapters.length === 0 && !values.merged) throw new UsageError(`run "${runId.data}" ${at.name} has the untouched model: there is no adapter to export; --merged writes the model itself`);
+    if (adapters.length === 0 && !values.merged) throw new UsageError(`run "${runId}" ${at.name} has the untouched model: there is no adapter to export; --merged writes the model itself`);
     const joint = jointAdapter(adapters, reader.config, config.lora);
     const written = values.merged
       ? await writeMergedModel(modelFile, joint, out, (done, of) => done % 50 === 0 && console.error(`export: ${done} of ${of} tensors`))
       : await writePeftAdapter(out, modelFile, joint.lora, joint.tensors);
-    console.log(`run ${runId.data} ${at.name}: ${values.merged ? 'merged model' : `adapter of rank ${joint.lora.rank}`} in ${out} (${written.join(', ')})`);
+    console.log(`run ${runId} ${at.name}: ${values.merged ? 'merged model' : `adapter of rank ${joint.lora.rank}`} in ${out} (${written.join(', ')})`);
   });
 });
 
@@ -79,30 +73,4 @@ async function adaptersAt(store: ArtifactStore, run: RunManifest, wanted: number
   if (!checkpoint) throw new UsageError(`--iteration: run "${runId}" has not committed iteration ${iteration}; committed are ${committed.sort((a, b) => a - b).join(', ') || 'none'}`);
   const { folded, adapter } = checkpoint.manifest.policy;
   return { name: `after iteration ${iteration}`, adapters: [...folded, ...(adapter ? [adapter] : [])] };
-}
-
-async function runsOf(store: ArtifactStore): Promise<string[]> {
-  const runs: string[] = [];
-  for await (const key of store.list('runs/')) if (key.endsWith('/run.json')) runs.push(key.split('/')[1]!);
-  return runs;
-}
-
-/** The store that the environment names, else this checkout's own server, started for as long as it is needed. */
-async function withStore(use: (store: ArtifactStore, modelsDir: string) => Promise<void>): Promise<void> {
-  const elsewhere = (process.env['SEEUPO_S3_BUCKET'] ?? '') !== '';
-  if (!elsewhere) await setUpSilently(['s3']);
-  const services = elsewhere ? null : await startServices({ only: ['s3'], log: (line) => console.error(line) });
-  try {
-    const variables: Record<string, string | undefined> = { ...process.env, ...services?.env() };
-    Object.assign(process.env, services?.env()); // keys for the AWS SDK
-    const settings = readSettings(variables);
-    const store = createS3Store(settings.s3);
-    try {
-      await use(store, settings.modelsDir);
-    } finally {
-      store.close();
-    }
-  } finally {
-    await services?.stop();
-  }
 }

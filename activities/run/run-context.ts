@@ -66,10 +66,9 @@ export async function latestSettings(artifacts: ArtifactStore, { runId, settings
 }
 
 /** What a step is: the run's basis, and what the step was handed. Equal steps of different runs have equal hashes. */
-export const stepOf = ({ basis, mayCommit }: Pick<OpenedRun, 'basis' | 'mayCommit'>, input: object): Step => ({
-  inputHash: inputHashOf({ run: basis, step: contentOf(input) }),
-  mayCommit,
-});
+export const stepOf = ({ basis, mayCommit }: Pick<OpenedRun, 'basis' | 'mayCommit'>, input: object): Step => ({ inputHash: inputHashOfStep(basis, input), mayCommit });
+
+export const inputHashOfStep = (basis: string, input: object): string => inputHashOf({ run: basis, step: contentOf(input) });
 
 /** The model file of a run on this worker: absolute. */
 export const modelFileOf = (modelsDir: string, manifest: RunManifest): string => path.join(modelsDir, manifest.model.path);

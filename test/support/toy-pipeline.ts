@@ -1,7 +1,7 @@
 import { createCpuActivities, createGpuActivities } from '../../activities/index.js';
-import type { ArtifactStore } from '../../activities/artifacts/store.js';
-import { keys } from '../../activities/artifacts/store.js';
-import { withHeartbeats } from '../../activities/heartbeats.js';
+import type { createMemoryStore } from '../../activities/artifacts/memory-store.js';
+import { keys, type ArtifactStore } from '../../activities/artifacts/store.js';
+import { withHeartbeats, withoutHeartbeats } from '../../activities/heartbeats.js';
 import type { TrainConfigInput } from '../../schemas/train-config.js';
 import { executionState } from '../../workers/execution-state.js';
 import { toyConfig, toyDependencies } from './run-on-paper.js';
@@ -32,7 +32,7 @@ export const pipelineConfig: TrainConfigInput = {
 export type BeforeStep = (name: string, input: Record<string, unknown>) => Promise<void> | void;
 
 /** Every real activity, over a store, a game of one word and a policy that is a table of four logits. */
-export function toyPipeline(given?: ArtifactStore, before: BeforeStep = () => {}) {
+export function toyPipeline(given?: ReturnType<typeof createMemoryStore>, before: BeforeStep = () => {}) {
   const toy = toyDependencies();
   const artifacts = given ?? toy.artifacts;
   const dependencies = { ...toy.dependencies, artifacts, codec: async () => codec, policy: new OneWord(), heartbeats: withHeartbeats, executionState };
@@ -59,4 +59,10 @@ export async function stepsOf(artifacts: ArtifactStore & { readonly objects: Rea
     found.push([key.slice(keys.run(runId).length), Buffer.from(artifacts.objects.get(key)!).toString()]);
   }
   return new Map(found);
+}
+
+/** The same for a test without a server. */
+export function toyRun(given?: ReturnType<typeof createMemoryStore>) {
+  const { artifacts, dependencies } = toyPipeline(given);
+  return { artifacts, dependencies: { ...dependencies, heartbeats: withoutHeartbeats, executionState: async () => 'unknown' as const } };
 }

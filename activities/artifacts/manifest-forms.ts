@@ -1,0 +1,31 @@
+import type { z } from 'zod';
+import { CheckpointManifest, WarmStartManifest } from '../../schemas/checkpoint.js';
+import { EvaluationManifest } from '../../schemas/evaluation.js';
+import { IterationTiming, Timing } from '../../schemas/metrics.js';
+import { Ownership } from '../../schemas/ownership.js';
+import { ReportManifest } from '../../schemas/report.js';
+import { RolloutShardManifest } from '../../schemas/rollout.js';
+import { RunManifest } from '../../schemas/run.js';
+import { SettingsRevision } from '../../schemas/settings.js';
+import { GroupsManifest, ScoresManifest } from '../../schemas/turn-pool.js';
+import { TurnStateManifest } from '../../schemas/turn-state.js';
+
+/** What lies at a key below a run's prefix, first match. */
+const FORMS: readonly (readonly [RegExp, z.ZodType])[] = [
+  [/^timings\/iterations\/\d+\/all\.json$/, IterationTiming],
+  [/^timings\/.+\.json$/, Timing],
+  [/^run\.json$/, RunManifest],
+  [/^owner\.json$/, Ownership],
+  [/^settings\/\d+\.json$/, SettingsRevision],
+  [/^warm-start\.json$/, WarmStartManifest],
+  [/^evaluations\/.+\.json$/, EvaluationManifest],
+  [/^iterations\/\d+\/rollout-\d+\.json$/, RolloutShardManifest],
+  [/^iterations\/\d+\/groups\.json$/, GroupsManifest],
+  [/^iterations\/\d+\/scores\.json$/, ScoresManifest],
+  [/^iterations\/\d+\/turn-\d+\.json$/, TurnStateManifest],
+  [/^iterations\/\d+\/checkpoint\.json$/, CheckpointManifest],
+  [/^report-\d+\.json$/, ReportManifest],
+];
+
+/** The form that an object of a run must have, by its key below the run's prefix; null if nothing belongs there. */
+export const formOf = (key: string): z.ZodType | null => FORMS.find(([pattern]) => pattern.test(key))?.[1] ?? null;
