@@ -16,7 +16,7 @@ export type Report = (progress: Progress) => void;
 /** Runs work while heartbeats go out; hands it the function to report progress with and a signal for requests to abort. */
 export type WithHeartbeats = <R>(work: (report: Report, cancelled: AbortSignal) => Promise<R>) => Promise<R>;
 
-/** Well under activity-proxies' 60 s: two lost heartbeats are no time-out. */
+/** Well under activity-proxies' 30 s: two lost heartbeats are no time-out. */
 const INTERVAL_MS = 5_000;
 
 /**
@@ -46,6 +46,10 @@ export const withHeartbeats: WithHeartbeats = async (work) => {
     clearInterval(timer);
   }
 };
+
+/** Activities that have no progress to report, with heartbeats all the same: a worker that dies in one is noticed. */
+export const beating = <A extends Record<string, (...input: never[]) => Promise<unknown>>>(heartbeats: WithHeartbeats, activities: A): A =>
+  Object.fromEntries(Object.entries(activities).map(([name, activity]) => [name, (...input: never[]) => heartbeats(() => activity(...input))])) as A;
 
 /** For tests and scripts: runs the work, reports to nobody. */
 export const withoutHeartbeats: WithHeartbeats = (work) => work(() => {}, new AbortController().signal);

@@ -96,11 +96,7 @@ export const TurnUpdateRow = z.strictObject({
 export type TurnUpdateRow = z.infer<typeof TurnUpdateRow>;
 
 /** A whole trajectory as a person reads it. */
-export const ReportEpisode = z.strictObject({
-  heading: z.string(),
-  /** By what rule it was chosen. */
-  chosenAs: z.string(),
-  stage: StageName,
+export const ReadableEpisode = z.strictObject({
   split: Split,
   taskId: z.string(),
   sample: z.int().nonnegative(),
@@ -122,6 +118,16 @@ export const ReportEpisode = z.strictObject({
       passed: z.boolean().nullable(),
     }),
   ),
+});
+export type ReadableEpisode = z.infer<typeof ReadableEpisode>;
+
+/** One of the few that the run's report shows. */
+export const ReportEpisode = z.strictObject({
+  ...ReadableEpisode.shape,
+  heading: z.string(),
+  /** By what rule it was chosen. */
+  chosenAs: z.string(),
+  stage: StageName,
 });
 export type ReportEpisode = z.infer<typeof ReportEpisode>;
 

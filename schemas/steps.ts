@@ -1,9 +1,12 @@
 import { z } from 'zod';
 import { ArtifactRef } from './artifact-ref.js';
+import { EvaluationRef } from './evaluation-plan.js';
+import { EvaluationReportManifest, Figures } from './evaluation-report.js';
 import { RolloutMetrics, TurnUpdateMetrics } from './metrics.js';
 import { Execution } from './ownership.js';
 import { RunRef } from './run.js';
 import { Split } from './task.js';
+import { RunId } from './train-config.js';
 import { PolicyState } from './turn-state.js';
 
 /**
@@ -103,6 +106,37 @@ export const UpdateTurnResult = z.strictObject({
 });
 export type UpdateTurnResult = z.infer<typeof UpdateTurnResult>;
 
+/** A share of a turn's rows: whole tasks, so that their samples still share prefixes. */
+const Share = { shard: z.int().nonnegative(), shards: z.int().positive() };
+/** Theta after the optimiser steps of the turn so far. */
+const Stepped = { stepped: PolicyState };
+
+export const ComputeGradientInput = UpdateTurnInput.extend({ ...Share, ...Stepped, step: z.int().nonnegative() });
+export type ComputeGradientInput = z.infer<typeof ComputeGradientInput>;
+export const MeasureRatiosInput = UpdateTurnInput.extend({ ...Share, ...Stepped });
+export type MeasureRatiosInput = z.infer<typeof MeasureRatiosInput>;
+/** All that the next step needs to know of a shard's work. */
+export const TurnPartResult = z.strictObject({ manifest: ArtifactRef });
+export type TurnPartResult = z.infer<typeof TurnPartResult>;
+
+export const ApplyGradientsInput = UpdateTurnInput.extend({
+  ...Stepped,
+  step: z.int().nonnegative(),
+  /** Manifests of the shards' gradients, by shard: the order in which they are summed. */
+  gradients: z.array(ArtifactRef).min(1),
+});
+export type ApplyGradientsInput = z.infer<typeof ApplyGradientsInput>;
+export const ApplyGradientsResult = TurnPartResult.extend({ policy: PolicyState });
+export type ApplyGradientsResult = z.infer<typeof ApplyGradientsResult>;
+
+export const FinishTurnInput = UpdateTurnInput.extend({
+  ...Stepped,
+  /** Manifests of the optimiser steps in order, and of the shards' ratios by shard. */
+  steps: z.array(ArtifactRef).min(1),
+  ratios: z.array(ArtifactRef).min(1),
+});
+export type FinishTurnInput = z.infer<typeof FinishTurnInput>;
+
 export const CommitCheckpointInput = z.strictObject({
   run: RunRef,
   iteration: z.int().nonnegative(),
@@ -176,6 +210,33 @@ export type OpenRunResult = z.infer<typeof OpenRunResult>;
 
 export const ReleaseRunInput = z.strictObject({ run: RunRef });
 export type ReleaseRunInput = z.infer<typeof ReleaseRunInput>;
+/** The config is checked by the activity, as OpenRunInput's. */
+export const OpenEvaluationInput = z.strictObject({ evaluationId: RunId, config: z.unknown() });
+export type OpenEvaluationInput = z.infer<typeof OpenEvaluationInput>;
+
+export const EvaluateShardInput = z.strictObject({
+  evaluation: EvaluationRef,
+  /** Index into the plan's policies. */
+  policy: z.int().nonnegative(),
+  shard: z.int().nonnegative(),
+});
+export const EvaluateShardResult = z.strictObject({ manifest: ArtifactRef, episodes: z.int(), meanReward: z.number() });
+export type EvaluateShardResult = z.infer<typeof EvaluateShardResult>;
+
+export const ReportEvaluationInput = z.strictObject({
+  evaluation: EvaluationRef,
+  /** Manifests of all shards, by policy then shard. */
+  shards: z.array(z.array(ArtifactRef).min(1)).min(1),
+});
+export const ReportEvaluationResult = z.strictObject({
+  /** The HTML page, one file, readable offline. */
+  html: ArtifactRef,
+  json: ArtifactRef,
+  /** By policy. */
+  overall: z.array(Figures),
+  comparison: EvaluationReportManifest.shape.comparison,
+});
+export type ReportEvaluationResult = z.infer<typeof ReportEvaluationResult>;
 
 export const WriteReportInput = z.strictObject({
   run: RunRef,

@@ -11,5 +11,7 @@ export const Task = z.strictObject({
   split: Split,
   /** T of this task: user turns, each answered by one response. */
   turns: z.int().positive(),
+  /** What evaluations are told apart by, e.g. `multi_turn_base`. */
+  category: z.string().min(1).max(100).optional(),
 });
 export type Task = z.infer<typeof Task>;

@@ -35,6 +35,18 @@ export const OptimizerConfig = z.strictObject({
 });
 export type OptimizerConfig = z.infer<typeof OptimizerConfig>;
 
+/** How the learning rate of RL moves: activities/turn-update/learning-rate.ts. */
+export const ScheduleConfig = z.strictObject({
+  /** From the peak in the first iteration to `finalRate` of it in the last, on a line or half a cosine; or constant. */
+  shape: z.enum(['constant', 'linear', 'cosine']).default('constant'),
+  /** Optimiser steps of linear warm-up from 0; 0 disables. */
+  warmUpSteps: z.int().nonnegative().default(0),
+  /** Share of the peak that is left in the last iteration. */
+  finalRate: z.number().min(0).max(1).default(0),
+});
+export const ScheduledOptimizerConfig = OptimizerConfig.extend({ schedule: ScheduleConfig.prefault({}) });
+export type ScheduledOptimizerConfig = z.infer<typeof ScheduledOptimizerConfig>;
+
 const Clip = z.strictObject({ low: z.number().positive().lt(1), high: z.number().positive() });
 const NORMALIZATIONS = ['batch', 'group', 'none'] as const;
 
@@ -210,6 +222,31 @@ export const WarmStartConfig = z.strictObject({
   finalRate: z.number().min(0).max(1).default(0.1),
 });
 
+/**
+ * What of the earlier turns a prompt holds: all of it; all but the earlier responses' `<think>...</think>`, as the
+ * paper's; or the first prompt and the last turns only. Every turn is trained on with the very ids of its own prompt.
+ */
+export const HistoryPolicy = z.union([z.enum(['full', 'thinking-stripped']), z.strictObject({ slidingWindow: z.int().positive() })], {
+  error: 'must be "full", "thinking-stripped" or {"slidingWindow": N}',
+});
+export type HistoryPolicy = z.infer<typeof HistoryPolicy>;
+
+/** How episodes are played; evaluations play them alike. */
+export const PlayConfig = z.strictObject({
+  /** Sampled tokens per response at most, the end-of-turn token included. */
+  maxResponseTokens: z.int().positive(),
+  /** T at most; longer tasks are refused rather than cut. */
+  maxTurns: z.int().positive(),
+  /** A prompt beyond these ends the episode (`context-overflow`), as does one that the model cannot read; null is what the model reads. */
+  maxPromptTokens: z.int().positive().nullable().default(null),
+  history: HistoryPolicy.default('full'),
+  /** A response cut by maxResponseTokens: the environment gets it as it is and the episode goes on, or it ends there (`truncated`). */
+  truncatedResponse: z.enum(['continue', 'end']).default('continue'),
+  /** Reward of an episode that ended `truncated` or by `context-overflow`: the verifier's word on what was done until then, or 0. */
+  cutEpisodeReward: z.enum(['verifier', 'zero']).default('verifier'),
+});
+export type PlayConfig = z.infer<typeof PlayConfig>;
+
 /** Everything that decides a run's numbers: the input of the `train` workflow. Unknown keys are refused. */
 export const TrainConfig = z
   .strictObject({
@@ -234,15 +271,24 @@ export const TrainConfig = z
       /** Tasks whose episodes one activity plays together; the unit of retry. */
       tasksPerShard: z.int().positive().default(8),
       temperature: z.number().positive().default(0.9),
-      /** Sampled tokens per response at most, the end-of-turn token included. */
-      maxResponseTokens: z.int().positive(),
-      /** T at most; longer tasks are refused rather than cut. */
-      maxTurns: z.int().positive(),
+      ...PlayConfig.shape,
     }),
+    /** What RL moves: an adapter on frozen weights, or all weights in fp32, with moments of twice their size and a frozen copy if klCoefficient > 0. */
+    training: z.enum(['lora', 'full']).default('lora'),
+    /** The adapter of `training: lora`, and of the warm start. */
     lora: LoraConfig.prefault({}),
+    update: z
+      .strictObject({
+        /**
+         * Activities over which the gradient of each optimiser step is spread, by whole tasks; 1 is one worker a turn. The sum
+         * is taken in the shards' order: results depend on this number (by rounding), not on how many workers there are.
+         */
+        shards: z.int().positive().max(1_000).default(1),
+      })
+      .prefault({}),
     warmStart: WarmStartConfig.nullable().default(null),
     algorithm: AlgorithmConfig,
-    optimizer: OptimizerConfig,
+    optimizer: ScheduledOptimizerConfig,
     evaluation: z.strictObject({
       /** Every so many iterations; null evaluates only before and after training. */
       everyIterations: z.int().positive().nullable().default(null),
@@ -262,6 +308,20 @@ export const TrainConfig = z
         code: 'custom',
         path: ['algorithm', 'minibatches'],
         message: `is ${algorithm.minibatches}, but an iteration has only rollout.tasksPerIteration = ${rollout.tasksPerIteration} tasks to deal over them: lower it`,
+      });
+    }
+    if (config.update.shards > 1 && config.training === 'full') {
+      context.addIssue({
+        code: 'custom',
+        path: ['update', 'shards'],
+        message: `is ${config.update.shards}, but training "full" keeps its gradient on one worker: set it to 1, or choose training "lora"`,
+      });
+    }
+    if (config.update.shards > 1 && algorithm.name === 'seeupo' && algorithm.suffixRatio === 'exact') {
+      context.addIssue({
+        code: 'custom',
+        path: ['update', 'shards'],
+        message: `is ${config.update.shards}, but suffixRatio "exact" recomputes ratios over the whole pool: set it to 1, or choose suffixRatio "running"`,
       });
     }
     if (algorithm.name === 'seeupo' && Array.isArray(algorithm.updateOrder)) {

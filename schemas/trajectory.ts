@@ -27,10 +27,12 @@ export const Turn = z.strictObject({
 export type Turn = z.infer<typeof Turn>;
 
 /**
- * Why the episode ended. An infrastructure failure is none of these: the activity fails and is
+ * Why the episode ended: by the environment, with the last check passed or failed; at the turn limit; with a response cut
+ * by the token limit, where that ends it; or because the next prompt is too long. An infrastructure failure is none of these: the activity fails and is
  * retried, and nothing is scored.
  */
-export const EpisodeEnd = z.enum(['completed', 'failed-turn', 'turn-limit']);
+export const EpisodeEnd = z.enum(['completed', 'failed-turn', 'turn-limit', 'truncated', 'context-overflow']);
+export type EpisodeEnd = z.infer<typeof EpisodeEnd>;
 
 /** One episode under theta_k, whole: the unit that is rewarded. */
 export const Trajectory = z.strictObject({

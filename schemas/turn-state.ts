@@ -4,19 +4,24 @@ import { TurnUpdateMetrics } from './metrics.js';
 
 /**
  * theta and the optimiser that moves it: the frozen weights (a model file plus adapters folded into
- * it), one trainable adapter, AdamW's moments and step count.
+ * it), one trainable adapter or trained weights of their own, AdamW's moments and step count.
  */
 export const PolicyState = z.strictObject({
   /** Adapters folded into the model file's weights, in order: the frozen reference. */
   folded: z.array(ArtifactRef),
   /** Safetensors with the trainable adapter, fp32; null is the zero adapter. */
   adapter: ArtifactRef.nullable(),
-  /** Safetensors with AdamW's first and second moments; null is zero. */
+  /** With `training: full` theta itself, a TensorGroups artifact; null or left out is the folded weights. */
+  weights: ArtifactRef.nullable().optional(),
+  /** Safetensors with AdamW's first and second moments, of full training a TensorGroups artifact; null is zero. */
   moments: ArtifactRef.nullable(),
   /** AdamW steps taken since the moments were zero. */
   optimizerSteps: z.int().nonnegative(),
 });
 export type PolicyState = z.infer<typeof PolicyState>;
+
+/** Safetensors of a whole model's tensors: a blob per tensor group, in the model's order. */
+export const TensorGroups = z.array(ArtifactRef).min(1);
 
 /** Commit of one turn's update: theta after it together with the M it implies, which must not part. */
 export const TurnStateManifest = z.strictObject({

@@ -13,6 +13,7 @@ const USAGE = `npm run check-environment -- NAME [OPTIONS]
 Tries every promise that an environment makes: determinism, repeats, restore after a crash, isolation, malformed
 actions, limits, leaks. NAME is one of ${sidecarEnvironments().join(', ')}, or a module such as ./my-environment.ts.
 
+  --url URL         of a server of this environment that runs already: it is not killed, its episodes are closed instead
   --episodes N      of the leak check (default ${DEFAULT_CHECK_OPTIONS.leakEpisodes}; 0 leaves it out)
   --tasks N         tasks that are played (default ${DEFAULT_CHECK_OPTIONS.tasks})
   --max-step-ms N   longest time of a step (default ${DEFAULT_CHECK_OPTIONS.maxStepMs})
@@ -22,7 +23,7 @@ class UsageError extends Error {}
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
-    options: { episodes: { type: 'string' }, tasks: { type: 'string' }, 'max-step-ms': { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+    options: { url: { type: 'string' }, episodes: { type: 'string' }, tasks: { type: 'string' }, 'max-step-ms': { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
     allowPositionals: true,
   });
   const [name, ...rest] = positionals;
@@ -36,7 +37,7 @@ async function main(): Promise<number> {
     tasks: count('--tasks', values.tasks, DEFAULT_CHECK_OPTIONS.tasks, 1),
     maxStepMs: count('--max-step-ms', values['max-step-ms'], DEFAULT_CHECK_OPTIONS.maxStepMs, 1),
   };
-  const { subject, end } = await subjectOf(name);
+  const { subject, end } = await subjectOf(name, values.url);
   try {
     const findings = await checkEnvironment(subject, { ...options, ...(process.stderr.isTTY ? { onProgress: (line: string) => process.stderr.write(`checking ${line}\n`) } : {}) });
     console.log(values.json ? JSON.stringify({ environment: name, findings }, null, 2) : table(name, findings));
@@ -46,7 +47,7 @@ async function main(): Promise<number> {
   }
 }
 
-async function subjectOf(name: string): Promise<{ subject: Subject; end: () => Promise<void> }> {
+async function subjectOf(name: string, url: string | undefined): Promise<{ subject: Subject; end: () => Promise<void> }> {
   if (isModuleName(name)) {
     const file = path.resolve(process.env.INIT_CWD ?? '.', name);
     const open = () => new ModuleEnvironment(path.basename(file), [path.dirname(file)]);
@@ -57,6 +58,7 @@ async function subjectOf(name: string): Promise<{ subject: Subject; end: () => P
     };
   }
   if (!sidecarEnvironments().includes(name)) throw new UsageError(`${JSON.stringify(name)} is no environment: expected one of ${sidecarEnvironments().join(', ')}, or a module such as ./my-environment.ts`);
+  if (url !== undefined) return { subject: remote(name, url), end: async () => {} };
   await setUp();
   let sidecar = await startSidecarProcess(name);
   return {
@@ -70,6 +72,13 @@ async function subjectOf(name: string): Promise<{ subject: Subject; end: () => P
     },
     end: () => sidecar.kill(),
   };
+}
+
+/** A server that others may use too: nothing of it is killed, and its memory is not ours to see. */
+function remote(name: string, url: string): Subject {
+  if (!URL.canParse(url) || !/^https?:/.test(url)) throw new UsageError(`--url is "${url}": expected e.g. http://127.0.0.1:8700`);
+  const open = () => sidecarEnvironment(name, url);
+  return { open, memory: null, crash: async (episodeIds) => void (await Promise.all(episodeIds.map((episodeId) => open().close(episodeId)))) };
 }
 
 function count(option: string, text: string | undefined, otherwise: number, from: number): number {

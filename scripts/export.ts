@@ -3,23 +3,20 @@
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { keys, type ArtifactStore } from '../activities/artifacts/store.js';
 import { modelFingerprint } from '../activities/policy/model-files.js';
 import { writeMergedModel } from '../activities/policy/weights/merged-model.js';
-import { openModel } from '../activities/policy/weights/open-model.js';
-import { jointAdapter, writePeftAdapter } from '../activities/policy/weights/peft-adapter.js';
-import { CheckpointManifest, WarmStartManifest } from '../schemas/checkpoint.js';
-import type { RunManifest } from '../schemas/run.js';
-import type { ArtifactRef } from '../schemas/artifact-ref.js';
+import { writePeftAdapter } from '../activities/policy/weights/peft-adapter.js';
 import { callersPath, command, UsageError } from './models/command.js';
-import { requireRun, runIdOf, withStore } from './models/run-store.js';
+import { policyAt, requireRun, runIdOf, thetaOf } from './models/runs.js';
+import { withStore } from './models/with-store.js';
 
 const USAGE = `npm run export -- --run ID --out DIR [--iteration K] [--merged]
 
   --run ID         a run's id, which is its workflow's
   --out DIR        a new or empty directory
   --iteration K    the policy after iteration K, from 0; -1 is before any (default: the last committed)
-  --merged         the whole model with the adapter folded in, fp32, as transformers loads it; otherwise a PEFT adapter
+  --merged         the whole model with the adapter folded in, fp32, as transformers loads it; otherwise a PEFT adapter.
+                   A run that trained all weights has no adapter: only this
 
 Reads the store of this checkout, or the one that SEEUPO_S3_BUCKET and the AWS variables name.`;
 
@@ -37,40 +34,19 @@ await command(async () => {
 
   await withStore(async (store, modelsDir) => {
     const run = await requireRun(store, runId);
-    const { config, model } = run;
-    const at = await adaptersAt(store, run, iteration);
+    const { model } = run;
+    const at = await policyAt(store, run, iteration);
     const modelFile = path.join(modelsDir, model.path);
     if (!existsSync(modelFile)) throw new UsageError(`the run's model ${model.path} is not in ${modelsDir}: put it there, or set SEEUPO_MODELS_DIR`);
     const { sha256 } = await modelFingerprint(modelFile);
     if (sha256 !== model.sha256) throw new UsageError(`${modelFile} has sha256 ${sha256}, the run was made with ${model.sha256}: put that model there`);
-    const reader = await openModel(modelFile);
-    await reader.close();
-    const adapters: Uint8Array[] = [];
-    for (const ref of at.adapters) adapters.push(await store.getBlob(ref));
-    if (adapters.length === 0 && !values.merged) throw new UsageError(`run "${runId}" ${at.name} has the untouched model: there is no adapter to export; --merged writes the model itself`);
-    const joint = jointAdapter(adapters, reader.config, config.lora);
+    const { adapter, whole } = await thetaOf(store, run, at, modelFile);
+    if (adapter === null && !values.merged) {
+      throw new UsageError(`run "${runId}" ${at.name} has ${at.weights ? 'trained all weights' : 'the untouched model'}: there is no adapter to export; --merged writes the model itself`);
+    }
     const written = values.merged
-      ? await writeMergedModel(modelFile, joint, out, (done, of) => done % 50 === 0 && console.error(`export: ${done} of ${of} tensors`))
-      : await writePeftAdapter(out, modelFile, joint.lora, joint.tensors);
-    console.log(`run ${runId} ${at.name}: ${values.merged ? 'merged model' : `adapter of rank ${joint.lora.rank}`} in ${out} (${written.join(', ')})`);
+      ? await writeMergedModel(modelFile, whole, out, (done, of) => done % 50 === 0 && console.error(`export: ${done} of ${of} tensors`))
+      : await writePeftAdapter(out, modelFile, adapter!.lora, adapter!.tensors);
+    console.log(`run ${runId} ${at.name}: ${values.merged ? 'merged model' : `adapter of rank ${adapter!.lora.rank}`} in ${out} (${written.join(', ')})`);
   });
 });
-
-/** Adapters that make the policy after an iteration, in order: those folded into the reference, then the trained one. */
-async function adaptersAt(store: ArtifactStore, run: RunManifest, wanted: number | null): Promise<{ name: string; adapters: ArtifactRef[] }> {
-  const { runId } = run;
-  const committed: number[] = [];
-  for await (const key of store.list(`${keys.run(runId)}iterations/`)) {
-    const found = /iterations\/(\d+)\/checkpoint\.json$/.exec(key);
-    if (found) committed.push(Number(found[1]));
-  }
-  const iteration = wanted ?? (committed.length > 0 ? Math.max(...committed) : -1);
-  if (iteration === -1) {
-    const warmStart = await store.findManifest(keys.warmStart(runId), WarmStartManifest);
-    return { name: 'before any iteration', adapters: warmStart ? [warmStart.manifest.adapter] : [] };
-  }
-  const checkpoint = await store.findManifest(keys.checkpoint(runId, iteration), CheckpointManifest);
-  if (!checkpoint) throw new UsageError(`--iteration: run "${runId}" has not committed iteration ${iteration}; committed are ${committed.sort((a, b) => a - b).join(', ') || 'none'}`);
-  const { folded, adapter } = checkpoint.manifest.policy;
-  return { name: `after iteration ${iteration}`, adapters: [...folded, ...(adapter ? [adapter] : [])] };
-}

@@ -1,13 +1,13 @@
 #!/usr/bin/env node
 // npm run plan -- --config FILE --gpu 80GB: memory that a run needs, part by part, before anything is started.
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { resolveConfig } from '../activities/run/resolve-config.js';
 import type { ModelConfig } from '../activities/policy/model-config.js';
 import { readGgufHeader } from '../activities/policy/weights/gguf.js';
 import { readHuggingFaceConfig } from '../activities/policy/weights/hugging-face.js';
-import { callersPath, command, UsageError } from './models/command.js';
+import { callersPath, command, readJsonFile, UsageError } from './models/command.js';
 import { memoryPlan, remedies } from './plan/memory-model.js';
 import { modelsDir } from './setup/paths.js';
 
@@ -42,7 +42,7 @@ await command(async () => {
     return value;
   };
   const lengths = { prompt: tokens('prompt-tokens', 512), observation: tokens('observation-tokens', 64) };
-  const config = resolveConfig(await readJsonFile(callersPath(values.config!)));
+  const config = resolveConfig(await readJsonFile(callersPath(values.config!), '--config'));
   const model = await modelConfigOf(values.model === undefined ? path.join(modelsDir, config.model.path) : callersPath(values.model));
 
   const plan = memoryPlan(model, config, lengths);
@@ -66,17 +66,6 @@ await command(async () => {
     if (standing > capacity) console.log('\nThe weights alone, which this engine holds in fp32 and once more for decoding, are more than there is: a smaller model is needed.');
   }
 });
-
-async function readJsonFile(file: string): Promise<unknown> {
-  const text = await readFile(file, 'utf8').catch(() => {
-    throw new UsageError(`--config: there is no readable file ${file}`);
-  });
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new UsageError(`--config: ${file} is no JSON (${(error as Error).message})`);
-  }
-}
 
 async function modelConfigOf(model: string): Promise<ModelConfig> {
   const found = await stat(model).catch(() => null);

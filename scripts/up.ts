@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { describeFailure, programPath, setUp, SetUpError } from './setup/index.js';
 import { repositoryRoot, runtimeDir } from './setup/paths.js';
 import { startServices, stopRecordedServices, type Services } from './services.js';
+import { bfclFull } from './services/bfcl.js';
 import { onStopSignal } from './services/stop-signal.js';
 
 async function up(gpus: number): Promise<void> {
@@ -22,7 +23,7 @@ async function up(gpus: number): Promise<void> {
       services.stop().then(resolve, reject);
     });
   });
-  services = await startServices({ workers: { gpu: gpus }, log, signal: starting.signal });
+  services = await startServices({ workers: { gpu: gpus }, extra: [bfclFull], log, signal: starting.signal });
   if (starting.signal.aborted) return services.stop();
   const { temporal, webUi, s3, bfcl } = services.addresses;
   const cli = await programPath('temporal');
@@ -34,6 +35,7 @@ async function up(gpus: number): Promise<void> {
       `Temporal gRPC    ${temporal}`,
       `S3               ${s3}  (bucket seeupo; keys in ${relative(process.cwd(), join(runtimeDir, 'services.json'))})`,
       `BFCL sidecar     ${bfcl}`,
+      `BFCL whole       ${services.env()['SEEUPO_BFCL_FULL_URL']}  (environment bfcl)`,
       `logs             ${relative(process.cwd(), join(runtimeDir, 'logs'))}`,
       '',
       'Start a run from another terminal, in the checkout:',

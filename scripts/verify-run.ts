@@ -3,7 +3,8 @@
 import { parseArgs } from 'node:util';
 import { verifyRun } from '../activities/verification/verify-run.js';
 import { command, setUpSilently, UsageError } from './models/command.js';
-import { requireRun, runIdOf, withStore } from './models/run-store.js';
+import { requireRun, runIdOf } from './models/runs.js';
+import { withStore } from './models/with-store.js';
 
 const USAGE = `npm run verify-run -- ID [--no-model] [--tolerance NATS] [--json]
 

@@ -72,7 +72,7 @@ test('the policy is reached through its interface: tensors stay in activities/po
 
 test('environment variables are read in one file', () => {
   // backend.ts sets TensorFlow's own variables before it loads it; it reads none.
-  const readers = files.filter((file) => !within('scripts')(file) && /process\.env(?!\['TF_\w+'\] \?\?=)/.test(readFileSync(file, 'utf8')));
+  const readers = files.filter((file) => !within('scripts')(file) && /process\.env(?!\['(?:TF|NVIDIA)_\w+'\] \?\?=)/.test(readFileSync(file, 'utf8')));
   assert.deepEqual(readers, ['workers/dependencies.ts']);
 });
 

@@ -7,7 +7,7 @@ import { createS3Store } from '../activities/artifacts/s3-store.js';
 import type { CpuDependencies } from '../activities/dependencies.js';
 import { createEnvironments } from '../activities/environments/registry.js';
 import { withHeartbeats } from '../activities/heartbeats.js';
-import type { TextCodec } from '../activities/policy/policy.js';
+import { PRECISIONS, type Precision, type TextCodec } from '../activities/policy/policy.js';
 import { loadTextCodec } from '../activities/policy/text-codec.js';
 import { executionState } from './execution-state.js';
 
@@ -18,6 +18,16 @@ import { executionState } from './execution-state.js';
 const Variables = z.object({
   SEEUPO_TEMPORAL_ADDRESS: z.string().regex(/^[^\s/]+:\d+$/, 'must be host:port, e.g. 127.0.0.1:7233').default('127.0.0.1:7233'),
   SEEUPO_TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
+  /** Temporal Cloud, or a cluster of one's own that asks for a key; goes over TLS only. */
+  SEEUPO_TEMPORAL_API_KEY: z.string().min(1).optional(),
+  /** Left out: TLS if there is a key or a certificate. */
+  SEEUPO_TEMPORAL_TLS: z.enum(['true', 'false'], 'must be true or false').optional(),
+  /** PEM files: of the server's authority if it is none of the system's, and of this client (mTLS). */
+  SEEUPO_TEMPORAL_TLS_CA: z.string().min(1).optional(),
+  SEEUPO_TEMPORAL_TLS_CERT: z.string().min(1).optional(),
+  SEEUPO_TEMPORAL_TLS_KEY: z.string().min(1).optional(),
+  /** The name that the server's certificate is for, if it is not the address's. */
+  SEEUPO_TEMPORAL_TLS_SERVER_NAME: z.string().min(1).optional(),
   /** Task queues are `<prefix>-control` and `<prefix>-gpu`. */
   SEEUPO_QUEUE_PREFIX: z.string().regex(/^[A-Za-z0-9_-]+$/, 'must be of letters, digits, - and _').default('seeupo'),
   /** Left out, it is AWS itself. */
@@ -36,11 +46,24 @@ const Variables = z.object({
   SEEUPO_MODELS_DIR: z.string().min(1).optional(),
   /** Written when the worker takes tasks. */
   SEEUPO_READY_FILE: z.string().min(1).optional(),
+  /** Arithmetic of the GPU worker's matrix products. */
+  SEEUPO_PRECISION: z.enum(PRECISIONS, 'must be fp32 or bf16').default('fp32'),
+  /** Copies of the policy in one GPU worker, each on its share of the cores; for processors. */
+  SEEUPO_REPLICAS: z.coerce.number('must be a whole number from 1').int('must be a whole number from 1').min(1, 'must be a whole number from 1').default(1),
   SEEUPO_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error'], 'must be trace, debug, info, warn or error').default('info'),
 });
 
+/** How Temporal is spoken to; the key and the files are named in the environment only. */
+export interface TemporalSettings {
+  readonly address: string;
+  readonly namespace: string;
+  readonly apiKey: string | null;
+  /** Null is no TLS. */
+  readonly tls: { readonly ca: string | null; readonly cert: string | null; readonly key: string | null; readonly serverName: string | null } | null;
+}
+
 export interface Settings {
-  readonly temporal: { readonly address: string; readonly namespace: string };
+  readonly temporal: TemporalSettings;
   readonly queues: { readonly control: string; readonly gpu: string };
   readonly s3: { readonly endpoint: string | null; readonly bucket: string; readonly region: string; readonly forcePathStyle: boolean };
   readonly bfclUrl: string | null;
@@ -48,12 +71,17 @@ export interface Settings {
   readonly environmentRoots: readonly string[];
   readonly modelsDir: string;
   readonly readyFile: string | null;
+  readonly precision: Precision;
+  readonly replicas: number;
   readonly logLevel: string;
 }
 
 /** An environment variable is missing or wrong; the message lists all of them. */
 export class BadEnvironmentVariables extends Error {
   override name = 'BadEnvironmentVariables';
+  constructor(problems: readonly string[]) {
+    super(`Environment variables need attention:\n${problems.map((problem) => `  ${problem}`).join('\n')}`);
+  }
 }
 
 /** @throws {BadEnvironmentVariables} */
@@ -62,15 +90,16 @@ export function readSettings(variables: Readonly<Record<string, string | undefin
   const given = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ''));
   const parsed = Variables.safeParse(given);
   if (!parsed.success) {
-    const lines = parsed.error.issues.map(({ path: [name], message }) => {
-      const found = given[String(name)];
-      return `  ${String(name)} ${found === undefined ? 'is not set' : `is "${found}"`}: ${message}`;
-    });
-    throw new BadEnvironmentVariables(`Environment variables need attention:\n${lines.join('\n')}`);
+    throw new BadEnvironmentVariables(
+      parsed.error.issues.map(({ path: [name], message }) => {
+        const found = given[String(name)];
+        return `${String(name)} ${found === undefined ? 'is not set' : `is "${found}"`}: ${message}`;
+      }),
+    );
   }
   const v = parsed.data;
   return {
-    temporal: { address: v.SEEUPO_TEMPORAL_ADDRESS, namespace: v.SEEUPO_TEMPORAL_NAMESPACE },
+    temporal: temporalSettings(v),
     queues: { control: `${v.SEEUPO_QUEUE_PREFIX}-control`, gpu: `${v.SEEUPO_QUEUE_PREFIX}-gpu` },
     s3: {
       endpoint: v.SEEUPO_S3_ENDPOINT ?? null,
@@ -83,9 +112,30 @@ export function readSettings(variables: Readonly<Record<string, string | undefin
     environmentRoots: (v.SEEUPO_ENVIRONMENTS_DIR ?? '').split(path.delimiter).filter((root) => root !== '').map((root) => path.resolve(root)),
     modelsDir: path.resolve(v.SEEUPO_MODELS_DIR ?? path.join(v.SEEUPO_RUNTIME_DIR, 'models')),
     readyFile: v.SEEUPO_READY_FILE ?? null,
+    precision: v.SEEUPO_PRECISION,
+    replicas: v.SEEUPO_REPLICAS,
     logLevel: v.SEEUPO_LOG_LEVEL,
   };
 }
+
+function temporalSettings(v: z.infer<typeof Variables>): TemporalSettings {
+  const { SEEUPO_TEMPORAL_API_KEY: apiKey = null, SEEUPO_TEMPORAL_TLS_CA: ca = null, SEEUPO_TEMPORAL_TLS_CERT: cert = null } = v;
+  const { SEEUPO_TEMPORAL_TLS_KEY: key = null, SEEUPO_TEMPORAL_TLS_SERVER_NAME: serverName = null } = v;
+  const asked = [apiKey, ca, cert, key, serverName].some((value) => value !== null);
+  // None of these messages shows a value: one of them is a secret.
+  const problems = [
+    ...(v.SEEUPO_TEMPORAL_TLS === 'false' && asked
+      ? ['SEEUPO_TEMPORAL_TLS is "false", but a key or certificate for Temporal is set, which must not travel in the clear: unset one of them']
+      : []),
+    ...((cert === null) !== (key === null) ? ['SEEUPO_TEMPORAL_TLS_CERT and SEEUPO_TEMPORAL_TLS_KEY belong together: set both, or neither'] : []),
+  ];
+  if (problems.length > 0) throw new BadEnvironmentVariables(problems);
+  const tls = v.SEEUPO_TEMPORAL_TLS === 'true' || asked ? { ca, cert, key, serverName } : null;
+  return { address: v.SEEUPO_TEMPORAL_ADDRESS, namespace: v.SEEUPO_TEMPORAL_NAMESPACE, apiKey, tls };
+}
+
+/** A store that is restarted is waited for; one that is away for longer fails the step, which is then tried again. */
+const STORE_PATIENCE_MS = 60_000;
 
 /** What activities of either queue work with; the GPU worker adds its policy. */
 export function createDependencies(settings: Settings): CpuDependencies {
@@ -93,7 +143,7 @@ export function createDependencies(settings: Settings): CpuDependencies {
   process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
   const codecs = new Map<string, Promise<TextCodec>>();
   return {
-    artifacts: createS3Store(settings.s3),
+    artifacts: createS3Store({ ...settings.s3, patienceMs: STORE_PATIENCE_MS }),
     environments: createEnvironments({
       environmentRoots: settings.environmentRoots,
       ...(settings.bfclUrl === null ? {} : { bfclUrl: settings.bfclUrl }),

@@ -1,5 +1,5 @@
 import { createGpuActivities } from '../activities/index.js';
-import { startPolicyThread } from '../activities/policy/policy-thread.js';
+import { startPolicy } from '../activities/policy/policy-thread.js';
 import { createDependencies } from './dependencies.js';
 import { main, serve } from './serve.js';
 
@@ -9,7 +9,7 @@ const DYING_MS = 2_000;
 /** Takes the GPU queue, one task at a time: run one such process per device. Works on CPUs as well. */
 await main('gpu', async (settings, log) => {
   const dependencies = createDependencies(settings);
-  const policy = await startPolicyThread();
+  const policy = await startPolicy(settings.precision, settings.replicas);
   policy.died.catch((error: Error) => {
     log.fatal({ err: error }, error.message);
     // The activity under way fails first and is done again by the process that the supervisor starts.

@@ -6,6 +6,7 @@ import type { ArtifactStore } from '../activities/artifacts/store.js';
 import { attributes } from '../workflows/search-attributes.js';
 import { readSettings, type Settings } from './dependencies.js';
 import { createLog, temporalLogger } from './logging.js';
+import { temporalConnection } from './temporal-connection.js';
 
 /** How often a worker that waits for a server says so. */
 const WAIT_MS = 3_000;
@@ -19,10 +20,11 @@ export async function serve(options: Omit<WorkerOptions, 'connection' | 'namespa
   if (readyFile) rmSync(readyFile, { force: true });
   Runtime.install({ logger: temporalLogger(log) });
   const waiting = waitingRoom(log);
+  const reached = temporalConnection(temporal);
   let connection: NativeConnection | undefined;
   try {
     await waiting.until(`S3 bucket ${settings.s3.bucket}`, () => artifacts.checkAccess(), (error) => (error as Error).name === 'StoreUnavailable');
-    const connected = (connection = await waiting.until(`Temporal at ${temporal.address}`, () => NativeConnection.connect({ address: temporal.address })));
+    const connected = (connection = await waiting.until(`Temporal at ${temporal.address}`, () => NativeConnection.connect(reached)));
     await waiting.until(`namespace ${temporal.namespace} of Temporal at ${temporal.address}`, () => checkSearchAttributes(connected, temporal.namespace, log));
     waiting.leave();
     const worker = await Worker.create({ ...options, connection, namespace: temporal.namespace });

@@ -11,6 +11,8 @@ const CPU: ActivityOptions = {
   ...common,
   // Hashing a model of tens of gigabytes takes minutes; all else takes seconds.
   startToCloseTimeout: '15 min',
+  // Without it a step of a killed worker would go on only after those minutes.
+  heartbeatTimeout: '30 s',
   // About ten minutes in all: long enough to restart a store or a sidecar by hand.
   retry: { initialInterval: '1 s', maximumInterval: '30 s', backoffCoefficient: 2, maximumAttempts: 25 },
 };

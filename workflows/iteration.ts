@@ -7,6 +7,7 @@ import { cpu, gpu } from './activity-proxies.js';
 import { endingCancelled } from './endings.js';
 import { iterationProgress, stopAfterTurn, type IterationProgress } from './messages.js';
 import { runAttributes } from './search-attributes.js';
+import { updateTurnSpread } from './spread-turn.js';
 import { turnOrder } from './turn-order.js';
 
 export interface IterationInput {
@@ -58,14 +59,10 @@ export async function iteration({ run, iteration, policy }: IterationInput): Pro
     for (const turn of turnOrder(run.updateOrder, groups.turns, iteration)) {
       if (stopping) return null;
       now({ phase: 'update turn', turn, turns: groups.turns });
-      const { policy: moved, suffixProducts, manifest } = await gpu(`update turn ${turn} of ${groups.turns}`).updateTurn({
-        run,
-        iteration,
-        turn,
-        groups: groups.manifest,
-        scores: scores.manifest,
-        ...theta,
-      });
+      const input = { run, iteration, turn, groups: groups.manifest, scores: scores.manifest, ...theta };
+      const { policy: moved, suffixProducts, manifest } = run.spread
+        ? await updateTurnSpread(input, run.spread)
+        : await gpu(`update turn ${turn} of ${groups.turns}`).updateTurn(input);
       theta = { policy: moved, suffixProducts };
       turnStates.push(manifest);
     }

@@ -43,6 +43,8 @@ export const metrics = defineQuery<TrainMetrics>('metrics');
 export const config = defineQuery<TrainInput>('config');
 /** Of an iteration's own workflow, `<run>/iteration-0012`. */
 export const iterationProgress = defineQuery<IterationProgress>('progress');
+/** Of the `evaluate` workflow. */
+export const evaluationProgress = defineQuery<EvaluationProgress>('progress');
 
 /** What the Web UI says of each. */
 export const descriptions = {
@@ -88,6 +90,18 @@ export interface IterationProgress {
   readonly turn: number | null;
   /** T of this iteration. */
   readonly turns: number | null;
+}
+
+export interface EvaluationProgress {
+  readonly phase: 'open' | 'evaluate' | 'report' | 'done';
+  /** Empty until the evaluation is open. */
+  readonly title: string;
+  readonly shardsDone: number;
+  /** Of all policies; null until the evaluation is open. */
+  readonly shards: number | null;
+  readonly episodes: number;
+  /** By policy, of the shards done; null before the first. */
+  readonly meanReward: readonly { readonly label: string; readonly value: number | null }[];
 }
 
 export type IterationPoint = Omit<IterationResult, 'policy' | 'checkpoint'> & {

@@ -11,6 +11,9 @@ export interface Step {
   readonly mayCommit: () => Promise<void>;
 }
 
+/** A step that nobody else may be doing under other inputs: it belongs to no run. */
+export const freeStep = (inputHash: string): Step => ({ inputHash, mayCommit: async () => {} });
+
 /** A step as it was just done. */
 export interface Made<T> {
   /** Without its inputHash; the blobs it names are already stored. */

@@ -8,6 +8,7 @@ import { RolloutShardManifest } from '../../schemas/rollout.js';
 import { RunManifest } from '../../schemas/run.js';
 import { SettingsRevision } from '../../schemas/settings.js';
 import { GroupsManifest, ScoresManifest } from '../../schemas/turn-pool.js';
+import { GradientManifest, OptimizerStepManifest, RatiosManifest } from '../../schemas/turn-parts.js';
 import { TurnStateManifest } from '../../schemas/turn-state.js';
 
 /** What lies at a key below a run's prefix, first match. */
@@ -23,6 +24,9 @@ const FORMS: readonly (readonly [RegExp, z.ZodType])[] = [
   [/^iterations\/\d+\/groups\.json$/, GroupsManifest],
   [/^iterations\/\d+\/scores\.json$/, ScoresManifest],
   [/^iterations\/\d+\/turn-\d+\.json$/, TurnStateManifest],
+  [/^iterations\/\d+\/turn-\d+\/step-\d+\/gradient-\d+\.json$/, GradientManifest],
+  [/^iterations\/\d+\/turn-\d+\/step-\d+\/policy\.json$/, OptimizerStepManifest],
+  [/^iterations\/\d+\/turn-\d+\/ratios-\d+\.json$/, RatiosManifest],
   [/^iterations\/\d+\/checkpoint\.json$/, CheckpointManifest],
   [/^report-\d+\.json$/, ReportManifest],
 ];

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   GetObjectCommand,
   HeadBucketCommand,
@@ -19,6 +20,8 @@ export interface S3StoreOptions {
   /** Null is AWS itself. */
   readonly endpoint: string | null;
   readonly forcePathStyle: boolean;
+  /** How long an operation is repeated while the server is away or full, in ms; 0 if left out. */
+  readonly patienceMs?: number;
   /** For tests; by default the SDK's own chain (environment, profile, role). */
   readonly credentials?: NonNullable<S3ClientConfig['credentials']>;
 }
@@ -29,11 +32,15 @@ const PARTS_AT_ONCE = 4;
 /** Answers lost on the way are asked for again by the SDK before the activity sees them. */
 const ATTEMPTS = 4;
 
+/** Pauses between the repeats of a patient store. */
+const FIRST_PAUSE_MS = 250;
+const LONGEST_PAUSE_MS = 5_000;
+
 const ACCESS_CHECK_KEY = 'access-check';
 
 /** Artifacts in an S3 bucket: AWS, or any server with conditional puts (`If-None-Match: *`, `If-Match`). */
 export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(): void } {
-  const { bucket: Bucket } = options;
+  const { bucket: Bucket, patienceMs = 0 } = options;
   const client = new S3Client({
     region: options.region,
     forcePathStyle: options.forcePathStyle,
@@ -46,6 +53,20 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
   });
   const place = (key: string): ObjectPlace => ({ bucket: Bucket, key, endpoint: options.endpoint ?? `AWS ${options.region}` });
 
+  /** A server that is away for some seconds must not cost an activity what it has computed: the activity waits here. */
+  async function patiently<R>(work: () => Promise<R>): Promise<R> {
+    const began = performance.now();
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
+      try {
+        return await work();
+      } catch (error) {
+        const passes = error instanceof StoreUnavailable || error instanceof StoreFull;
+        if (!passes || performance.now() - began + pauseMs > patienceMs) throw error;
+        await sleep(pauseMs);
+      }
+    }
+  }
+
   async function get(key: string): Promise<Uint8Array | null> {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -57,6 +78,37 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
         // The SDK repeats requests, but not bodies that were cut off.
         if (!(failure instanceof StoreUnavailable) || attempt >= 2) throw failure;
       }
+    }
+  }
+
+  async function size(key: string): Promise<number | null> {
+    try {
+      return (await client.send(new HeadObjectCommand({ Bucket, Key: key }))).ContentLength ?? null;
+    } catch (error) {
+      if (isAbsent(error)) return null;
+      throw classify(error, 'looking up', place(key));
+    }
+  }
+
+  async function put(key: string, bytes: Uint8Array, hash: string): Promise<void> {
+    try {
+      if (bytes.length <= PART_BYTES) {
+        await client.send(new PutObjectCommand({ Bucket, Key: key, Body: bytes, ChecksumSHA256: base64(hash) }));
+      } else {
+        await new Upload({ client, params: { Bucket, Key: key, Body: bytes }, partSize: PART_BYTES, queueSize: PARTS_AT_ONCE }).done();
+      }
+    } catch (error) {
+      throw classify(error, 'writing', place(key));
+    }
+  }
+
+  async function getVersion(key: string): Promise<{ bytes: Uint8Array; version: string } | null> {
+    try {
+      const reply = await client.send(new GetObjectCommand({ Bucket, Key: key }));
+      return { bytes: await reply.Body!.transformToByteArray(), version: reply.ETag! };
+    } catch (error) {
+      if (isAbsent(error)) return null;
+      throw classify(error, 'reading', place(key));
     }
   }
 
@@ -78,37 +130,12 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
 
   const objects: Objects = {
     place,
-    get,
-    async size(key) {
-      try {
-        return (await client.send(new HeadObjectCommand({ Bucket, Key: key }))).ContentLength ?? null;
-      } catch (error) {
-        if (isAbsent(error)) return null;
-        throw classify(error, 'looking up', place(key));
-      }
-    },
-    async put(key, bytes, hash) {
-      try {
-        if (bytes.length <= PART_BYTES) {
-          await client.send(new PutObjectCommand({ Bucket, Key: key, Body: bytes, ChecksumSHA256: base64(hash) }));
-        } else {
-          await new Upload({ client, params: { Bucket, Key: key, Body: bytes }, partSize: PART_BYTES, queueSize: PARTS_AT_ONCE }).done();
-        }
-      } catch (error) {
-        throw classify(error, 'writing', place(key));
-      }
-    },
-    putIfAbsent: (key, bytes, hash) => putIf(key, bytes, hash, { IfNoneMatch: '*' }),
-    putIfVersion: (key, bytes, hash, version) => putIf(key, bytes, hash, { IfMatch: version }),
-    async getVersion(key) {
-      try {
-        const reply = await client.send(new GetObjectCommand({ Bucket, Key: key }));
-        return { bytes: await reply.Body!.transformToByteArray(), version: reply.ETag! };
-      } catch (error) {
-        if (isAbsent(error)) return null;
-        throw classify(error, 'reading', place(key));
-      }
-    },
+    get: (key) => patiently(() => get(key)),
+    size: (key) => patiently(() => size(key)),
+    put: (key, bytes, hash) => patiently(() => put(key, bytes, hash)),
+    putIfAbsent: (key, bytes, hash) => patiently(() => putIf(key, bytes, hash, { IfNoneMatch: '*' })),
+    putIfVersion: (key, bytes, hash, version) => patiently(() => putIf(key, bytes, hash, { IfMatch: version })),
+    getVersion: (key) => patiently(() => getVersion(key)),
     async *list(prefix) {
       let token: string | undefined;
       do {
@@ -129,7 +156,7 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
         throw classify(error, 'looking up', place(''));
       }
       const probe = new TextEncoder().encode('seeupo may write here\n');
-      await objects.put(ACCESS_CHECK_KEY, probe, sha256(probe));
+      await put(ACCESS_CHECK_KEY, probe, sha256(probe));
       await get(ACCESS_CHECK_KEY);
     },
   };

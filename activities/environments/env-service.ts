@@ -12,8 +12,9 @@ import {
   type StepRequest,
 } from '../../schemas/environment-protocol.js';
 import type { Split, Task } from '../../schemas/task.js';
-import type { CallFormat } from '../rollout/tool-calls.js';
+import type { ActionFormat } from '../rollout/tool-calls.js';
 import { EnvironmentProtocolError, EnvironmentUnavailable, EpisodeLost, type RestorableEnvironment } from './environment.js';
+import { jsonOrUndefined, postJson } from './json-over-http.js';
 
 export interface EnvServiceOptions {
   readonly name: string;
@@ -22,14 +23,15 @@ export interface EnvServiceOptions {
   /** Named set of tasks that `listTasks` gives; the environment's own default if absent. */
   readonly taskSet?: string;
   /** How this environment's prompts ask for calls; `call-lines` if absent. */
-  readonly callFormat?: CallFormat;
+  readonly callFormat?: ActionFormat;
   /** For one request, in milliseconds. */
   readonly timeoutMs?: number;
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000;
-const MAX_REPLY_BYTES = 64 * 1024 * 1024;
-/** Connections that are kept alive; the sidecar answers one request after the other anyway. */
+/** The sidecar reads no more (protocol.py), and would end the connection in the middle of the request. */
+const MAX_REQUEST_BYTES = 1024 * 1024;
+/** The sidecar answers one request after the other; more connections would only wait there. */
 const REQUESTS_AT_ONCE = 16;
 
 /**
@@ -38,7 +40,7 @@ const REQUESTS_AT_ONCE = 16;
  */
 export class EnvService implements RestorableEnvironment {
   readonly name: string;
-  readonly callFormat: CallFormat;
+  readonly callFormat: ActionFormat;
   private readonly limit = pLimit(REQUESTS_AT_ONCE);
 
   constructor(private readonly options: EnvServiceOptions) {
@@ -77,7 +79,15 @@ export class EnvService implements RestorableEnvironment {
 
   private post<T>(path: string, request: object, reply: z.ZodType<T>): Promise<T> {
     return this.limit(async () => {
-      const { status, text } = await this.exchange(path, JSON.stringify(request));
+      const { url, timeoutMs = DEFAULT_TIMEOUT_MS } = this.options;
+      const { status, text } = await postJson({
+        url: new URL(path, url),
+        body: request,
+        timeoutMs,
+        maxRequestBytes: MAX_REQUEST_BYTES,
+        where: this.where(path),
+        advice: 'is the sidecar running? See its log',
+      });
       if (status !== 200) throw this.failure(path, status, text);
       const parsed = reply.safeParse(jsonOrUndefined(text));
       if (parsed.success) return parsed.data;
@@ -87,27 +97,6 @@ export class EnvService implements RestorableEnvironment {
           'is this the sidecar of this version?',
       );
     });
-  }
-
-  private async exchange(path: string, body: string): Promise<{ status: number; text: string }> {
-    const timeoutMs = this.options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-    try {
-      const response = await fetch(new URL(path, this.options.url), {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body,
-        signal: AbortSignal.timeout(timeoutMs),
-        redirect: 'error',
-      });
-      if (Number(response.headers.get('content-length') ?? 0) > MAX_REPLY_BYTES) {
-        await response.body?.cancel();
-        throw new EnvironmentProtocolError('not_the_protocol', `${this.where(path)} answered with more than ${MAX_REPLY_BYTES} bytes`);
-      }
-      return { status: response.status, text: await response.text() };
-    } catch (error) {
-      if (error instanceof EnvironmentProtocolError) throw error;
-      throw new EnvironmentUnavailable(`${this.where(path)} ${reasonOf(error, timeoutMs)}: is the sidecar running? See its log`, { cause: error });
-    }
   }
 
   private failure(path: string, status: number, text: string): Error {
@@ -123,19 +112,4 @@ export class EnvService implements RestorableEnvironment {
   private where(path: string): string {
     return `environment ${this.name} at ${new URL(path, this.options.url).href}`;
   }
-}
-
-function jsonOrUndefined(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-/** fetch hides the reason ("connect ECONNREFUSED ...") in the cause. */
-function reasonOf(error: unknown, timeoutMs: number): string {
-  if (error instanceof Error && error.name === 'TimeoutError') return `did not answer within ${timeoutMs} ms`;
-  const { cause } = error as { cause?: { code?: unknown; message?: unknown } };
-  return `cannot be reached (${String(cause?.code ?? cause?.message ?? error)})`;
 }

@@ -1,6 +1,6 @@
 import type { Demonstration, Observation, ResetRequest, RestoreRequest, StepRequest, Verdict } from '../../schemas/environment-protocol.js';
 import type { Split, Task } from '../../schemas/task.js';
-import type { CallFormat } from '../rollout/tool-calls.js';
+import type { ActionFormat } from '../rollout/tool-calls.js';
 
 /**
  * A multi-turn environment as the rollout sees it. Deterministic: the same task, seed and actions give
@@ -10,7 +10,7 @@ import type { CallFormat } from '../rollout/tool-calls.js';
 export interface Environment {
   readonly name: string;
   /** How its prompts ask for calls; `call-lines` if absent. Known once tasks were listed or an episode was started. */
-  readonly callFormat?: CallFormat;
+  readonly callFormat?: ActionFormat;
   /** Tasks of one side of the split, in a fixed order. */
   listTasks(split: Split): Promise<Task[]>;
   /** Starts an episode under an id that the caller chose; the whole conversation so far. */

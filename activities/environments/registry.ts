@@ -1,4 +1,4 @@
-import type { CallFormat } from '../rollout/tool-calls.js';
+import type { ActionFormat } from '../rollout/tool-calls.js';
 import type { Environment } from './environment.js';
 import { EnvService } from './env-service.js';
 import { isModuleName, ModuleEnvironment } from './module-environment.js';
@@ -28,7 +28,7 @@ type Factory = (sites: EnvironmentSites, options: EnvironmentOptions) => Environ
 
 interface Served {
   /** How its prompts ask for calls. */
-  readonly callFormat: CallFormat;
+  readonly callFormat: ActionFormat;
   readonly url: (sites: EnvironmentSites) => string | undefined;
   /** What a worker is told the address by. */
   readonly variable: string;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Action, Demonstration, Observation, ResetRequest, StepRequest, Verdict } from '../../schemas/environment-protocol.js';
 import type { Split, Task } from '../../schemas/task.js';
-import type { CallFormat } from '../rollout/tool-calls.js';
+import type { ActionFormat } from '../rollout/tool-calls.js';
 import { EnvironmentProtocolError, EnvironmentUnavailable, EpisodeLost, type Environment, type RestorableEnvironment } from './environment.js';
 
 export interface WaitOptions {
@@ -43,7 +43,7 @@ export class RestoringEnvironment implements Environment {
     this.name = inner.name;
   }
 
-  get callFormat(): CallFormat {
+  get callFormat(): ActionFormat {
     return this.inner.callFormat ?? 'call-lines';
   }
 

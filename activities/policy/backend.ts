@@ -5,6 +5,8 @@
 // Without oneDNN, softmax and matmul on x86 are markedly slower; it must be set before the library loads.
 process.env['TF_ENABLE_ONEDNN_OPTS'] ??= '1';
 process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2';
+// On NVIDIA cards TensorFlow multiplies fp32 in 10 bits of mantissa unless told otherwise.
+process.env['NVIDIA_TF32_OVERRIDE'] ??= '0';
 
 const { default: tf } = await import('@tensorflow/tfjs-node-gpu');
 tf.env().set('PROD', true);
@@ -18,13 +20,23 @@ interface NativeAttribute {
   type: number;
   value: unknown;
 }
+interface NativeTensor {
+  id: number;
+  shape: number[];
+  dtype: number;
+}
 interface NativeBackend {
   binding: {
     TF_ATTR_TYPE: number;
     TF_ATTR_STRING: number;
+    TF_ATTR_BOOL: number;
     TF_FLOAT: number;
     TF_Version?: string;
+    executeOp(name: string, attributes: NativeAttribute[], inputs: number[], outputs: number): NativeTensor[];
+    deleteTensor(id: number): void;
   };
+  getInputTensorIds(tensors: Tensor[]): number[];
+  createOutputTensor(native: NativeTensor): Tensor;
   /** Runs any TensorFlow operation; the result is tracked by the scope like every other tensor. */
   executeSingleOutput(name: string, attributes: NativeAttribute[], inputs: Tensor[]): Tensor;
 }
@@ -49,5 +61,64 @@ export const softmaxLastAxis: (x: Tensor) => Tensor = (() => {
     return (x) => tf.softmax(x);
   }
 })();
+
+/** TensorFlow's number of bfloat16, which tfjs has no name for. */
+const TF_BFLOAT16 = 14;
+const rounded = new WeakSet<Tensor>();
+
+const castAttributes = (from: number, to: number): NativeAttribute[] => {
+  const { TF_ATTR_TYPE, TF_ATTR_BOOL } = native.binding;
+  return [
+    { name: 'SrcT', type: TF_ATTR_TYPE, value: from },
+    { name: 'DstT', type: TF_ATTR_TYPE, value: to },
+    { name: 'Truncate', type: TF_ATTR_BOOL, value: false },
+  ];
+};
+const castOf = (id: number, from: number, to: number): NativeTensor => native.binding.executeOp('Cast', castAttributes(from, to), [id], 1)[0]!;
+const idOf = (x: Tensor): number => native.getInputTensorIds([x])[0]!;
+
+/**
+ * A copy of a matrix in bfloat16, half the bytes. To tfjs it looks like an fp32 tensor, so that scopes and
+ * disposal know it (and tf.memory() counts it double); only `product` and `widened` can read it: TensorFlow
+ * itself refuses every other operation on it.
+ */
+export function toBf16(x: Tensor): Tensor {
+  const { TF_FLOAT } = native.binding;
+  const tensor = native.createOutputTensor({ ...castOf(idOf(x), TF_FLOAT, TF_BFLOAT16), dtype: TF_FLOAT });
+  rounded.add(tensor);
+  return tensor;
+}
+export const isBf16 = (x: Tensor): boolean => rounded.has(x);
+
+/** The fp32 values of a matrix of either kind; a new tensor for bf16, the same one otherwise. */
+export function widened(x: Tensor): Tensor {
+  return isBf16(x) ? native.createOutputTensor(castOf(idOf(x), TF_BFLOAT16, native.binding.TF_FLOAT)) : x;
+}
+
+/**
+ * Matrix product with a weight, fp32 in and out. If the weight is bfloat16, the other factor and the result
+ * are rounded to it, and the sums within the product are the kernel's, in fp32, as PyTorch's autocast does.
+ */
+export function product(a: Tensor, weight: Tensor, transposeA: boolean, transposeB: boolean): Tensor {
+  if (!isBf16(weight)) return tf.matMul(a as never, weight as never, transposeA, transposeB);
+  const { TF_ATTR_TYPE, TF_ATTR_BOOL, TF_FLOAT } = native.binding;
+  const passing: number[] = [];
+  const passed = (id: number): number => {
+    passing.push(id);
+    return id;
+  };
+  try {
+    const attributes = [
+      { name: 'T', type: TF_ATTR_TYPE, value: TF_BFLOAT16 },
+      { name: 'transpose_a', type: TF_ATTR_BOOL, value: transposeA },
+      { name: 'transpose_b', type: TF_ATTR_BOOL, value: transposeB },
+    ];
+    const left = isBf16(a) ? idOf(a) : passed(castOf(idOf(a), TF_FLOAT, TF_BFLOAT16).id);
+    const result = passed(native.binding.executeOp('MatMul', attributes, [left, idOf(weight)], 1)[0]!.id);
+    return native.createOutputTensor(castOf(result, TF_BFLOAT16, TF_FLOAT));
+  } finally {
+    passing.forEach((id) => native.binding.deleteTensor(id));
+  }
+}
 
 export const tensorflowVersion = (): string => native.binding.TF_Version ?? 'unknown version';

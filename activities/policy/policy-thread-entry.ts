@@ -1,9 +1,9 @@
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import * as Comlink from 'comlink';
 import { threadEndpoint } from './thread-endpoint.js';
 import type {
-  AdamWOptions, DeviceReport, LossGradient, OnProgress, PolicyWeights, SampledResponse, SampleRequest, SamplingOptions, ScoringOptions,
-  StepResult, TokenSequence, TrainedTensors,
+  AdamWOptions, DeviceReport, LossGradient, OnProgress, PolicyWeights, Precision, SampledResponse, SampleRequest, SamplingOptions, ScoringOptions,
+  StepResult, TokenSequence, TrainedGroup, TrainedTensors,
 } from './policy.js';
 import { TensorFlowPolicy } from './tf-policy.js';
 
@@ -13,12 +13,14 @@ export interface NamedWeights {
   readonly lora: PolicyWeights['lora'];
   readonly folded: readonly string[];
   readonly adapter: string | null;
+  readonly full: { readonly weights: readonly string[] | null; readonly reference: boolean } | null;
 }
 type Read = (sha256: string) => Promise<Uint8Array>;
 /** Functions of the other side arrive as proxies, which hold a message port until they are released. */
 type Released = { [Comlink.releaseProxy]?: () => void };
 
-const policy = new TensorFlowPolicy();
+const { precision } = workerData as { readonly precision: Precision };
+const policy = new TensorFlowPolicy(precision);
 
 async function releasing<T>(proxies: readonly unknown[], call: () => Promise<T>): Promise<T> {
   try {
@@ -28,18 +30,25 @@ async function releasing<T>(proxies: readonly unknown[], call: () => Promise<T>)
   }
 }
 const stored = (read: Read) => (sha256: string) => ({ sha256, read: () => read(sha256) });
+const parts = (read: Read) => (hashes: readonly string[]) => ({ parts: async () => hashes.map(stored(read)) });
 
 const thread = {
   ready: async (): Promise<void> => undefined,
   use: (weights: NamedWeights, read: Read, onProgress: OnProgress): Promise<void> =>
     releasing([read, onProgress], () =>
       policy.use(
-        { ...weights, folded: weights.folded.map(stored(read)), adapter: weights.adapter === null ? null : stored(read)(weights.adapter) },
+        {
+          model: weights.model,
+          lora: weights.lora,
+          folded: weights.folded.map(stored(read)),
+          adapter: weights.adapter === null ? null : stored(read)(weights.adapter),
+          ...(weights.full && { full: { reference: weights.full.reference, weights: weights.full.weights && parts(read)(weights.full.weights) } }),
+        },
         onProgress,
       ),
     ),
-  useMoments: (moments: string | null, stepsTaken: number, read: Read): Promise<void> =>
-    releasing([read], () => policy.useMoments(moments === null ? null : stored(read)(moments), stepsTaken)),
+  useMoments: (moments: readonly string[] | null, stepsTaken: number, read: Read): Promise<void> =>
+    releasing([read], () => policy.useMoments(moments === null ? null : parts(read)(moments), stepsTaken)),
   sample: (requests: SampleRequest[], options: SamplingOptions, onProgress: OnProgress): Promise<SampledResponse[]> =>
     releasing([onProgress], () => policy.sample(requests, options, onProgress)),
   logProbs: (
@@ -49,7 +58,12 @@ const thread = {
   ): Promise<number[][]> => releasing([onProgress], () => policy.logProbs(sequences, options, onProgress)),
   step: (sequences: TokenSequence[], gradient: LossGradient, options: ScoringOptions & AdamWOptions, onProgress: OnProgress): Promise<StepResult> =>
     releasing([gradient, onProgress], () => policy.step(sequences, gradient, options, onProgress)),
+  gradient: (sequences: TokenSequence[], gradient: LossGradient, options: ScoringOptions, onProgress: OnProgress): Promise<Uint8Array> =>
+    releasing([gradient, onProgress], () => policy.gradient(sequences, gradient, options, onProgress)),
+  stepAlong: (gradients: string[], options: AdamWOptions, read: Read): Promise<{ gradientNorm: number }> =>
+    releasing([read], () => policy.stepAlong(gradients.map(stored(read)), options)),
   trained: (): Promise<TrainedTensors> => policy.trained(),
+  trainedGroup: (group: number): Promise<TrainedGroup> => policy.trainedGroup(group),
   device: (): Promise<DeviceReport> => policy.device(),
 };
 export type PolicyThread = typeof thread;

@@ -1,5 +1,15 @@
 import type { LoraConfig } from '../../schemas/train-config.js';
 
+export const PRECISIONS = ['fp32', 'bf16'] as const;
+/**
+ * Arithmetic of the large matrix products. Activations, sums, norms, softmax, queries, keys, the head, adapters and the
+ * optimiser are fp32 in both. With bf16 the other weights are held in bfloat16 while they are frozen, half the
+ * memory, and products with them round their factors and result to its 8 bits: about twice as fast where the device
+ * has such units, slower where it has not.
+ */
+export type Precision = (typeof PRECISIONS)[number];
+export const isPrecision = (word: string): word is Precision => (PRECISIONS as readonly string[]).includes(word);
+
 /** What identifies theta without its optimiser: enough to know whether a warm model already is it. */
 export interface PolicyWeights {
   /** Model file, absolute on this worker, and the hash it must have. */
@@ -9,6 +19,18 @@ export interface PolicyWeights {
   readonly folded: readonly StoredTensors[];
   /** Safetensors of the trainable adapter; null is the zero adapter. */
   readonly adapter: StoredTensors | null;
+  /** All weights are trained, and there is no adapter; left out, it is LoRA. */
+  readonly full?: {
+    /** theta itself; null is the model file with the folded adapters. */
+    readonly weights: StoredParts | null;
+    /** Keep the frozen weights too, which log-probs of the reference need: a second copy. */
+    readonly reference: boolean;
+  };
+}
+
+/** Tensors of a whole model, a safetensors file per tensor group, in the model's order: no group is in memory with another. */
+export interface StoredParts {
+  parts(): Promise<readonly StoredTensors[]>;
 }
 
 /** Tensors by hash; `read` is called only if the policy does not hold them yet. */
@@ -89,6 +111,16 @@ export interface TrainedTensors {
   readonly moments: Uint8Array;
 }
 
+/** A tensor group of full training: the embedding, a layer, or the final norm with the head. */
+export interface TrainedGroup {
+  /** Safetensors, fp32, by their names in a file of transformers. */
+  readonly weights: Uint8Array;
+  /** Safetensors, fp32: AdamW's moments of the same tensors. */
+  readonly moments: Uint8Array;
+  /** How many groups there are. */
+  readonly groups: number;
+}
+
 /** Progress of a long call; throwing from it aborts the call between two tensor operations. */
 export type OnProgress = (progress: PolicyProgress) => void | Promise<void>;
 export interface PolicyProgress {
@@ -115,7 +147,7 @@ export interface Policy {
   /** Makes theta these weights; milliseconds if they are held already. */
   use(weights: PolicyWeights, onProgress?: OnProgress): Promise<void>;
   /** Makes AdamW's moments these, at so many steps taken; null is zero. */
-  useMoments(moments: StoredTensors | null, stepsTaken: number): Promise<void>;
+  useMoments(moments: StoredTensors | StoredParts | null, stepsTaken: number): Promise<void>;
   /** Samples one response per request from theta. */
   sample(requests: readonly SampleRequest[], options: SamplingOptions, onProgress?: OnProgress): Promise<SampledResponse[]>;
   /** Log-probs of every response token under theta, or under the frozen weights alone. Nats, at the temperature. */
@@ -131,14 +163,26 @@ export interface Policy {
     options: ScoringOptions & AdamWOptions,
     onProgress?: OnProgress,
   ): Promise<StepResult>;
-  /** The state after the steps so far, to be stored. */
+  /** The gradient of that loss by the trainable parameters, without a step: safetensors in the adapter's layout. */
+  gradient(sequences: readonly TokenSequence[], gradient: LossGradient, options: ScoringOptions, onProgress?: OnProgress): Promise<Uint8Array>;
+  /** One AdamW step along the sum of such gradients, added in the order given. */
+  stepAlong(gradients: readonly StoredTensors[], options: AdamWOptions): Promise<Pick<StepResult, 'gradientNorm'>>;
+  /** The state after the steps so far, to be stored. @throws if all weights are trained */
   trained(): Promise<TrainedTensors>;
+  /** The same of full training, one group after the other from 0. */
+  trainedGroup(group: number): Promise<TrainedGroup>;
   device(): Promise<DeviceReport>;
 }
 
 /** Text to ids and back by the model's own files; cheap, needs no device. */
 export interface TextCodec {
+  /** Ids of a text; tokens that it spells out, as `<|im_end|>`, are those tokens unless the spelling is quoted. */
   encode(text: string): number[];
+  /**
+   * The same text for `encode`, which then reads spellings of tokens in it as plain text: of control tokens, or of all
+   * added tokens (`<tool_call>` and the like too). Templates may be rendered with quoted texts.
+   */
+  quote(text: string, tokens: 'control' | 'added'): string;
   decode(ids: readonly number[]): string;
   /** The token that ends a response, e.g. `<|im_end|>`. */
   readonly endOfTurn: { readonly id: number; readonly text: string };

@@ -1,8 +1,9 @@
 import { uniform } from '../numerics/random.js';
 import { softmaxLastAxis, tf, type Tensor } from './backend.js';
+import { fusedLinear, type DecodeWeights } from './decode-weights.js';
 import { logitsOf } from './head.js';
 import type { OnProgress, SampledResponse, SampleRequest, SamplingOptions } from './policy.js';
-import { layerForward, packTries, rmsScale, rotaryTables, rotate, type FrozenWeights, type LayerWeights } from './transformer.js';
+import { layerForward, packTries, rmsScale, rotaryTables, rotate, type FrozenWeights } from './transformer.js';
 import { microBatches, packTrie, pathTo, type TokenTrie } from './trie.js';
 
 /**
@@ -31,21 +32,6 @@ interface DecodeState {
 
 /** Tells of each token as it is drawn: of which request, and which. */
 export type OnSampled = (request: number, id: number) => void;
-
-/** Weights with the adapter folded in, fused into few and large matrix products. */
-export interface DecodeWeights {
-  readonly frozen: FrozenWeights;
-  readonly layers: readonly {
-    /** The unfused matrices, for prefill; the adapter is folded into them too. */
-    readonly source: LayerWeights;
-    readonly qkv: Tensor; // ((Q + 2 K) D, H)
-    readonly gateUp: Tensor; // (2 F, H)
-    readonly qkvBias: Tensor | null; // ((Q + 2 K) D)
-    readonly gateUpBias: Tensor | null; // (2 F)
-    /** Gains of the norms of queries and keys. */
-    readonly qkNorm: Tensor | null; // (Q + K, D)
-  }[];
-}
 
 /**
  * Samples one response per request at the temperature, no truncation of the distribution.
@@ -186,7 +172,7 @@ async function prefill(
 }
 
 function prefillBatch(weights: DecodeWeights, tries: readonly TokenTrie[], P: number): { caches: { k: Tensor; v: Tensor }[]; hidden: Tensor } {
-  const { frozen } = weights;
+  const { frozen, adapter } = weights;
   const { keyValueHeads: K, headDimension: D } = frozen.config;
   return tf.tidy(() => {
     const batch = packTries(frozen.config, tries);
@@ -197,9 +183,9 @@ function prefillBatch(weights: DecodeWeights, tries: readonly TokenTrie[], P: nu
     const gatherIndex = tf.tensor1d(index, 'int32');
     const perRequest = (x: Tensor): Tensor => tf.gather(x, gatherIndex).reshape([B, P, K, D]).transpose([0, 2, 1, 3]).reshape([B * K, P, D]);
     let x: Tensor = tf.gather(frozen.embedding, batch.tokens);
-    const caches = weights.layers.map(({ source }) =>
+    const caches = frozen.layers.map((source, l) =>
       tf.tidy(() => {
-        const { output, cache } = layerForward(x, source, null, batch, frozen.config, { save: false, cache: true });
+        const { output, cache } = layerForward(x, source, adapter && { scale: adapter.scale, layer: adapter.layers[l]! }, batch, frozen.config, { save: false, cache: true });
         x.dispose();
         x = tf.keep(output);
         return { k: perRequest(cache!.k), v: perRequest(cache!.v) } as never;
@@ -219,12 +205,12 @@ function decodeStep({ frozen, layers }: DecodeWeights, state: DecodeState, ids: 
   const B = ids.length;
   const { cos, sin } = rotaryTables(frozen.config, state.promptLengths.map((length) => length + step));
   let x: Tensor = tf.tidy(() => tf.gather(frozen.embedding, tf.tensor1d([...ids], 'int32')));
-  const biased = (y: Tensor, bias: Tensor | null | undefined): Tensor => (bias ? tf.add(y, bias) : y);
-  layers.forEach(({ source, qkv, gateUp, qkvBias, gateUpBias, qkNorm }, layer) => {
+  layers.forEach(({ qkv, output: outputProjection, gateUp, down, qkNorm }, layer) => {
+    const source = frozen.layers[layer]!;
     const cache = state.caches[layer]!;
     const next = tf.tidy(() => {
       const normed = tf.mul(tf.mul(x, rmsScale(x, normEpsilon)), source.attentionNorm);
-      const [qk, v] = tf.split(biased(tf.matMul(normed as never, qkv as never, false, true), qkvBias), [(Q + K) * D, K * D], 1) as [Tensor, Tensor];
+      const [qk, v] = tf.split(fusedLinear(normed, qkv), [(Q + K) * D, K * D], 1) as [Tensor, Tensor];
       const heads = qk.reshape([B, Q + K, D]);
       const headsNormed = qkNorm ? tf.mul(tf.mul(heads, rmsScale(heads, normEpsilon)), qkNorm) as Tensor : heads;
       const [q, k] = tf.split(rotate(headsNormed, cos, sin, 1), [Q, K], 1) as [Tensor, Tensor];
@@ -237,11 +223,11 @@ function decodeStep({ frozen, layers }: DecodeWeights, state: DecodeState, ids: 
       const probabilities = softmaxLastAxis(tf.concat([promptScores, tailScores], 2)).reshape([B * K, R, P + step + 1]);
       const [onPrompt, onTail] = tf.split(probabilities, [P, step + 1], 2) as [Tensor, Tensor];
       const attended = tf.add(tf.matMul(onPrompt as never, cache.promptValues as never), tf.matMul(onTail as never, tailValues as never)).reshape([B, Q * D]);
-      const middle = tf.add(x, biased(tf.matMul(attended as never, source.modules['self_attn.o_proj'] as never, false, true), source.biases['self_attn.o_proj']));
+      const middle = tf.add(x, fusedLinear(attended, outputProjection)) as Tensor;
       const middleNormed = tf.mul(tf.mul(middle, rmsScale(middle, normEpsilon)), source.mlpNorm);
-      const [gate, up] = tf.split(biased(tf.matMul(middleNormed as never, gateUp as never, false, true), gateUpBias), [F, F], 1) as [Tensor, Tensor];
+      const [gate, up] = tf.split(fusedLinear(middleNormed, gateUp), [F, F], 1) as [Tensor, Tensor];
       const activated = tf.mul(tf.mul(gate, tf.sigmoid(gate)), up);
-      const output = tf.add(middle, biased(tf.matMul(activated as never, source.modules['mlp.down_proj'] as never, false, true), source.biases['mlp.down_proj']));
+      const output = tf.add(middle, fusedLinear(activated, down));
       return { output, tailKeys, tailValues } as never;
     }) as { output: Tensor; tailKeys: Tensor; tailValues: Tensor };
     tf.dispose([x, cache.tailKeys, cache.tailValues]);

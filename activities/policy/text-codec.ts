@@ -5,6 +5,7 @@ import { Template } from '@huggingface/jinja';
 import { Tokenizer } from '@huggingface/tokenizers';
 import type { ModelConfig } from './model-config.js';
 import type { TextCodec } from './policy.js';
+import { isQuoted, piecesOf, quoted, type AddedToken } from './quoted-text.js';
 import { ModelFileInvalid } from './weights/model-file-error.js';
 import { readGgufHeader } from './weights/gguf.js';
 import { readHuggingFaceConfig, readJson } from './weights/hugging-face.js';
@@ -75,7 +76,7 @@ async function codecOfDirectory(directory: string): Promise<TextCodec> {
   const text = (template && endingOf(render, endings)) ?? special('eos_token');
   const id = text === '' ? undefined : tokenizer.token_to_id(text);
   if (id === undefined) throw new ModelFileInvalid(path.join(directory, 'tokenizer_config.json'), 'names no eos_token that the tokenizer knows', DIRECTORY);
-  return codecOf(tokenizer, { id, text }, render, contextLength, vocabulary);
+  return codecOf({ tokenizer, json: tokenizerJson, settings }, { id, text }, render, contextLength, vocabulary);
 }
 
 /**
@@ -100,9 +101,23 @@ async function chatTemplateOf(directory: string, settings: Record<string, unknow
 
 const optionalJson = async (file: string): Promise<Record<string, unknown>> => (existsSync(file) ? readJson(file, DIRECTORY) : {});
 
-function codecOf(tokenizer: Tokenizer, endOfTurn: TextCodec['endOfTurn'], render: TextCodec['render'], contextLength: number, vocabularySize: number): TextCodec {
+/** A tokenizer and the files that it was made of. */
+interface LoadedTokenizer {
+  readonly tokenizer: Tokenizer;
+  readonly json: Record<string, unknown>;
+  readonly settings: Record<string, unknown>;
+}
+
+function codecOf({ tokenizer, json, settings }: LoadedTokenizer, endOfTurn: TextCodec['endOfTurn'], render: TextCodec['render'], contextLength: number, vocabularySize: number): TextCodec {
+  const added = (json['added_tokens'] ?? []) as AddedToken[];
+  const control = added.filter(({ special }) => special);
+  const idsOf = (by: Tokenizer, text: string): number[] => [...by.encode(text, { add_special_tokens: false }).ids];
+  let plain: Tokenizer | undefined;
+  /** Between tokens: knows none of them, so that text that spells one out is text. */
+  const plainIds = (text: string): number[] => idsOf((plain ??= new Tokenizer({ ...json, added_tokens: [] } as never, { ...settings, added_tokens_decoder: {} } as never)), text);
   return {
-    encode: (text) => [...tokenizer.encode(text, { add_special_tokens: false }).ids],
+    encode: (text) => (isQuoted(text) ? piecesOf(text, added).flatMap((piece) => (typeof piece === 'number' ? [piece] : plainIds(piece))) : idsOf(tokenizer, text)),
+    quote: (text, tokens) => quoted(text, tokens === 'added' ? added : control),
     // The library refuses to decode nothing, but a response may be nothing but its end.
     decode: (ids) => (ids.length === 0 ? '' : tokenizer.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false })),
     endOfTurn,
@@ -176,8 +191,9 @@ export async function tokenizerOfGguf(file: string): Promise<{
 async function codecOfGguf(file: string): Promise<TextCodec> {
   const { tokenizer, endOfTurn, chatTemplate, config } = await tokenizerOfGguf(file);
   const template = new Template(chatTemplate);
+  const settings = { clean_up_tokenization_spaces: false };
   return codecOf(
-    new Tokenizer(tokenizer as never, { clean_up_tokenization_spaces: false }),
+    { tokenizer: new Tokenizer(tokenizer as never, settings), json: tokenizer, settings },
     endOfTurn,
     (messages, { generationPrompt }) => template.render({ messages: messages as never, add_generation_prompt: generationPrompt, bos_token: '', eos_token: endOfTurn.text }),
     config.contextLength,

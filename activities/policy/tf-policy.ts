@@ -1,25 +1,29 @@
 import { cpus } from 'node:os';
 import { createHash } from 'node:crypto';
 import { tensorflowVersion, tf, type Tensor } from './backend.js';
+import { foldAdapter, fusedWeights, withFolded, type DecodeWeights, type Theta } from './decode-weights.js';
 import { adamWStep, type Moments } from './adamw.js';
+import { embeddingGradient, flattened, flatWeights, headWeightGradients, viewsOf, weightLayout, weightTraining, type NamedGradients } from './full-weights.js';
 import { disposeHead, headBackward, headForward, logitsOf, type Prediction } from './head.js';
 import { adapterLayout, zeroAdapter } from './lora.js';
-import { moduleNames, moduleShape, type ModuleName } from './model-config.js';
+import { moduleNames, type ModuleName } from './model-config.js';
 import { modelFingerprint } from './model-files.js';
 import type {
-  AdamWOptions, DeviceReport, LossGradient, OnProgress, Policy, PolicyWeights, SampledResponse, SampleRequest, SamplingOptions,
-  ScoringOptions, StepResult, StoredTensors, TokenSequence, TrainedTensors,
+  AdamWOptions, DeviceReport, LossGradient, OnProgress, Policy, PolicyWeights, Precision, SampledResponse, SampleRequest, SamplingOptions,
+  ScoringOptions, StepResult, StoredParts, StoredTensors, TokenSequence, TrainedGroup, TrainedTensors,
 } from './policy.js';
-import { sampleResponses, type DecodeWeights, type OnSampled } from './sampling.js';
+import { sampleResponses, type OnSampled } from './sampling.js';
 import {
-  disposePackedTries, layerBackward, layerForward, packTries, savedTensors,
-  type Adapter, type FrozenWeights, type LayerAdapter, type LayerOutput, type LayerWeights,
+  adapterTraining, disposePackedTries, layerBackward, layerForward, packTries, savedTensors,
+  type Adapter, type FrozenWeights, type LayerAdapter, type LayerOutput,
 } from './transformer.js';
+import { flatten, keyOf, namedValues, partsOf, type ParameterLayout } from './stored-tensors.js';
 import { microBatches, packTrie, rowsOf } from './trie.js';
 import { loadWeights } from './weights/load-weights.js';
 import { ModelFileInvalid } from './weights/model-file-error.js';
 import { openModel } from './weights/open-model.js';
-import { readSafetensors, writeSafetensors } from './weights/safetensors.js';
+import { FINAL_NORM } from './weights/hugging-face.js';
+import { readSafetensors, writeSafetensors, type NamedTensor } from './weights/safetensors.js';
 import { endOfTurnIdOf } from './text-codec.js';
 
 const nothing: OnProgress = () => undefined;
@@ -28,32 +32,43 @@ const PREFILL_TOKENS = 2048;
 
 /** `Policy` on TensorFlow: one model, one adapter, synchronous kernels. Lives in a thread of its own (policy-thread.ts). */
 export class TensorFlowPolicy implements Policy {
-  #held: { key: string; adapterKey: string; lora: PolicyWeights['lora']; endOfTurnId: number; contextLength: number } | null = null;
+  constructor(readonly precision: Precision = 'fp32') {}
+
+  #held: { key: string; adapterKey: string; lora: PolicyWeights['lora']; full: boolean; endOfTurnId: number; contextLength: number } | null = null;
   #frozen: FrozenWeights | null = null;
-  #parameters: Tensor | null = null; // (P) flat, in adapterLayout's order
+  /** Folded adapters that stay beside bfloat16 weights, which would round their small changes away. */
+  #folded: Adapter[] = [];
+  #frozenDropped = false; // in full training without a reference: only its config is left
+  #parameters: Tensor | null = null; // (P) flat, in the layout's order
   #moments: Moments | null = null;
   #stepsTaken = 0;
   #momentsKey: string | null = null;
   #decode: DecodeWeights | null = null;
+  #namedGroups: [weights: string, moments: string][] = []; // groups that were asked for since the first
 
   async use(weights: PolicyWeights, onProgress: OnProgress = nothing): Promise<void> {
-    const key = JSON.stringify([weights.model.sha256, weights.folded.map(({ sha256 }) => sha256), weights.lora]);
-    if (this.#held?.key !== key) await this.#load(weights, key, onProgress);
-    const adapterKey = weights.adapter?.sha256 ?? 'zero';
+    const { full } = weights;
+    const key = JSON.stringify([weights.model.sha256, weights.folded.map(({ sha256 }) => sha256), full ? { reference: full.reference } : weights.lora]);
+    const stored = full ? await partsOf(full.weights) : await partsOf(weights.adapter);
+    const adapterKey = keyOf(stored);
+    // The model file's own weights are gone once full training without a reference has others.
+    const gone = this.#frozenDropped && stored === null && this.#held?.adapterKey !== adapterKey;
+    if (this.#held?.key !== key || gone) await this.#load(weights, key, onProgress);
     if (this.#held!.adapterKey === adapterKey) return;
     const { config } = this.#frozen!;
-    const flat = weights.adapter === null ? zeroAdapter(config, weights.lora) : this.#flatten(await weights.adapter.read(), '');
-    this.#setParameters(tf.tensor1d(flat));
+    if (stored !== null) this.#setParameters((await this.#read(stored, ['']))[0]!);
+    else this.#setParameters(full ? flatWeights(this.#frozen!) : tf.tensor1d(zeroAdapter(config, weights.lora)));
     this.#held!.adapterKey = adapterKey;
+    if (full && !full.reference) this.#dropFrozen();
   }
 
-  async useMoments(moments: StoredTensors | null, stepsTaken: number): Promise<void> {
-    const key = moments?.sha256 ?? 'zero';
+  async useMoments(moments: StoredTensors | StoredParts | null, stepsTaken: number): Promise<void> {
+    const stored = await partsOf(moments);
+    const key = keyOf(stored);
     if (this.#momentsKey !== key) {
       const { parameters } = this.#layout();
-      const bytes = moments === null ? null : await moments.read();
-      const read = (prefix: string): Tensor => (bytes === null ? tf.zeros([parameters]) : tf.tensor1d(this.#flatten(bytes, prefix)));
-      this.#setMoments({ first: read('first.'), second: read('second.') });
+      const [first, second] = stored === null ? [tf.zeros([parameters]), tf.zeros([parameters])] : await this.#read(stored, ['first.', 'second.']);
+      this.#setMoments({ first: first!, second: second! });
       this.#momentsKey = key;
     }
     this.#stepsTaken = stepsTaken;
@@ -71,7 +86,7 @@ export class TensorFlowPolicy implements Policy {
     }
     if (requests.length === 0) return [];
     this.#checkIds(requests.map(({ promptIds }) => promptIds));
-    this.#decode ??= this.#foldForDecoding();
+    this.#decode ??= fusedWeights(this.#theta('current'));
     return sampleResponses(this.#decode, requests, rowsOf(requests), { ...options, endOfTurnId, prefillTokens: PREFILL_TOKENS }, onProgress);
   }
 
@@ -80,14 +95,14 @@ export class TensorFlowPolicy implements Policy {
     options: ScoringOptions & { readonly weights: 'current' | 'reference' },
     onProgress: OnProgress = nothing,
   ): Promise<number[][]> {
-    const adapter = options.weights === 'current' ? this.#adapter() : null;
+    const theta = this.#theta(options.weights);
     try {
       const batches = this.#microBatches(sequences, options.microBatchTokens);
       const result: number[][] = sequences.map(() => []);
       for (const [done, batch] of batches.entries()) {
         const { packed, predictions } = this.#pack(sequences, batch);
-        const hidden = this.#lastHidden(packed, adapter);
-        const head = headForward(hidden, predictions.flat(), this.#frozen!, options.temperature, false);
+        const hidden = this.#lastHidden(packed, theta);
+        const head = headForward(hidden, predictions.flat(), theta.weights, options.temperature, false);
         hidden.dispose();
         disposePackedTries(packed);
         unflatten(head.logProbs, batch.sequences, predictions).forEach((logProbs, n) => (result[batch.sequences[n]!] = logProbs));
@@ -95,7 +110,7 @@ export class TensorFlowPolicy implements Policy {
       }
       return result;
     } finally {
-      if (adapter) tf.dispose(adapter.layers as never);
+      tf.dispose(theta.views as never);
     }
   }
 
@@ -107,17 +122,17 @@ export class TensorFlowPolicy implements Policy {
     const { vocabulary } = this.#frozen!.config;
     // A last token that is not there: its log-prob is not asked for, but the distribution that it would be drawn from is.
     const sequences = lists.map(({ ids, from }, i) => ({ row: String(i), promptIds: ids.slice(0, from), responseIds: [...ids.slice(from), 0] }));
-    const adapter = this.#adapter();
+    const theta = this.#theta('current');
     try {
       const result: TokenScores[] = [];
       for (const batch of this.#microBatches(sequences, microBatchTokens)) {
         const { packed, predictions } = this.#pack(sequences, batch);
-        const hidden = this.#lastHidden(packed, adapter);
+        const hidden = this.#lastHidden(packed, theta);
         disposePackedTries(packed);
-        const head = headForward(hidden, predictions.flat(), this.#frozen!, 1, false);
+        const head = headForward(hidden, predictions.flat(), theta.weights, 1, false);
         const top = tf.tidy(() => {
           const ends = Int32Array.from(predictions, (row) => row.at(-1)!.node);
-          const { values, indices } = tf.topk(tf.logSoftmax(logitsOf(hidden, ends, this.#frozen!, 1)), Math.min(likeliest, vocabulary));
+          const { values, indices } = tf.topk(tf.logSoftmax(logitsOf(hidden, ends, theta.weights, 1)), Math.min(likeliest, vocabulary));
           return { values: values.arraySync() as number[][], indices: indices.arraySync() as number[][] };
         });
         hidden.dispose();
@@ -127,7 +142,7 @@ export class TensorFlowPolicy implements Policy {
       }
       return result;
     } finally {
-      tf.dispose(adapter.layers as never);
+      tf.dispose(theta.views as never);
     }
   }
 
@@ -143,43 +158,109 @@ export class TensorFlowPolicy implements Policy {
     options: ScoringOptions & AdamWOptions,
     onProgress: OnProgress = nothing,
   ): Promise<StepResult> {
-    const adapter = this.#adapter();
+    const { flat, logProbs } = await this.#summedGradient(sequences, gradient, options, onProgress);
+    try {
+      return { gradientNorm: this.#stepAlong(flat, options), logProbs };
+    } finally {
+      flat.dispose();
+    }
+  }
+
+  async gradient(sequences: readonly TokenSequence[], gradient: LossGradient, options: ScoringOptions, onProgress: OnProgress = nothing): Promise<Uint8Array> {
+    const { flat } = await this.#summedGradient(sequences, gradient, options, onProgress);
+    try {
+      return writeSafetensors(this.#named(flat, ''));
+    } finally {
+      flat.dispose();
+    }
+  }
+
+  async stepAlong(gradients: readonly StoredTensors[], options: AdamWOptions): Promise<{ gradientNorm: number }> {
+    let sum: Tensor = tf.zeros([this.#layout().parameters]);
+    try {
+      for (const gradient of gradients) {
+        const flat = tf.tensor1d(flatten(this.#layout(), readSafetensors(await gradient.read()).tensors, ''));
+        const before = sum;
+        sum = tf.add(before, flat);
+        tf.dispose([before, flat]);
+      }
+      return { gradientNorm: this.#stepAlong(sum, options) };
+    } finally {
+      sum.dispose();
+    }
+  }
+
+  async #summedGradient(
+    sequences: readonly TokenSequence[],
+    gradient: LossGradient,
+    options: ScoringOptions,
+    onProgress: OnProgress,
+  ): Promise<{ flat: Tensor; logProbs: number[][] }> {
+    const theta = this.#theta('current');
     const logProbs: number[][] = sequences.map(() => []);
     let sum: Tensor | null = null;
     try {
       const batches = this.#microBatches(sequences, options.microBatchTokens);
       for (const [done, batch] of batches.entries()) {
-        const { flat, batchLogProbs } = await this.#gradientOf(sequences, batch, gradient, adapter, options.temperature);
+        const { flat, batchLogProbs } = await this.#gradientOf(sequences, batch, gradient, theta, options.temperature);
         batch.sequences.forEach((i, n) => (logProbs[i] = batchLogProbs[n]!));
         const before: Tensor | null = sum;
         sum = before === null ? flat : tf.add(before, flat);
         if (before !== null) tf.dispose([before, flat]);
         await onProgress({ phase: 'gradient', done: done + 1, of: batches.length });
       }
-      const { parameters, moments, gradientNorm } = adamWStep(this.#parameters!, sum!, this.#moments!, this.#stepsTaken + 1, options);
-      this.#setParameters(parameters);
-      this.#setMoments(moments);
-      this.#stepsTaken += 1;
-      // These weights have no stored name yet: the next `use` or `useMoments` must not take them for others.
-      this.#held!.adapterKey = this.#momentsKey = `stepped from ${this.#held!.adapterKey}`;
-      return { gradientNorm, logProbs };
-    } finally {
-      tf.dispose(adapter.layers as never);
+      return { flat: sum!, logProbs };
+    } catch (failure) {
       sum?.dispose();
+      throw failure;
+    } finally {
+      tf.dispose(theta.views as never);
     }
   }
 
+  /** @returns the gradient's norm */
+  #stepAlong(gradient: Tensor, options: AdamWOptions): number {
+    const { parameters, moments, gradientNorm } = adamWStep(this.#parameters!, gradient, this.#moments!, this.#stepsTaken + 1, options);
+    this.#setParameters(parameters);
+    this.#setMoments(moments);
+    this.#stepsTaken += 1;
+    // These weights have no stored name yet: the next `use` or `useMoments` must not take them for others.
+    this.#held!.adapterKey = this.#momentsKey = `stepped from ${this.#held!.adapterKey}`;
+    return gradientNorm;
+  }
+
+  #named(flat: Tensor, prefix: string): NamedTensor[] {
+    return namedValues(this.#layout().tensors, flat.dataSync() as Float32Array, 0, prefix);
+  }
+
   async trained(): Promise<TrainedTensors> {
-    const { tensors } = this.#layout();
-    const named = (flat: Float32Array, prefix: string) =>
-      tensors.map(({ name, shape, offset }) => ({ name: prefix + name, shape, values: flat.subarray(offset, offset + shape[0] * shape[1]) }));
-    const values = (t: Tensor): Float32Array => t.dataSync() as Float32Array;
-    const adapter = writeSafetensors(named(values(this.#parameters!), ''), { format: 'pt' });
-    const moments = writeSafetensors([...named(values(this.#moments!.first), 'first.'), ...named(values(this.#moments!.second), 'second.')]);
+    if (this.#held!.full) throw new Error('all weights are trained: they are asked for group by group, by trainedGroup()');
+    const adapter = writeSafetensors(this.#named(this.#parameters!, ''), { format: 'pt' });
+    const moments = writeSafetensors([...this.#named(this.#moments!.first, 'first.'), ...this.#named(this.#moments!.second, 'second.')]);
     // What was just named can be recognised by the next call.
     this.#held!.adapterKey = sha256Of(adapter);
     this.#momentsKey = sha256Of(moments);
     return { adapter, moments };
+  }
+
+  async trainedGroup(group: number): Promise<TrainedGroup> {
+    const { groups } = weightLayout(this.#frozen!.config);
+    const { tensors, offset, parameters } = groups[group]!;
+    const values = (flat: Tensor): Float32Array => tf.tidy(() => flat.slice([offset], [parameters]).dataSync() as Float32Array);
+    const weights = writeSafetensors(namedValues(tensors, values(this.#parameters!), offset, ''), { format: 'pt' });
+    const { first, second } = this.#moments!;
+    const moments = writeSafetensors([
+      ...namedValues(tensors, values(first), offset, 'first.'),
+      ...namedValues(tensors, values(second), offset, 'second.'),
+    ]);
+    // What was just named can be recognised by the next call, once it is whole.
+    if (group === 0) this.#namedGroups = [];
+    this.#namedGroups.push([sha256Of(weights), sha256Of(moments)]);
+    if (this.#namedGroups.length === groups.length) {
+      this.#held!.adapterKey = this.#namedGroups.map(([key]) => key).join();
+      this.#momentsKey = this.#namedGroups.map(([, key]) => key).join();
+    }
+    return { weights, moments, groups: groups.length };
   }
 
   async device(): Promise<DeviceReport> {
@@ -188,7 +269,7 @@ export class TensorFlowPolicy implements Policy {
       tensors: numTensors,
       tensorBytes: numBytes,
       residentBytes: process.memoryUsage.rss(),
-      device: `${cpus()[0]?.model ?? 'unknown processor'}, libtensorflow ${tensorflowVersion()}, ${cpus().length} threads`,
+      device: `${cpus()[0]?.model ?? 'unknown processor'}, libtensorflow ${tensorflowVersion()}, ${this.precision}, ${cpus().length} threads`,
     };
   }
 
@@ -198,25 +279,48 @@ export class TensorFlowPolicy implements Policy {
     await verifyModel(weights.model.path, weights.model.sha256);
     const endOfTurnId = await endOfTurnIdOf(weights.model.path);
     this.#unload();
+    // Trainable weights are kept in fp32: a step moves them by less than bfloat16 can tell apart.
+    const narrow = this.precision === 'bf16' && weights.full === undefined;
     const reader = await openModel(weights.model.path);
     try {
-      this.#frozen = await loadWeights(reader, onProgress);
+      this.#frozen = await loadWeights(reader, narrow, onProgress);
     } finally {
       await reader.close();
     }
-    this.#held = { key, adapterKey: '', lora: weights.lora, endOfTurnId, contextLength: this.#frozen.config.contextLength };
-    for (const folded of weights.folded) {
-      const adapter = this.#adapterOf(this.#flatten(await folded.read(), ''));
-      const before: FrozenWeights = this.#frozen;
-      this.#frozen = { ...before, layers: foldAdapter(before.layers, adapter) };
-      tf.dispose([before.layers.map((layer) => layer.modules), adapter.layers] as never);
+    this.#held = { key, adapterKey: '', lora: weights.lora, full: weights.full !== undefined, endOfTurnId, contextLength: this.#frozen.config.contextLength };
+    try {
+      for (const folded of weights.folded) await this.#fold(folded, narrow);
+    } catch (failure) {
+      // Half of what was asked for must not be taken for it by the next attempt.
+      this.#unload();
+      throw failure;
     }
   }
 
+  async #fold(folded: StoredTensors, narrow: boolean): Promise<void> {
+    const layout = adapterLayout(this.#frozen!.config, this.#held!.lora);
+    const adapter = this.#adapterOf(flatten(layout, readSafetensors(await folded.read()).tensors, ''));
+    if (narrow) {
+      this.#folded.push(adapter);
+      return;
+    }
+    const before: FrozenWeights = this.#frozen!;
+    this.#frozen = { ...before, layers: foldAdapter(before.layers, adapter) };
+    tf.dispose([before.layers.map((layer) => layer.modules), adapter.layers] as never);
+  }
+
   #unload(): void {
-    tf.dispose([this.#frozen?.embedding, this.#frozen?.head, this.#frozen?.finalNorm, this.#frozen?.layers, this.#parameters, this.#moments] as never);
+    this.#dropFrozen();
+    tf.dispose([this.#parameters, this.#moments] as never);
     this.#dropDecodeWeights();
     this.#frozen = this.#parameters = this.#moments = this.#held = this.#momentsKey = null;
+    this.#frozenDropped = false;
+  }
+
+  #dropFrozen(): void {
+    tf.dispose([this.#folded.map(({ layers }) => layers), this.#frozen?.embedding, this.#frozen?.head, this.#frozen?.finalNorm, this.#frozen?.layers] as never);
+    this.#folded = [];
+    this.#frozenDropped = true;
   }
 
   #setParameters(parameters: Tensor): void {
@@ -230,27 +334,40 @@ export class TensorFlowPolicy implements Policy {
     this.#moments = moments;
   }
 
-  #layout() {
-    return adapterLayout(this.#frozen!.config, this.#held!.lora);
+  #layout(): ParameterLayout {
+    const { config } = this.#frozen!;
+    return this.#held!.full ? weightLayout(config) : adapterLayout(config, this.#held!.lora);
   }
 
-  /** Values of an adapter file in the layout's order. */
-  #flatten(bytes: Uint8Array, prefix: string): Float32Array {
-    const { tensors, parameters } = this.#layout();
-    const stored = readSafetensors(bytes).tensors;
-    const flat = new Float32Array(parameters);
-    for (const { name, shape, offset } of tensors) {
-      const found = stored.get(prefix + name);
-      if (!found || found.shape.join() !== shape.join()) {
-        throw new ModelFileInvalid(
-          'adapter',
-          `tensor ${prefix + name} is ${found ? `[${found.shape.join(', ')}]` : 'missing'}, expected [${shape.join(', ')}]`,
-          'The adapter belongs to another model or LoRA rank: use the run that made it',
-        );
+  /** Flat vectors of the stored tensors whose names begin with each prefix; stored in one part, or group by group in the layout's order. */
+  async #read(parts: readonly StoredTensors[], prefixes: readonly string[]): Promise<Tensor[]> {
+    const layout = this.#layout();
+    const sections = parts.length === 1 ? [{ ...layout, offset: 0 }] : weightLayout(this.#frozen!.config).groups;
+    if (parts.length !== sections.length) throw new ModelFileInvalid('checkpoint', `has ${parts.length} groups of weights, expected ${sections.length}`, 'It belongs to another model: use the run that made it');
+    const read: Tensor[][] = prefixes.map(() => []);
+    try {
+      for (const [part, section] of sections.entries()) {
+        const { tensors } = readSafetensors(await parts[part]!.read());
+        prefixes.forEach((prefix, p) => read[p]!.push(tf.tensor1d(flatten(section, tensors, prefix))));
       }
-      flat.set(found.values, offset);
+      return read.map((found) => (found.length === 1 ? found[0]!.clone() : (tf.concat(found as never[], 0) as Tensor)));
+    } finally {
+      tf.dispose(read as never);
     }
-    return flat;
+  }
+
+  /** The flat gradient of the trainable adapter, which comes last where folded ones stand before it. */
+  #trainedPart(gradients: readonly LayerAdapter[]): Tensor {
+    const { lora } = this.#held!;
+    return tf.tidy(() =>
+      tf.concat(
+        adapterLayout(this.#frozen!.config, lora).tensors.map(({ layer, module, which, shape }) => {
+          const gradient = gradients[layer]![module][which];
+          return (this.#folded.length === 0 ? gradient : gradient.slice(gradient.shape.map((n, axis) => n - shape[axis]!), [...shape])).flatten();
+        }),
+        0,
+      ),
+    );
   }
 
   #adapterOf(flat: Float32Array): Adapter {
@@ -260,53 +377,30 @@ export class TensorFlowPolicy implements Policy {
     return adapter;
   }
 
-  #adapter(): Adapter {
-    return this.#split(this.#parameters!);
+  #theta(which: 'current' | 'reference'): Theta {
+    if (which === 'reference' && this.#frozenDropped) throw new Error('full training without a divergence term keeps no frozen reference: set algorithm.klCoefficient above 0');
+    const folded = this.#folded;
+    if (which === 'reference') return { weights: this.#frozen!, ...(folded.length === 0 ? { adapter: null, views: [] } : withFolded(folded, null)) };
+    if (this.#held!.full) return { adapter: null, ...viewsOf(this.#parameters!, this.#frozen!.config, this.precision === 'bf16') };
+    const adapter = this.#split(this.#parameters!);
+    if (folded.length === 0) return { weights: this.#frozen!, adapter, views: adapter.layers };
+    const joined = withFolded(folded, adapter);
+    tf.dispose(adapter.layers as never);
+    return { weights: this.#frozen!, ...joined };
   }
 
   #split(flat: Tensor): Adapter {
     const { lora } = this.#held!;
     const layers: Record<ModuleName, { A?: Tensor; B?: Tensor }>[] = [];
-    for (const { layer, module, which, shape, offset } of this.#layout().tensors) {
+    for (const { layer, module, which, shape, offset } of adapterLayout(this.#frozen!.config, lora).tensors) {
       layers[layer] ??= Object.fromEntries(moduleNames.map((name) => [name, {}])) as Record<ModuleName, { A?: Tensor; B?: Tensor }>;
       layers[layer][module][which] = tf.tidy(() => flat.slice([offset], [shape[0] * shape[1]]).reshape([...shape]));
     }
     return { scale: lora.alpha / lora.rank, layers: layers as LayerAdapter[] };
   }
 
-  #foldForDecoding(): DecodeWeights {
-    const adapter = this.#adapter();
-    const layers = foldAdapter(this.#frozen!.layers, adapter);
-    tf.dispose(adapter.layers as never);
-    return {
-      frozen: this.#frozen!,
-      layers: layers.map((source) =>
-        tf.tidy(() => {
-          const { modules: m, queryNorm, keyNorm } = source;
-          const { heads, keyValueHeads, headDimension } = this.#frozen!.config;
-          const repeated = (gain: Tensor, times: number): Tensor => tf.tile(gain.reshape([1, headDimension]), [times, 1]);
-          return {
-            source,
-            qkv: tf.concat([m['self_attn.q_proj'], m['self_attn.k_proj'], m['self_attn.v_proj']], 0),
-            gateUp: tf.concat([m['mlp.gate_proj'], m['mlp.up_proj']], 0),
-            qkvBias: this.#fusedBias(source, ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj']),
-            gateUpBias: this.#fusedBias(source, ['mlp.gate_proj', 'mlp.up_proj']),
-            qkNorm: queryNorm && keyNorm ? tf.concat([repeated(queryNorm, heads), repeated(keyNorm, keyValueHeads)], 0) : null,
-          } as never;
-        }),
-      ) as DecodeWeights['layers'],
-    };
-  }
-
-  /** Biases of modules that decoding computes as one; zero where only some have one. */
-  #fusedBias({ biases }: LayerWeights, modules: readonly ModuleName[]): Tensor | null {
-    if (!modules.some((module) => biases[module])) return null;
-    return tf.concat(modules.map((module) => biases[module] ?? tf.zeros([moduleShape(this.#frozen!.config, module)[0]])), 0);
-  }
-
   #dropDecodeWeights(): void {
-    // The norms and biases are the frozen ones; only what was folded or fused goes.
-    if (this.#decode) tf.dispose(this.#decode.layers.map(({ source, ...fused }) => [source.modules, ...Object.values(fused)]) as never);
+    if (this.#decode) tf.dispose(this.#decode.owned as never);
     this.#decode = null;
   }
 
@@ -340,17 +434,16 @@ export class TensorFlowPolicy implements Policy {
     return { packed, predictions };
   }
 
-  #forward(x: Tensor, layer: number, adapter: Adapter | null, packed: ReturnType<typeof packTries>, save: boolean): LayerOutput {
-    const { config, layers } = this.#frozen!;
+  #forward(x: Tensor, layer: number, { weights: { config, layers }, adapter }: Theta, packed: ReturnType<typeof packTries>, save: boolean): LayerOutput {
     return layerForward(x, layers[layer]!, adapter && { scale: adapter.scale, layer: adapter.layers[layer]! }, packed, config, { save, cache: false });
   }
 
   /** Output of the last layer, (N, H), keeping nothing of those below. */
-  #lastHidden(packed: ReturnType<typeof packTries>, adapter: Adapter | null): Tensor {
+  #lastHidden(packed: ReturnType<typeof packTries>, theta: Theta): Tensor {
     return tf.tidy(() => {
-      let x: Tensor = tf.gather(this.#frozen!.embedding, packed.tokens);
-      for (let layer = 0; layer < this.#frozen!.config.layers; layer++) {
-        const { output } = this.#forward(x, layer, adapter, packed, false);
+      let x: Tensor = tf.gather(theta.weights.embedding, packed.tokens);
+      for (let layer = 0; layer < theta.weights.config.layers; layer++) {
+        const { output } = this.#forward(x, layer, theta, packed, false);
         x.dispose();
         x = output;
       }
@@ -362,41 +455,50 @@ export class TensorFlowPolicy implements Policy {
     sequences: readonly TokenSequence[],
     batch: MicroBatch,
     gradient: LossGradient,
-    adapter: Adapter,
+    theta: Theta,
     temperature: number,
   ): Promise<{ flat: Tensor; batchLogProbs: number[][] }> {
-    const frozen = this.#frozen!;
+    const { weights, adapter } = theta;
+    const { config } = weights;
     const { packed, predictions } = this.#pack(sequences, batch);
     const outputs: LayerOutput[] = [];
-    let x: Tensor = tf.tidy(() => tf.gather(frozen.embedding, packed.tokens));
+    let x: Tensor = tf.tidy(() => tf.gather(weights.embedding, packed.tokens));
     const inputs = [x];
-    for (let layer = 0; layer < frozen.config.layers; layer++) {
-      const forward = this.#forward(x, layer, adapter, packed, true);
+    for (let layer = 0; layer < config.layers; layer++) {
+      const forward = this.#forward(x, layer, theta, packed, true);
       outputs.push(forward);
       inputs.push((x = forward.output));
     }
-    const head = headForward(x, predictions.flat(), frozen, temperature, true);
+    const head = headForward(x, predictions.flat(), weights, temperature, true);
     let d: Tensor | null = null;
+    let top: ReturnType<typeof headWeightGradients> | null = null;
+    let bottom: NamedGradients | null = null;
+    const gradients: (LayerAdapter | NamedGradients)[] = [];
     try {
       const batchLogProbs = unflatten(head.logProbs, batch.sequences, predictions);
       const coefficients = await gradient(batch.sequences, batchLogProbs);
-      d = headBackward(head, Float32Array.from(coefficients.flat()), frozen, temperature);
+      const c = Float32Array.from(coefficients.flat());
+      d = headBackward(head, c, weights, temperature);
+      if (!adapter) top = headWeightGradients(head, c, weights, temperature);
       disposeHead(head);
-      const gradients: LayerAdapter[] = [];
-      for (let layer = frozen.config.layers - 1; layer >= 0; layer--) {
+      for (let layer = config.layers - 1; layer >= 0; layer--) {
         const saved = outputs[layer]!.saved!;
-        const back = layerBackward(d, saved, frozen.layers[layer]!, { scale: adapter.scale, layer: adapter.layers[layer]! }, packed, frozen.config);
-        tf.dispose([d, ...savedTensors(saved), inputs.pop()!]);
+        const training = adapter ? adapterTraining(weights.layers[layer]!, saved, { scale: adapter.scale, layer: adapter.layers[layer]! }) : weightTraining(weights.layers[layer]!, layer);
+        const back: { dInput: Tensor; gradients: LayerAdapter | NamedGradients } = layerBackward<LayerAdapter | NamedGradients>(d!, saved, weights.layers[layer]!, training, packed, config);
+        tf.dispose([d!, ...savedTensors(saved), inputs.pop()!]);
         outputs.pop();
         d = back.dInput;
         gradients[layer] = back.gradients;
       }
-      const flat = tf.tidy(() => tf.concat(this.#layout().tensors.map(({ layer, module, which }) => gradients[layer]![module][which].flatten()), 0));
-      tf.dispose(gradients as never);
+      if (top) bottom = embeddingGradient(d!, packed, config, top.head);
+      const flat = adapter
+        ? this.#trainedPart(gradients as LayerAdapter[])
+        : flattened(new Map(Object.entries(Object.assign({ [FINAL_NORM]: top!.finalNorm }, bottom, ...(gradients as NamedGradients[])) as NamedGradients)), config);
       return { flat, batchLogProbs };
     } finally {
       d?.dispose();
       disposeHead(head);
+      tf.dispose([top, bottom, gradients] as never);
       tf.dispose([...outputs.flatMap(({ saved }) => (saved ? savedTensors(saved) : [])), ...inputs]);
       disposePackedTries(packed);
     }
@@ -424,19 +526,6 @@ function unflatten(flat: Float32Array, members: readonly number[], predictions: 
     at += length;
     return part;
   });
-}
-
-/** W + scale B A for every module; the norms are shared with the layers given. */
-function foldAdapter(layers: readonly LayerWeights[], adapter: Adapter): LayerWeights[] {
-  return layers.map((layer, l) => ({
-    ...layer,
-    modules: Object.fromEntries(
-      moduleNames.map((module) => {
-        const { A, B } = adapter.layers[l]![module];
-        return [module, tf.tidy(() => tf.add(layer.modules[module], tf.mul(tf.matMul(B as never, A as never), adapter.scale)))];
-      }),
-    ) as unknown as LayerWeights['modules'],
-  }));
 }
 
 const sha256Of = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');

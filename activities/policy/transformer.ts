@@ -1,7 +1,8 @@
-import { softmaxLastAxis, tf, type Tensor } from './backend.js';
+import { product, softmaxLastAxis, tf, type Tensor } from './backend.js';
 import { moduleNames, type ModelConfig, type ModuleName } from './model-config.js';
 import { rotaryFrequencies } from './rope.js';
 import { causalMask, segmentsOf, type TokenTrie } from './trie.js';
+import type { NormName } from './weights/weight-reader.js';
 
 /**
  * Forward and backward pass of a Llama-family decoder over packed token tries, written out by hand:
@@ -13,6 +14,7 @@ import { causalMask, segmentsOf, type TokenTrie } from './trie.js';
 export interface LayerWeights {
   readonly attentionNorm: Tensor; // (H)
   readonly mlpNorm: Tensor; // (H)
+  /** In a bf16 process frozen ones are bfloat16. */
   readonly modules: Readonly<Record<ModuleName, Tensor>>; // (out, in)
   /** Of the modules in config.biases. */
   readonly biases: Readonly<Partial<Record<ModuleName, Tensor>>>; // (out)
@@ -166,9 +168,9 @@ export function layerForward(
     const N = input.shape[0]!;
     const low: Partial<Record<ModuleName, Tensor>> = {};
     const linear = (x: Tensor, module: ModuleName): Tensor => {
-      const product = tf.matMul(x as never, weights.modules[module] as never, false, true) as Tensor;
+      const unbiased = product(x, weights.modules[module], false, true);
       const bias = weights.biases[module];
-      const y = bias ? tf.add(product, bias) : product;
+      const y = bias ? tf.add(unbiased, bias) as Tensor : unbiased;
       if (!adapter) return y;
       const { A, B } = adapter.layer[module];
       const z = tf.matMul(x as never, A as never, false, true) as Tensor;
@@ -223,31 +225,51 @@ export function rmsNormBackward(d: Tensor, x: Tensor, scale: Tensor, gain: Tenso
   return tf.mul(tf.sub(dGain, tf.mul(x, along)), scale);
 }
 
-/**
- * Gradient of a layer's input and adapter from that of its output; disposes of nothing.
- * The weights are frozen: only dX passes through them.
- */
-export function layerBackward(
+/** What is trained of a layer: it sees every linear layer and every norm's gain of the backward pass, and keeps their gradients. */
+export interface LayerTraining<Gradients> {
+  readonly gradients: Gradients;
+  /** dX of a linear layer whose input was x. */
+  linear(dY: Tensor, x: Tensor, module: ModuleName): Tensor;
+  /** d of an RMSNorm's output, whose input was x and scale 1 / rms(x). */
+  gain(which: NormName, d: Tensor, x: Tensor, scale: Tensor): void;
+}
+
+/** An adapter on frozen weights, of which only dX is taken. */
+export function adapterTraining(weights: LayerWeights, saved: SavedLayer, { scale, layer }: { readonly scale: number; readonly layer: LayerAdapter }): LayerTraining<LayerAdapter> {
+  const gradients: Partial<Record<ModuleName, AdapterPair<Tensor>>> = {};
+  return {
+    gradients: gradients as LayerAdapter,
+    linear(dY, x, module) {
+      const { A, B } = layer[module];
+      const dLow = tf.mul(tf.matMul(dY as never, B as never), scale) as Tensor; // (N, r)
+      gradients[module] = {
+        A: tf.matMul(dLow as never, x as never, true, false),
+        B: tf.mul(tf.matMul(dY as never, saved.low[module]! as never, true, false), scale),
+      };
+      return tf.add(product(dY, weights.modules[module], false, false), tf.matMul(dLow as never, A as never));
+    },
+    gain: () => undefined,
+  };
+}
+
+/** Gradient of a layer's input, and of what is trained of it, from that of its output; disposes of nothing. */
+export function layerBackward<Gradients>(
   dOutput: Tensor,
   saved: SavedLayer,
   weights: LayerWeights,
-  adapter: { readonly scale: number; readonly layer: LayerAdapter },
+  training: LayerTraining<Gradients>,
   batch: PackedTries,
   config: ModelConfig,
-): { dInput: Tensor; gradients: LayerAdapter } {
+): { dInput: Tensor; gradients: Gradients } {
   return tf.tidy(() => {
     const { heads: Q, keyValueHeads: K, headDimension: D } = config;
     const R = Q / K;
     const N = dOutput.shape[0]!;
-    const gradients: Partial<Record<ModuleName, AdapterPair<Tensor>>> = {};
-    const linearBackward = (dY: Tensor, x: Tensor, module: ModuleName): Tensor => {
-      const { A, B } = adapter.layer[module];
-      const dLow = tf.mul(tf.matMul(dY as never, B as never), adapter.scale) as Tensor; // (N, r)
-      gradients[module] = {
-        A: tf.matMul(dLow as never, x as never, true, false),
-        B: tf.mul(tf.matMul(dY as never, saved.low[module]! as never, true, false), adapter.scale),
-      };
-      return tf.add(tf.matMul(dY as never, weights.modules[module] as never), tf.matMul(dLow as never, A as never));
+    const linearBackward = training.linear;
+    /** Through RMSNorm to its input. */
+    const normBackward = (which: NormName, d: Tensor, x: Tensor, scale: Tensor, gain: Tensor): Tensor => {
+      training.gain(which, d, x, scale);
+      return rmsNormBackward(d, x, scale, gain);
     };
 
     // MLP: activated = gate sigmoid(gate) up
@@ -262,7 +284,7 @@ export function layerBackward(
       linearBackward(dGate, saved.middleNormed, 'mlp.gate_proj'),
       linearBackward(dUp, saved.middleNormed, 'mlp.up_proj'),
     ) as Tensor;
-    const dMiddle = tf.add(dOutput, rmsNormBackward(dMiddleNormed, saved.middle, saved.middleScale, weights.mlpNorm)) as Tensor;
+    const dMiddle = tf.add(dOutput, normBackward('mlp', dMiddleNormed, saved.middle, saved.middleScale, weights.mlpNorm)) as Tensor;
 
     // Attention, segment by segment
     const { k, v } = saved;
@@ -286,19 +308,22 @@ export function layerBackward(
     const joined = (which: 'dQ' | 'dK' | 'dV'): Tensor => tf.concat(parts.map((part) => part[which]), 0);
     /** A node's key and value serve many segments; their gradients add up. */
     const summed = (which: 'dK' | 'dV'): Tensor => tf.unsortedSegmentSum(joined(which), batch.allKeys as never, N);
-    const unnormed = (d: Tensor, norm: SavedLayer['queryNorm'], gain: Tensor | null): Tensor => (norm ? rmsNormBackward(d, norm.x, norm.scale, gain!) : d);
+    const unnormed = (which: 'query' | 'key', d: Tensor): Tensor => {
+      const norm = saved[`${which}Norm`];
+      return norm ? normBackward(which, d, norm.x, norm.scale, weights[`${which}Norm`]!) : d;
+    };
     const dQuery = rotate(tf.mul(joined('dQ'), D ** -0.5) as Tensor, batch.cos, batch.sin, -1);
     const dKey = rotate(summed('dK'), batch.cos, batch.sin, -1);
-    const dQ = unnormed(dQuery, saved.queryNorm, weights.queryNorm).reshape([N, Q * D]);
-    const dK = unnormed(dKey, saved.keyNorm, weights.keyNorm).reshape([N, K * D]);
+    const dQ = unnormed('query', dQuery).reshape([N, Q * D]);
+    const dK = unnormed('key', dKey).reshape([N, K * D]);
     const dV = summed('dV').reshape([N, K * D]);
     const dNormed = tf.addN([
       linearBackward(dQ, saved.normed, 'self_attn.q_proj'),
       linearBackward(dK, saved.normed, 'self_attn.k_proj'),
       linearBackward(dV, saved.normed, 'self_attn.v_proj'),
     ]);
-    const dInput = tf.add(dMiddle, rmsNormBackward(dNormed, saved.input, saved.inputScale, weights.attentionNorm)) as Tensor;
-    return { dInput, gradients: gradients as LayerAdapter } as never;
+    const dInput = tf.add(dMiddle, normBackward('attention', dNormed, saved.input, saved.inputScale, weights.attentionNorm)) as Tensor;
+    return { dInput, gradients: training.gradients } as never;
   });
 }
 

@@ -1,6 +1,6 @@
 import * as echarts from 'echarts';
 import type { ReportContent, StageName } from '../../schemas/report.js';
-import { fixed } from './report-data.js';
+import { fixed } from './format.js';
 
 /** A line chart as an SVG element that takes its colours from the page's CSS variables. */
 export interface Chart {

@@ -1,10 +1,11 @@
 import type { Gain, ReportContent, ReportEpisode, Stage, TaskRow } from '../../schemas/report.js';
 import type { Split } from '../../schemas/task.js';
 import { charts, type LegendEntry } from './charts.js';
+import { outcomeOf, turnsOf } from './episode.js';
+import { fixed, orDash, percent, signed } from './format.js';
 import { html, SafeHtml } from './html.js';
 import { metricDefinitions } from './metric-definitions.js';
-import { fixed, signed } from './report-data.js';
-import { stylesheet } from './stylesheet.js';
+import { renderPage, section, table } from './page.js';
 
 const SPLITS: readonly { split: Split; heading: string }[] = [
   { split: 'train', heading: 'Training tasks' },
@@ -17,57 +18,27 @@ const SPLITS: readonly { split: Split; heading: string }[] = [
  */
 export function renderReport(content: ReportContent): string {
   const name = content.title === '' ? content.runId : content.title;
-  const page = html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>${name} – SeeUPO report</title>
-<style>${new SafeHtml(stylesheet)}</style>
-</head>
-<body>
-<main>
-<header>
-<p class="kicker">SeeUPO report · run ${content.runId}</p>
+  return renderPage({
+    title: `${name} – SeeUPO report`,
+    header: html`<p class="kicker">SeeUPO report · run ${content.runId}</p>
 <h1>${name}</h1>
 <p class="verdict">${content.verdict}</p>
-${learning(content)}
-</header>
-${section('before-after', 'Before and after', beforeAfter(content))}
-${section('curves', 'Curves', curves(content))}
-${section('tasks', 'Task by task', taskTables(content))}
-${section('iterations', 'Iteration by iteration', iterationTable(content))}
-${section('turn-updates', 'Turn by turn', turnUpdateTable(content))}
-${section('trajectories', 'Whole trajectories', trajectories(content))}
-${section('time', 'Where the time went', timeTable(content))}
-${section('caveats', 'What this is not', caveats(content))}
-${section('definitions', 'What the figures mean', definitions())}
-${section('run', 'The run', runFacts(content))}
-</main>
-</body>
-</html>
-`;
-  return page.text;
+${learning(content)}`,
+    sections: [
+      section('before-after', 'Before and after', beforeAfter(content)),
+      section('curves', 'Curves', curves(content)),
+      section('tasks', 'Task by task', taskTables(content)),
+      section('iterations', 'Iteration by iteration', iterationTable(content)),
+      section('turn-updates', 'Turn by turn', turnUpdateTable(content)),
+      section('trajectories', 'Whole trajectories', trajectories(content)),
+      section('time', 'Where the time went', timeTable(content)),
+      section('caveats', 'What this is not', caveats(content)),
+      section('definitions', 'What the figures mean', definitions()),
+      section('run', 'The run', runFacts(content)),
+    ],
+  });
 }
 
-const section = (id: string, heading: string, body: SafeHtml): SafeHtml =>
-  html`<section aria-labelledby="${id}"><h2 id="${id}">${heading}</h2>
-${body}</section>`;
-
-/** A table that scrolls sideways in its own box; the first column heads its row. */
-function table(caption: string, columns: readonly string[], rows: readonly (readonly (string | SafeHtml)[])[]): SafeHtml {
-  return html`<p class="caption" aria-hidden="true">${caption}</p>
-<div class="scroll" tabindex="0" role="region" aria-label="${caption}"><table aria-label="${caption}">
-<thead><tr>${columns.map((column) => html`<th scope="col">${column}</th>`)}</tr></thead>
-<tbody>
-${rows.map(([head, ...cells]) => html`<tr><th scope="row">${head ?? ''}</th>${cells.map((cell) => html`<td>${cell}</td>`)}</tr>`)}
-</tbody></table></div>`;
-}
-
-const orDash = (x: number | null | undefined, digits = 3): string => (x === null || x === undefined ? '–' : fixed(x, digits));
-const percent = (x: number): string => `${fixed(100 * x, 1)} %`;
 const turnColumns = (turns: number): string[] => Array.from({ length: turns }, (_, t) => `turn ${t + 1}`);
 const perTurn = <T>(turns: number, cell: (t: number) => T): T[] => Array.from({ length: turns }, (_, t) => cell(t));
 
@@ -250,23 +221,9 @@ ${episodes.map(episode)}`;
 }
 
 function episode(shown: ReportEpisode): SafeHtml {
-  const outcome = shown.success ? 'solved' : `not solved (${shown.end})`;
   return html`<article><h3>${shown.heading}: task ${shown.taskId}, sample ${shown.sample}</h3>
-<p>${capitalized(shown.chosenAs)}. Reward <strong>${fixed(shown.reward, 2)}</strong>, ${outcome}; ${shown.turns.length} of ${shown.taskTurns} turns played.</p>
-${shown.turns.map((turn) => {
-  const verdict = turn.passed === null ? html`<span class="tag">not judged</span>` : turn.passed ? html`<span class="tag pass">✓ passed</span>` : html`<span class="tag fail">✗ failed</span>`;
-  return html`<h4>Turn ${turn.turn} ${verdict}</h4>
-${
-  turn.prompt === null
-    ? html`<p>Prompt: ${turn.promptTokens} tokens.</p>`
-    : html`<details><summary>Prompt, ${turn.promptTokens} tokens</summary><pre class="text">${turn.prompt}</pre></details>`
-}
-<dl class="turn">
-<dt>Response, ${turn.responseTokens} tokens${turn.responseEnd === 'token-limit' ? ', cut by the limit' : ''}</dt><dd><pre class="text model">${turn.response}</pre></dd>
-<dt>Calls</dt><dd>${turn.calls.length === 0 ? html`none` : html`<ul>${turn.calls.map((call) => html`<li><code>${call}</code></li>`)}</ul>`}</dd>
-<dt>Observation</dt><dd>${turn.observation === '' ? html`none: the episode ended here` : html`<pre class="text">${turn.observation}</pre>`}</dd>
-</dl>`;
-})}
+<p>${capitalized(shown.chosenAs)}. ${outcomeOf(shown)}</p>
+${turnsOf(shown)}
 </article>`;
 }
 

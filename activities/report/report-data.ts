@@ -1,5 +1,4 @@
 import type { CheckpointManifest, WarmStartManifest } from '../../schemas/checkpoint.js';
-import type { ToolCall } from '../../schemas/environment-protocol.js';
 import type { EvaluationManifest } from '../../schemas/evaluation.js';
 import type { IterationTiming, Timing } from '../../schemas/metrics.js';
 import type {
@@ -16,6 +15,8 @@ import type {
 import type { RunManifest } from '../../schemas/run.js';
 import type { Split } from '../../schemas/task.js';
 import type { Trajectory } from '../../schemas/trajectory.js';
+import { readableEpisode } from './episode.js';
+import { fixed, signed } from './format.js';
 
 /** An evaluation with its trajectories where they were read; the error estimate and the episodes need them. */
 export interface EvaluationSource {
@@ -328,7 +329,7 @@ function chosenEpisodes({ evaluations, decode }: ReportSources, first: 'start' |
     trajectory: Trajectory | undefined,
     shown: { stage: StageName; heading: string; chosenAs: string },
   ): void => {
-    if (trajectory !== undefined) chosen.push(readableEpisode(trajectory, { ...shown, split: 'train', decode }));
+    if (trajectory !== undefined) chosen.push({ ...readableEpisode(trajectory, 'train', decode), ...shown });
   };
   const taskId = before && after ? mostImprovedTask(before.manifest, after.manifest) : null;
   if (first !== null && taskId !== null) {
@@ -374,50 +375,3 @@ function extreme(
   }
   return found;
 }
-
-function readableEpisode(
-  trajectory: Trajectory,
-  shown: Pick<ReportEpisode, 'stage' | 'heading' | 'chosenAs' | 'split'> & { decode: ReportSources['decode'] },
-): ReportEpisode {
-  const { decode, ...labels } = shown;
-  const { taskId, sample, reward, success, end, taskTurns, turnsPassed } = trajectory;
-  return {
-    ...labels,
-    taskId,
-    sample,
-    reward,
-    success,
-    end,
-    taskTurns,
-    turns: trajectory.turns.map((turn, t) => ({
-      turn: turn.turn,
-      prompt: decode === null ? null : decode(turn.promptIds),
-      promptTokens: turn.promptIds.length,
-      response: turn.action.content,
-      responseTokens: turn.responseIds.length,
-      responseEnd: turn.responseEnd,
-      calls: turn.action.calls.map(readableCall),
-      observation: turn.observation.map(({ role, content }) => `${role}: ${content}`).join('\n'),
-      passed: turnsPassed[t] ?? null,
-    })),
-  };
-}
-
-/** E.g. `grep("a.txt", "b")`, arguments as JSON; a malformed one with its reason. */
-export function readableCall(call: ToolCall): string {
-  if ('malformed' in call) return `not a call: ${call.malformed}`;
-  const positional = call.positional.map((value) => JSON.stringify(value));
-  const keyword = Object.entries(call.keyword).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
-  return `${call.name}(${[...positional, ...keyword].join(', ')})`;
-}
-
-/** So many decimals; a true minus, and none before zero. */
-export const fixed = (x: number, digits = 3): string => {
-  const text = x.toFixed(digits);
-  return Number(text) === 0 ? (0).toFixed(digits) : text.replace('-', '−');
-};
-/** With its sign; a true minus. */
-export const signed = (x: number, digits = 3): string => {
-  const text = fixed(Math.abs(x), digits);
-  return Number(text) === 0 ? text : `${x > 0 ? '+' : '−'}${text}`;
-};

@@ -1,5 +1,5 @@
 import type { Gain, ReportContent, Stage } from '../../schemas/report.js';
-import { fixed, signed } from './report-data.js';
+import { fixed, signed } from './format.js';
 
 const BAR_WIDTH = 30;
 

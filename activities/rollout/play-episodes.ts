@@ -1,12 +1,13 @@
 import pLimit from 'p-limit';
 import type { Action, Message, Observation, ToolCall, Verdict } from '../../schemas/environment-protocol.js';
 import type { Task } from '../../schemas/task.js';
-import { trajectoryId, type Trajectory, type Turn } from '../../schemas/trajectory.js';
+import type { PlayConfig } from '../../schemas/train-config.js';
+import { trajectoryId, type EpisodeEnd, type Trajectory, type Turn } from '../../schemas/trajectory.js';
 import { canonicalJson } from '../artifacts/canonical-json.js';
 import type { Environment } from '../environments/environment.js';
 import type { OnProgress, Policy, SampledResponse, TextCodec } from '../policy/policy.js';
-import { firstPrompt, nextPrompt } from './prompt.js';
-import { parseCalls, type CallFormat } from './tool-calls.js';
+import { exchangeOf, firstPrompt, promptAfter, type Exchange } from './prompt.js';
+import { parseCalls, type ActionFormat } from './tool-calls.js';
 
 /** One episode to play: sample g of a task. */
 export interface Seat {
@@ -18,11 +19,8 @@ export interface Seat {
   readonly randomKey: string;
 }
 
-export interface PlayOptions {
+export interface PlayOptions extends PlayConfig {
   readonly temperature: number;
-  readonly maxResponseTokens: number;
-  /** T at most. */
-  readonly maxTurns: number;
   /** Seed of the environment's own randomness. */
   readonly seed: number;
 }
@@ -46,10 +44,14 @@ const REQUESTS_AT_ONCE = 8;
 /** An episode under way: what the next prompt is made of, and the turns so far. */
 interface Episode extends Seat {
   conversation: Message[];
+  readonly firstIds: readonly number[];
+  readonly exchanges: Exchange[];
   promptIds: number[];
+  /** Of the last observation. */
+  observationHash: string;
   readonly turns: Turn[];
   /** Null while the episode is live. */
-  end: 'done' | 'turn-limit' | null;
+  end: 'done' | Exclude<EpisodeEnd, 'completed' | 'failed-turn'> | null;
 }
 
 /**
@@ -80,6 +82,7 @@ export async function playEpisodes(seats: readonly Seat[], players: Players, opt
       await all(live, async (episode, index) => {
         const response = responses[index]!;
         const action = actionOf(codec, response, environment.callFormat ?? 'call-lines');
+        if (response.end === 'token-limit' && options.truncatedResponse === 'end') return endTruncated(episode, response, action);
         const observation = await environment.step({ episodeId: episode.episodeId, stepIndex: episode.turns.length + 1, action });
         record(episode, response, action, observation);
         if (!observation.done) goOn(episode, codec, observation, options);
@@ -87,7 +90,7 @@ export async function playEpisodes(seats: readonly Seat[], players: Players, opt
     }
     const verdicts = await all(episodes, ({ episodeId }) => environment.evaluate(episodeId));
     await all(seats, (seat) => close(environment, seat));
-    return episodes.map((episode, index) => trajectoryOf(episode, verdicts[index]!));
+    return episodes.map((episode, index) => trajectoryOf(episode, verdicts[index]!, options));
   } catch (failure) {
     limit.clearQueue();
     // A failed environment would make us wait once more for every episode; it forgets idle ones by itself.
@@ -97,19 +100,24 @@ export async function playEpisodes(seats: readonly Seat[], players: Players, opt
 }
 
 async function begin(seat: Seat, { codec, environment }: Players, options: PlayOptions): Promise<Episode> {
-  const { messages } = await environment.reset({ episodeId: seat.episodeId, taskId: seat.task.id, seed: options.seed });
-  const promptIds = firstPrompt(codec, messages);
-  if (promptIds.length + options.maxResponseTokens > codec.contextLength) {
+  const { messages, hash } = await environment.reset({ episodeId: seat.episodeId, taskId: seat.task.id, seed: options.seed });
+  const firstIds = firstPrompt(codec, messages);
+  if (isTooLong(firstIds, codec, options)) {
     throw new PromptTooLong(
-      `task ${seat.task.id}: its first prompt has ${promptIds.length} tokens and rollout.maxResponseTokens is ${options.maxResponseTokens}, ` +
-        `but the model reads only ${codec.contextLength}: lower maxResponseTokens or choose another task set`,
+      `task ${seat.task.id}: its first prompt has ${firstIds.length} tokens and rollout.maxResponseTokens is ${options.maxResponseTokens}, ` +
+        `but the model reads only ${codec.contextLength}${options.maxPromptTokens === null ? '' : ` and rollout.maxPromptTokens is ${options.maxPromptTokens}`}: ` +
+        'lower maxResponseTokens or choose another task set',
     );
   }
-  return { ...seat, conversation: messages, promptIds, turns: [], end: null };
+  return { ...seat, conversation: messages, firstIds, exchanges: [], promptIds: firstIds, observationHash: hash, turns: [], end: null };
 }
 
+/** No room for a response after the prompt, or a prompt beyond the limit of the configuration. */
+const isTooLong = (promptIds: readonly number[], { contextLength }: TextCodec, { maxResponseTokens, maxPromptTokens }: PlayOptions): boolean =>
+  promptIds.length + maxResponseTokens > contextLength || (maxPromptTokens !== null && promptIds.length > maxPromptTokens);
+
 /** What the environment is told: the response as text, without the end-of-turn token, and its calls. */
-function actionOf(codec: TextCodec, { ids, end }: SampledResponse, format: CallFormat): Action {
+function actionOf(codec: TextCodec, { ids, end }: SampledResponse, format: ActionFormat): Action {
   const content = codec.decode(end === 'end-of-turn' ? ids.slice(0, -1) : ids);
   return { content, calls: parseCalls(content, format).map(storable) };
 }
@@ -124,7 +132,7 @@ function storable(call: ToolCall): ToolCall {
   }
 }
 
-function record(episode: Episode, response: SampledResponse, action: Action, observation: Observation): void {
+function record(episode: Episode, response: SampledResponse, action: Action, observation: Pick<Observation, 'messages' | 'done' | 'hash'>): void {
   episode.turns.push({
     turn: episode.turns.length + 1,
     promptIds: episode.promptIds,
@@ -135,38 +143,51 @@ function record(episode: Episode, response: SampledResponse, action: Action, obs
     observation: observation.messages,
     observationHash: observation.hash,
   });
+  episode.observationHash = observation.hash;
   if (observation.done) episode.end = 'done';
+}
+
+/** The environment does not hear of half a response. */
+function endTruncated(episode: Episode, response: SampledResponse, action: Action): void {
+  record(episode, response, action, { messages: [], done: false, hash: episode.observationHash });
+  episode.end = 'truncated';
 }
 
 /** Makes the next turn's prompt, or ends the episode where there can be none. */
 function goOn(episode: Episode, codec: TextCodec, observation: Observation, options: PlayOptions): void {
-  const last = episode.turns.at(-1)!;
-  const promptIds = nextPrompt(codec, episode.conversation, last, observation.messages);
-  const full = promptIds.length + options.maxResponseTokens > codec.contextLength;
-  if (full || episode.turns.length >= options.maxTurns) {
+  if (episode.turns.length >= options.maxTurns) {
     episode.end = 'turn-limit';
+    return;
+  }
+  const last = episode.turns.at(-1)!;
+  episode.exchanges.push(exchangeOf(codec, episode.conversation, last, observation.messages));
+  const promptIds = promptAfter(codec, episode.firstIds, episode.exchanges, options.history);
+  if (isTooLong(promptIds, codec, options)) {
+    episode.end = 'context-overflow';
     return;
   }
   episode.conversation = [...episode.conversation, { role: 'assistant', content: last.action.content }, ...observation.messages];
   episode.promptIds = promptIds;
 }
 
-function trajectoryOf({ task, sample, turns, end }: Episode, { score, success, turnsPassed }: Verdict): Trajectory {
+function trajectoryOf({ task, sample, turns, end }: Episode, { score, success, turnsPassed }: Verdict, { cutEpisodeReward }: PlayOptions): Trajectory {
+  const cut = end === 'truncated' || end === 'context-overflow';
+  const nothing = cut && cutEpisodeReward === 'zero';
   return {
     id: trajectoryId(task.id, sample),
     taskId: task.id,
     sample,
     turns,
     taskTurns: task.turns,
-    reward: score,
-    success,
+    reward: nothing ? 0 : score,
+    success: success && !nothing,
     turnsPassed,
     end: endOf(end, turnsPassed),
   };
 }
 
 function endOf(end: Episode['end'], turnsPassed: readonly boolean[]): Trajectory['end'] {
-  if (end === 'turn-limit') return 'turn-limit';
+  if (end !== 'done' && end !== null) return end;
   // The last checked turn: where a user turn takes several responses, there are more of these than checks.
   return turnsPassed.at(-1) === false ? 'failed-turn' : 'completed';
 }

@@ -1,4 +1,5 @@
 import type { Message } from '../../schemas/environment-protocol.js';
+import type { HistoryPolicy } from '../../schemas/train-config.js';
 import type { TextCodec } from '../policy/policy.js';
 
 /** The chat template does not say where a turn ends in a way that sampled tokens can be kept exactly. */
@@ -6,38 +7,100 @@ export class TemplateUnsupported extends Error {
   override name = 'TemplateUnsupported';
 }
 
-/** A sampled response, as far as the next prompt depends on it. */
+/** A sampled response, as far as later prompts depend on it. */
 export interface AnsweredTurn {
-  readonly promptIds: readonly number[];
   readonly responseIds: readonly number[];
   readonly responseEnd: 'end-of-turn' | 'token-limit';
 }
 
+/** A response and what the chat template puts between it and the next generation prompt. */
+export interface Exchange {
+  readonly responseIds: readonly number[];
+  readonly appendedIds: readonly number[];
+}
+
 /** Token ids of a conversation up to the generation prompt. */
 export const firstPrompt = (codec: TextCodec, conversation: readonly Message[]): number[] =>
-  codec.encode(codec.render(conversation, { generationPrompt: true }));
+  codec.encode(codec.render(quoted(codec, conversation), { generationPrompt: true }));
 
 /**
- * Token ids of the next prompt: the ids the model saw, the ids it sampled, then the ids of what the
- * chat template puts between that response and the next generation prompt. What was sampled is never
- * tokenised again: log-probabilities would be of other tokens than those that were drawn.
+ * A turn that was answered, ready for the prompts after it. What was sampled is never tokenised again here: the ids
+ * stay those that were drawn.
  *
  * @param conversation  messages of the turn's prompt, without the response
  * @param appended      what the environment appended after the response
  * @throws {TemplateUnsupported} if the template does not end an assistant message with the end-of-turn token
  */
-export function nextPrompt(codec: TextCodec, conversation: readonly Message[], answered: AnsweredTurn, appended: readonly Message[]): number[] {
+export function exchangeOf(codec: TextCodec, conversation: readonly Message[], answered: AnsweredTurn, appended: readonly Message[]): Exchange {
   const suffix = textAfterResponse(codec, conversation, appended);
   const { text } = codec.endOfTurn;
   // A response cut by the token limit still needs its turn closed; one that ended has sampled the token itself.
   const closing = answered.responseEnd === 'end-of-turn' ? suffix.slice(text.length) : suffix;
-  return [...answered.promptIds, ...answered.responseIds, ...codec.encode(closing)];
+  return { responseIds: answered.responseIds, appendedIds: codec.encode(closing) };
 }
+
+/**
+ * Token ids of the prompt after some exchanges. Whatever of the history the policy keeps, the ids that are returned are
+ * those that the model sees, and a turn is trained on with exactly this prompt.
+ *
+ * @param firstIds   the first prompt
+ * @param exchanges  all turns so far, in order
+ */
+export function promptAfter(codec: TextCodec, firstIds: readonly number[], exchanges: readonly Exchange[], history: HistoryPolicy): number[] {
+  const kept = typeof history === 'object' ? exchanges.slice(-history.slidingWindow) : exchanges;
+  const responseOf = ({ responseIds }: Exchange): readonly number[] => (history === 'thinking-stripped' ? withoutThinking(codec, responseIds) : responseIds);
+  return [...firstIds, ...kept.flatMap((exchange) => [...responseOf(exchange), ...exchange.appendedIds])];
+}
+
+const THINK_END = '</think>';
+
+/**
+ * A response without its `<think>...</think>` and the line breaks after it, as Qwen3's template strips earlier turns.
+ * The ids that remain are those that were sampled; only a token that spans the cut is encoded anew. A response whose
+ * thinking was cut by the token limit loses all of it.
+ */
+export function withoutThinking(codec: TextCodec, responseIds: readonly number[]): readonly number[] {
+  const ended = responseIds.at(-1) === codec.endOfTurn.id;
+  const said = ended ? responseIds.slice(0, -1) : responseIds;
+  const end = ended ? [codec.endOfTurn.id] : [];
+  const text = codec.decode(said);
+  const closings = countOf(text, THINK_END);
+  if (closings === 0) return text.includes('<think>') ? end : responseIds;
+  const closed = smallest(said.length, (length) => countOf(codec.decode(said.slice(0, length)), THINK_END) === closings);
+  const upTo = codec.decode(said.slice(0, closed));
+  let spanning = upTo.slice(upTo.lastIndexOf(THINK_END) + THINK_END.length).replace(/^[\r\n]+/, '');
+  let from = closed;
+  while (spanning === '' && from < said.length) {
+    const next = codec.decode([said[from]!]);
+    if (!/^[\r\n]/.test(next)) break;
+    spanning = next.replace(/^[\r\n]+/, '');
+    from++;
+  }
+  return [...(spanning === '' ? [] : codec.encode(codec.quote(spanning, 'control'))), ...said.slice(from), ...end];
+}
+
+const countOf = (text: string, word: string): number => text.split(word).length - 1;
+
+/** The smallest whole number up to `most` for which a condition holds that holds for all greater ones. */
+function smallest(most: number, holds: (n: number) => boolean): number {
+  let [low, high] = [0, most];
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    if (holds(middle)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+/** Contents that do not spell out the template's own tokens. What a tool returned may not even spell `</tool_response>`. */
+const quoted = (codec: TextCodec, messages: readonly Message[]): Message[] =>
+  messages.map(({ role, content }) => ({ role, content: codec.quote(content, role === 'tool' ? 'added' : 'control') }));
 
 /** What the template writes after the content of an assistant message, end-of-turn token first. */
 function textAfterResponse(codec: TextCodec, conversation: readonly Message[], appended: readonly Message[]): string {
   const sentinel = absentFrom([...conversation, ...appended]);
-  const rendered = codec.render([...conversation, { role: 'assistant', content: sentinel }, ...appended], { generationPrompt: true });
+  const messages = [...quoted(codec, conversation), { role: 'assistant', content: sentinel }, ...quoted(codec, appended)];
+  const rendered = codec.render(messages, { generationPrompt: true });
   const at = rendered.lastIndexOf(sentinel);
   if (at < 0) throw new TemplateUnsupported('the chat template leaves out the content of an assistant message, so the next prompt cannot continue it');
   const suffix = rendered.slice(at + sentinel.length);

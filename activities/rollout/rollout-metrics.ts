@@ -19,16 +19,19 @@ export function rolloutMetrics(trajectories: readonly Trajectory[]): RolloutMetr
 }
 
 /**
- * Distinct tokens that had to go through the model: a task's first prompt once for all its samples,
- * then what each episode appended. Prompts grow by appending only (prompt.ts).
+ * Distinct tokens that had to go through the model: a task's first prompt once for all its samples, then of each turn
+ * what lies beyond the beginning that it shares with the turn before it.
  */
 export function distinctTokens(trajectories: readonly Trajectory[]): number {
   const firstPrompts = new Map(trajectories.map(({ taskId, turns }) => [taskId, turns[0]!.promptIds.length]));
-  const appended = trajectories.map(({ turns }) => {
-    const last = turns.at(-1)!;
-    return last.promptIds.length + last.responseIds.length - turns[0]!.promptIds.length;
-  });
-  return sum([...firstPrompts.values()]) + sum(appended);
+  const later = trajectories.flatMap(({ turns }) =>
+    turns.map(({ promptIds, responseIds }, t) => {
+      const before = t === 0 ? promptIds : [...turns[t - 1]!.promptIds, ...turns[t - 1]!.responseIds];
+      const first = promptIds.findIndex((id, i) => id !== before[i]);
+      return promptIds.length - (first < 0 ? promptIds.length : first) + responseIds.length;
+    }),
+  );
+  return sum([...firstPrompts.values()]) + sum(later);
 }
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);

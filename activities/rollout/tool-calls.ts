@@ -1,9 +1,11 @@
 import type { ToolCall } from '../../schemas/environment-protocol.js';
+import { callLines } from './notations/call-lines.js';
+import { codeBlock } from './notations/code-block.js';
+import { hermes } from './notations/hermes.js';
+import type { Notation, WellFormedCall } from './notations/notation.js';
 
-/** A call that was understood. */
-export type WellFormedCall = Extract<ToolCall, { name: string }>;
-/** Value of an argument: JSON, see ToolCall for the numbers JSON cannot carry. */
-export type ArgumentValue = WellFormedCall['positional'][number];
+export { argumentsJson } from './notations/hermes.js';
+export { MAX_CALLS_PER_RESPONSE, type ArgumentValue, type WellFormedCall } from './notations/notation.js';
 
 /**
  * How calls are written in a response: `call-lines` are lines such as `CALL cd('plans')`; `hermes` is the form
@@ -11,327 +13,26 @@ export type ArgumentValue = WellFormedCall['positional'][number];
  */
 export type CallFormat = 'call-lines' | 'hermes';
 
-interface Notation {
-  readonly parse: (response: string) => ToolCall[];
-  readonly render: (calls: readonly WellFormedCall[]) => string;
-}
+/**
+ * How an environment reads a response: as calls of its tools, or as a program: `code-block` is the first ```python block,
+ * which becomes the one call `python(code)`.
+ */
+export type ActionFormat = CallFormat | 'code-block';
 
-const NOTATIONS: Readonly<Record<CallFormat, Notation>> = {
-  'call-lines': {
-    parse: parseCallLines,
-    render: (calls) => calls.map(renderCallLine).join('\n'),
-  },
-  hermes: {
-    parse: parseHermes,
-    render: (calls) => calls.map(renderHermes).join('\n'),
-  },
-};
-
-/** Calls after these are reported as one malformed piece. */
-export const MAX_CALLS_PER_RESPONSE = 32;
-const MAX_LINE_LENGTH = 4096;
-const MAX_DEPTH = 8;
-const MAX_INTEGER_DIGITS = 40;
+const NOTATIONS: Readonly<Record<ActionFormat, Notation>> = { 'call-lines': callLines, hermes, 'code-block': codeBlock };
 
 /**
  * The calls that a response spells out, in order; a piece that looks like a call but is none becomes
  * `{ malformed }`, whose text tells the model what to write. Never throws, never evaluates anything.
  */
-export const parseCalls = (response: string, format: CallFormat): ToolCall[] => NOTATIONS[format].parse(response);
+export const parseCalls = (response: string, format: ActionFormat): ToolCall[] => NOTATIONS[format].parse(saidAloud(response));
+
+/** A response without its `<think>...</think>`: a call that was only thought of is none. */
+function saidAloud(response: string): string {
+  const closed = response.lastIndexOf('</think>');
+  if (closed >= 0) return response.slice(closed + '</think>'.length);
+  return /^\s*<think>/.test(response) ? '' : response;
+}
 
 /** Text that `parseCalls` reads back as the same calls. */
-export const renderCalls = (calls: readonly WellFormedCall[], format: CallFormat): string => NOTATIONS[format].render(calls);
-
-function parseCallLines(response: string): ToolCall[] {
-  const calls: ToolCall[] = [];
-  for (const [index, line] of response.split(/\r\n|\r|\n/).entries()) {
-    if (!/^\s*CALL\b/.test(line)) continue;
-    if (calls.length === MAX_CALLS_PER_RESPONSE) {
-      calls.push({ malformed: `line ${index + 1}: more than ${MAX_CALLS_PER_RESPONSE} calls in one response` });
-      break;
-    }
-    calls.push(parseCallLine(line, index + 1));
-  }
-  return calls;
-}
-
-const HERMES_EXPECTED = 'expected <tool_call>{"name": ..., "arguments": {...}}</tool_call>';
-const MAX_JSON_LENGTH = 65_536;
-
-function parseHermes(response: string): ToolCall[] {
-  const calls: ToolCall[] = [];
-  const pieces = response.split('<tool_call>').slice(1);
-  for (const [index, piece] of pieces.entries()) {
-    if (calls.length === MAX_CALLS_PER_RESPONSE) {
-      calls.push({ malformed: `more than ${MAX_CALLS_PER_RESPONSE} calls in one response` });
-      break;
-    }
-    const where = `tool call ${index + 1}`;
-    const end = piece.indexOf('</tool_call>');
-    const read = end < 0 ? 'it is not closed' : hermesCall(piece.slice(0, end).trim());
-    calls.push(typeof read === 'string' ? { malformed: `${where}: ${read}, ${HERMES_EXPECTED}` } : read);
-  }
-  return calls;
-}
-
-/** The call, or what is wrong with it. */
-function hermesCall(text: string): WellFormedCall | string {
-  if (text.length > MAX_JSON_LENGTH) return `${text.length} characters, the limit is ${MAX_JSON_LENGTH}`;
-  let value: unknown;
-  try {
-    // Checked as it stands first: marking numbers must not turn what is no JSON into some.
-    const asWritten: unknown = JSON.parse(text);
-    const reserved = reservedKey(asWritten, 0);
-    if (reserved !== null) return reserved;
-    value = JSON.parse(withExactNumbers(text));
-  } catch (error) {
-    return error instanceof RangeError ? 'JSON is nested too deeply' : 'it is no valid JSON';
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return 'it is no JSON object';
-  const { name, arguments: given = {}, ...rest } = value as Record<string, unknown>;
-  if (typeof name !== 'string' || name === '') return '"name" is missing or no text';
-  if (typeof given !== 'object' || given === null || Array.isArray(given) || isNumberMark(given)) return '"arguments" is no JSON object';
-  const extra = Object.keys(rest)[0];
-  if (extra !== undefined) return `there is a field ${JSON.stringify(extra.slice(0, 40))}`;
-  return { name, positional: [], keyword: given as WellFormedCall['keyword'] };
-}
-
-const isNumberMark = (value: object): boolean => '$number' in value;
-
-/** What is wrong with the keys or the depth, or null. */
-function reservedKey(value: unknown, depth: number): string | null {
-  if (typeof value !== 'object' || value === null) return null;
-  if (depth > MAX_DEPTH + 2) return `a value is nested more than ${MAX_DEPTH} deep`; // call, arguments
-  for (const [key, item] of Object.entries(value)) {
-    if (key === '__proto__' || key === '$number') return `key ${key} is reserved`;
-    const inner = reservedKey(item, depth + 1);
-    if (inner !== null) return inner;
-  }
-  return null;
-}
-
-/** Numbers that JavaScript's JSON would alter, outside strings, as `{ "$number": text }`. */
-const withExactNumbers = (json: string): string =>
-  json.replaceAll(/"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g, (token) => (token.startsWith('"') ? token : JSON.stringify(jsonNumber(token))));
-
-function renderHermes({ name, positional, keyword }: WellFormedCall): string {
-  if (positional.length > 0) throw new TypeError(`${name} has positional arguments, which <tool_call> JSON cannot hold: name them`);
-  return `<tool_call>\n{"name": ${JSON.stringify(name)}, "arguments": ${jsonText(keyword)}}\n</tool_call>`;
-}
-
-/** JSON with a blank after commas and colons, as these models write it. */
-function jsonText(value: ArgumentValue): string {
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
-  if (Array.isArray(value)) return `[${value.map(jsonText).join(', ')}]`;
-  if (typeof value['$number'] === 'string') return value['$number'];
-  return `{${Object.entries(value).map(([key, item]) => `${JSON.stringify(key)}: ${jsonText(item)}`).join(', ')}}`;
-}
-
-function parseCallLine(line: string, lineNumber: number): ToolCall {
-  if (line.length > MAX_LINE_LENGTH) return { malformed: `line ${lineNumber}: ${line.length} characters, the limit is ${MAX_LINE_LENGTH}` };
-  try {
-    return new CallLineReader(line).call();
-  } catch (error) {
-    if (!(error instanceof NotACall)) throw error;
-    return { malformed: `line ${lineNumber}: ${error.message}, expected e.g. CALL cd('plans')` };
-  }
-}
-
-/** What is wrong at which column; never leaves this file. */
-class NotACall extends Error {}
-
-const CONSTANTS: Readonly<Record<string, boolean | null>> = { True: true, False: false, None: null };
-
-const ESCAPES: Readonly<Record<string, string>> = {
-  '\\': '\\', "'": "'", '"': '"', a: '\x07', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v',
-};
-
-/** Hexadecimal digits after \x, \u and \U. */
-const HEX_ESCAPES: Readonly<Record<string, number>> = { x: 2, u: 4, U: 8 };
-
-/**
- * Recursive descent over one line: `CALL name(literal, ..., keyword=literal, ...)` with Python literals.
- * No library reads Python literals without a whole Python grammar; this subset is small. Left out on
- * purpose, and therefore malformed: prefixes (r'', b'', f''), triple quotes, adjacent strings, \N{...},
- * complex numbers, sets, dict keys other than strings, operators.
- */
-class CallLineReader {
-  private at = 0;
-
-  constructor(private readonly line: string) {}
-
-  call(): WellFormedCall {
-    this.space();
-    this.at += 'CALL'.length;
-    this.space();
-    const name = this.take(/[A-Za-z_][A-Za-z0-9_]*/y) ?? this.fail('a function name is missing');
-    this.expect('(', 'after the function name');
-    const positional: ArgumentValue[] = [];
-    const keyword = new Map<string, ArgumentValue>();
-    while (!this.accept(')')) {
-      const key = this.take(/[A-Za-z_][A-Za-z0-9_]*(?=\s*=)/y);
-      if (key !== undefined) {
-        this.expect('=', `after ${key}`);
-        if (keyword.has(key)) this.fail(`argument ${key.slice(0, 40)} is given twice`);
-        if (key === '__proto__') this.fail('argument __proto__ is reserved');
-        keyword.set(key, this.value(0));
-      } else {
-        if (keyword.size > 0) this.fail('an argument without a name follows one with a name');
-        positional.push(this.value(0));
-      }
-      if (!this.accept(',') && !this.peek(')')) this.fail("',' or ')' is missing");
-    }
-    if (this.at < this.line.length) this.fail('text follows the call');
-    return { name, positional, keyword: Object.fromEntries(keyword) };
-  }
-
-  private value(depth: number): ArgumentValue {
-    if (depth > MAX_DEPTH) this.fail(`a value is nested more than ${MAX_DEPTH} deep`);
-    const next = this.line[this.at];
-    if (next === "'" || next === '"') return this.string(next);
-    if (this.accept('[')) return this.items(']', depth);
-    if (this.accept('(')) return this.tuple(depth);
-    if (this.accept('{')) return this.dictionary(depth);
-    const word = this.take(/[A-Za-z_][A-Za-z0-9_]*/y);
-    if (word !== undefined) {
-      const constant = Object.hasOwn(CONSTANTS, word) ? CONSTANTS[word] : undefined;
-      return constant !== undefined ? constant : this.fail(`${word.slice(0, 20)} is no value; quote a text`);
-    }
-    return this.number();
-  }
-
-  private items(close: ']' | ')', depth: number): ArgumentValue[] {
-    const items: ArgumentValue[] = [];
-    while (!this.accept(close)) {
-      items.push(this.value(depth + 1));
-      if (!this.accept(',') && !this.peek(close)) this.fail(`',' or '${close}' is missing`);
-    }
-    return items;
-  }
-
-  /** A tuple becomes a list; `(x)` is x itself, as in Python. */
-  private tuple(depth: number): ArgumentValue {
-    const start = this.at;
-    const items = this.items(')', depth);
-    const bare = items.length === 1 && !/,\s*\)\s*$/.test(this.line.slice(start, this.at));
-    return bare ? items[0]! : items;
-  }
-
-  private dictionary(depth: number): ArgumentValue {
-    const entries = new Map<string, ArgumentValue>();
-    while (!this.accept('}')) {
-      const quote = this.line[this.at];
-      if (quote !== "'" && quote !== '"') this.fail('a dict key must be a string');
-      const key = this.string(quote);
-      if (key === '__proto__' || key === '$number') this.fail(`dict key ${key} is reserved`);
-      this.expect(':', 'after a dict key');
-      entries.set(key, this.value(depth + 1)); // a repeated key keeps its last value, as in Python
-      if (!this.accept(',') && !this.peek('}')) this.fail("',' or '}' is missing");
-    }
-    return Object.fromEntries(entries);
-  }
-
-  private number(): ArgumentValue {
-    const text = this.take(/[+-]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d[\d_]*)?(?![\w.])/y) ?? this.fail('a value is missing or not understood');
-    const digits = text.replaceAll('_', '');
-    if (/__|_$|_[.eE]|\._/.test(text) || /^[+-]?0+[1-9]\d*$/.test(digits)) this.fail(`${text.slice(0, 20)} is no number`);
-    if (digits.length > MAX_INTEGER_DIGITS) this.fail(`a number has more than ${MAX_INTEGER_DIGITS} digits`);
-    return jsonNumber(digits);
-  }
-
-  private string(quote: string): string {
-    this.at++;
-    let read = '';
-    for (;;) {
-      const next = this.line[this.at++];
-      if (next === undefined) return this.fail('a string is not closed');
-      if (next === quote) break;
-      read += next === '\\' ? this.escape() : next;
-    }
-    if (/\p{Surrogate}/u.test(read)) this.fail('a string holds half of a surrogate pair');
-    this.space();
-    return read;
-  }
-
-  /** The character an escape stands for; Python keeps the backslash of one that it does not know. */
-  private escape(): string {
-    const next = this.line[this.at++] ?? this.fail('a string is not closed');
-    if (Object.hasOwn(ESCAPES, next)) return ESCAPES[next]!;
-    if (/[0-7]/.test(next)) {
-      const octal = /[0-7]{1,3}/y;
-      octal.lastIndex = this.at - 1;
-      const digits = octal.exec(this.line)![0];
-      this.at += digits.length - 1;
-      return String.fromCodePoint(Number.parseInt(digits, 8));
-    }
-    const length = HEX_ESCAPES[next];
-    if (length !== undefined) {
-      const digits = this.line.slice(this.at, this.at + length);
-      const code = new RegExp(`^[0-9a-fA-F]{${length}}$`).test(digits) ? Number.parseInt(digits, 16) : Infinity;
-      if (code > 0x10ffff) this.fail(`\\${next} needs ${length} hexadecimal digits of a character`);
-      this.at += length;
-      return String.fromCodePoint(code);
-    }
-    return next === 'N' ? this.fail('\\N{...} is not understood') : `\\${next}`;
-  }
-
-  private space(): void {
-    while (/\s/.test(this.line[this.at] ?? '')) this.at++;
-  }
-
-  private take(pattern: RegExp): string | undefined {
-    pattern.lastIndex = this.at;
-    const found = pattern.exec(this.line)?.[0];
-    if (found === undefined) return undefined;
-    this.at += found.length;
-    this.space();
-    return found;
-  }
-
-  private peek(character: string): boolean {
-    return this.line[this.at] === character;
-  }
-
-  private accept(character: string): boolean {
-    if (!this.peek(character)) return false;
-    this.at++;
-    this.space();
-    return true;
-  }
-
-  private expect(character: string, where: string): void {
-    if (!this.accept(character)) this.fail(`'${character}' is missing ${where.slice(0, 40)}`);
-  }
-
-  private fail(problem: string): never {
-    throw new NotACall(`${problem} (column ${this.at + 1})`);
-  }
-}
-
-/**
- * A Python number as JSON. `JSON.stringify(5.0)` is `5`, which Python reads as an integer, and an integer
- * beyond 2^53 loses digits: both travel as `{ $number }`.
- */
-function jsonNumber(digits: string): ArgumentValue {
-  const value = Number(digits);
-  const isInteger = /^[+-]?\d+$/.test(digits);
-  const survives = isInteger ? Number.isSafeInteger(value) && !Object.is(value, -0) : Number.isFinite(value) && !Number.isInteger(value);
-  return survives ? value : { $number: digits.replace(/^\+/, '') };
-}
-
-const renderCallLine = ({ name, positional, keyword }: WellFormedCall): string =>
-  `CALL ${name}(${[...positional.map(literal), ...Object.entries(keyword).map(([key, value]) => `${key}=${literal(value)}`)].join(', ')})`;
-
-/** A value as a Python literal on one line. */
-function literal(value: ArgumentValue): string {
-  if (value === null) return 'None';
-  if (typeof value === 'boolean') return value ? 'True' : 'False';
-  if (typeof value === 'number') return String(value);
-  if (typeof value === 'string') return quoted(value);
-  if (Array.isArray(value)) return `[${value.map(literal).join(', ')}]`;
-  if (typeof value['$number'] === 'string') return value['$number'];
-  return `{${Object.entries(value).map(([key, item]) => `${quoted(key)}: ${literal(item)}`).join(', ')}}`;
-}
-
-const quoted = (text: string): string =>
-  `'${text.replaceAll(/[\\'\p{Cc}\u2028\u2029]/gu, (c) => (c === '\\' || c === "'" ? `\\${c}` : `\\u${c.codePointAt(0)!.toString(16).padStart(4, '0')}`))}'`;
+export const renderCalls = (calls: readonly WellFormedCall[], format: ActionFormat): string => NOTATIONS[format].render(calls);

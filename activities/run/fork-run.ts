@@ -88,7 +88,7 @@ async function keysBefore(artifacts: ArtifactStore, run: string, iteration: numb
     const [, k, step] = /\/iterations\/(\d+)\/(.+)\.json$/.exec(key) ?? [];
     if (key === keys.warmStart(run)) found.push(key);
     if (k === undefined || key.includes('/timings/')) continue;
-    const turn = /^turn-(\d+)$/.exec(step!)?.[1];
+    const turn = /^turn-(\d+)/.exec(step!)?.[1];
     const kept = Number(k) === iteration && keptTurns !== null && (turn === undefined ? step !== 'checkpoint' : keptTurns.includes(Number(turn)));
     if (Number(k) < iteration || kept) found.push(key);
   }

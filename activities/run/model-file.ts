@@ -8,6 +8,17 @@ export class ModelFileInvalid extends Error {
 }
 
 /**
+ * The absolute path of a model below the models directory; of a path that leaves it, nothing is read.
+ * @throws {ModelFileInvalid}
+ */
+export function belowModels(modelsDir: string, relative: string): string {
+  const root = path.resolve(modelsDir);
+  const file = path.resolve(root, relative);
+  if (!path.isAbsolute(relative) && file.startsWith(root + path.sep)) return file;
+  throw new ModelFileInvalid(`model.path is "${relative}": must be a file or directory below the models directory (SEEUPO_MODELS_DIR), without ".."`);
+}
+
+/**
  * A model file or directory below the models directory, hashed. A symbolic link that the operator put there may
  * lead out of it; a path in a configuration may not.
  *
@@ -15,10 +26,7 @@ export class ModelFileInvalid extends Error {
  */
 export async function identifyModelFile(modelsDir: string, relative: string): Promise<{ path: string; sha256: string; bytes: number }> {
   const root = path.resolve(modelsDir);
-  const file = path.resolve(root, relative);
-  if (path.isAbsolute(relative) || !file.startsWith(root + path.sep)) {
-    throw new ModelFileInvalid(`model.path is "${relative}": must be a file or directory below the models directory (SEEUPO_MODELS_DIR), without ".."`);
-  }
+  const file = belowModels(modelsDir, relative);
   const found = await stat(file).catch(() => null);
   if (!found?.isFile() && !found?.isDirectory()) {
     throw new ModelFileInvalid(

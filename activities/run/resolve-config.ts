@@ -16,18 +16,21 @@ export class BadConfig extends Error {
 }
 
 /**
- * The configuration with every default spelled out.
+ * The configuration of a run with every default spelled out.
  *
  * @throws {BadConfig} that names each problem at once: path, value found, what was expected, the nearest known key
  */
-export function resolveConfig(input: unknown): TrainConfig {
-  const parsed = TrainConfig.safeParse(input);
+export const resolveConfig = (input: unknown): TrainConfig => checkedConfig(TrainConfig, input);
+
+/** A configuration of any form, with every default spelled out. @throws {BadConfig} as `resolveConfig` */
+export function checkedConfig<T>(schema: z.ZodType<T>, input: unknown): T {
+  const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
-  throw new BadConfig(parsed.error.issues.flatMap((issue) => problemsOf(issue, input)));
+  throw new BadConfig(parsed.error.issues.flatMap((issue) => problemsOf(issue, input, schema)));
 }
 
-function problemsOf(issue: z.core.$ZodIssue, input: unknown): string[] {
-  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey([...issue.path, key]));
+function problemsOf(issue: z.core.$ZodIssue, input: unknown, schema: z.ZodType): string[] {
+  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey([...issue.path, key], knownKeys(schema)));
   const found = valueAt(input, issue.path);
   const path = dotted(issue.path) || 'the configuration';
   if (found === undefined && issue.code !== 'custom') return [`${path} is missing: ${lowerFirst(issue.message)}`];
@@ -35,10 +38,10 @@ function problemsOf(issue: z.core.$ZodIssue, input: unknown): string[] {
   return [`${path} is ${shown(found)}: ${lowerFirst(issue.message)}`];
 }
 
-function unknownKey(path: PropertyKey[]): string {
+function unknownKey(path: PropertyKey[], known: readonly string[]): string {
   const key = String(path.at(-1));
-  const siblings = knownKeys().filter((known) => parentOf(known) === dotted(path.slice(0, -1)));
-  const elsewhere = knownKeys().filter((known) => lastOf(known) === key);
+  const siblings = known.filter((one) => parentOf(one) === dotted(path.slice(0, -1)));
+  const elsewhere = known.filter((one) => lastOf(one) === key);
   const names = siblings.map(lastOf);
   const nearest = names.find((name) => key.length > 2 && name.startsWith(key)) ?? (names.length > 0 ? closest(key, names) : undefined);
   const likely = nearest !== undefined && (nearest.startsWith(key) || distance(key, nearest) <= Math.max(2, key.length / 3));
@@ -51,10 +54,7 @@ function unknownKey(path: PropertyKey[]): string {
 }
 
 /** Every setting as a dotted path, read off the schema. */
-function knownKeys(): string[] {
-  return (known ??= pathsOf(z.toJSONSchema(TrainConfig, { io: 'input' }) as JsonSchema, ''));
-}
-let known: string[] | undefined;
+const knownKeys = (schema: z.ZodType): string[] => pathsOf(z.toJSONSchema(schema, { io: 'input' }) as JsonSchema, '');
 
 interface JsonSchema {
   readonly properties?: Record<string, JsonSchema>;

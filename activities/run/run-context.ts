@@ -1,14 +1,14 @@
-import path from 'node:path';
 import type { z } from 'zod';
 import { RunManifest, type RunRef } from '../../schemas/run.js';
 import { Settings, SettingsRevision } from '../../schemas/settings.js';
 import type { TrainConfig } from '../../schemas/train-config.js';
-import type { PolicyState } from '../../schemas/turn-state.js';
+import { TensorGroups, type PolicyState } from '../../schemas/turn-state.js';
 import type { ArtifactRef } from '../../schemas/artifact-ref.js';
 import { inputHashOf } from '../artifacts/canonical-json.js';
 import type { Step } from '../artifacts/commit-once.js';
 import { keys, type ArtifactStore } from '../artifacts/store.js';
-import type { PolicyWeights, StoredTensors } from '../policy/policy.js';
+import type { PolicyWeights, StoredParts, StoredTensors } from '../policy/policy.js';
+import { belowModels } from './model-file.js';
 import { requireOwnership } from './ownership.js';
 import { actsOn, basisOf, contentOf, type StepPosition } from './settings-in-force.js';
 
@@ -70,25 +70,45 @@ export const stepOf = ({ basis, mayCommit }: Pick<OpenedRun, 'basis' | 'mayCommi
 
 export const inputHashOfStep = (basis: string, input: object): string => inputHashOf({ run: basis, step: contentOf(input) });
 
-/** The model file of a run on this worker: absolute. */
-export const modelFileOf = (modelsDir: string, manifest: RunManifest): string => path.join(modelsDir, manifest.model.path);
+/** What was trained, or is evaluated: a model file and the form of its adapters. */
+export interface ModelInUse {
+  readonly model: RunManifest['model'];
+  readonly config: Pick<RunManifest['config'], 'lora'> & Partial<Pick<RunManifest['config'], 'training' | 'algorithm'>>;
+}
+
+/** The model file of a run on this worker: absolute. @throws {ModelFileInvalid} if a manifest that openRun did not write leaves the models directory */
+export const modelFileOf = (modelsDir: string, manifest: Pick<ModelInUse, 'model'>): string => belowModels(modelsDir, manifest.model.path);
 
 /** theta of a PolicyState as policy.use() takes it; tensors are read from the store only if the policy lacks them. */
 export function policyWeightsOf(
   { artifacts, modelsDir }: { readonly artifacts: ArtifactStore; readonly modelsDir: string },
-  manifest: RunManifest,
+  manifest: ModelInUse,
   state: PolicyState,
 ): PolicyWeights {
+  const { config } = manifest;
   return {
     model: { path: modelFileOf(modelsDir, manifest), sha256: manifest.model.sha256 },
-    lora: manifest.config.lora,
+    lora: config.lora,
     folded: state.folded.map((ref) => storedTensors(artifacts, ref)),
     adapter: state.adapter && storedTensors(artifacts, state.adapter),
+    ...((config.training === 'full' || state.weights) && {
+      full: { weights: state.weights ? storedGroups(artifacts, state.weights) : null, reference: (config.algorithm?.klCoefficient ?? 0) > 0 },
+    }),
   };
 }
 
-/** A safetensors blob by reference, e.g. for policy.useMoments(). */
+/** AdamW's moments of a PolicyState for policy.useMoments(). */
+export const momentsOf = (artifacts: ArtifactStore, { config }: RunManifest, { moments }: PolicyState): StoredTensors | StoredParts | null =>
+  moments && (config.training === 'full' ? storedGroups(artifacts, moments) : storedTensors(artifacts, moments));
+
+/** A safetensors blob by reference. */
 export const storedTensors = (artifacts: ArtifactStore, ref: ArtifactRef): StoredTensors => ({
   sha256: ref.sha256,
   read: () => artifacts.getBlob(ref),
 });
+
+const storedGroups = (artifacts: ArtifactStore, ref: ArtifactRef): StoredParts => ({
+  parts: async () => (await artifacts.getJson(ref, TensorGroups)).map((group) => storedTensors(artifacts, group)),
+});
+/** The model file's own weights under a zero adapter. */
+export const untouchedPolicy: PolicyState = { folded: [], adapter: null, moments: null, optimizerSteps: 0 };

@@ -15,6 +15,7 @@ export function runRefOf({ runId, trainTasks }: RunManifest, { manifest, generat
     groupSize: config.rollout.groupSize,
     shards: shardsOf(selectTasks(config, trainTasks, 0), config.rollout.tasksPerShard).length,
     updateOrder: updateOrderOf(config),
+    ...(config.update.shards > 1 && { spread: { shards: config.update.shards, steps: config.algorithm.epochs * config.algorithm.minibatches } }),
     warmStart: config.warmStart !== null,
     evaluateEvery: config.evaluation.everyIterations,
     algorithm: config.algorithm.name,

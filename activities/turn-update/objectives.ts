@@ -168,5 +168,5 @@ export function batchLoss(algorithm: AlgorithmConfig, lengths: readonly number[]
 }
 
 /** Loss of a batch from its samples' parts. */
-export const totalLoss = (parts: readonly SampleLoss[], klCoefficient: number): number =>
+export const totalLoss = (parts: readonly Pick<SampleLoss, 'surrogate' | 'kl'>[], klCoefficient: number): number =>
   -mean(parts.map(({ surrogate }) => surrogate)) + klCoefficient * mean(parts.map(({ kl }) => kl));

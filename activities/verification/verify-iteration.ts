@@ -12,9 +12,8 @@ import { checkpointManifest } from '../checkpoint/checkpoint-manifest.js';
 import { groupTrajectories } from '../grouping/group-trajectories.js';
 import { rolloutMetrics } from '../rollout/rollout-metrics.js';
 import { selectTasks } from '../rollout/select-tasks.js';
-import { configAt, inputHashOfStep } from '../run/run-context.js';
+import { configAt, inputHashOfStep, untouchedPolicy } from '../run/run-context.js';
 import { basisOf } from '../run/settings-in-force.js';
-import { untouchedPolicy } from '../warm-start/warm-start.activity.js';
 import { require, Unverified } from './unverified.js';
 
 export interface VerifiedIteration {

@@ -1,6 +1,6 @@
 import type { Demonstration } from '../../schemas/environment-protocol.js';
 import type { TextCodec, TokenSequence } from '../policy/policy.js';
-import { firstPrompt, nextPrompt } from '../rollout/prompt.js';
+import { exchangeOf, firstPrompt } from '../rollout/prompt.js';
 
 /** One conversation's target turns; they share prefixes, so they form one row. */
 export type DemonstratedConversation = TokenSequence[];
@@ -22,8 +22,8 @@ export function demonstratedTurns(codec: TextCodec, { taskId, messages, firstTar
     turns.push({ row: taskId, promptIds, responseIds });
     const next = messages.findIndex(({ role }, i) => i > from && role === 'assistant');
     if (next < 0) return turns;
-    const answered = { promptIds, responseIds, responseEnd: 'end-of-turn' as const };
-    promptIds = nextPrompt(codec, messages.slice(0, from), answered, messages.slice(from + 1, next));
+    const { appendedIds } = exchangeOf(codec, messages.slice(0, from), { responseIds, responseEnd: 'end-of-turn' }, messages.slice(from + 1, next));
+    promptIds = [...promptIds, ...responseIds, ...appendedIds];
     from = next;
   }
 }

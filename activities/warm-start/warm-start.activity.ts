@@ -5,7 +5,7 @@ import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
 import { mean } from '../numerics/statistics.js';
 import { shuffled } from '../numerics/random.js';
-import { modelFileOf, openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
+import { modelFileOf, openedRun, policyWeightsOf, stepOf, untouchedPolicy } from '../run/run-context.js';
 import { demonstratedTurns, imitationGradient, rateAt } from './demonstrations.js';
 
 /** A run whose configuration asks for what its environment or its tokens cannot give. */
@@ -39,7 +39,9 @@ export const createWarmStart = (dependencies: GpuDependencies) =>
             `environment ${environment.name} has no demonstrations of at most ${config.maxTokens} tokens: raise warmStart.maxTokens, or set warmStart to null`,
           );
         }
-        await policy.use(policyWeightsOf(dependencies, opened, untouchedPolicy), report);
+        // An adapter in full training too: what RL starts from is the folded weights either way.
+        const { full: _, ...weights } = policyWeightsOf(dependencies, opened, untouchedPolicy);
+        await policy.use(weights, report);
         await policy.useMoments(null, 0);
         const stepsPerEpoch = Math.ceil(conversations.length / config.batchSize);
         const steps = stepsPerEpoch * config.epochs;
@@ -82,6 +84,3 @@ export const createWarmStart = (dependencies: GpuDependencies) =>
       finalLoss: manifest.epochLosses.at(-1)!,
     };
   };
-
-/** The model file's own weights under a zero adapter. */
-export const untouchedPolicy = { folded: [], adapter: null, moments: null, optimizerSteps: 0 };

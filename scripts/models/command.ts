@@ -1,5 +1,7 @@
 import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { isPrecision, PRECISIONS } from '../../activities/policy/policy.js';
 import type { TensorFlowPolicy } from '../../activities/policy/tf-policy.js';
 import { setUp, smolLm2Path, type ComponentName } from '../setup/index.js';
 
@@ -10,6 +12,18 @@ export class UsageError extends Error {
 
 /** A path as the caller meant it: npm runs scripts in the root of the checkout, wherever it was called. */
 export const callersPath = (given: string): string => path.resolve(process.env['INIT_CWD'] ?? process.cwd(), given);
+
+/** @param what  the option that named it, for the message */
+export async function readJsonFile(file: string, what: string): Promise<unknown> {
+  const text = await readFile(file, 'utf8').catch(() => {
+    throw new UsageError(`${what}: there is no readable file ${file}`);
+  });
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new UsageError(`${what}: ${file} is no JSON (${(error as Error).message})`);
+  }
+}
 
 /** Set-up that leaves standard output to what the command writes. */
 export async function setUpSilently(components: readonly ComponentName[]): Promise<void> {
@@ -23,20 +37,16 @@ export async function setUpSilently(components: readonly ComponentName[]): Promi
   }
 }
 
-export const precisions = ['fp32', 'bf16'] as const;
-
 /**
  * The policy of a model and perhaps a PEFT adapter, in this process.
  * @throws {UsageError} if there is no such model; {ModelFileInvalid} if it cannot be used
  */
 export async function openPolicy(model: string, options: { readonly adapter?: string | undefined; readonly precision?: string | undefined }): Promise<TensorFlowPolicy> {
   const precision = options.precision ?? 'fp32';
-  if (!(precisions as readonly string[]).includes(precision)) throw new UsageError(`--precision is "${precision}": expected ${precisions.join(' or ')}`);
+  if (!isPrecision(precision)) throw new UsageError(`--precision is "${precision}": expected ${PRECISIONS.join(' or ')}`);
   await setUpSilently(['tensorflow', 'tensorflow-binding', ...(model === smolLm2Path ? (['model'] as const) : [])]);
   if (!existsSync(model)) throw new UsageError(`--model: there is no ${model}; expected a GGUF file or a Hugging Face directory`);
   if (options.adapter !== undefined && !existsSync(options.adapter)) throw new UsageError(`--adapter: there is no ${options.adapter}; expected a PEFT adapter directory`);
-  // Read when the library loads, which is why the policy is imported only now.
-  if (precision === 'bf16') process.env['ONEDNN_DEFAULT_FPMATH_MODE'] = 'BF16';
   const [{ TensorFlowPolicy }, { modelFingerprint }, { openModel }, { readPeftAdapter }] = await Promise.all([
     import('../../activities/policy/tf-policy.js'),
     import('../../activities/policy/model-files.js'),
@@ -47,7 +57,7 @@ export async function openPolicy(model: string, options: { readonly adapter?: st
   await reader.close();
   const { lora, adapter } =
     options.adapter === undefined ? { lora: { rank: 1, alpha: 1 }, adapter: null } : await readPeftAdapter(options.adapter, reader.config);
-  const policy = new TensorFlowPolicy();
+  const policy = new TensorFlowPolicy(precision);
   await policy.use({ model: { path: model, sha256: (await modelFingerprint(model)).sha256 }, lora, folded: [], adapter });
   return policy;
 }
@@ -61,7 +71,7 @@ export async function command(main: () => Promise<void>): Promise<void> {
   } catch (error) {
     const { name, code, message } = error as Error & { code?: string };
     const usage = name === 'UsageError' || code?.startsWith('ERR_PARSE_ARGS') === true;
-    const known = usage || ['ModelFileInvalid', 'TensorFileInvalid', 'SetUpError', 'RangeError', 'Unverified'].includes(name);
+    const known = usage || ['ModelFileInvalid', 'TensorFileInvalid', 'SetUpError', 'SideFailed', 'RangeError', 'Unverified'].includes(name);
     console.error(known ? message : error);
     process.exitCode = usage ? 2 : 1;
   }

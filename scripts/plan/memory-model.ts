@@ -36,7 +36,7 @@ const WORKING_SHARE = 0.25;
 
 /**
  * Memory of the policy engine as it is: frozen weights, a folded and fused second copy for decoding,
- * adapter, moments, KV cache while sampling, saved activations of one micro-batch while updating.
+ * adapter or trained weights, moments, KV cache while sampling, saved activations of one micro-batch while updating.
  * The decoding copy stays until the first optimiser step, so that both phases hold it.
  */
 export function memoryPlan(model: ModelConfig, config: TrainConfig, { prompt, observation }: Lengths): MemoryPlan {
@@ -48,7 +48,10 @@ export function memoryPlan(model: ModelConfig, config: TrainConfig, { prompt, ob
   const embeddings = V * H * (model.tiedEmbeddings ? 1 : 2);
   const biases = model.biases.reduce((sum, module) => sum + moduleShape(model, module)[0], 0);
   const parameters = embeddings + modules + layers * (2 * H + biases + (model.queryKeyNorm ? 2 * D : 0)) + H;
-  const adapter = adapterLayout(model, config.lora).parameters;
+  const full = config.training === 'full';
+  const trained = full ? parameters : adapterLayout(model, config.lora).parameters;
+  // Full training keeps the weights it began with only where the divergence from them is asked for.
+  const frozen = full && config.algorithm.klCoefficient === 0 ? 0 : parameters;
 
   // The last turn's pool is the largest: samples of a task share the prompt and then go their ways.
   const own = (T - 1) * (L + observation) + L - 1;
@@ -60,7 +63,7 @@ export function memoryPlan(model: ModelConfig, config: TrainConfig, { prompt, ob
   const nodes = rows * row;
 
   // transformer.ts, SavedLayer: what the backward pass needs.
-  const perNode = 4 * H + 2 + (2 * K + 3 * Q) * D + 4 * F + moduleNames.length * config.lora.rank + (model.queryKeyNorm ? (Q + K) * (D + 1) : 0);
+  const perNode = 4 * H + 2 + (2 * K + 3 * Q) * D + 4 * F + (full ? 0 : moduleNames.length * config.lora.rank) + (model.queryKeyNorm ? (Q + K) * (D + 1) : 0);
   const probabilities = rows * Q * (prompt * prompt + G * own * (prompt + own));
   const responseNodes = rows * (G * (L - 1) + (T === 1 ? 1 : G));
   const activations = FLOAT * (layers * (nodes * perNode + probabilities) + responseNodes * V);
@@ -70,16 +73,17 @@ export function memoryPlan(model: ModelConfig, config: TrainConfig, { prompt, ob
   const cache = FLOAT * requests * 2 * K * D * layers * (2 * (longest - L) + L);
   const standing = {
     process: PROCESS_BYTES,
-    'frozen weights': FLOAT * parameters,
-    'weights for decoding': FLOAT * (modules + layers * fusedPerLayer),
-    adapter: FLOAT * adapter,
+    'frozen weights': FLOAT * frozen,
+    // What is trained in full is decoded with as it is; an adapter is folded into a copy.
+    'weights for decoding': FLOAT * ((full ? 0 : modules) + layers * fusedPerLayer),
+    [full ? 'trained weights' : 'adapter']: FLOAT * trained,
   };
   const phases = [
-    phase('sampling', { ...standing, 'AdamW moments': FLOAT * 2 * adapter, 'KV cache': cache, 'logits': FLOAT * 3 * requests * V }),
+    phase('sampling', { ...standing, 'AdamW moments': FLOAT * 2 * trained, 'KV cache': cache, 'logits': FLOAT * 3 * requests * V }),
     phase('update', {
       ...standing,
-      'AdamW moments': FLOAT * 2 * adapter,
-      gradients: FLOAT * 2 * adapter,
+      'AdamW moments': FLOAT * 2 * trained,
+      gradients: FLOAT * 2 * trained,
       activations,
       'working memory': WORKING_SHARE * activations,
     }),

@@ -1,5 +1,5 @@
 import { bar } from '../../activities/report/terminal-summary.js';
-import { fixed } from '../../activities/report/report-data.js';
+import { fixed } from '../../activities/report/format.js';
 import type { EvaluationPoint, IterationPoint } from '../../workflows/messages.js';
 import type { PendingStep, Snapshot } from './snapshot.js';
 

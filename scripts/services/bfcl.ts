@@ -8,19 +8,19 @@ import { answers } from './http.js';
 const sidecarDir = join(repositoryRoot, 'activities', 'environments', 'sidecar');
 
 /** The official BFCL simulators and checker behind HTTP. */
-export const bfcl: ServiceDefinition = {
-  name: 'bfcl',
+const sidecar = (name: string, environment: string, ports: ServiceDefinition['ports']): ServiceDefinition => ({
+  name,
   stage: 0,
-  ports: [{ key: 'http', purpose: 'the BFCL sidecar', variable: 'SEEUPO_BFCL_PORT', from: 18_700 }],
+  ports,
   readyWithinMs: 90_000,
   graceMs: 5_000,
 
   async command({ dataDir, port }) {
     return {
       file: bfclPython,
-      args: [join(sidecarDir, 'server.py'), '--environment', 'bfcl-windows', '--host', '127.0.0.1', '--port', String(port('bfcl'))],
+      args: [join(sidecarDir, 'server.py'), '--environment', environment, '--host', '127.0.0.1', '--port', String(port(name))],
       // The package writes below its project root, by default its own installation. -B's effect keeps the checkout clean.
-      env: { BFCL_PROJECT_ROOT: join(dataDir, 'bfcl'), PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1' },
+      env: { BFCL_PROJECT_ROOT: join(dataDir, name), PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1' },
     };
   },
 
@@ -33,8 +33,14 @@ export const bfcl: ServiceDefinition = {
   },
 
   async beforeStart({ dataDir }) {
-    await mkdir(join(dataDir, 'bfcl'), { recursive: true });
+    await mkdir(join(dataDir, name), { recursive: true });
   },
 
-  isHealthy: ({ port }) => answers(`http://127.0.0.1:${port('bfcl')}/healthz`),
-};
+  isHealthy: ({ port }) => answers(`http://127.0.0.1:${port(name)}/healthz`),
+});
+
+/** The quickstart's windows. */
+export const bfcl = sidecar('bfcl', 'bfcl-windows', [{ key: 'http', purpose: 'the BFCL sidecar', variable: 'SEEUPO_BFCL_PORT', from: 18_700 }]);
+
+/** BFCL v4 multi-turn whole. */
+export const bfclFull = sidecar('bfcl-full', 'bfcl', [{ key: 'http', purpose: 'the sidecar of all of BFCL multi-turn', variable: 'SEEUPO_BFCL_FULL_PORT', from: 18_710 }]);

@@ -13,7 +13,7 @@ export interface Command {
 }
 
 /** Settings of the user's own that would send our processes elsewhere, or with other credentials. */
-const FOREIGN_SETTINGS = /^(AWS_(PROFILE|SESSION_TOKEN|ENDPOINT_URL.*|DEFAULT_PROFILE|CONFIG_FILE|SHARED_CREDENTIALS_FILE)|TEMPORAL_.*|VGW_.*)$/;
+const FOREIGN_SETTINGS = /^(AWS_(PROFILE|SESSION_TOKEN|ENDPOINT_URL.*|DEFAULT_PROFILE|CONFIG_FILE|SHARED_CREDENTIALS_FILE)|(SEEUPO_)?TEMPORAL_.*|VGW_.*)$/;
 
 const LOG_LIMIT_BYTES = 20e6;
 

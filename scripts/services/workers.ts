@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { repositoryRoot } from '../setup/paths.js';
 import type { ServiceDefinition, Surroundings } from './definition.js';
@@ -37,9 +38,39 @@ function worker(name: string, program: string, graceMs: number, readyWithinMs: n
 export const cpuWorker = (extra: Record<string, string>): ServiceDefinition =>
   worker('cpu-worker', 'cpu-worker.js', 20_000, 90_000, extra);
 
+/**
+ * What suits a GPU worker on this machine; what is set in the environment wins. Without a GPU: bf16 if the processor has
+ * units for it, and two replicas, because two cores do more each for itself than together on one matrix.
+ *
+ * @param cpuFlags  of Linux's /proc/cpuinfo
+ */
+export function suitedSettings({ gpu, cores, cpuFlags }: Machine, environment: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  const suited = gpu ? {} : { SEEUPO_PRECISION: /\b(?:avx512_bf16|amx_bf16)\b/.test(cpuFlags) ? 'bf16' : 'fp32', SEEUPO_REPLICAS: cores >= 2 ? '2' : '1' };
+  return Object.fromEntries(Object.entries(suited).map(([name, value]) => [name, environment[name] || value]));
+}
+export interface Machine {
+  readonly gpu: boolean;
+  /** Of each worker. */
+  readonly cores: number;
+  readonly cpuFlags: string;
+}
+
+async function thisMachine(workers: number): Promise<Machine> {
+  const cpuinfo = await readFile('/proc/cpuinfo', 'utf8').catch(() => '');
+  return { gpu: existsSync('/dev/nvidiactl'), cores: Math.floor(availableParallelism() / workers), cpuFlags: /^(?:flags|Features)\s*:(.*)$/m.exec(cpuinfo)?.[1] ?? '' };
+}
+
 /** One process per device; a minute of grace, because it finishes or hands back the step it is in. */
 export function gpuWorkers(count: number, extra: Record<string, string>): ServiceDefinition[] {
-  if (count === 1) return [worker('gpu-worker', 'gpu-worker.js', 60_000, 180_000, extra)];
-  return Array.from({ length: count }, (_, device) =>
-    worker(`gpu-worker-${device}`, 'gpu-worker.js', 60_000, 180_000, { CUDA_VISIBLE_DEVICES: String(device), ...extra }));
+  return Array.from({ length: count }, (_, device) => {
+    const [name, visible] = count === 1 ? ['gpu-worker', {}] : [`gpu-worker-${device}`, { CUDA_VISIBLE_DEVICES: String(device) }];
+    const definition = worker(name, 'gpu-worker.js', 60_000, 180_000, extra);
+    return {
+      ...definition,
+      async command(surroundings: Surroundings) {
+        const command = await definition.command(surroundings);
+        return { ...command, env: { ...suitedSettings(await thisMachine(count), process.env), ...visible, ...command.env } };
+      },
+    };
+  });
 }

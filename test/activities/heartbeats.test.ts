@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CancelledFailure } from '@temporalio/activity';
 import { MockActivityEnvironment } from '@temporalio/testing';
-import { withHeartbeats } from '../../activities/heartbeats.js';
+import { beating, withHeartbeats } from '../../activities/heartbeats.js';
 
 test('the first heartbeat goes out at once, and work returns its value', async () => {
   const environment = new MockActivityEnvironment();
@@ -58,4 +58,13 @@ test('an error that the cancellation became on its way through a thread is a can
 test('any other error stays what it is', async () => {
   const running = new MockActivityEnvironment().run(() => withHeartbeats(() => Promise.reject(new RangeError('mine'))));
   await assert.rejects(running, RangeError);
+});
+
+test('an activity that reports nothing beats as well, so that the death of its worker is noticed', async () => {
+  const environment = new MockActivityEnvironment();
+  const beats: unknown[] = [];
+  environment.on('heartbeat', (details: unknown) => beats.push(details));
+  const { double } = beating(withHeartbeats, { double: async (n: number) => 2 * n });
+  assert.equal(await environment.run(() => double(4)), 8);
+  assert.equal(beats.length, 1);
 });

@@ -2,16 +2,22 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import { EvaluateConfig } from '../../schemas/evaluate-config.js';
 import { TrainConfig } from '../../schemas/train-config.js';
 
 // Tests run from dist/; the run files are not compiled.
 const folder = path.join(process.cwd(), 'scripts', 'runs');
 const parsed = (file: string): TrainConfig => TrainConfig.parse(JSON.parse(readFileSync(path.join(folder, file), 'utf8')));
 
-test('every file in scripts/runs/ is a valid run', async (t) => {
+test('every file in scripts/runs/ is a valid run, or the input of an evaluation', async (t) => {
   const files = readdirSync(folder).filter((file) => file.endsWith('.json'));
-  assert.ok(files.includes('quickstart.json'));
-  for (const file of files) await t.test(file, () => void parsed(file));
+  assert.ok(files.includes('quickstart.json') && files.includes('evaluate-model.json'));
+  for (const file of files) {
+    await t.test(file, () => {
+      if (file.startsWith('evaluate-')) EvaluateConfig.parse(JSON.parse(readFileSync(path.join(folder, file), 'utf8')));
+      else parsed(file);
+    });
+  }
 });
 
 test('smoke.json is two iterations of one shard without a warm start', () => {
@@ -19,3 +25,18 @@ test('smoke.json is two iterations of one shard without a warm start', () => {
   assert.deepEqual([iterations, rollout.groupSize, warmStart, evaluation.samplesPerTask], [2, 2, null, 1]);
   assert.ok(rollout.tasksPerIteration !== null && rollout.tasksPerIteration <= rollout.tasksPerShard);
 });
+
+for (const [file, model] of [['bfcl-qwen3-14b.json', 'Qwen3-14B'], ['bfcl-qwen2.5-14b.json', 'Qwen2.5-14B-Instruct']] as const) {
+  test(`${file} has the settings of the paper`, () => {
+    const { model: { path: name }, environment, rollout, algorithm, optimizer, evaluation, iterations } = parsed(file);
+    assert.deepEqual([name, environment.name, environment.taskSet], [model, 'bfcl', 'authors?prompt=authors']);
+    const { tasksPerIteration: B, groupSize: G, temperature, maxPromptTokens, maxResponseTokens, maxTurns, history } = rollout;
+    assert.deepEqual({ B, G, temperature, maxPromptTokens, maxResponseTokens, maxTurns, history }, {
+      B: 32, G: 8, temperature: 0.9, maxPromptTokens: 14_000, maxResponseTokens: 4000, maxTurns: 10, history: 'thinking-stripped',
+    });
+    assert.ok(algorithm.name === 'seeupo' && algorithm.klCoefficient === 0.002 && algorithm.clip.low === 0.2 && algorithm.clip.high === 0.2);
+    assert.equal(optimizer.learningRate, 1e-6);
+    assert.equal(evaluation.samplesPerTask, 4);
+    assert.equal(iterations, 50 * Math.floor(100 / 32), '50 epochs of the 100 training tasks, in whole batches');
+  });
+}

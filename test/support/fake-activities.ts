@@ -1,6 +1,7 @@
 import type { CpuActivities, GpuActivities } from '../../activities/index.js';
 import { sha256 } from '../../activities/artifacts/canonical-json.js';
 import type { ArtifactRef } from '../../schemas/artifact-ref.js';
+import type { Figures } from '../../schemas/evaluation-report.js';
 import type { RolloutMetrics, TurnUpdateMetrics } from '../../schemas/metrics.js';
 import type { PolicyState } from '../../schemas/turn-state.js';
 
@@ -12,6 +13,8 @@ const metrics: RolloutMetrics = {
   trajectories: 4, meanReward: 0.5, successRate: 0.25, turnPassRate: [0.75, 0.25],
   meanResponseTokens: 5, sampledTokens: 20, truncatedRate: 0, malformedCallRate: 0,
 };
+const estimate = { value: 0.5, interval: null };
+const figures: Figures = { tasks: 2, episodes: 4, averageReward: estimate, taskGoalCompletion: estimate, passAtK: [], scenarioGoalCompletion: null };
 const turnMetrics = (turn: number): TurnUpdateMetrics => ({
   turn, active: 4, optimizerSteps: 1, loss: 0, surrogateBefore: 0, surrogateAfter: 0.1, klReference: 0.01, klIteration: 0,
   clipFraction: 0, ratioMean: 1, ratioMin: 1, ratioMax: 1, gradientNorm: 1,
@@ -25,6 +28,8 @@ export interface FakeRun {
   updateOrder: 'reverse' | 'forward';
   warmStart: boolean;
   evaluateEvery: number | null;
+  /** Left out: a turn is one activity. */
+  spread?: { shards: number; steps: number };
 }
 export const fakeRun: FakeRun = { iterations: 1, shards: 2, turns: 2, updateOrder: 'reverse', warmStart: false, evaluateEvery: null };
 
@@ -58,7 +63,7 @@ export function fakeActivities(before: (call: Call) => Promise<void> | void = ()
       const run = {
         runId, manifest: ref(`${runId}/run`), generation: 1, settings: ref(`${runId}/settings`), title: `fake run ${runId}`, iterations: fake.iterations, tasks: 2, groupSize: 2,
         shards: fake.shards, updateOrder: fake.updateOrder, warmStart: fake.warmStart, evaluateEvery: fake.evaluateEvery,
-        algorithm: 'seeupo', environment: 'fake', model: 'fake.gguf',
+        algorithm: 'seeupo', environment: 'fake', model: 'fake.gguf', ...(fake.spread && { spread: fake.spread }),
       };
       return { run, next: null, revisions: 0, progress: { iteration: 0, begun: false, policy: null, checkpoint: null, points: [], evaluations: [] } };
     },
@@ -68,12 +73,20 @@ export function fakeActivities(before: (call: Call) => Promise<void> | void = ()
     groupRollouts: async ({ iteration }) => ({
       manifest: ref(`${iteration}/groups`), turns, active: Array.from({ length: turns }, () => 4), groupsWithoutVariance: 0, metrics,
     }),
+    finishTurn: async ({ iteration, turn, stepped }) => ({
+      manifest: ref(`${iteration}/turn-${turn}`), policy: stepped, suffixProducts: ref(`${iteration}/suffix-${turn}`), metrics: turnMetrics(turn),
+    }),
     commitCheckpoint: async ({ iteration, turnStates }) => ({
       iteration, checkpoint: ref(`${iteration}/checkpoint`), policy: policyState(turnStates.at(-1)!.key), meanReward: 0.5, successRate: 0.25,
       turnPassRate: [0.75, 0.25], groupsWithoutVariance: 0, klReference: 0.01, seconds: 5, tokens: 50,
     }),
     writeReport: async () => ({ html: ref('report.html'), json: ref('report.json') }),
     releaseRun: async () => {},
+    openEvaluation: async ({ evaluationId }) => ({
+      evaluationId, plan: ref(`${evaluationId}/plan`), title: 'fake evaluation', labels: ['first', 'second'], tasks: 2, samplesPerTask: 2, shards: 2,
+      environment: 'fake', model: 'fake.gguf', runs: [],
+    }),
+    reportEvaluation: async () => ({ html: ref('evaluation.html'), json: ref('evaluation.json'), overall: [figures, figures], comparison: null }),
   });
   const gpu: GpuActivities = noted<GpuActivities>({
     warmStart: async () => ({ manifest: ref('warm-start'), policy: policyState('warm'), steps: 1, finalLoss: 0.3 }),
@@ -86,6 +99,12 @@ export function fakeActivities(before: (call: Call) => Promise<void> | void = ()
       manifest: ref(`${iteration}/turn-${turn}`), policy: policyState(`${iteration}/theta-${turn}`), suffixProducts: ref(`${iteration}/suffix-${turn}`),
       metrics: turnMetrics(turn),
     }),
+    computeGradient: async ({ iteration, turn, step, shard }) => ({ manifest: ref(`${iteration}/gradient-${turn}-${step}-${shard}`) }),
+    applyGradients: async ({ iteration, turn, step, gradients }) => ({
+      manifest: ref(`${iteration}/step-${turn}-${step}`), policy: policyState(`${iteration}/theta-${turn}-${step} of ${gradients.map(({ key }) => key.split('/')[1]).join('+')}`),
+    }),
+    measureRatios: async ({ iteration, turn, shard }) => ({ manifest: ref(`${iteration}/ratios-${turn}-${shard}`) }),
+    evaluateShard: async ({ policy, shard }) => ({ manifest: ref(`policy-${policy}-shard-${shard}`), episodes: 2, meanReward: 0.5 }),
   });
   return { cpu, gpu, calls };
 }

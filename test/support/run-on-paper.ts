@@ -59,7 +59,10 @@ export function toyDependencies(tasks: readonly Task[] = toyTasks) {
       useMoments: unused,
       logProbs: unused,
       step: unused,
+      gradient: unused,
+      stepAlong: unused,
       trained: unused,
+      trainedGroup: unused,
       device: unused,
     } as Policy,
   };

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { LossGradient, Policy, PolicyWeights, SampleRequest, StoredTensors, TokenSequence } from '../../activities/policy/policy.js';
+import type { LossGradient, Policy, PolicyWeights, SampleRequest, StoredParts, StoredTensors, TokenSequence } from '../../activities/policy/policy.js';
 
 /**
  * The smallest policy with every property that the algorithm relies on: one logit per token of a
@@ -19,11 +19,13 @@ export class TabularPolicy implements Policy {
     return this.logits[token]! - Math.log(this.logits.reduce((total, logit) => total + Math.exp(logit), 0));
   }
 
-  async use({ adapter }: PolicyWeights): Promise<void> {
+  async use({ adapter, full }: PolicyWeights): Promise<void> {
     this.calls.push('use');
-    this.logits = adapter === null ? this.logits.map(() => 0) : (JSON.parse(Buffer.from(await adapter.read()).toString()) as number[]);
+    const stored = full ? await full.weights?.parts() : adapter && [adapter];
+    const parts = await Promise.all((stored ?? []).map(async (part) => JSON.parse(Buffer.from(await part.read()).toString()) as number[]));
+    this.logits = parts.length === 0 ? this.logits.map(() => 0) : parts.flat();
   }
-  async useMoments(_: StoredTensors | null, stepsTaken: number): Promise<void> {
+  async useMoments(_: StoredTensors | StoredParts | null, stepsTaken: number): Promise<void> {
     this.stepsTaken = stepsTaken;
   }
   async sample(requests: readonly SampleRequest[]) {
@@ -39,6 +41,19 @@ export class TabularPolicy implements Policy {
   }
   async step(sequences: readonly TokenSequence[], gradient: LossGradient, { learningRate }: { learningRate: number }) {
     this.calls.push(`step ${sequences.length}`);
+    const { direction, logProbs } = await this.direction(sequences, gradient);
+    return { gradientNorm: this.move(direction, learningRate), logProbs };
+  }
+  async gradient(sequences: readonly TokenSequence[], gradient: LossGradient) {
+    this.calls.push(`gradient ${sequences.length}`);
+    return Buffer.from(JSON.stringify((await this.direction(sequences, gradient)).direction));
+  }
+  async stepAlong(gradients: readonly StoredTensors[], { learningRate }: { learningRate: number }) {
+    this.calls.push(`stepAlong ${gradients.length}`);
+    const read = await Promise.all(gradients.map(async (stored) => JSON.parse(Buffer.from(await stored.read()).toString()) as number[]));
+    return { gradientNorm: this.move(this.logits.map((_, v) => read.reduce((total, direction) => total + direction[v]!, 0)), learningRate) };
+  }
+  private async direction(sequences: readonly TokenSequence[], gradient: LossGradient) {
     const logProbs = sequences.map(({ responseIds }) => responseIds.map((id) => this.logProb(id)));
     const coefficients = await gradient([...sequences.keys()], logProbs);
     const direction = this.logits.map(() => 0);
@@ -48,12 +63,20 @@ export class TabularPolicy implements Policy {
         for (let v = 0; v < this.vocabulary; v++) direction[v]! += coefficients[i]![l]! * ((v === id ? 1 : 0) - Math.exp(this.logProb(v)));
       }),
     );
+    return { direction, logProbs };
+  }
+  private move(direction: readonly number[], learningRate: number): number {
     this.logits = this.logits.map((logit, v) => logit - learningRate * direction[v]!);
     this.stepsTaken += 1;
-    return { gradientNorm: Math.hypot(...direction), logProbs };
+    return Math.hypot(...direction);
   }
   async trained() {
     return { adapter: Buffer.from(JSON.stringify(this.logits)), moments: Buffer.from(JSON.stringify({ stepsTaken: this.stepsTaken })) };
+  }
+  /** Two groups: the first logit, and the others. */
+  async trainedGroup(group: number) {
+    const weights = group === 0 ? this.logits.slice(0, 1) : this.logits.slice(1);
+    return { weights: Buffer.from(JSON.stringify(weights)), moments: Buffer.from(JSON.stringify({ group, stepsTaken: this.stepsTaken })), groups: 2 };
   }
   async device() {
     return { tensors: 0, tensorBytes: 0, residentBytes: 0, device: 'a table' };

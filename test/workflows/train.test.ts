@@ -3,6 +3,7 @@ import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import { CancelledFailure } from '@temporalio/common';
+import type { PolicyState } from '../../schemas/turn-state.js';
 import * as messages from '../../workflows/messages.js';
 import { policyState, spelled, type Call, type FakeRun } from '../support/fake-activities.js';
 import { causeOf, paused, runOnFakes, until, type Handle } from '../support/run-on-fakes.js';
@@ -30,6 +31,23 @@ function orderedWithinSteps(lines: readonly string[]): string[] {
   }
   return steps.flatMap((step) => step.sort());
 }
+
+test('a turn that is spread: the shards of each step at once, then their sum in order, then the ratios, then the commit', async () => {
+  await run({ turns: 1, spread: { shards: 3, steps: 2 } }, {}, async (handle, calls) => {
+    await handle.result();
+    const update = calls.filter(({ name }) => ['computeGradient', 'applyGradients', 'measureRatios', 'finishTurn'].includes(name));
+    const told = update.map(({ name, input }) => `${name} ${input.step ?? ''}${input.shard ?? ''} of ${(input.stepped as PolicyState).adapter?.key ?? 'theta_k'}`);
+    const summed = (step: number) => `0/theta-1-${step} of ${[0, 1, 2].map((shard) => `gradient-1-${step}-${shard}`).join('+')}`;
+    const sorted = (lines: string[]) => [...lines].sort();
+    assert.deepEqual(sorted(told.slice(0, 3)), ['computeGradient 00 of theta_k', 'computeGradient 01 of theta_k', 'computeGradient 02 of theta_k']);
+    assert.equal(told[3], 'applyGradients 0 of theta_k');
+    assert.deepEqual(sorted(told.slice(4, 7)), [0, 1, 2].map((shard) => `computeGradient 1${shard} of ${summed(0)}`));
+    assert.equal(told[7], `applyGradients 1 of ${summed(0)}`);
+    assert.deepEqual(sorted(told.slice(8, 11)), [0, 1, 2].map((shard) => `measureRatios ${shard} of ${summed(1)}`));
+    assert.deepEqual(told.slice(11), [`finishTurn  of ${summed(1)}`]);
+    assert.ok(!calls.some(({ name }) => name === 'updateTurn'));
+  });
+});
 
 test('Algorithm 1: the activities of a run, in order, each with the theta that the one before it made', async () => {
   await run({ iterations: 2, warmStart: true, turns: 3, evaluateEvery: 1 }, {}, async (handle, calls) => {

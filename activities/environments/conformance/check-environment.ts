@@ -5,7 +5,7 @@ import type { Task } from '../../../schemas/task.js';
 import { canonicalJson } from '../../artifacts/canonical-json.js';
 import { shuffled } from '../../numerics/random.js';
 import { quantile } from '../../numerics/quantile.js';
-import { parseCalls, type CallFormat } from '../../rollout/tool-calls.js';
+import { parseCalls, type ActionFormat } from '../../rollout/tool-calls.js';
 import { EnvironmentProtocolError, EpisodeLost, type RestorableEnvironment } from '../environment.js';
 import { hostileActions } from './hostile-actions.js';
 
@@ -13,10 +13,10 @@ import { hostileActions } from './hostile-actions.js';
 export interface Subject {
   /** A new client, or a new instance of an environment that lives in this process. */
   open(): RestorableEnvironment & { solution?(taskId: string): Promise<readonly string[] | null> };
-  /** Loses every live episode, as a killed process does; `open` works again when it returns. */
-  crash(): Promise<void>;
-  /** Memory of the process that holds the episodes, in bytes. */
-  memory?(): number;
+  /** Loses every live episode, as a killed process does; `open` works again when it returns. The kit's own are named, for who can only close them. */
+  crash(episodeIds: readonly string[]): Promise<void>;
+  /** Memory of the process that holds the episodes, in bytes; absent if it is this process, null if nobody can see it. */
+  readonly memory?: (() => number) | null;
 }
 
 export interface CheckOptions {
@@ -174,7 +174,7 @@ class Kit {
         played.push({ task, whole, cut, episodeId });
       }
     }
-    await this.subject.crash();
+    await this.subject.crash(played.map(({ episodeId }) => episodeId));
     const revived = this.subject.open();
     for (const { task, whole, cut, episodeId } of played) {
       await revived.evaluate(episodeId).then(() => fail(`task ${task.id}: an episode outlived the crash`), (error: unknown) => expect(error instanceof EpisodeLost, `after a crash: ${String(error)}, expected a lost episode`));
@@ -243,7 +243,7 @@ class Kit {
 
   async leaks(): Promise<string | null> {
     const { leakEpisodes } = this.options;
-    if (leakEpisodes === 0) return null;
+    if (leakEpisodes === 0 || this.subject.memory === null) return null;
     setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc') as () => void;
     const bytes = () => {
@@ -325,7 +325,7 @@ class Kit {
   }
 }
 
-const act = (content: string, format: CallFormat = 'call-lines'): Action => ({ content, calls: parseCalls(content, format) });
+const act = (content: string, format: ActionFormat = 'call-lines'): Action => ({ content, calls: parseCalls(content, format) });
 const equal = (a: unknown, b: unknown): boolean => canonicalJson(a) === canonicalJson(b);
 const same = (a: Played, b: Played): boolean => equal(a.observations, b.observations) && equal(a.verdict, b.verdict);
 

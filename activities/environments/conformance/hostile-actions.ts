@@ -1,8 +1,8 @@
 import type { Action, ToolCall } from '../../../schemas/environment-protocol.js';
-import { parseCalls, type CallFormat } from '../../rollout/tool-calls.js';
+import { parseCalls, type ActionFormat } from '../../rollout/tool-calls.js';
 
 /** What a model can write at its worst, by name: code in names and arguments, huge and deep values, control characters. */
-export function hostileActions(format: CallFormat): [string, Action][] {
+export function hostileActions(format: ActionFormat): [string, Action][] {
   const call = (name: string, positional: unknown[] = [], keyword: Record<string, unknown> = {}): ToolCall => ({ name, positional, keyword }) as ToolCall;
   const written = (content: string): Action => ({ content, calls: parseCalls(content, format) });
   const calls = (...made: ToolCall[]): Action => ({ content: '', calls: made });

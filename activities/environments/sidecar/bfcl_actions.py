@@ -42,6 +42,11 @@ def resolve(action: dict[str, Any], offered: frozenset[str], max_calls: int) -> 
     return entries or ["Error: no call found, expected a line such as CALL ls()"]
 
 
+def executable(written: dict[str, Any]) -> bool:
+    """Whether the official executor, which reads calls as Python text, would see a call here; also one to a function that there is not."""
+    return "malformed" not in written and all(map(_IDENTIFIER.match, [written["name"], *written["keyword"]]))
+
+
 def _call(written: dict[str, Any], offered: frozenset[str]) -> Call | str:
     name = written["name"]
     if name not in offered:

@@ -1,14 +1,19 @@
 """`bfcl`: BFCL v4 multi-turn as it is, all four categories: official data, simulators, checks and limits.
 
-A response with calls is a step: they are executed and their results follow as tool messages. A response without
-a call ends the user turn. More than MAX_STEPS steps in a turn end the episode, which then fails. Held-out functions
-are revealed at their turn with the official words. Unlike the official loop, a malformed call is answered with what
-was wrong instead of ending the turn, and new functions are appended rather than put into the system message, so
-that a conversation only grows; neither changes what the official checker says of a transcript.
+A response with calls is a step: they are executed and their results follow. A response without a call ends the user
+turn. More than MAX_STEPS steps in a turn end the episode, which fails unless it was the last turn. Held-out functions
+are revealed at their turn with the official words.
 
 Task ids are the official ones; options follow behind a `?`, so that an id says all that decides an episode:
-`multi_turn_base_0?docs=compact&reward=prefix&irrelevance=on`. A task set is a category or `authors` (base), with
-the same options.
+`multi_turn_base_0?prompt=authors&docs=compact&reward=prefix&irrelevance=on`. A task set is a category, `authors`
+(base) or `all`, with the same options.
+
+- prompt=official-fc: the function-calling form of Qwen as the official handler writes it, results as tool messages.
+  Two departures: a malformed call is answered with what was wrong instead of ending the turn, and new functions are
+  appended rather than put into the system message, so that a conversation only grows. Neither changes what the
+  official checker says of a transcript.
+- prompt=authors: as the paper's authors wrap it (environments.md, section 2): compact documents, one user message with
+  all results, malformed calls dropped, no limit of steps. Their cut of long results at 3,000 tokens is left out.
 """
 
 from __future__ import annotations
@@ -17,14 +22,20 @@ import json
 from typing import Any
 
 from adapter import Message, UnknownTask
-from bfcl_actions import resolve
+from bfcl_actions import executable, resolve
 from bfcl_simulators import CATEGORIES, BfclTask, Call, OfficialTurnCheck, Simulators, function_docs, load_tasks
 
 MAX_STEPS = 20
 MAX_CALLS = 64
 MORE_FUNCTIONS = "I have updated some more functions you can choose from. What about now?"
-OPTIONS = {"docs": ("full", "no-response", "compact"), "reward": ("sparse", "prefix"), "irrelevance": ("off", "on")}
-TASK_SETS = {"authors": CATEGORIES[0], **{category.removeprefix("multi_turn_"): category for category in CATEGORIES}}
+COMPLETED = "[CONVERSATION_COMPLETED]"
+OPTIONS = {"prompt": ("official-fc", "authors"), "docs": ("full", "no-response", "compact"), "reward": ("sparse", "prefix"), "irrelevance": ("off", "on")}
+TASK_SETS = {
+    "authors": CATEGORIES[:1],
+    "all": CATEGORIES,
+    **{category.removeprefix("multi_turn_"): (category,) for category in CATEGORIES},
+}
+LATEST_TOOLS = "When tools are listed more than once, only the latest list holds."
 CALL_FORM = (
     "For each function call, return a json object with function name and arguments within <tool_call></tool_call> XML "
     'tags:\n<tool_call>\n{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
@@ -45,9 +56,12 @@ class Bfcl:
             raise ValueError(f"taskSet: {chosen!r} is unknown, expected one of {sorted(TASK_SETS)}")
         _options(written)
         numbers = range(0, 100) if split == "train" else range(100, 200)
-        tasks = [self._tasks[f"{TASK_SETS[chosen]}_{number}"] for number in numbers]
         suffix = f"?{written}" if written else ""
-        return [{"id": task.id + suffix, "split": split, "turns": len(task.user_turns)} for task in tasks]
+        return [
+            {"id": task.id + suffix, "split": split, "turns": len(task.user_turns), "category": category}
+            for category in TASK_SETS[chosen]
+            for task in (self._tasks[f"{category}_{number}"] for number in numbers)
+        ]
 
     def open(self, task_id: str, seed: int) -> BfclEpisode:
         """The seed changes nothing: every simulator carries its own in the official scenario."""
@@ -75,6 +89,7 @@ class BfclEpisode:
         self._steps = 0
         self._calls = 0
         self._results: list[str] = []
+        self._responses = 0  # in the turn under way, as the three above
         self._passed: list[bool] = []
         self._irrelevant_call = False
         self._ended = False
@@ -82,42 +97,66 @@ class BfclEpisode:
     def start(self) -> tuple[list[Message], bool]:
         withheld = {name for names in self._held_out.values() for name in names}
         docs = [self._doc(doc) for name, doc in self._docs.items() if name not in withheld]
-        head = "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
-        tools = "You are provided with function signatures within <tools></tools> XML tags:\n<tools>\n" + "\n".join(docs) + "\n</tools>"
-        return [{"role": "system", "content": f"{head}{tools}\n\n{CALL_FORM}"}, self._user(0)], False
+        return [{"role": "system", "content": self._system(docs)}, self._user(0)], False
 
     def step(self, action: dict[str, Any]) -> tuple[list[Message], bool]:
-        if not action["calls"]:
+        calls = action["calls"]
+        if self._options["prompt"] == "authors":
+            calls = [call for call in calls if "malformed" not in call]
+        self._responses += 1
+        if not calls:
             return self._end_turn()
         # As official: whoever guesses a function that is not offered yet has it executed.
-        entries = resolve(action, frozenset(self._docs), MAX_CALLS)
+        entries = resolve({"calls": calls}, frozenset(self._docs), MAX_CALLS)
         results = [self._simulators.execute(entry) if isinstance(entry, Call) else entry for entry in entries]
-        self._calls += sum("malformed" not in call for call in action["calls"])
+        self._calls += sum(map(executable, calls))
         self._results += [result for entry, result in zip(entries, results) if isinstance(entry, Call)]
+        if self._options["prompt"] == "authors":
+            return [{"role": "user", "content": "\n".join(map(_authors_result, range(len(results)), calls, results))}], False
         self._steps += 1
-        if self._steps > MAX_STEPS:
-            self._ended = True
+        self._ended = self._steps > MAX_STEPS
         return [{"role": "tool", "content": result} for result in results], self._ended
 
     def verdict(self) -> dict[str, Any]:
-        """Official: every turn was played to its end and is valid. An episode cut in the middle fails."""
+        """Official: there is a result for every turn and each is valid.
+
+        The last turn needs no closing reply: an episode that is cut there is judged by what it has called so far.
+        """
         turns = len(self._task.user_turns)
-        prefix = next((n for n, passed in enumerate(self._passed) if not passed), len(self._passed))
-        success = prefix == turns and not (self._irrelevant_call and self._options["irrelevance"] == "on")
+        passed, irrelevant = list(self._passed), self._irrelevant_call
+        if len(passed) == turns - 1 and self._responses > 0:
+            valid, of_last = self._judge(self._check.fork())
+            passed.append(valid)
+            irrelevant = irrelevant or of_last
+        prefix = next((n for n, valid in enumerate(passed) if not valid), len(passed))
+        success = prefix == turns and not (irrelevant and self._options["irrelevance"] == "on")
         dense = self._options["reward"] == "prefix"
         score = 1.0 if success else min(prefix, turns - 1) / turns if dense else 0.0
-        return {"score": score, "success": success, "turnsPassed": list(self._passed)}
+        return {"score": score, "success": success, "turnsPassed": passed}
+
+    def _judge(self, check: OfficialTurnCheck) -> tuple[bool, bool]:
+        """Is the turn under way valid, and did it call where nothing was to be called?"""
+        turn = len(self._passed)
+        valid = check.turn_passed(turn, self._simulators, self._calls, self._results)
+        irrelevant = bool(self._calls) and not self._task.ground_truth[turn]
+        return valid and not (irrelevant and self._options["irrelevance"] == "on"), irrelevant
 
     def _end_turn(self) -> tuple[list[Message], bool]:
-        turn = len(self._passed)
-        valid = self._check.turn_passed(turn, self._simulators, self._calls, self._results)
-        if self._calls and not self._task.ground_truth[turn]:
-            self._irrelevant_call = True
-            valid = valid and self._options["irrelevance"] == "off"
+        valid, irrelevant = self._judge(self._check)
         self._passed.append(valid)
-        self._steps, self._calls, self._results = 0, 0, []
-        self._ended = turn + 1 == len(self._task.user_turns)
-        return ([], True) if self._ended else ([self._user(turn + 1)], False)
+        self._irrelevant_call = self._irrelevant_call or irrelevant
+        self._steps, self._calls, self._results, self._responses = 0, 0, [], 0
+        turn = len(self._passed)
+        self._ended = turn == len(self._task.user_turns)
+        if self._ended:
+            return ([{"role": "user", "content": COMPLETED}] if self._options["prompt"] == "authors" else []), True
+        return [self._user(turn)], False
+
+    def _system(self, docs: list[str]) -> str:
+        head = "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
+        tools = "You are provided with function signatures within <tools></tools> XML tags:\n<tools>\n" + "\n".join(docs) + "\n</tools>"
+        latest = f"\n\n{LATEST_TOOLS}" if self._options["prompt"] == "authors" else ""
+        return f"{head}{tools}{latest}\n\n{CALL_FORM}"
 
     def _user(self, turn: int) -> Message:
         if turn not in self._held_out:
@@ -132,7 +171,14 @@ class BfclEpisode:
             doc = {"name": doc["name"], "parameters": {name: value.get("type") for name, value in properties.items()}}
         elif docs == "no-response":
             doc = {key: value for key, value in doc.items() if key != "response"}
-        return json.dumps(doc)
+        separators = (",", ":") if self._options["prompt"] == "authors" else None
+        return json.dumps(doc, separators=separators)
+
+
+def _authors_result(index: int, call: dict[str, Any], result: str) -> str:
+    """One result as the authors' prompt has it: in tags of a call, under the function's name and its place."""
+    named = {"name": f"{call['name']}_{index}", "content": result}
+    return f"<tool_call>\n{json.dumps(named)}\n</tool_call>"
 
 
 def _options(written: str) -> dict[str, str]:

@@ -93,6 +93,13 @@ def function_docs(class_name: str) -> dict[str, dict[str, Any]]:
     return {doc["name"]: doc for doc in _read_lines(data / MULTI_TURN_FUNC_DOC_FILE_MAPPING[class_name])}
 
 
+def load_simulators() -> None:
+    """Imports every simulator and its documentation now: later the process may have no right to read files."""
+    for class_name in {name for task in load_tasks("multi_turn_base") for name in task.involved_classes}:
+        simulator_class(class_name)
+        function_docs(class_name)
+
+
 @cache
 def simulator_class(class_name: str) -> type:
     return getattr(importlib.import_module(CLASS_FILE_PATH_MAPPING[class_name]), class_name)
@@ -162,6 +169,13 @@ class OfficialTurnCheck:
         self._task = task
         self._ground_truth = Simulators(task)
         self._results: list[str] = []
+
+    def fork(self) -> OfficialTurnCheck:
+        """A check that goes on from here and leaves this one as it is."""
+        forked = copy.copy(self)
+        forked._ground_truth = copy.deepcopy(self._ground_truth)
+        forked._results = list(self._results)
+        return forked
 
     def turn_passed(self, turn: int, model: Simulators, calls_made: int, results: list[str]) -> bool:
         """Whether user turn `turn` (from 0, each once, in order) is valid; `results` are this turn's."""

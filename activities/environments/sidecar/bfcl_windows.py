@@ -2,12 +2,14 @@
 
 A window `task:turn` (two user turns) or `task:turn:turns` is a stretch of a multi_turn_base task. The turns
 before it are replayed with the ground truth, in the prompt and in the simulators. One response plays one
-turn: its first MAX_CALLS calls are executed, then the next user message follows. Simulators and checks are
-the official ones; what differs from BFCL is everything else:
+turn: its first MAX_CALLS calls are executed, then the next user message follows. `task:turn:turns:on` plays on
+after a failed turn: every episode then has all its turns. Simulators and checks are the official ones; what
+differs from BFCL is everything else:
 
 - prompts name only the functions the window needs and two distractors, as bare signatures, with two examples
 - one response per turn instead of up to twenty steps; results cut to 100 characters
-- an episode ends at its first failed turn, and the reward is dense: passed turns / turns of the window
+- an episode ends at its first failed turn (unless `on`), and the reward is dense: turns passed before the first
+  failed one / turns of the window
 
 Which windows there are is data: `bfcl_windows.json`.
 """
@@ -47,6 +49,7 @@ class Window:
     task_number: int
     first_turn: int
     turns: int
+    plays_on: bool
 
     @property
     def last_turn(self) -> int:
@@ -102,8 +105,9 @@ class BfclWindows:
         return [(window, self._tasks[window.task_number]) for window in self._windows.values()]
 
     def _window(self, window_id: str, split: str) -> Window:
-        number, first_turn, *turns = map(int, window_id.split(":"))
-        window = Window(window_id, split, number, first_turn, turns[0] if turns else DEFAULT_TURNS)
+        numbers, plays_on = window_id.removesuffix(":on"), window_id.endswith(":on")
+        number, first_turn, *turns = map(int, numbers.split(":"))
+        window = Window(window_id, split, number, first_turn, turns[0] if turns else DEFAULT_TURNS, plays_on)
         if window.last_turn >= len(self._tasks[number].user_turns) or (number in TRAIN_HALF) != (split == "train"):
             raise ValueError(f"bfcl_windows.json: window {window_id} is not inside a {split} task of multi_turn_base")
         return window
@@ -153,12 +157,13 @@ class WindowEpisode:
         results = [self._simulators.execute(entry) if isinstance(entry, Call) else entry for entry in entries]
         # Refused calls are no calls to the check: the verdict is the official one on what was executed.
         self._passed.append(self._check.turn_passed(turn, self._simulators, executed, results))
-        if not self._passed[-1] or turn == self._window.last_turn:
+        failed = not self._passed[-1] and not self._window.plays_on
+        if failed or turn == self._window.last_turn:
             return [{"role": "user", "content": result_lines(results)}], True
         return [_next_user(self._task, turn + 1, results)], False
 
     def verdict(self) -> dict[str, Any]:
-        passed = sum(self._passed)  # the episode ends at the first failure: the passed turns are its prefix
+        passed = (self._passed + [False]).index(False)  # turns before the first failed one
         return {
             "score": passed / self._window.turns,
             "success": passed == self._window.turns,

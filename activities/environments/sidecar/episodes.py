@@ -31,7 +31,7 @@ class _Live:
 
 
 class EpisodeStore:
-    """All live episodes of one adapter. Not thread-safe: the server holds its lock around every call."""
+    """All live episodes of one adapter. Not thread-safe: the server answers one call after the other."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class EpisodeStore:
             raise ProtocolError("step_conflict", f"episode {episode_id} ended with step {taken}: no step {step_index}")
         try:
             after = self._take(live, action, written)
-        except Exception:
+        except BaseException:
             # Half an action may have been executed: forget the episode, so that the caller restores it.
             del self._live[episode_id]
             raise

@@ -31,6 +31,10 @@ _STATUS = {
 }
 
 
+# json.dumps makes one of these at every call.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
 class ProtocolError(Exception):
     """A reply other than 200: `code` is one of EnvironmentErrorBody's, the message is for a person."""
 
@@ -46,7 +50,7 @@ def canonical_json(value: Any) -> bytes:
 
     ASCII also lets lone surrogates through, which a model can write as '\\ud800' and UTF-8 cannot hold.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+    return _ENCODER.encode(value).encode("ascii")
 
 
 def parse_body(body: bytes) -> dict[str, Any]:

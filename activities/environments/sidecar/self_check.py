@@ -51,7 +51,7 @@ class Official:
                 for turn in turns
             ]
         finally:
-            _forget(name)
+            forget(name)
 
     def valid(self, task: BfclTask, turns: Turns, prefix: int) -> bool:
         """The verdict on the first `prefix` turns; each turn's calls as one step."""
@@ -61,10 +61,10 @@ class Official:
         try:
             return multi_turn_checker(texts, truth, task.entry, task.id.rsplit("_", 1)[0], name)["valid"]
         finally:
-            _forget(name)
+            forget(name)
 
 
-def _forget(name: str) -> None:
+def forget(name: str) -> None:
     for key in [key for key in vars(multi_turn_utils) if key.startswith(name)]:
         del vars(multi_turn_utils)[key]
 
@@ -164,11 +164,13 @@ def check_windows() -> dict[str, Any]:
     for window, task in adapter.windows():
         truth = [action(list(task.ground_truth[window.first_turn + turn])) for turn in range(window.turns)]
         junk = action([Call("no_such_tool")])
+        # What is right after a wrong turn earns nothing, where there is an after.
+        wrong_at = [[*truth[:turn], junk, *(truth[turn + 1 :] if window.plays_on else [])] for turn in range(window.turns)]
         counts["windows"] += 1
         counts["groundTruthScoresOne"] += _score(adapter, window.id, truth) == 1
-        counts["wrongFirstScoresZero"] += _score(adapter, window.id, [junk]) == 0
+        counts["wrongFirstScoresZero"] += _score(adapter, window.id, wrong_at[0]) == 0
         counts["wrongLaterScoresPrefix"] += all(
-            _score(adapter, window.id, [*truth[:right], junk]) == right / window.turns for right in range(1, window.turns)
+            _score(adapter, window.id, wrong_at[right]) == right / window.turns for right in range(1, window.turns)
         )
     return counts
 

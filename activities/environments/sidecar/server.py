@@ -12,21 +12,21 @@ environment itself needs.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gc
 import os
 import signal
 import socket
 import sys
-import threading
 import time
 import traceback
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Callable
 
 from adapter import Adapter
+from confinement import confine
 from episodes import EpisodeStore
+from http_service import listening_socket, serve
 from protocol import (
-    MAX_BODY_BYTES,
     ProtocolError,
     action_value,
     canonical_json,
@@ -37,19 +37,21 @@ from protocol import (
     parse_body,
     text_field,
 )
-
-CONNECTION_IDLE_S = 120
-
+from time_limit import TooLong, time_limit
 
 def _bfcl_windows() -> Adapter:
+    from bfcl_simulators import load_simulators
     from bfcl_windows import BfclWindows
 
+    load_simulators()
     return BfclWindows()
 
 
 def _bfcl() -> Adapter:
     from bfcl_full import Bfcl
+    from bfcl_simulators import load_simulators
 
+    load_simulators()
     return Bfcl()
 
 
@@ -57,12 +59,12 @@ ENVIRONMENTS: dict[str, Callable[[], Adapter]] = {"bfcl-windows": _bfcl_windows,
 
 
 class Service:
-    """The protocol's calls by path. One lock: the simulators are not thread-safe, and a call takes well under 1 ms."""
+    """The protocol's calls by path, one at a time: the simulators are not thread-safe, and a call takes well under 1 ms."""
 
-    def __init__(self, adapter: Adapter, store: EpisodeStore) -> None:
+    def __init__(self, adapter: Adapter, store: EpisodeStore, max_seconds: float = 10.0) -> None:
         self._adapter = adapter
         self._store = store
-        self._lock = threading.Lock()
+        self._max_seconds = max_seconds
         self._calls: dict[str, Callable[[dict[str, Any]], Any]] = {
             "/list-tasks": self._list_tasks,
             "/reset": self._reset,
@@ -80,10 +82,13 @@ class Service:
             if call is None:
                 raise ProtocolError("bad_request", f"no path {path}; there are {', '.join(self._calls)}", 404)
             request = parse_body(body)
-            with self._lock:
+            with time_limit(self._max_seconds):
                 return 200, canonical_json(call(request))
         except ProtocolError as error:
             return error.status, canonical_json({"code": error.code, "message": error.message})
+        except TooLong:
+            # Not an observation: the same step is quicker on another day, and episodes must come out the same.
+            return 500, canonical_json({"code": "internal", "message": f"{path}: took longer than {self._max_seconds:g} s"})
         except Exception as error:  # noqa: BLE001 - the boundary: one bad request must not end the server
             traceback.print_exc()
             message = f"{path}: {type(error).__name__}: {error}"[:1000]
@@ -134,70 +139,13 @@ class Service:
         return {"demonstrations": self._adapter.demonstrations()}
 
 
-class Handler(BaseHTTPRequestHandler):
-    """HTTP/1.1 with keep-alive; one write per reply, so that no reply waits for an acknowledgement."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    timeout = CONNECTION_IDLE_S
-    server: Server
-
-    def do_GET(self) -> None:
-        if self.path == "/healthz":
-            self._reply(200, b"OK", "text/plain")
-        else:
-            self._refuse(404, f"no GET {self.path[:100]}; there is GET /healthz")
-
-    def do_POST(self) -> None:
-        length = self.headers.get("Content-Length", "")
-        if not length.isascii() or not length.isdigit():
-            return self._refuse(411, "Content-Length is missing or no number")
-        if int(length[:20]) > MAX_BODY_BYTES:
-            return self._refuse(413, f"body of {length[:20]} bytes, the limit is {MAX_BODY_BYTES}")
-        # A web page can send text/plain to loopback without asking; it cannot send this.
-        if self.headers.get_content_type() != "application/json":
-            return self._refuse(415, "Content-Type: expected application/json")
-        body = self.rfile.read(int(length))
-        if len(body) < int(length):
-            self.close_connection = True
-            return
-        self._reply(*self.server.service.answer(self.path, body), "application/json")
-
-    def _refuse(self, status: int, message: str) -> None:
-        self.close_connection = True  # the body is not read
-        self._reply(status, canonical_json({"code": "bad_request", "message": message}), "application/json")
-
-    def _reply(self, status: int, body: bytes, content_type: str) -> None:
-        connection = "close" if self.close_connection else "keep-alive"
-        head = (
-            f"HTTP/1.1 {status} {self.responses.get(status, ('', ''))[0]}\r\nContent-Type: {content_type}\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: {connection}\r\n\r\n"
-        )
-        self.wfile.write(head.encode("ascii") + body)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Silent: thousands of requests per minute."""
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 512
-
-    def __init__(self, address: tuple[str, int], service: Service) -> None:
-        self.service = service
-        super().__init__(address, Handler)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError)):
-            super().handle_error(request, client_address)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--environment", required=True, choices=sorted(ENVIRONMENTS))
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True, help="0 takes a free one; the first line of output names it")
     parser.add_argument("--max-episodes", type=int, default=4096, help="live episodes; more get 429")
+    parser.add_argument("--max-seconds", type=float, default=10.0, help="for one request; a step that takes longer is ended and the episode forgotten")
     parser.add_argument("--idle-expiry", type=float, default=3600.0, help="seconds after which an idle episode is dropped")
     options = parser.parse_args()
 
@@ -210,16 +158,17 @@ def main() -> None:
             f"sidecar: {options.environment} needs the Python package {error.name}, which {sys.executable} lacks: run "
             "`npm run setup`, or start the sidecar with the virtual environment's python"
         )
-    service = Service(adapter, EpisodeStore(adapter, options.max_episodes, options.idle_expiry))
+    service = Service(adapter, EpisodeStore(adapter, options.max_episodes, options.idle_expiry), options.max_seconds)
     try:
-        server = Server((options.host, options.port), service)
+        listening = listening_socket(options.host, options.port)
     except (OSError, socket.gaierror) as error:
         sys.exit(f"sidecar: cannot listen on {options.host}:{options.port}: {error}: choose another --port")
+    confine()
     gc.freeze()  # the loaded data lives as long as the process
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    print(f"{options.environment} listening on http://{options.host}:{server.server_address[1]}", flush=True)
+    print(f"{options.environment} listening on http://{options.host}:{listening.getsockname()[1]}", flush=True)
     try:
-        server.serve_forever()
+        asyncio.run(serve(listening, service.answer))
     except KeyboardInterrupt:
         pass
 

@@ -2,16 +2,16 @@ import { readFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { WEIGHTS_FILE, WEIGHTS_INDEX } from '../model-files.js';
-import { moduleNames, moduleShape, type ModelConfig } from '../model-config.js';
+import { moduleNames, moduleShape, type ModelConfig, type ModuleName } from '../model-config.js';
 import { configOf } from './hugging-face-config.js';
 import { ModelFileInvalid } from './model-file-error.js';
 import { SafetensorsFile } from './safetensors-file.js';
 import type { NormName, WeightReader } from './weight-reader.js';
 
 /** Names of the tensors in a file of transformers. */
-const EMBEDDING = 'model.embed_tokens.weight';
-const HEAD = 'lm_head.weight';
-const FINAL_NORM = 'model.norm.weight';
+export const EMBEDDING = 'model.embed_tokens.weight';
+export const HEAD = 'lm_head.weight';
+export const FINAL_NORM = 'model.norm.weight';
 const normNames: Readonly<Record<NormName, string>> = {
   attention: 'input_layernorm',
   mlp: 'post_attention_layernorm',
@@ -19,6 +19,8 @@ const normNames: Readonly<Record<NormName, string>> = {
   key: 'self_attn.k_norm',
 };
 const inLayer = (layer: number, name: string): string => `model.layers.${layer}.${name}`;
+export const normTensor = (layer: number, which: NormName): string => inLayer(layer, `${normNames[which]}.weight`);
+export const moduleTensor = (layer: number, module: ModuleName, part: 'weight' | 'bias'): string => inLayer(layer, `${module}.${part}`);
 /** Buffers that old versions saved: functions of config.json. */
 const BUFFER = /^model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq$/;
 
@@ -27,13 +29,13 @@ export function tensorShapes(config: ModelConfig): Map<string, readonly number[]
   const { layers, hidden, vocabulary, headDimension } = config;
   const shapes = new Map<string, readonly number[]>([[EMBEDDING, [vocabulary, hidden]]]);
   for (let layer = 0; layer < layers; layer++) {
-    shapes.set(inLayer(layer, `${normNames.attention}.weight`), [hidden]);
+    shapes.set(normTensor(layer, 'attention'), [hidden]);
     for (const module of moduleNames) {
-      shapes.set(inLayer(layer, `${module}.weight`), moduleShape(config, module));
-      if (config.biases.includes(module)) shapes.set(inLayer(layer, `${module}.bias`), [moduleShape(config, module)[0]]);
+      shapes.set(moduleTensor(layer, module, 'weight'), moduleShape(config, module));
+      if (config.biases.includes(module)) shapes.set(moduleTensor(layer, module, 'bias'), [moduleShape(config, module)[0]]);
     }
-    if (config.queryKeyNorm) for (const which of ['query', 'key'] as const) shapes.set(inLayer(layer, `${normNames[which]}.weight`), [headDimension]);
-    shapes.set(inLayer(layer, `${normNames.mlp}.weight`), [hidden]);
+    if (config.queryKeyNorm) for (const which of ['query', 'key'] as const) shapes.set(normTensor(layer, which), [headDimension]);
+    shapes.set(normTensor(layer, 'mlp'), [hidden]);
   }
   shapes.set(FINAL_NORM, [hidden]);
   if (!config.tiedEmbeddings) shapes.set(HEAD, [vocabulary, hidden]);
@@ -101,9 +103,9 @@ export async function openHuggingFace(directory: string): Promise<WeightReader> 
       },
       head: () => read(HEAD),
       finalNorm: () => read(FINAL_NORM),
-      norm: (layer, which) => read(inLayer(layer, `${normNames[which]}.weight`)),
-      module: (layer, module) => read(inLayer(layer, `${module}.weight`)),
-      bias: (layer, module) => read(inLayer(layer, `${module}.bias`)),
+      norm: (layer, which) => read(normTensor(layer, which)),
+      module: (layer, module) => read(moduleTensor(layer, module, 'weight')),
+      bias: (layer, module) => read(moduleTensor(layer, module, 'bias')),
       close: async () => void (await Promise.all(files.map((file) => file.close()))),
     };
   } catch (error) {

@@ -1,11 +1,14 @@
-import { tf, type Tensor } from '../backend.js';
-import { moduleNames, moduleShape, type ModuleName } from '../model-config.js';
+import { tf, toBf16, type Tensor } from '../backend.js';
+import { moduleNames, moduleShape, narrowModules, type ModuleName } from '../model-config.js';
 import type { OnProgress } from '../policy.js';
 import type { FrozenWeights, LayerWeights } from '../transformer.js';
 import type { NormName, WeightReader } from './weight-reader.js';
 
-/** Moves a model onto the device, tensor by tensor; if that fails half way, nothing of it stays there. */
-export async function loadWeights(reader: WeightReader, onProgress: OnProgress): Promise<FrozenWeights> {
+/**
+ * Moves a model onto the device, tensor by tensor; if that fails half way, nothing of it stays there.
+ * @param narrow  hold in bfloat16 what `narrowModules` names; all else is fp32
+ */
+export async function loadWeights(reader: WeightReader, narrow: boolean, onProgress: OnProgress): Promise<FrozenWeights> {
   const { config } = reader;
   const { hidden, vocabulary, headDimension } = config;
   const loaded: Tensor[] = [];
@@ -16,6 +19,14 @@ export async function loadWeights(reader: WeightReader, onProgress: OnProgress):
     tf.tidy(() => void tf.slice(tensor, shape.map(() => 0), shape.map(() => 1)));
     return tensor;
   };
+  const matrix = (values: Float32Array, shape: readonly number[], module: ModuleName): Tensor => {
+    if (!narrow || !narrowModules.includes(module)) return onDevice(values, shape);
+    const whole = tf.tensor(values, [...shape]);
+    const tensor = toBf16(whole);
+    whole.dispose();
+    loaded.push(tensor);
+    return tensor;
+  };
   try {
     const layers: LayerWeights[] = [];
     for (let layer = 0; layer < config.layers; layer++) {
@@ -23,7 +34,7 @@ export async function loadWeights(reader: WeightReader, onProgress: OnProgress):
       const biases: Partial<Record<ModuleName, Tensor>> = {};
       for (const module of moduleNames) {
         const shape = moduleShape(config, module);
-        modules[module] = onDevice(await reader.module(layer, module), shape);
+        modules[module] = matrix(await reader.module(layer, module), shape, module);
         if (config.biases.includes(module)) biases[module] = onDevice(await reader.bias(layer, module), [shape[0]]);
       }
       const norm = async (which: NormName, width: number): Promise<Tensor> => onDevice(await reader.norm(layer, which), [width]);

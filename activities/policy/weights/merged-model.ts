@@ -11,11 +11,14 @@ import { openModel } from './open-model.js';
 import type { NamedTensor } from './safetensors.js';
 import type { WeightReader } from './weight-reader.js';
 
+/** What the written model is: the file's weights with an adapter folded in, or other weights by name. */
+export type Theta = { readonly lora: LoraConfig; readonly tensors: readonly NamedTensor[] } | { readonly weights: (name: string) => Promise<Float32Array> };
+
 /** Bytes of a shard at most, as transformers cuts them. */
 const SHARD_BYTES = 5e9;
 
 /**
- * Writes the model with an adapter folded in, W + (alpha / rank) B A, as the Hugging Face directory
+ * Writes the model with an adapter folded in, W + (alpha / rank) B A, or with other weights, as the Hugging Face directory
  * that transformers loads: fp32, tensor by tensor, sharded from 5 GB on.
  *
  * @param model  a GGUF file or a Hugging Face directory; it is only read
@@ -23,7 +26,7 @@ const SHARD_BYTES = 5e9;
  */
 export async function writeMergedModel(
   model: string,
-  { lora, tensors }: { readonly lora: LoraConfig; readonly tensors: readonly NamedTensor[] },
+  theta: Theta,
   directory: string,
   onProgress: (done: number, of: number) => void = () => undefined,
   shardBytes = SHARD_BYTES,
@@ -32,7 +35,7 @@ export async function writeMergedModel(
   const reader = await openModel(model);
   try {
     const written = await writeSettings(model, reader.config, directory);
-    const adapter = new Map(tensors.map((tensor) => [tensor.name, tensor.values]));
+    const adapter = new Map('tensors' in theta ? theta.tensors.map((tensor) => [tensor.name, tensor.values]) : []);
     const shapes = [...tensorShapes(reader.config)];
     const shards: (typeof shapes)[] = [];
     let room = 0;
@@ -50,7 +53,7 @@ export async function writeMergedModel(
     let done = 0;
     for (const [shard, entries] of shards.entries()) {
       await writeShard(path.join(directory, nameOf(shard)), entries, async (name) => {
-        const values = await mergedTensor(reader, name, adapter, lora);
+        const values = 'weights' in theta ? await theta.weights(name) : await mergedTensor(reader, name, adapter, theta.lora);
         onProgress(++done, shapes.length);
         return values;
       });

@@ -17,6 +17,7 @@ export async function requirePython(): Promise<void> {
 export interface Sidecar {
   readonly url: string;
   readonly port: number;
+  readonly pid: number;
   /** SIGKILL, and waits until the process is gone. */
   kill(): Promise<void>;
 }
@@ -33,6 +34,7 @@ export async function startSidecar(options: { environment?: string; port?: numbe
   return {
     url,
     port: Number(new URL(url).port),
+    pid: child.pid!,
     kill: async () => {
       if (child.exitCode !== null || child.signalCode !== null) return;
       const gone = once(child, 'exit');

@@ -38,7 +38,7 @@ describe('the BFCL windows sidecar', () => {
     assert.ok((await ids('heldout')).every((id) => Number(id.split(':')[0]) >= 100));
     const three = await client(sidecar, 'three-turns').listTasks('train');
     assert.deepEqual(three.map(({ turns }) => turns), [2, 2, 2, 2, 3, 3, 3, 3]);
-    await assert.rejects(client(sidecar, 'nope').listTasks('train'), /'nope' is unknown, expected one of \['quickstart', 'smoke', 'three-turns'\]/);
+    await assert.rejects(client(sidecar, 'nope').listTasks('train'), /'nope' is unknown, expected one of \['chaos', 'quickstart', 'smoke', 'three-turns'\]/);
   });
 
   test('a prompt is tools, two examples, the user turn; the result and the next user turn follow a right response', async () => {
@@ -65,6 +65,16 @@ describe('the BFCL windows sidecar', () => {
     assert.deepEqual(await score('I cannot do that.'), { score: 0, success: false, turnsPassed: [false] });
     assert.deepEqual(await score(first, 'CALL cat("Notes2023.txt")'), { score: 0.5, success: false, turnsPassed: [true, false] });
     assert.deepEqual(await score(first, second), { score: 1, success: true, turnsPassed: [true, true] });
+  });
+
+  test('a window that plays on has all its turns, and a turn that is right after a wrong one earns nothing', async () => {
+    const id = await begin('33:0:3:on');
+    const dones: boolean[] = [];
+    for (const [index, content] of ['CALL pwd()', 'no call', 'no call'].entries()) dones.push((await play(id, index + 1, content)).done);
+    assert.deepEqual(dones, [false, false, true]);
+    const { score, turnsPassed } = await environment.evaluate(id);
+    assert.equal(score, 0);
+    assert.equal(turnsPassed.length, 3);
   });
 
   test('a repeated step gets the stored reply and is executed once', async () => {

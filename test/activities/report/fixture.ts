@@ -10,7 +10,7 @@ import type { Trajectory } from '../../../schemas/trajectory.js';
 
 /** A small made-up run: 2 training tasks and 1 held-out task of 2 turns, figures chosen to be worked by hand. */
 
-const HASH = 'ab'.repeat(32);
+export const HASH = 'ab'.repeat(32);
 export const ref = (key = 'blobs/x'): ArtifactRef => ({ key, sha256: HASH, bytes: 1 });
 
 export const config: TrainConfigInput = {

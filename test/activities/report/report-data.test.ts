@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readableCall, reportContent, standardErrorOfMeanReward, timeShares } from '../../../activities/report/report-data.js';
+import { readableCall } from '../../../activities/report/episode.js';
+import { reportContent, standardErrorOfMeanReward, timeShares } from '../../../activities/report/report-data.js';
 import { ReportContent } from '../../../schemas/report.js';
 import { checkpoint, evaluation, iterationTiming, metrics, runManifest, sources, trajectory } from './fixture.js';
 

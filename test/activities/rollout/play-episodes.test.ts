@@ -5,6 +5,7 @@ import { EnvironmentUnavailable } from '../../../activities/environments/environ
 import { playEpisodes, seatsOf, type PlayOptions, type Players } from '../../../activities/rollout/play-episodes.js';
 import { distinctTokens, rolloutMetrics } from '../../../activities/rollout/rollout-metrics.js';
 import type { Task } from '../../../schemas/task.js';
+import { PlayConfig } from '../../../schemas/train-config.js';
 import { Trajectory } from '../../../schemas/trajectory.js';
 import { toyCodec } from '../../support/toy-codec.js';
 import { toyEnvironment, toyPolicy } from '../../support/toy-game.js';
@@ -13,7 +14,7 @@ const tasks: Task[] = [
   { id: 'a', split: 'train', turns: 2 },
   { id: 'b', split: 'train', turns: 3 },
 ];
-const options: PlayOptions = { temperature: 1, maxResponseTokens: 32, maxTurns: 3, seed: 7 };
+const options: PlayOptions = { ...PlayConfig.parse({ maxResponseTokens: 32, maxTurns: 3 }), temperature: 1, seed: 7 };
 const seats = seatsOf(tasks, 3, ({ id }, sample) => ({ episodeId: `run/0/${id}/${sample}`, randomKey: `7/0/${id}/${sample}` }));
 const codec = toyCodec();
 const with_ = (players: Partial<Players>): Players => ({ policy: toyPolicy().policy, codec, environment: toyEnvironment(tasks).environment, ...players });
@@ -65,13 +66,55 @@ test('an episode ends completed, at the failed turn, or at the turn limit, and s
   assert.deepEqual([limited.end, limited.turns[0]!.responseEnd], ['failed-turn', 'token-limit']);
 });
 
-test('a context that has no room for another response ends the episode at the turn limit; no room at all is a bad config', async () => {
+test('a context that has no room for another response is an overflow; no room at all is a bad config', async () => {
   const { policy } = toyPolicy(() => 'right');
   const room = codec.encode('<user>a turn 1<end>\n<assistant>').length;
   const play = (contextLength: number) => playEpisodes(seats.slice(0, 1), with_({ policy, codec: toyCodec(contextLength) }), options);
-  assert.equal((await play(room + 32))[0]!.end, 'turn-limit');
+  assert.equal((await play(room + 32))[0]!.end, 'context-overflow');
   await assert.rejects(play(room + 31), { name: 'BadConfig', message: /task a: its first prompt has \d+ tokens and rollout.maxResponseTokens is 32/ });
 });
+
+test('a prompt beyond maxPromptTokens is an overflow; its reward is the verifier’s or 0, as configured', async () => {
+  const { policy } = toyPolicy(() => 'right');
+  const room = codec.encode('<user>a turn 1<end>\n<assistant>').length;
+  const play = async (changes: Partial<PlayOptions>) => (await playEpisodes(seats.slice(0, 1), with_({ policy }), { ...options, maxPromptTokens: room, ...changes }))[0]!;
+  const kept = await play({});
+  assert.deepEqual([kept.end, kept.turns.length, kept.reward], ['context-overflow', 1, 0.5]);
+  const zero = await play({ cutEpisodeReward: 'zero' });
+  assert.deepEqual([zero.end, zero.reward, zero.success], ['context-overflow', 0, false]);
+});
+
+test('a cut response ends the episode where that is configured, and the environment does not hear of it', async () => {
+  const { environment, episodes } = toyEnvironment(tasks);
+  let heard = 0;
+  const counting = { ...environment, step: (request: Parameters<typeof environment.step>[0]) => (heard++, environment.step(request)) };
+  const { policy } = toyPolicy((key) => (key.endsWith('/2') ? 'cut' : 'right'));
+  const [trajectory] = await playEpisodes(seats.slice(3, 4), with_({ policy, environment: counting }), { ...options, truncatedResponse: 'end' });
+  assert.deepEqual([trajectory!.end, trajectory!.turns.length, heard, episodes.size], ['truncated', 2, 1, 0]);
+  assert.equal(trajectory!.turns[1]!.observationHash, trajectory!.turns[0]!.observationHash);
+  assert.ok(Math.abs(trajectory!.reward - 1 / 3) < 1e-12);
+});
+
+for (const history of ['thinking-stripped', { slidingWindow: 1 }] as const) {
+  test(`with history ${JSON.stringify(history)} every turn keeps the very prompt that it was sampled from`, async () => {
+    const thinking = { sample: async (requests: readonly { promptIds: readonly number[] }[]) => {
+      seen.push(...requests.map(({ promptIds }) => [...promptIds]));
+      return requests.map(() => {
+        const ids = [...codec.encode(`<think>hm</think>\n\nCALL say('a')`), codec.endOfTurn.id];
+        return { ids, logProbs: ids.map(() => 0), end: 'end-of-turn' as const };
+      });
+    } };
+    const seen: number[][] = [];
+    const [trajectory] = await playEpisodes(seats.slice(3, 4), with_({ policy: thinking }), { ...options, maxResponseTokens: 64, history });
+    assert.deepEqual(trajectory!.turns.map(({ promptIds }) => promptIds), seen);
+    const said = history === 'thinking-stripped' ? `CALL say('a')` : `<think>hm</think>\n\nCALL say('a')`;
+    const turn = (t: number) => `${said}<end>\n<user>turn ${t}<end>\n<assistant>`;
+    const third = history === 'thinking-stripped' ? `${turn(2)}${turn(3)}` : turn(3);
+    assert.equal(codec.decode(trajectory!.turns[2]!.promptIds), `<user>b turn 1<end>\n<assistant>${third}`);
+    // What is trained on is all that was sampled, the thinking included.
+    assert.match(codec.decode(trajectory!.turns[2]!.responseIds), /^<think>hm/);
+  });
+}
 
 test('a failure of the environment is thrown, never scored', async () => {
   const { environment } = toyEnvironment(tasks);

@@ -105,3 +105,12 @@ describe('properties', () => {
     fc.assert(fc.property(noise, (response) => parse(response).every((each) => 'name' in each || 'malformed' in each)), { numRuns: 2000 });
   });
 });
+
+test('a call that was only thought of is none, in any notation; thinking that was cut has none', () => {
+  for (const format of ['call-lines', 'hermes', 'code-block'] as const) {
+    const written = { 'call-lines': "CALL cd('a')", hermes: '<tool_call>{"name": "cd", "arguments": {}}</tool_call>', 'code-block': '```python\ncd()\n```' }[format];
+    assert.deepEqual(parseCalls(`<think>\n${written}\n</think>\nNo.`, format), []);
+    assert.deepEqual(parseCalls(`<think>\n${written}\n`, format), []);
+    assert.equal(parseCalls(`<think>\n${written}\n</think>\n${written}`, format).length, 1);
+  }
+});

@@ -6,7 +6,7 @@ import { sha256 } from '../../../activities/artifacts/canonical-json.js';
 import { keys } from '../../../activities/artifacts/store.js';
 import { EnvironmentUnavailable } from '../../../activities/environments/environment.js';
 import { createOpenRun } from '../../../activities/run/open-run.activity.js';
-import { openedRun, policyWeightsOf } from '../../../activities/run/run-context.js';
+import { modelFileOf, openedRun, policyWeightsOf } from '../../../activities/run/run-context.js';
 import { RunRef } from '../../../schemas/run.js';
 import { openInput, toyConfig, toyDependencies } from '../../support/run-on-paper.js';
 
@@ -51,6 +51,15 @@ test('a model path must be a file or a model directory below the models director
   for (const escape of ['../toy.gguf', '/etc/passwd', 'folder/../../x']) await assert.rejects(open(escape), { name: 'BadConfig', message: /below the models directory/ });
   await assert.rejects(open('none.gguf'), { name: 'BadConfig', message: /"none.gguf": there is no such file or directory in .*SEEUPO_MODELS_DIR/ });
   await assert.rejects(open('folder'), { name: 'BadConfig', message: /the directory has no config.json/ });
+});
+
+test('a run manifest that openRun did not write cannot lead a worker out of the models directory either', async () => {
+  const { dependencies, artifacts } = toyDependencies();
+  const { run } = await createOpenRun(dependencies)(openInput('run-1', toyConfig));
+  const opened = await openedRun(artifacts, run, { iteration: 0 });
+  const forged = (modelPath: string) => () => modelFileOf(dependencies.modelsDir, { ...opened, model: { ...opened.model, path: modelPath } });
+  assert.equal(forged('toy.gguf')(), path.join(dependencies.modelsDir, 'toy.gguf'));
+  for (const escape of ['../toy.gguf', '/etc/passwd', 'folder/../../x', '.']) assert.throws(forged(escape), { name: 'ModelFileInvalid', message: /below the models directory/ });
 });
 
 test('problems with the model and with the tasks are listed together', async () => {

@@ -110,3 +110,9 @@ test('differences name the path and both values', () => {
     'd: stored nothing, given null',
   ]);
 });
+
+test('a configuration has no place for a credential, and one that is put there is refused without being shown', () => {
+  const [problem] = problems((config) => (config['s3'] = { secretAccessKey: 'hunter2' }));
+  assert.match(problem!, /^s3 is no setting/);
+  assert.ok(!problem!.includes('hunter2'));
+});

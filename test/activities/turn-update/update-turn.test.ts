@@ -5,7 +5,8 @@ import { createCollectRollouts } from '../../../activities/rollout/collect-rollo
 import { createOpenRun } from '../../../activities/run/open-run.activity.js';
 import { createScoreTrajectories } from '../../../activities/turn-update/score-trajectories.activity.js';
 import { createUpdateTurn } from '../../../activities/turn-update/update-turn.activity.js';
-import { SuffixProducts, type PolicyState } from '../../../schemas/turn-state.js';
+import type { ArtifactRef } from '../../../schemas/artifact-ref.js';
+import { SuffixProducts, TensorGroups, type PolicyState } from '../../../schemas/turn-state.js';
 import type { TrainConfigInput } from '../../../schemas/train-config.js';
 import { GroupsManifest } from '../../../schemas/turn-pool.js';
 import { readGroups } from '../../../activities/grouping/read-groups.js';
@@ -15,11 +16,11 @@ import { TabularPolicy } from '../../support/tabular-policy.js';
 const theta: PolicyState = { folded: [], adapter: null, moments: null, optimizerSteps: 0 };
 
 /** Steps 1 to 3 of an iteration of the toy game, and a policy that can be updated. */
-async function scoredIteration(algorithm: TrainConfigInput['algorithm'] = { name: 'seeupo' }) {
+async function scoredIteration(algorithm: TrainConfigInput['algorithm'] = { name: 'seeupo' }, rest: Partial<TrainConfigInput> = {}) {
   const toy = toyDependencies(toyTasks);
   const policy = new TabularPolicy(300);
   const dependencies = { ...toy.dependencies, policy: { ...toy.dependencies.policy, ...bound(policy), sample: toy.dependencies.policy.sample } };
-  const config = { ...toyConfig, algorithm, rollout: { ...toyConfig.rollout, groupSize: 4, tasksPerShard: 3 }, optimizer: { learningRate: 0.5 } };
+  const config = { ...toyConfig, algorithm, rollout: { ...toyConfig.rollout, groupSize: 4, tasksPerShard: 3 }, optimizer: { learningRate: 0.5 }, ...rest };
   const { run } = await createOpenRun(dependencies)(openInput('run-1', config));
   const { manifest: shard } = await createCollectRollouts(dependencies)({ run, iteration: 0, shard: 0, policy: theta });
   const groups = await createGroupRollouts(dependencies)({ run, iteration: 0, shards: [shard] });
@@ -33,6 +34,7 @@ const bound = (policy: TabularPolicy) => ({
   logProbs: policy.logProbs.bind(policy),
   step: policy.step.bind(policy),
   trained: policy.trained.bind(policy),
+  trainedGroup: policy.trainedGroup.bind(policy),
 });
 
 test('M keeps the seats: who did not play turn 2 keeps a product of 1, who did has its ratio', async () => {
@@ -112,4 +114,35 @@ test('the objective of the authors runs through the whole step: products stay wi
   const { artifacts, input, update } = await scoredIteration({ name: 'seeupo', objective: 'authors' });
   const two = await update({ ...input, turn: 2, policy: theta, suffixProducts: null });
   for (const product of Object.values(await artifacts.getJson(two.suffixProducts, SuffixProducts))) assert.ok(0.8 <= product && product <= 1.2);
+});
+
+test('full training stores theta and moments as a blob per tensor group, and goes on from them as an adapter does', async () => {
+  const [lora, full] = [await scoredIteration(), await scoredIteration({ name: 'seeupo' }, { training: 'full' })];
+  const stepped = async ({ input, update, policy }: typeof lora) => {
+    const two = await update({ ...input, turn: 2, policy: theta, suffixProducts: null });
+    policy.logits = policy.logits.map(() => 99); // whatever the device held in between
+    const one = await update({ ...input, turn: 1, policy: two.policy, suffixProducts: two.suffixProducts });
+    return { policy: one.policy, logits: policy.logits };
+  };
+  const [ofLora, ofFull] = [await stepped(lora), await stepped(full)];
+  assert.deepEqual(ofFull.logits, ofLora.logits);
+  assert.equal(ofFull.policy.adapter, null);
+  assert.equal(ofFull.policy.optimizerSteps, 2);
+  const json = async (ref: ArtifactRef): Promise<unknown> => JSON.parse(Buffer.from(await full.artifacts.getBlob(ref)).toString()) as unknown;
+  const weights = await full.artifacts.getJson(ofFull.policy.weights!, TensorGroups);
+  assert.deepEqual((await Promise.all(weights.map(json))).flat(), ofFull.logits);
+  const moments = await full.artifacts.getJson(ofFull.policy.moments!, TensorGroups);
+  assert.deepEqual(await Promise.all(moments.map(json)), [{ group: 0, stepsTaken: 2 }, { group: 1, stepsTaken: 2 }]);
+});
+
+test('the learning rate of each step follows the schedule: a step of the warm-up moves theta by its share', async () => {
+  const movedBy = async (schedule: object): Promise<number[]> => {
+    const { input, update, policy } = await scoredIteration({ name: 'seeupo' }, { optimizer: { learningRate: 0.5, schedule } });
+    await update({ ...input, turn: 2, policy: theta, suffixProducts: null });
+    return policy.logits;
+  };
+  const [whole, quarter] = [await movedBy({}), await movedBy({ warmUpSteps: 4 })];
+  // The first step from the same theta: the toy policy takes plain gradient steps, so they are in proportion.
+  whole.forEach((logit, v) => assert.ok(Math.abs(quarter[v]! - logit / 4) < 1e-12));
+  assert.ok(whole.some((logit) => logit !== 0));
 });

@@ -1,0 +1,31 @@
+"""Ends a call that takes too long, from within its own thread.
+
+The alarm interrupts Python code between two instructions. A single operation of C, such as a power with a huge exponent,
+it cannot interrupt: an environment refuses those itself (`bfcl_limits.py`).
+"""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from types import FrameType
+from typing import Iterator
+
+
+class TooLong(BaseException):
+    """Not an Exception: an environment turns those into results, and a result must not depend on the clock."""
+
+
+def _on_alarm(signum: int, frame: FrameType | None) -> None:
+    raise TooLong
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raises TooLong in the block after so many seconds. Main thread only."""
+    signal.signal(signal.SIGALRM, _on_alarm)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)

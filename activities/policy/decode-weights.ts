@@ -1,0 +1,137 @@
+import { isBf16, product, tf, toBf16, widened, type Tensor } from './backend.js';
+import { moduleNames, moduleShape, type ModelConfig, type ModuleName } from './model-config.js';
+import type { Adapter, AdapterPair, FrozenWeights, LayerAdapter, LayerWeights } from './transformer.js';
+
+/** theta as the passes take it. */
+export interface Theta {
+  readonly weights: FrozenWeights;
+  /** Null where the weights themselves are theta. */
+  readonly adapter: Adapter | null;
+  /** What the caller disposes of. */
+  readonly views: readonly unknown[];
+}
+
+/** x W^T + b, and an adapter's part where it is not folded in. */
+export interface FusedLinear {
+  readonly matrix: Tensor; // (out, in)
+  readonly bias: Tensor | null; // (out)
+  /** A is (r, in); B is (out, r) with the scale in it. */
+  readonly low: AdapterPair<Tensor> | null;
+}
+
+/** theta for decoding: few and large matrix products. */
+export interface DecodeWeights {
+  /** For prefill. */
+  readonly frozen: FrozenWeights;
+  readonly adapter: Adapter | null;
+  readonly layers: readonly {
+    readonly qkv: FusedLinear; // ((Q + 2 K) D, H)
+    readonly output: FusedLinear; // (H, Q D)
+    readonly gateUp: FusedLinear; // (2 F, H)
+    readonly down: FusedLinear; // (H, F)
+    /** Gains of the norms of queries and keys. */
+    readonly qkNorm: Tensor | null; // (Q + K, D)
+  }[];
+  /** What was made for decoding and goes with it. */
+  readonly owned: readonly unknown[];
+}
+
+const FUSED = {
+  qkv: ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'],
+  output: ['self_attn.o_proj'],
+  gateUp: ['mlp.gate_proj', 'mlp.up_proj'],
+  down: ['mlp.down_proj'],
+} as const satisfies Record<string, readonly ModuleName[]>;
+
+/** Runs inside a tidy. */
+export function fusedLinear(x: Tensor, { matrix, bias, low }: FusedLinear): Tensor {
+  let y = product(x, matrix, false, true);
+  if (bias) y = tf.add(y, bias);
+  return low ? tf.add(y, tf.matMul(tf.matMul(x as never, low.A as never, false, true), low.B as never, false, true)) : y;
+}
+
+/** Into fp32 weights the adapter is folded; bfloat16 would round its small changes away, so there it stays beside them. */
+export function fusedWeights({ weights, adapter, views }: Theta): DecodeWeights {
+  const { config } = weights;
+  const folds = adapter !== null && !weights.layers.some(({ modules }) => moduleNames.some((module) => isBf16(modules[module])));
+  const sources = folds ? foldAdapter(weights.layers, adapter) : weights.layers;
+  const layers = sources.map((source, l) =>
+    tf.tidy(() => {
+      const { queryNorm, keyNorm } = source;
+      const { heads, keyValueHeads, headDimension } = config;
+      const repeated = (gain: Tensor, times: number): Tensor => tf.tile(gain.reshape([1, headDimension]), [times, 1]);
+      const parts = Object.entries(FUSED).map(([name, modules]) => [
+        name,
+        { matrix: fusedMatrix(source, modules), bias: fusedBias(source, modules, config), low: folds || !adapter ? null : fusedPair(adapter.layers[l]!, modules, adapter.scale) },
+      ]);
+      return {
+        ...Object.fromEntries(parts),
+        qkNorm: queryNorm && keyNorm ? tf.concat([repeated(queryNorm, heads), repeated(keyNorm, keyValueHeads)], 0) : null,
+      } as never;
+    }),
+  ) as unknown as DecodeWeights['layers'];
+  const held = new Set<Tensor>(weights.layers.flatMap(({ modules, biases }) => [...Object.values(modules), ...Object.values(biases)]));
+  const made = layers.flatMap(({ qkNorm, ...linears }) => [qkNorm, ...Object.values(linears).flatMap(({ matrix, bias, low }) => [matrix, bias, low?.A, low?.B])]);
+  const owned = made.filter((tensor): tensor is Tensor => tensor != null && !held.has(tensor));
+  if (!folds) return { frozen: weights, adapter, layers, owned: [owned, views] };
+  // Prefill takes the folded matrices as they are; what is not fused is among the owned already.
+  tf.dispose(views as never);
+  return { frozen: { ...weights, layers: sources }, adapter: null, layers, owned: [owned, sources.map(({ modules }) => moduleNames.filter((name) => !isAlone(name)).map((name) => modules[name]))] };
+}
+
+const isAlone = (module: ModuleName): boolean => module === FUSED.output[0] || module === FUSED.down[0];
+
+function fusedMatrix({ modules }: LayerWeights, names: readonly ModuleName[]): Tensor {
+  if (names.length === 1) return modules[names[0]!];
+  const parts = names.map((name) => widened(modules[name]));
+  const whole = tf.concat(parts, 0);
+  return names.every((name) => isBf16(modules[name])) ? toBf16(whole) : whole;
+}
+
+/** Biases of modules that decoding computes as one; zero where only some have one. */
+function fusedBias({ biases }: LayerWeights, names: readonly ModuleName[], config: ModelConfig): Tensor | null {
+  if (!names.some((name) => biases[name])) return null;
+  if (names.length === 1) return biases[names[0]!]!;
+  return tf.concat(names.map((name) => biases[name] ?? tf.zeros([moduleShape(config, name)[0]])), 0);
+}
+
+/** Low-rank parts side by side: the As below each other, the Bs along the diagonal. */
+function fusedPair(layer: LayerAdapter, names: readonly ModuleName[], scale: number): AdapterPair<Tensor> {
+  const A = tf.concat(names.map((name) => layer[name].A), 0);
+  const ranks = names.map((name) => layer[name].A.shape[0]!);
+  const B = tf.concat(
+    names.map((name, i) => {
+      const before = ranks.slice(0, i).reduce((sum, r) => sum + r, 0);
+      return tf.pad(layer[name].B as never, [[0, 0], [before, A.shape[0]! - before - ranks[i]!]]) as Tensor;
+    }),
+    0,
+  );
+  return { A: tf.keep(A), B: tf.mul(B, scale) };
+}
+
+/** W + scale B A for every module; the norms and biases are shared with the layers given. */
+export function foldAdapter(layers: readonly LayerWeights[], adapter: Adapter): LayerWeights[] {
+  return layers.map((layer, l) => ({
+    ...layer,
+    modules: Object.fromEntries(
+      moduleNames.map((module) => {
+        const { A, B } = adapter.layers[l]![module];
+        return [module, tf.tidy(() => tf.add(layer.modules[module], tf.mul(tf.matMul(B as never, A as never), adapter.scale)))];
+      }),
+    ) as unknown as LayerWeights['modules'],
+  }));
+}
+
+/** Adapters of one scale as one of their ranks' sum, the trainable one last. */
+export function withFolded(folded: readonly Adapter[], trainable: Adapter | null): { adapter: Adapter; views: readonly unknown[] } {
+  const all = trainable ? [...folded, trainable] : folded;
+  const layers = all[0]!.layers.map((_, l) =>
+    Object.fromEntries(
+      moduleNames.map((module) => {
+        const pairs = all.map(({ layers: of }) => of[l]![module]);
+        return [module, { A: tf.concat(pairs.map(({ A }) => A), 0), B: tf.concat(pairs.map(({ B }) => B), 1) }];
+      }),
+    ),
+  ) as unknown as LayerAdapter[];
+  return { adapter: { scale: all[0]!.scale, layers }, views: layers };
+}

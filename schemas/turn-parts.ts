@@ -1,0 +1,38 @@
+import { z } from 'zod';
+import { ArtifactRef, Sha256 } from './artifact-ref.js';
+import { PolicyState } from './turn-state.js';
+
+/** Commits on the way of a turn update that is spread over workers (`update.shards`). */
+
+/** One shard's part of one optimiser step's gradient. */
+export const GradientManifest = z.strictObject({
+  kind: z.literal('gradient'),
+  inputHash: Sha256,
+  /** Safetensors in the adapter's layout; null if the shard has no sample of the minibatch. */
+  gradient: ArtifactRef.nullable(),
+  /** JSON array of SamplePart. */
+  parts: ArtifactRef,
+});
+export type GradientManifest = z.infer<typeof GradientManifest>;
+/** What a sample contributed to the loss: Eq. 6's term, and the divergence from the frozen reference in nats per token. */
+export const SamplePart = z.strictObject({ surrogate: z.number(), kl: z.number() });
+
+/** Theta after one optimiser step on the sum of the shards' gradients. */
+export const OptimizerStepManifest = z.strictObject({
+  kind: z.literal('optimizer-step'),
+  inputHash: Sha256,
+  policy: PolicyState,
+  /** Null if the pool has fewer minibatches than steps: nothing was stepped. */
+  made: z.strictObject({ loss: z.number(), gradientNorm: z.number(), kl: z.array(z.number()) }).nullable(),
+});
+export type OptimizerStepManifest = z.infer<typeof OptimizerStepManifest>;
+
+/** Where one shard's samples stand after the steps. */
+export const RatiosManifest = z.strictObject({
+  kind: z.literal('ratios'),
+  inputHash: Sha256,
+  /** JSON array of MeasuredSample. */
+  measured: ArtifactRef,
+});
+export type RatiosManifest = z.infer<typeof RatiosManifest>;
+export const MeasuredSample = z.strictObject({ id: z.string(), weight: z.number(), ratio: z.number(), klIteration: z.number() });

@@ -1,0 +1,78 @@
+#!/usr/bin/env node
+// npm run bench: the engine against PyTorch and transformers at the same work, in turns on one machine.
+import { mkdir, writeFile } from 'node:fs/promises';
+import { availableParallelism, cpus, totalmem } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { readHuggingFaceConfig } from '../activities/policy/weights/hugging-face.js';
+import { resolveConfig } from '../activities/run/resolve-config.js';
+import { RunId } from '../schemas/train-config.js';
+import { committedPlay, plainModel } from './bench/inputs.js';
+import { measure } from './bench/measure.js';
+import { markdown, type RowResult, type SideName } from './bench/results.js';
+import { workRows } from './bench/works.js';
+import { callersPath, command, readJsonFile, UsageError } from './models/command.js';
+import { setUp, smolLm2Path } from './setup/index.js';
+import { inRuntime, repositoryRoot } from './setup/paths.js';
+
+const names = workRows.map(({ name }) => name);
+const USAGE = `npm run bench -- [OPTIONS]
+
+  --only A,B        some of ${names.join(', ')}
+  --rounds N        of each side, one after the other in turns (default 5)
+  --side S          ours, torch or both (default both)
+  --run ID          theta and turn pool of a committed run; otherwise SmolLM2 as it is plays the quickstart's tasks
+  --iteration K     of that run, from 0 (default 0)
+  --threads N       of each side (default: all cores, ${availableParallelism()} here)
+  --out DIR         where bench.md and bench.json go (default .runtime/bench)
+
+The first time, PyTorch and transformers are installed below .runtime: a download of 3.7 GB, 7 GB on disk.`;
+
+await command(async () => {
+  const { values } = parseArgs({
+    options: {
+      only: { type: 'string' }, rounds: { type: 'string' }, side: { type: 'string' }, run: { type: 'string' }, iteration: { type: 'string' }, threads: { type: 'string' },
+      out: { type: 'string' }, help: { type: 'boolean', short: 'h' },
+    },
+  });
+  if (values.help) return console.log(USAGE);
+  const whole = (name: 'rounds' | 'iteration' | 'threads', otherwise: number, least: number): number => {
+    const value = values[name] === undefined ? otherwise : Number(values[name]);
+    if (!Number.isInteger(value) || value < least) throw new UsageError(`--${name} is "${values[name]}": expected a whole number from ${least}`);
+    return value;
+  };
+  const rounds = whole('rounds', 5, 1);
+  const threads = whole('threads', availableParallelism(), 1);
+  const iteration = whole('iteration', 0, 0);
+  const chosen = values.only?.split(',') ?? names;
+  const unknown = chosen.find((name) => !names.includes(name));
+  if (unknown !== undefined) throw new UsageError(`--only names "${unknown}": expected some of ${names.join(', ')}`);
+  const side = values.side ?? 'both';
+  if (!['ours', 'torch', 'both'].includes(side)) throw new UsageError(`--side is "${side}": expected ours, torch or both`);
+  const wanted: SideName[] = side === 'both' ? ['ours', 'torch'] : [side as SideName];
+  if (values.run !== undefined && !RunId.safeParse(values.run).success) throw new UsageError(`--run is "${values.run}": that is no run's id`);
+
+  await setUp(['tensorflow', 'tensorflow-binding', 'model', 'bfcl', ...(wanted.includes('torch') ? (['reference'] as const) : [])]);
+  const played = values.run === undefined ? null : await committedPlay(values.run, iteration);
+  const config = played?.config ?? resolveConfig(await readJsonFile(path.join(repositoryRoot, 'scripts', 'runs', 'quickstart.json'), 'the quickstart'));
+  const model = played?.model ?? (await plainModel(smolLm2Path));
+  const { vocabulary } = await readHuggingFaceConfig(model);
+
+  const results: RowResult[] = [];
+  const versions: Record<string, string> = { node: process.version };
+  const out = values.out === undefined ? inRuntime('bench') : callersPath(values.out);
+  await mkdir(out, { recursive: true });
+  for (const row of workRows.filter(({ name }) => chosen.includes(name))) {
+    const measured = await measure(row, { wanted, rounds, threads, model, vocabulary, config, trajectories: played?.trajectories ?? null }, (line) => console.error(line));
+    Object.assign(versions, measured.versions);
+    results.push(measured.result);
+    // After every row, so that an interrupted bench keeps what it has.
+    const about = [
+      `${new Date().toISOString().slice(0, 16)}Z; ${cpus()[0]?.model ?? 'unknown processor'}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, ${threads} threads a side; rounds of the two sides in turns, the first side changing`,
+      `${path.basename(model)}; ${Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(', ')}`,
+    ];
+    await writeFile(path.join(out, 'bench.md'), markdown(results, about));
+    await writeFile(path.join(out, 'bench.json'), `${JSON.stringify({ about, versions, threads, results }, null, 2)}\n`);
+    if (results.length === chosen.length) console.log(`${markdown(results, about)}\nwritten: ${path.join(out, 'bench.md')}, bench.json`);
+  }
+});

@@ -1,0 +1,58 @@
+import { z } from 'zod';
+import { ArtifactRef } from '../../schemas/artifact-ref.js';
+import { namedArtifacts } from '../../activities/artifacts/named-artifacts.js';
+import { keys, type ArtifactStore } from '../../activities/artifacts/store.js';
+
+const Manifest = z.record(z.string(), z.json());
+
+/** What a run left in the store. */
+export interface Evidence {
+  /**
+   * By key below the run's prefix: sha256 of the manifest, with the hashes of tokens, weights, Adam moments,
+   * ratios and metrics in it. The report, which shows how long everything took, is left out.
+   */
+  readonly fingerprint: Readonly<Record<string, string>>;
+  /** References whose object is missing or is another one. */
+  readonly broken: readonly string[];
+  /** Adapters that the turns left, in the order of their keys. */
+  readonly adapters: readonly string[];
+  /** AdamW steps that the turn states count, and those that the configuration plans for as many turns. */
+  readonly optimizerSteps: { readonly applied: number; readonly planned: number };
+}
+
+export async function readEvidence(artifacts: ArtifactStore, runId: string): Promise<Evidence> {
+  const prefix = keys.run(runId);
+  const fingerprint: Record<string, string> = {};
+  const refs = new Map<string, ArtifactRef>();
+  const adapters: string[] = [];
+  let applied = 0;
+  let turns = 0;
+  let stepsPerTurn = 0;
+  for await (const key of artifacts.list(prefix)) {
+    // How long steps took, and which execution held the run, are no results.
+    if (!key.endsWith('.json') || key.startsWith(`${prefix}timings/`) || key === keys.ownership(runId)) continue;
+    const { ref: own, manifest } = (await artifacts.findManifest(key, Manifest))!;
+    for (const ref of namedArtifacts(manifest)) refs.set(`${ref.key} ${ref.sha256}`, ref);
+    if (manifest['kind'] !== 'report') fingerprint[key.slice(prefix.length)] = own.sha256;
+    if (manifest['kind'] === 'run') {
+      const { algorithm } = z.object({ algorithm: z.object({ epochs: z.int(), minibatches: z.int() }) }).parse(manifest['config']);
+      stepsPerTurn = algorithm.epochs * algorithm.minibatches;
+    }
+    if (manifest['kind'] === 'turn-state') {
+      const { policy, metrics } = z.object({ policy: z.object({ adapter: ArtifactRef }), metrics: z.object({ optimizerSteps: z.int() }) }).parse(manifest);
+      adapters.push(policy.adapter.sha256);
+      applied += metrics.optimizerSteps;
+      turns += 1;
+    }
+  }
+  const broken: string[] = [];
+  for (const ref of refs.values()) await artifacts.getBlob(ref).catch((error: Error) => broken.push(error.message));
+  return { fingerprint, broken, adapters, optimizerSteps: { applied, planned: turns * stepsPerTurn } };
+}
+
+/** What differs between two runs that must be the same, one line each. */
+export function differencesOf(found: Evidence['fingerprint'], expected: Evidence['fingerprint']): string[] {
+  return [...new Set([...Object.keys(expected), ...Object.keys(found)])]
+    .filter((key) => found[key] !== expected[key])
+    .map((key) => (found[key] === undefined ? `${key} is missing` : expected[key] === undefined ? `${key} is not in the undisturbed run` : `${key} has other bytes`));
+}

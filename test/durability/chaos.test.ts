@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { named, planTrial } from '../../scripts/chaos/faults.js';
+import { playTrial, playUndisturbed, type Played, type TrialOptions } from '../../scripts/chaos/trial.js';
+import { runtimeDir } from '../../scripts/setup/paths.js';
+import { tinyRun, tinyWorkerEnv } from '../support/tiny-run.js';
+
+/*
+ * A few trials of `npm run chaos` on a model so small that they fit into the tests: the real Temporal,
+ * S3, TensorFlow and two GPU workers. The command itself does the same with SmolLM2 and the sidecar.
+ */
+const SEED = 9;
+const TRIALS = 6;
+let root: string;
+let options: TrialOptions;
+let undisturbed: Played;
+before(async () => {
+  root = await mkdtemp(path.join(runtimeDir, 'test-chaos-'));
+  options = { config: tinyRun, root, gpuWorkers: 2, sidecar: false, workerEnv: await tinyWorkerEnv(path.join(root, 'models')), limitSeconds: 200, log: () => undefined };
+});
+after(() => rm(root, { recursive: true, force: true }));
+
+test('undisturbed, each of nine turn updates of two steps leaves other weights', async () => {
+  undisturbed = await playUndisturbed(options);
+  const { adapters, optimizerSteps, broken } = undisturbed.evidence;
+  assert.equal(new Set(adapters).size, 9);
+  assert.deepEqual(optimizerSteps, { applied: 18, planned: 18 });
+  assert.deepEqual(broken, []);
+});
+
+for (let trial = 0; trial < TRIALS; trial++) {
+  const blows = planTrial(SEED, trial, ['bfcl']);
+  test(`the same bytes after: ${blows.map(({ fault }) => named(fault)).join(', ')}`, async () => {
+    const { problems, recoverySeconds } = await playTrial(trial, blows, undisturbed, options);
+    assert.deepEqual(problems, []);
+    // Heartbeat time-out 30 s, and 10 s to notice, wait and begin.
+    assert.ok(recoverySeconds.every((seconds) => seconds < 40), `went on after ${recoverySeconds.join(', ')} s`);
+  });
+}
