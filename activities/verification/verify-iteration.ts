@@ -6,6 +6,7 @@ import type { RunManifest } from '../../schemas/run.js';
 import type { TrainConfig } from '../../schemas/train-config.js';
 import { Trajectory } from '../../schemas/trajectory.js';
 import { GroupedTrajectory, GroupsManifest, ScoresManifest } from '../../schemas/turn-pool.js';
+import { OptimizerStepManifest, RatiosManifest } from '../../schemas/turn-parts.js';
 import { TurnStateManifest, type PolicyState } from '../../schemas/turn-state.js';
 import { keys, type ArtifactStore, type Committed } from '../artifacts/store.js';
 import { checkpointManifest } from '../checkpoint/checkpoint-manifest.js';
@@ -72,7 +73,8 @@ export async function verifyIteration(artifacts: ArtifactStore, run: RunManifest
   let theta: { policy: PolicyState; suffixProducts: ArtifactRef | null } = { policy, suffixProducts: null };
   for (const { turn } of checkpoint.manifest.turns) {
     const state = await found(keys.turnState(runId, iteration, turn), TurnStateManifest);
-    await requireMadeOf(state.ref.key, state.manifest, { turn, groups: groups.ref, scores: scores.ref, ...theta } as object);
+    const spread = config.update.shards > 1 ? await partsOf(artifacts, runId, iteration, turn, state.manifest.policy) : {};
+    await requireMadeOf(state.ref.key, state.manifest, { turn, groups: groups.ref, scores: scores.ref, ...theta, ...spread } as object);
     theta = { policy: state.manifest.policy, suffixProducts: state.manifest.suffixProducts };
     states.push(state);
   }
@@ -82,6 +84,19 @@ export async function verifyIteration(artifacts: ArtifactStore, run: RunManifest
   const parts = { rollouts: shards.map(({ ref }) => ref), groups: groups.ref, scores: scores.ref, turnStates: states.map(({ ref }) => ref) };
   await requireMadeOf(checkpoint.ref.key, { inputHash }, parts as object);
   return { iteration, config, policy, turns, trajectories: played.flatMap((ofShard, s) => ofShard.map((trajectory) => ({ shard: shards[s]!.ref.key, trajectory }))) };
+}
+
+/** What a turn that was spread over workers was put together from. */
+async function partsOf(artifacts: ArtifactStore, runId: string, iteration: number, turn: number, stepped: PolicyState) {
+  const refs = async <T>(part: RegExp, schema: z.ZodType<T>): Promise<ArtifactRef[]> => {
+    const found: { number: number; ref: ArtifactRef }[] = [];
+    for await (const key of artifacts.list(keys.turnPart(runId, iteration, turn, '').replace(/\.json$/, ''))) {
+      const number = part.exec(key)?.[1];
+      if (number !== undefined) found.push({ number: Number(number), ref: (await artifacts.findManifest(key, schema))!.ref });
+    }
+    return found.sort((a, b) => a.number - b.number).map(({ ref }) => ref);
+  };
+  return { stepped, steps: await refs(/step-(\d+)\/policy\.json$/, OptimizerStepManifest), ratios: await refs(/ratios-(\d+)\.json$/, RatiosManifest) };
 }
 
 /** theta_k: the last checkpoint, or where training began. */

@@ -1,9 +1,8 @@
 import { z } from 'zod';
 import type { ArtifactRef } from '../../schemas/artifact-ref.js';
 import { RunManifest } from '../../schemas/run.js';
-import { Settings } from '../../schemas/settings.js';
 import { formOf } from '../artifacts/manifest-forms.js';
-import { namedArtifacts } from '../artifacts/named-artifacts.js';
+import { artifactsNamedIn, namedArtifacts } from '../artifacts/named-artifacts.js';
 import { keys, type ArtifactStore } from '../artifacts/store.js';
 import type { Policy } from '../policy/policy.js';
 import { latestSettings } from '../run/run-context.js';
@@ -82,12 +81,7 @@ async function verifyObjects(artifacts: ArtifactStore, runId: string): Promise<{
     const found = await reading(key, () => artifacts.findManifest(key, form));
     manifests += 1;
     for (const ref of namedArtifacts(found?.manifest)) await verifyBlob(key, ref);
-  }
-  // Settings name those before them, which a fork shares with its source.
-  for (let next: ArtifactRef | null = (await artifacts.findManifest(keys.runManifest(runId), RunManifest))!.manifest.settings; next !== null; ) {
-    const ref: ArtifactRef = next;
-    await verifyBlob(keys.runManifest(runId), ref);
-    next = (await reading(ref.key, () => artifacts.getJson(ref, Settings))).before;
+    for (const ref of await reading(key, () => artifactsNamedIn(artifacts, found?.manifest))) await verifyBlob(key, ref);
   }
   return { manifests, blobs };
 }

@@ -83,3 +83,11 @@ test('recorded log-probs that are not those of the recorded weights are named wi
 });
 
 test('an iteration without one of its steps is told', () => wrong((objects) => objects.delete(keys.turnState('run-1', 1, 1)), /iterations\/0001\/turn-01\.json: is missing, though iteration 1 has a checkpoint/));
+
+test('a run whose turns were spread over workers is put together from their parts, and a part of another step is told', async () => {
+  const { artifacts, dependencies: spread } = toyRun();
+  await trainInProcess(spread, 'run-1', { ...pipelineConfig, iterations: 1, update: { shards: 2 } });
+  assert.equal((await verifyRun(artifacts, 'run-1', options)).iterations, 1);
+  artifacts.objects.set(keys.turnPart('run-1', 0, 1, 'step-1/policy'), artifacts.objects.get(keys.turnPart('run-1', 0, 1, 'step-0/policy'))!);
+  await assert.rejects(verifyRun(artifacts, 'run-1', options), { name: 'Unverified', message: /turn-01\.json: the hash of its inputs/ });
+});
