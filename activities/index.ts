@@ -8,6 +8,7 @@ import { withClassifiedFailures } from './failures.js';
 import { beating } from './heartbeats.js';
 import { createGroupRollouts } from './grouping/group-rollouts.activity.js';
 import { createWriteReport } from './report/write-report.activity.js';
+import { createApplyRetention } from './retention/apply-retention.activity.js';
 import { createCollectRollouts } from './rollout/collect-rollouts.activity.js';
 import { createOpenRun } from './run/open-run.activity.js';
 import { createReleaseRun } from './run/release-run.activity.js';
@@ -29,6 +30,7 @@ export const createCpuActivities = (dependencies: CpuDependencies) =>
       groupRollouts: createGroupRollouts(dependencies),
       finishTurn: createFinishTurn(dependencies),
       commitCheckpoint: createCommitCheckpoint(dependencies),
+      applyRetention: createApplyRetention(dependencies),
       writeReport: createWriteReport(dependencies),
       releaseRun: createReleaseRun(dependencies),
       openEvaluation: createOpenEvaluation(dependencies),

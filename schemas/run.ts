@@ -50,6 +50,8 @@ export const RunRef = z.strictObject({
   updateOrder: z.union([z.enum(['reverse', 'forward']), z.strictObject({ random: z.int() }), z.array(z.int().positive())]),
   /** Only where the gradients of a turn are spread over workers: over how many activities, and the optimiser steps of a turn. */
   spread: z.strictObject({ shards: z.int().min(2), steps: z.int().positive() }).optional(),
+  /** Whether iterations are dropped on the way. */
+  retention: z.boolean().optional(),
   warmStart: z.boolean(),
   evaluateEvery: z.int().nullable(),
   algorithm: z.string(),

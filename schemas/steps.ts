@@ -208,6 +208,10 @@ export const OpenRunResult = z.strictObject({
 });
 export type OpenRunResult = z.infer<typeof OpenRunResult>;
 
+/** iteration: the one just committed. */
+export const ApplyRetentionInput = z.strictObject({ run: RunRef, iteration: z.int().nonnegative() });
+export type ApplyRetentionInput = z.infer<typeof ApplyRetentionInput>;
+
 export const ReleaseRunInput = z.strictObject({ run: RunRef });
 export type ReleaseRunInput = z.infer<typeof ReleaseRunInput>;
 /** The config is checked by the activity, as OpenRunInput's. */

@@ -69,7 +69,9 @@ export async function iteration({ run, iteration, policy }: IterationInput): Pro
 
     // Step 5: theta_{k+1} is theta after the last turn of the order.
     now({ phase: 'commit', turn: null });
-    return cpu('commit the checkpoint').commitCheckpoint({ run, iteration, rollouts, groups: groups.manifest, scores: scores.manifest, turnStates });
+    const done = await cpu('commit the checkpoint').commitCheckpoint({ run, iteration, rollouts, groups: groups.manifest, scores: scores.manifest, turnStates });
+    if (run.retention) await cpu('drop what the retention rule does not keep').applyRetention({ run, iteration });
+    return done;
   });
 }
 

@@ -4,6 +4,7 @@ import { EvaluationManifest } from '../../schemas/evaluation.js';
 import { IterationTiming, Timing } from '../../schemas/metrics.js';
 import { Ownership } from '../../schemas/ownership.js';
 import { ReportManifest } from '../../schemas/report.js';
+import { DroppedIteration, Tag } from '../../schemas/retention.js';
 import { RolloutShardManifest } from '../../schemas/rollout.js';
 import { RunManifest } from '../../schemas/run.js';
 import { SettingsRevision } from '../../schemas/settings.js';
@@ -18,6 +19,8 @@ const FORMS: readonly (readonly [RegExp, z.ZodType])[] = [
   [/^run\.json$/, RunManifest],
   [/^owner\.json$/, Ownership],
   [/^settings\/\d+\.json$/, SettingsRevision],
+  [/^tags\/[^/]+\.json$/, Tag],
+  [/^dropped\/\d+\.json$/, DroppedIteration],
   [/^warm-start\.json$/, WarmStartManifest],
   [/^evaluations\/.+\.json$/, EvaluationManifest],
   [/^iterations\/\d+\/rollout-\d+\.json$/, RolloutShardManifest],

@@ -2,12 +2,13 @@ import { z } from 'zod';
 import type { ArtifactRef } from '../../schemas/artifact-ref.js';
 import { canonicalJson, sha256 } from './canonical-json.js';
 import { ArtifactCorrupt, ArtifactMissing, type ObjectPlace } from './errors.js';
-import { keys, type ArtifactStore } from './store.js';
+import { keys, type ArtifactStore, type StoredObject } from './store.js';
 
 /** What is asked of an object server; all else about artifacts is the same for every server. */
 export interface Objects {
-  /** Size in bytes, or null if there is no such object. */
-  size(key: string): Promise<number | null>;
+  /** Size, and when it was written in milliseconds since 1970; null if there is no such object. */
+  stat(key: string): Promise<Omit<StoredObject, 'key'> | null>;
+  remove(key: string): Promise<void>;
   get(key: string): Promise<Uint8Array | null>;
   put(key: string, bytes: Uint8Array, sha256: string): Promise<void>;
   /** Writes only if the key is free; false if it was taken. */
@@ -16,7 +17,7 @@ export interface Objects {
   getVersion(key: string): Promise<{ readonly bytes: Uint8Array; readonly version: string } | null>;
   /** Writes only over that version; false if it is another by now. */
   putIfVersion(key: string, bytes: Uint8Array, sha256: string, version: string): Promise<boolean>;
-  list(prefix: string): AsyncIterable<string>;
+  list(prefix: string): AsyncIterable<StoredObject>;
   checkAccess(): Promise<void>;
   /** For messages. */
   place(key: string): ObjectPlace;
@@ -24,6 +25,9 @@ export interface Objects {
 
 /** A read that came back damaged may have been damaged on the way: one more try before calling the object corrupt. */
 const READ_ATTEMPTS = 2;
+
+/** A blob that is found and is younger need not be written again; retention spares blobs for twice as long. */
+export const REFRESH_AFTER_HOURS = 12;
 
 /** The store of store.ts over an object server. */
 export function createObjectStore(objects: Objects): ArtifactStore {
@@ -44,8 +48,10 @@ export function createObjectStore(objects: Objects): ArtifactStore {
   async function putBlob(bytes: Uint8Array): Promise<ArtifactRef> {
     const hash = sha256(bytes);
     const key = keys.blob(hash);
-    // A blob of another size under its own hash is a torn write: writing it again heals it.
-    if ((await objects.size(key)) !== bytes.length) await objects.put(key, bytes, hash);
+    const found = await objects.stat(key);
+    // A blob of another size under its own hash is a torn write: writing it again heals it. An old one may be swept before it is named again.
+    const asGood = found?.bytes === bytes.length && Date.now() - found.modified < REFRESH_AFTER_HOURS * 3_600_000;
+    if (!asGood) await objects.put(key, bytes, hash);
     return { key, sha256: hash, bytes: bytes.length };
   }
 
@@ -101,7 +107,11 @@ export function createObjectStore(objects: Objects): ArtifactStore {
         const now = await objects.get(key);
         return now !== null && sha256(now) === sha256(bytes);
       }),
-    list: (prefix) => objects.list(prefix),
+    remove: (key) => timed(() => objects.remove(key)),
+    listObjects: (prefix) => objects.list(prefix),
+    async *list(prefix) {
+      for await (const { key } of objects.list(prefix)) yield key;
+    },
     checkAccess: () => objects.checkAccess(),
     takeSeconds,
   };

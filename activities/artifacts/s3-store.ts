@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
+  DeleteObjectCommand,
   GetObjectCommand,
   HeadBucketCommand,
   HeadObjectCommand,
@@ -81,12 +82,21 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
     }
   }
 
-  async function size(key: string): Promise<number | null> {
+  async function stat(key: string): Promise<{ bytes: number; modified: number } | null> {
     try {
-      return (await client.send(new HeadObjectCommand({ Bucket, Key: key }))).ContentLength ?? null;
+      const { ContentLength, LastModified } = await client.send(new HeadObjectCommand({ Bucket, Key: key }));
+      return { bytes: ContentLength ?? 0, modified: LastModified?.getTime() ?? 0 };
     } catch (error) {
       if (isAbsent(error)) return null;
       throw classify(error, 'looking up', place(key));
+    }
+  }
+
+  async function remove(key: string): Promise<void> {
+    try {
+      await client.send(new DeleteObjectCommand({ Bucket, Key: key }));
+    } catch (error) {
+      if (!isAbsent(error)) throw classify(error, 'deleting', place(key));
     }
   }
 
@@ -131,7 +141,8 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
   const objects: Objects = {
     place,
     get: (key) => patiently(() => get(key)),
-    size: (key) => patiently(() => size(key)),
+    stat: (key) => patiently(() => stat(key)),
+    remove: (key) => patiently(() => remove(key)),
     put: (key, bytes, hash) => patiently(() => put(key, bytes, hash)),
     putIfAbsent: (key, bytes, hash) => patiently(() => putIf(key, bytes, hash, { IfNoneMatch: '*' })),
     putIfVersion: (key, bytes, hash, version) => patiently(() => putIf(key, bytes, hash, { IfMatch: version })),
@@ -144,7 +155,7 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
           .catch((error: unknown) => {
             throw classify(error, 'listing', place(prefix));
           });
-        for (const { Key } of page.Contents ?? []) if (Key !== undefined) yield Key;
+        for (const { Key, Size, LastModified } of page.Contents ?? []) if (Key !== undefined) yield { key: Key, bytes: Size ?? 0, modified: LastModified?.getTime() ?? 0 };
         token = page.NextContinuationToken;
       } while (token !== undefined);
     },

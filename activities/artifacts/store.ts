@@ -26,12 +26,23 @@ export interface ArtifactStore {
   findRecord<T>(key: string, schema: z.ZodType<T>): Promise<{ readonly record: T; readonly version: string } | null>;
   /** Replaces the version that was read, null for none; false if the record has changed since. */
   replaceRecord<T>(key: string, record: T, schema: z.ZodType<T>, version: string | null): Promise<boolean>;
+  /** Deletes an object; does nothing if there is none. Only retention deletes. */
+  remove(key: string): Promise<void>;
+  /** Objects whose key starts with a prefix; `modified` in milliseconds since 1970. */
+  listObjects(prefix: string): AsyncIterable<StoredObject>;
   /** Keys that start with a prefix, in order. */
   list(prefix: string): AsyncIterable<string>;
   /** Resolves when the bucket can be read and written. @throws {StorePermissionDenied, StoreUnavailable} */
   checkAccess(): Promise<void>;
   /** Seconds spent in storage since the last call: the storage share of a step. */
   takeSeconds(): number;
+}
+
+export interface StoredObject {
+  readonly key: string;
+  readonly bytes: number;
+  /** Milliseconds since 1970. */
+  readonly modified: number;
 }
 
 export interface Committed<T> {
@@ -48,6 +59,8 @@ export const keys = {
   ownership: (runId: string) => `runs/${runId}/owner.json`,
   runManifest: (runId: string) => `runs/${runId}/run.json`,
   settingsRevision: (runId: string, revision: number) => `runs/${runId}/settings/${padded(revision, 4)}.json`,
+  tag: (runId: string, name: string) => `runs/${runId}/tags/${name}.json`,
+  droppedIteration: (runId: string, iteration: number) => `runs/${runId}/dropped/${padded(iteration, 4)}.json`,
   warmStart: (runId: string) => `runs/${runId}/warm-start.json`,
   evaluation: (runId: string, iterationsDone: number, name: string, split: string) =>
     `runs/${runId}/evaluations/${padded(iterationsDone, 4)}-${name}-${split}.json`,

@@ -3,13 +3,14 @@ import { CheckpointManifest, WarmStartManifest } from '../../schemas/checkpoint.
 import { EvaluationManifest } from '../../schemas/evaluation.js';
 import { IterationTiming } from '../../schemas/metrics.js';
 import { ReportContent, ReportManifest, StageName } from '../../schemas/report.js';
+import { DroppedIteration } from '../../schemas/retention.js';
 import { WriteReportInput, type WriteReportResult } from '../../schemas/steps.js';
 import { Trajectory } from '../../schemas/trajectory.js';
 import { inputHashOf } from '../artifacts/canonical-json.js';
 import { timingOf } from '../artifacts/commit-once.js';
 import { keys, type ArtifactStore, type Committed } from '../artifacts/store.js';
 import type { CpuDependencies } from '../dependencies.js';
-import { modelFileOf, openedRun } from '../run/run-context.js';
+import { modelFileOf, openedRun, untouchedPolicy } from '../run/run-context.js';
 import { renderReport } from './render-report.js';
 import { reportContent, type EvaluationSource } from './report-data.js';
 import { reportKey } from './report-key.js';
@@ -94,12 +95,18 @@ async function committedCheckpoints(
   const found: Committed<CheckpointManifest>[] = [];
   for (let k = 0; k < count; k++) {
     const key = keys.checkpoint(runId, k);
-    const checkpoint = await artifacts.findManifest(key, CheckpointManifest);
+    const checkpoint = (await artifacts.findManifest(key, CheckpointManifest)) ?? (await droppedCheckpoint(artifacts, runId, k));
     if (!checkpoint) throw new CheckpointCorrupt(`${key} is missing, though the run says that ${count} iteration(s) are committed`);
     found.push(checkpoint);
     onRead(k + 1);
   }
   return found;
+}
+
+/** The figures of an iteration that retention dropped. The last one, whose policy the report names, never is. */
+async function droppedCheckpoint(artifacts: ArtifactStore, runId: string, iteration: number): Promise<Committed<CheckpointManifest> | null> {
+  const dropped = await artifacts.findManifest(keys.droppedIteration(runId, iteration), DroppedIteration);
+  return dropped && { ref: dropped.ref, manifest: { ...dropped.manifest.checkpoint, policy: untouchedPolicy } };
 }
 
 /** Trajectories of the compared policies only: evaluations in between give their means. */

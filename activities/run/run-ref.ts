@@ -16,6 +16,7 @@ export function runRefOf({ runId, trainTasks }: RunManifest, { manifest, generat
     shards: shardsOf(selectTasks(config, trainTasks, 0), config.rollout.tasksPerShard).length,
     updateOrder: updateOrderOf(config),
     ...(config.update.shards > 1 && { spread: { shards: config.update.shards, steps: config.algorithm.epochs * config.algorithm.minibatches } }),
+    ...(config.retention && { retention: true }),
     warmStart: config.warmStart !== null,
     evaluateEvery: config.evaluation.everyIterations,
     algorithm: config.algorithm.name,

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { ArtifactRef } from '../../schemas/artifact-ref.js';
 import { CheckpointManifest, WarmStartManifest } from '../../schemas/checkpoint.js';
+import { DroppedIteration } from '../../schemas/retention.js';
 import { RolloutShardManifest } from '../../schemas/rollout.js';
 import type { RunManifest } from '../../schemas/run.js';
 import type { TrainConfig } from '../../schemas/train-config.js';
@@ -14,14 +15,14 @@ import { groupTrajectories } from '../grouping/group-trajectories.js';
 import { rolloutMetrics } from '../rollout/rollout-metrics.js';
 import { selectTasks } from '../rollout/select-tasks.js';
 import { configAt, inputHashOfStep, untouchedPolicy } from '../run/run-context.js';
-import { basisOf } from '../run/settings-in-force.js';
+import { basisOf, contentOf } from '../run/settings-in-force.js';
 import { require, Unverified } from './unverified.js';
 
 export interface VerifiedIteration {
   readonly iteration: number;
   readonly config: TrainConfig;
-  /** theta_k, which played the trajectories. */
-  readonly policy: PolicyState;
+  /** theta_k, which played the trajectories; null if retention has dropped it. */
+  readonly policy: PolicyState | null;
   readonly trajectories: readonly { readonly shard: string; readonly trajectory: Trajectory }[];
   readonly turns: number;
 }
@@ -39,14 +40,14 @@ export async function verifyIteration(artifacts: ArtifactStore, run: RunManifest
     require(key, 'the hash of its inputs', inputHash, inputHashOfStep(basisOf(run, config), { iteration, ...input }));
   };
   const config = await configAt(artifacts, settings, { iteration });
-  const policy = await policyBefore(artifacts, runId, iteration);
+  const { policy, content } = await policyBefore(artifacts, runId, iteration);
 
   const shards: Committed<RolloutShardManifest>[] = [];
   const played: Trajectory[][] = [];
   for await (const key of artifacts.list(keys.iteration(runId, iteration))) {
     if (!/rollout-\d+\.json$/.test(key)) continue;
     const shard = await found(key, RolloutShardManifest);
-    await requireMadeOf(key, shard.manifest, { shard: shard.manifest.shard, policy } as object);
+    await requireMadeOf(key, shard.manifest, { shard: shard.manifest.shard, policy: content } as object);
     const trajectories = await artifacts.getJson(shard.manifest.trajectories, z.array(Trajectory));
     for (const trajectory of trajectories) requireEnded(key, trajectory);
     require(key, 'the sum of its trajectories', shard.manifest.metrics, rolloutMetrics(trajectories));
@@ -66,11 +67,11 @@ export async function verifyIteration(artifacts: ArtifactStore, run: RunManifest
   require(groups.ref.key, 'the table of advantages', await artifacts.getJson(groups.manifest.trajectories, z.array(GroupedTrajectory)), grouped);
 
   const scores = await found(keys.scores(runId, iteration), ScoresManifest);
-  await requireMadeOf(scores.ref.key, scores.manifest, { groups: groups.ref, policy } as object);
+  await requireMadeOf(scores.ref.key, scores.manifest, { groups: groups.ref, policy: content } as object);
 
   const checkpoint = await found(keys.checkpoint(runId, iteration), CheckpointManifest);
   const states: Committed<TurnStateManifest>[] = [];
-  let theta: { policy: PolicyState; suffixProducts: ArtifactRef | null } = { policy, suffixProducts: null };
+  let theta: { policy: unknown; suffixProducts: ArtifactRef | null } = { policy: content, suffixProducts: null };
   for (const { turn } of checkpoint.manifest.turns) {
     const state = await found(keys.turnState(runId, iteration, turn), TurnStateManifest);
     const spread = config.update.shards > 1 ? await partsOf(artifacts, runId, iteration, turn, state.manifest.policy) : {};
@@ -99,16 +100,19 @@ async function partsOf(artifacts: ArtifactStore, runId: string, iteration: numbe
   return { stepped, steps: await refs(/step-(\d+)\/policy\.json$/, OptimizerStepManifest), ratios: await refs(/ratios-(\d+)\.json$/, RatiosManifest) };
 }
 
-/** theta_k: the last checkpoint, or where training began. */
-async function policyBefore(artifacts: ArtifactStore, runId: string, iteration: number): Promise<PolicyState> {
+/** theta_k: the last checkpoint, or where training began; and what step hashes see of it. */
+async function policyBefore(artifacts: ArtifactStore, runId: string, iteration: number): Promise<{ policy: PolicyState | null; content: unknown }> {
   if (iteration > 0) {
     const key = keys.checkpoint(runId, iteration - 1);
     const before = await artifacts.findManifest(key, CheckpointManifest);
+    const dropped = before ? null : await artifacts.findManifest(keys.droppedIteration(runId, iteration - 1), DroppedIteration);
+    if (dropped) return { policy: null, content: dropped.manifest.policyContent };
     if (!before) throw new Unverified(key, `is missing, though iteration ${iteration} was made from it`);
-    return before.manifest.policy;
+    return { policy: before.manifest.policy, content: contentOf(before.manifest.policy) };
   }
   const warm = await artifacts.findManifest(keys.warmStart(runId), WarmStartManifest);
-  return { ...untouchedPolicy, folded: warm ? [warm.manifest.adapter] : [] };
+  const policy = { ...untouchedPolicy, folded: warm ? [warm.manifest.adapter] : [] };
+  return { policy, content: contentOf(policy) };
 }
 
 /** An episode ended in one of three ways, and its verdict agrees with it. Failures of the infrastructure are tried again, and recorded nowhere. */

@@ -23,6 +23,8 @@ export async function verifyLogProbs(
   run: RunManifest,
   { config, policy: theta, trajectories }: VerifiedIteration,
 ): Promise<{ tokens: number; largestGap: number }> {
+  // Of weights that retention deleted there is nothing to take again.
+  if (theta === null) return { tokens: 0, largestGap: 0 };
   await policy.use(policyWeightsOf({ artifacts, modelsDir }, { ...run, config }, theta));
   const responses = trajectories.flatMap(({ shard, trajectory }) => trajectory.turns.map((turn) => ({ shard, trajectory, turn })));
   const sequences = responses.map(({ trajectory, turn }) => ({ row: trajectory.taskId, promptIds: turn.promptIds, responseIds: turn.responseIds }));

@@ -80,6 +80,7 @@ export function fakeActivities(before: (call: Call) => Promise<void> | void = ()
       iteration, checkpoint: ref(`${iteration}/checkpoint`), policy: policyState(turnStates.at(-1)!.key), meanReward: 0.5, successRate: 0.25,
       turnPassRate: [0.75, 0.25], groupsWithoutVariance: 0, klReference: 0.01, seconds: 5, tokens: 50,
     }),
+    applyRetention: async () => ({ kept: [], dropped: [] }),
     writeReport: async () => ({ html: ref('report.html'), json: ref('report.json') }),
     releaseRun: async () => {},
     openEvaluation: async ({ evaluationId }) => ({
