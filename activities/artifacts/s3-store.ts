@@ -23,6 +23,8 @@ export interface S3StoreOptions {
   readonly forcePathStyle: boolean;
   /** How long an operation is repeated while the server is away or full, in ms; 0 if left out. */
   readonly patienceMs?: number;
+  /** Server-side encryption that every object is written with; null or left out is the bucket's own default. */
+  readonly encryption?: { readonly algorithm: 'AES256' | 'aws:kms' | 'aws:kms:dsse'; readonly kmsKeyId: string | null } | null;
   /** For tests; by default the SDK's own chain (environment, profile, role). */
   readonly credentials?: NonNullable<S3ClientConfig['credentials']>;
 }
@@ -52,6 +54,10 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
     ...(options.endpoint !== null && { endpoint: options.endpoint }),
     ...(options.credentials && { credentials: options.credentials }),
   });
+  const encrypted = options.encryption && {
+    ServerSideEncryption: options.encryption.algorithm,
+    ...(options.encryption.kmsKeyId !== null && { SSEKMSKeyId: options.encryption.kmsKeyId }),
+  };
   const place = (key: string): ObjectPlace => ({ bucket: Bucket, key, endpoint: options.endpoint ?? `AWS ${options.region}` });
 
   /** A server that is away for some seconds must not cost an activity what it has computed: the activity waits here. */
@@ -103,9 +109,9 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
   async function put(key: string, bytes: Uint8Array, hash: string): Promise<void> {
     try {
       if (bytes.length <= PART_BYTES) {
-        await client.send(new PutObjectCommand({ Bucket, Key: key, Body: bytes, ChecksumSHA256: base64(hash) }));
+        await client.send(new PutObjectCommand({ Bucket, Key: key, Body: bytes, ChecksumSHA256: base64(hash), ...encrypted }));
       } else {
-        await new Upload({ client, params: { Bucket, Key: key, Body: bytes }, partSize: PART_BYTES, queueSize: PARTS_AT_ONCE }).done();
+        await new Upload({ client, params: { Bucket, Key: key, Body: bytes, ...encrypted }, partSize: PART_BYTES, queueSize: PARTS_AT_ONCE }).done();
       }
     } catch (error) {
       throw classify(error, 'writing', place(key));
@@ -126,7 +132,7 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
   async function putIf(key: string, bytes: Uint8Array, hash: string, condition: { IfNoneMatch: '*' } | { IfMatch: string }): Promise<boolean> {
     for (let attempt = 1; ; attempt++) {
       try {
-        await client.send(new PutObjectCommand({ Bucket, Key: key, Body: bytes, ChecksumSHA256: base64(hash), ContentType: 'application/json', ...condition }));
+        await client.send(new PutObjectCommand({ Bucket, Key: key, Body: bytes, ChecksumSHA256: base64(hash), ContentType: 'application/json', ...encrypted, ...condition }));
         return true;
       } catch (error) {
         const status = statusOf(error);

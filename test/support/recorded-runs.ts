@@ -72,12 +72,12 @@ const scenarios: readonly Scenario[] = [
   { name: 'continued-as-new', fake: { iterations: 8, shards: 1, turns: 1 }, before: () => {}, steer: async () => {} },
 ];
 
-/** Plays the scenarios on a real server and returns the histories of every workflow in them. */
-export async function recordedRuns(): Promise<RecordedRun[]> {
+/** Plays the scenarios, or some of them, on a real server and returns the histories of every workflow in them. */
+export async function recordedRuns(names: readonly string[] = scenarios.map(({ name }) => name)): Promise<RecordedRun[]> {
   const temporal = await startTemporal(60);
   const recorded: RecordedRun[] = [];
   try {
-    for (const { name, fake, before, steer } of scenarios) {
+    for (const { name, fake, before, steer } of scenarios.filter((scenario) => names.includes(scenario.name))) {
       const { cpu, gpu } = fakeActivities(before);
       await temporal.withWorkers({ cpu, gpu }, async (taskQueue) => {
         const { workflow } = temporal.environment.client;

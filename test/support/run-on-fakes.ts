@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
+import { WorkflowFailedError, type WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
 import { execa } from 'execa';
 import type { TrainConfigInput } from '../../schemas/train-config.js';
 import * as messages from '../../workflows/messages.js';
@@ -9,7 +9,7 @@ import { binary } from './binaries.js';
 import { fakeActivities, fakeRun, type Call, type FakeRun } from './fake-activities.js';
 import type { TemporalUnderTest } from './temporal.js';
 
-export type Handle = WorkflowHandle<typeof train>;
+export type Handle = WorkflowHandleWithFirstExecutionRunId<typeof train>;
 let runs = 0;
 
 /** Runs the real workflows on fake activities. `before` sees each call first and may throw or wait. */

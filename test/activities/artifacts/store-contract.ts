@@ -156,6 +156,17 @@ export function storeContract(name: string, { store, overwrite }: StoreUnderTest
     assert.equal((await store().findManifest('runs/copy/c.json', Manifest))!.manifest.by, 'c');
   });
 
+  test(`${name}: what is removed is gone, and listed no more; when it was written is told`, async () => {
+    const ref = await store().putBlob(Buffer.from('to be removed'));
+    const listed: { key: string; bytes: number; modified: number }[] = [];
+    for await (const object of store().listObjects(ref.key)) listed.push(object);
+    assert.deepEqual(listed.map(({ key, bytes }) => [key, bytes]), [[ref.key, 13]]);
+    assert.ok(Math.abs(listed[0]!.modified - Date.now()) < 60_000);
+    await store().remove(ref.key);
+    await store().remove(ref.key);
+    await assert.rejects(store().getBlob(ref), { name: 'ArtifactMissing' });
+  });
+
   test(`${name}: keys are listed in order`, async () => {
     for (const n of [2, 10, 1]) await store().commitManifest(`runs/list/${n}.json`, { kind: 'step', inputHash: inputA, by: 'x' }, Manifest);
     const listed: string[] = [];
