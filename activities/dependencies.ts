@@ -2,7 +2,9 @@ import type { ArtifactStore } from './artifacts/store.js';
 import type { Environment } from './environments/environment.js';
 import type { EnvironmentOptions } from './environments/registry.js';
 import type { WithHeartbeats } from './heartbeats.js';
+import type { Execution } from '../schemas/ownership.js';
 import type { OnProgress, Policy, TextCodec } from './policy/policy.js';
+import type { ExecutionState } from './run/ownership.js';
 
 /** What every activity may use; built once per worker process in workers/dependencies.ts. */
 export interface CpuDependencies {
@@ -17,6 +19,8 @@ export interface CpuDependencies {
   readonly fetchModel: (model: string, onProgress?: OnProgress) => Promise<string>;
   /** package.json version and, in a checkout, the commit. */
   readonly codeVersion: string;
+  /** What the Temporal server of this worker knows of an execution. */
+  readonly executionState: (execution: Execution) => Promise<ExecutionState>;
   /** Runs a piece of work with heartbeats; `withHeartbeats` on a worker, `withoutHeartbeats` in tests. */
   readonly heartbeats: WithHeartbeats;
 }

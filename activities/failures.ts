@@ -14,6 +14,7 @@ export const NON_RETRYABLE = {
   ShapeError: 'a developer: arrays that must match do not',
   CheckpointCorrupt: 'the operator: restore the object, or start again under a new id',
   ConflictingCommit: 'the operator: two runs share an id; start under a new one',
+  RunHeld: 'the operator: another execution writes this run; the message says which, and how to take over',
   StorePermissionDenied: 'the operator: credentials or bucket policy',
   StoreBucketMissing: 'the operator: create the bucket or correct its name',
   EnvironmentProtocolError: 'a developer: environment and client disagree; are both of one build?',

@@ -8,8 +8,11 @@ import { withClassifiedFailures } from './failures.js';
 import { beating } from './heartbeats.js';
 import { createGroupRollouts } from './grouping/group-rollouts.activity.js';
 import { createWriteReport } from './report/write-report.activity.js';
+import { createApplyRetention } from './retention/apply-retention.activity.js';
 import { createCollectRollouts } from './rollout/collect-rollouts.activity.js';
 import { createOpenRun } from './run/open-run.activity.js';
+import { createReleaseRun } from './run/release-run.activity.js';
+import { createReviseSettings } from './run/revise-settings.activity.js';
 import { createApplyGradients } from './turn-update/apply-gradients.activity.js';
 import { createComputeGradient } from './turn-update/compute-gradient.activity.js';
 import { createFinishTurn } from './turn-update/finish-turn.activity.js';
@@ -23,10 +26,13 @@ export const createCpuActivities = (dependencies: CpuDependencies) =>
   withClassifiedFailures(
     beating(dependencies.heartbeats, {
       openRun: createOpenRun(dependencies),
+      reviseSettings: createReviseSettings(dependencies),
       groupRollouts: createGroupRollouts(dependencies),
       finishTurn: createFinishTurn(dependencies),
       commitCheckpoint: createCommitCheckpoint(dependencies),
+      applyRetention: createApplyRetention(dependencies),
       writeReport: createWriteReport(dependencies),
+      releaseRun: createReleaseRun(dependencies),
       openEvaluation: createOpenEvaluation(dependencies),
       reportEvaluation: createReportEvaluation(dependencies),
     }),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ArtifactRef, Sha256 } from './artifact-ref.js';
-import { RolloutMetrics, Timing, TurnUpdateMetrics } from './metrics.js';
+import { RolloutMetrics, TurnUpdateMetrics } from './metrics.js';
 import { PolicyState } from './turn-state.js';
 
 /** Commit of theta_{k+1}: the iteration counts from here on. */
@@ -15,8 +15,6 @@ export const CheckpointManifest = z.strictObject({
   /** In the order in which the turns were updated. */
   turns: z.array(TurnUpdateMetrics),
   behaviorGap: z.strictObject({ max: z.number(), mean: z.number() }),
-  /** By step: rollout, group, score, update. */
-  timing: z.record(z.string(), Timing),
 });
 export type CheckpointManifest = z.infer<typeof CheckpointManifest>;
 
@@ -30,6 +28,5 @@ export const WarmStartManifest = z.strictObject({
   steps: z.int(),
   /** Mean loss per epoch, nats per target token. */
   epochLosses: z.array(z.number()),
-  timing: Timing,
 });
 export type WarmStartManifest = z.infer<typeof WarmStartManifest>;

@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { ArtifactRef, Sha256 } from './artifact-ref.js';
 import { PolicySource, ResolvedEvaluation } from './evaluate-config.js';
-import { Timing } from './metrics.js';
 import { Task } from './task.js';
 import { LoraConfig, RunId } from './train-config.js';
 import { EpisodeEnd } from './trajectory.js';
@@ -58,7 +57,6 @@ export const EvaluationShardManifest = z.strictObject({
   outcomes: z.array(EpisodeOutcome),
   /** JSON array of Trajectory, in the order of `outcomes`. */
   trajectories: ArtifactRef,
-  timing: Timing,
 });
 export type EvaluationShardManifest = z.infer<typeof EvaluationShardManifest>;
 

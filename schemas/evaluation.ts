@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ArtifactRef, Sha256 } from './artifact-ref.js';
-import { RolloutMetrics, Timing } from './metrics.js';
+import { RolloutMetrics } from './metrics.js';
 import { Split } from './task.js';
 
 /** One task's part of an evaluation. */
@@ -20,11 +20,12 @@ export const EvaluationManifest = z.strictObject({
   /** E.g. `untouched`, `start`, `iteration-0008`, `end`. */
   name: z.string(),
   split: Split,
+  /** k: the policy is theta_k. */
+  iterationsDone: z.int().nonnegative(),
   temperature: z.number(),
   metrics: RolloutMetrics,
   tasks: z.array(TaskEvaluation),
   /** JSON array of Trajectory. */
   trajectories: ArtifactRef,
-  timing: Timing,
 });
 export type EvaluationManifest = z.infer<typeof EvaluationManifest>;

@@ -40,7 +40,10 @@ export const TurnUpdateMetrics = z.strictObject({
 });
 export type TurnUpdateMetrics = z.infer<typeof TurnUpdateMetrics>;
 
-/** Seconds and tokens of a step: they vary from run to run, so they are kept apart from what is hashed. */
+/**
+ * Seconds and tokens of a step. They vary from run to run, so they lie beside the manifests, which are
+ * the same bytes whenever a step is done again.
+ */
 export const Timing = z.strictObject({
   seconds: z.number().nonnegative(),
   /** Tokens that went through the model. */
@@ -49,3 +52,7 @@ export const Timing = z.strictObject({
   storageSeconds: z.number().nonnegative(),
 });
 export type Timing = z.infer<typeof Timing>;
+
+/** Timings of an iteration's kinds of step: rollout, group, score, update. */
+export const IterationTiming = z.record(z.string(), Timing);
+export type IterationTiming = z.infer<typeof IterationTiming>;

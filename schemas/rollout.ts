@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ArtifactRef, Sha256 } from './artifact-ref.js';
-import { RolloutMetrics, Timing } from './metrics.js';
+import { RolloutMetrics } from './metrics.js';
 
 /** Commit of one shard of episodes under theta_k. */
 export const RolloutShardManifest = z.strictObject({
@@ -10,6 +10,5 @@ export const RolloutShardManifest = z.strictObject({
   /** JSON array of Trajectory, by task then sample. */
   trajectories: ArtifactRef,
   metrics: RolloutMetrics,
-  timing: Timing,
 });
 export type RolloutShardManifest = z.infer<typeof RolloutShardManifest>;

@@ -3,12 +3,25 @@ import { ArtifactRef, Sha256 } from './artifact-ref.js';
 import { RunId, TrainConfig } from './train-config.js';
 import { Task } from './task.js';
 
+/** A point of a run: just before the rollouts of an iteration, or before the update of one of its turns. */
+export const ForkPoint = z.strictObject({
+  run: RunId,
+  /** k, counted from 0 as in the keys. */
+  iteration: z.int().nonnegative(),
+  turn: z.int().positive().nullable(),
+});
+export type ForkPoint = z.infer<typeof ForkPoint>;
+
 /** Committed by openRun before anything else: a run is what this says, whatever defaults later become. */
 export const RunManifest = z.strictObject({
   kind: z.literal('run'),
   runId: RunId,
-  /** Resolved: every default is spelled out. */
+  /** As the run was started. Resolved: every default is spelled out. */
   config: TrainConfig,
+  /** JSON of Settings: `config`, and for a fork what acts before it. */
+  settings: ArtifactRef,
+  /** The run whose beginning this one shares; null if it has its own. */
+  forkedFrom: ForkPoint.nullable(),
   model: z.strictObject({ path: z.string(), sha256: Sha256, bytes: z.int() }),
   trainTasks: z.array(Task).min(1),
   heldoutTasks: z.array(Task),
@@ -23,6 +36,10 @@ export type RunManifest = z.infer<typeof RunManifest>;
 export const RunRef = z.strictObject({
   runId: RunId,
   manifest: ArtifactRef,
+  /** Of the ownership under which the run is written. */
+  generation: z.int().positive(),
+  /** JSON of Settings: the latest of the run's chain. */
+  settings: ArtifactRef,
   title: z.string(),
   iterations: z.int(),
   tasks: z.int(),
@@ -33,6 +50,8 @@ export const RunRef = z.strictObject({
   updateOrder: z.union([z.enum(['reverse', 'forward']), z.strictObject({ random: z.int() }), z.array(z.int().positive())]),
   /** Only where the gradients of a turn are spread over workers: over how many activities, and the optimiser steps of a turn. */
   spread: z.strictObject({ shards: z.int().min(2), steps: z.int().positive() }).optional(),
+  /** Whether iterations are dropped on the way. */
+  retention: z.boolean().optional(),
   warmStart: z.boolean(),
   evaluateEvery: z.int().nullable(),
   algorithm: z.string(),

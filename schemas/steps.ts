@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { ArtifactRef } from './artifact-ref.js';
 import { EvaluationRef } from './evaluation-plan.js';
 import { EvaluationReportManifest, Figures } from './evaluation-report.js';
-import { RolloutMetrics, Timing, TurnUpdateMetrics } from './metrics.js';
+import { RolloutMetrics, TurnUpdateMetrics } from './metrics.js';
+import { Execution } from './ownership.js';
 import { RunRef } from './run.js';
 import { Split } from './task.js';
 import { RunId } from './train-config.js';
@@ -14,8 +15,26 @@ import { PolicyState } from './turn-state.js';
  */
 
 /** The config is checked by the activity, not here: a bad one must give its own clear error. */
-export const OpenRunInput = z.strictObject({ runId: RunId, config: z.unknown() });
+export const OpenRunInput = z.strictObject({
+  /** TrainConfig, ResumeRequest or ForkRequest. */
+  config: z.unknown(),
+  /** Who asks; its workflow id is the run id of a new run. */
+  execution: Execution,
+});
 export type OpenRunInput = z.infer<typeof OpenRunInput>;
+
+
+export const ReviseSettingsInput = z.strictObject({
+  /** As it is before the change. */
+  run: RunRef,
+  /** Counted from 1. */
+  revision: z.int().positive(),
+  /** k: the first iteration that the change acts on. */
+  from: z.int().nonnegative(),
+  /** A part of TrainConfig; checked by the activity, as a whole with the settings that it leaves. */
+  change: z.record(z.string(), z.unknown()),
+});
+export type ReviseSettingsInput = z.infer<typeof ReviseSettingsInput>;
 
 export const WarmStartInput = z.strictObject({ run: RunRef });
 export type WarmStartInput = z.infer<typeof WarmStartInput>;
@@ -24,7 +43,6 @@ export const WarmStartResult = z.strictObject({
   policy: PolicyState,
   steps: z.int(),
   finalLoss: z.number(),
-  timing: Timing,
 });
 export type WarmStartResult = z.infer<typeof WarmStartResult>;
 
@@ -34,7 +52,7 @@ export const CollectRolloutsInput = z.strictObject({
   shard: z.int().nonnegative(),
   policy: PolicyState,
 });
-export const CollectRolloutsResult = z.strictObject({ manifest: ArtifactRef, metrics: RolloutMetrics, timing: Timing });
+export const CollectRolloutsResult = z.strictObject({ manifest: ArtifactRef, metrics: RolloutMetrics });
 export type CollectRolloutsResult = z.infer<typeof CollectRolloutsResult>;
 
 export const GroupRolloutsInput = z.strictObject({
@@ -65,7 +83,6 @@ export type ScoreTrajectoriesInput = z.infer<typeof ScoreTrajectoriesInput>;
 export const ScoreTrajectoriesResult = z.strictObject({
   manifest: ArtifactRef,
   behaviorGap: z.strictObject({ max: z.number(), mean: z.number() }),
-  timing: Timing,
 });
 export type ScoreTrajectoriesResult = z.infer<typeof ScoreTrajectoriesResult>;
 
@@ -86,7 +103,6 @@ export const UpdateTurnResult = z.strictObject({
   policy: PolicyState,
   suffixProducts: ArtifactRef,
   metrics: TurnUpdateMetrics,
-  timing: Timing,
 });
 export type UpdateTurnResult = z.infer<typeof UpdateTurnResult>;
 
@@ -130,6 +146,7 @@ export const CommitCheckpointInput = z.strictObject({
   /** Turn states in the order in which they were made; the last one is theta_{k+1}. */
   turnStates: z.array(ArtifactRef).min(1),
 });
+export type CommitCheckpointInput = z.infer<typeof CommitCheckpointInput>;
 /** What the run's loop and the Web UI need of an iteration. */
 export const IterationResult = z.strictObject({
   iteration: z.int().nonnegative(),
@@ -150,6 +167,8 @@ export const EvaluatePolicyInput = z.strictObject({
   /** E.g. `untouched`, `start`, `iteration-0008`, `end`: part of the key and of the random seed's domain. */
   name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,40}$/),
   split: Split,
+  /** k: the policy is theta_k. */
+  iterationsDone: z.int().nonnegative(),
   policy: PolicyState,
 });
 export const EvaluatePolicyResult = z.strictObject({
@@ -159,10 +178,42 @@ export const EvaluatePolicyResult = z.strictObject({
   meanReward: z.number(),
   successRate: z.number(),
   turnPassRate: z.array(z.number()),
-  timing: Timing,
 });
 export type EvaluatePolicyResult = z.infer<typeof EvaluatePolicyResult>;
 
+/** How far a run has come, by what is committed of it. */
+export const RunProgress = z.strictObject({
+  /** Iterations done: theta is theta_k of this k. */
+  iteration: z.int().nonnegative(),
+  /** Whether something of iteration k is committed as well. */
+  begun: z.boolean(),
+  /** theta_k; null before the first iteration. */
+  policy: PolicyState.nullable(),
+  checkpoint: ArtifactRef.nullable(),
+  /** The last iterations. */
+  points: z.array(IterationResult.omit({ policy: true, checkpoint: true })),
+  /** The first ones and the last ones. */
+  evaluations: z.array(EvaluatePolicyResult.omit({ manifest: true })),
+});
+export type RunProgress = z.infer<typeof RunProgress>;
+
+export const OpenRunResult = z.strictObject({
+  /** As the next iteration finds it. */
+  run: RunRef,
+  /** As later ones do, if settings change in between. */
+  next: z.strictObject({ from: z.int().nonnegative(), run: RunRef }).nullable(),
+  progress: RunProgress,
+  /** Changes made so far. */
+  revisions: z.int().nonnegative(),
+});
+export type OpenRunResult = z.infer<typeof OpenRunResult>;
+
+/** iteration: the one just committed. */
+export const ApplyRetentionInput = z.strictObject({ run: RunRef, iteration: z.int().nonnegative() });
+export type ApplyRetentionInput = z.infer<typeof ApplyRetentionInput>;
+
+export const ReleaseRunInput = z.strictObject({ run: RunRef });
+export type ReleaseRunInput = z.infer<typeof ReleaseRunInput>;
 /** The config is checked by the activity, as OpenRunInput's. */
 export const OpenEvaluationInput = z.strictObject({ evaluationId: RunId, config: z.unknown() });
 export type OpenEvaluationInput = z.infer<typeof OpenEvaluationInput>;
@@ -173,7 +224,7 @@ export const EvaluateShardInput = z.strictObject({
   policy: z.int().nonnegative(),
   shard: z.int().nonnegative(),
 });
-export const EvaluateShardResult = z.strictObject({ manifest: ArtifactRef, episodes: z.int(), meanReward: z.number(), timing: Timing });
+export const EvaluateShardResult = z.strictObject({ manifest: ArtifactRef, episodes: z.int(), meanReward: z.number() });
 export type EvaluateShardResult = z.infer<typeof EvaluateShardResult>;
 
 export const ReportEvaluationInput = z.strictObject({

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { PlayConfig } from './play-config.js';
+import { RetentionRule } from './retention-rule.js';
 
 /** Names become parts of S3 keys and workflow ids: no slash, no dot-dot, no blank. */
 export const RunId = z
@@ -277,6 +278,8 @@ export const TrainConfig = z
       /** Sampling temperature of evaluations; null is the rollout's. */
       temperature: z.number().positive().nullable().default(null),
     }),
+    /** Which iterations stay in the store while the run goes on; null keeps all. */
+    retention: RetentionRule.nullable().default(null),
     /** Token rows that go through the model at once in training; bounds memory, does not change results. */
     microBatchTokens: z.int().positive().default(2048),
   })

@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { ArtifactRef, Sha256 } from './artifact-ref.js';
-import { Timing } from './metrics.js';
 import { PolicyState } from './turn-state.js';
 
 /** Commits on the way of a turn update that is spread over workers (`update.shards`). */
@@ -13,7 +12,6 @@ export const GradientManifest = z.strictObject({
   gradient: ArtifactRef.nullable(),
   /** JSON array of SamplePart. */
   parts: ArtifactRef,
-  timing: Timing,
 });
 export type GradientManifest = z.infer<typeof GradientManifest>;
 /** What a sample contributed to the loss: Eq. 6's term, and the divergence from the frozen reference in nats per token. */
@@ -26,7 +24,6 @@ export const OptimizerStepManifest = z.strictObject({
   policy: PolicyState,
   /** Null if the pool has fewer minibatches than steps: nothing was stepped. */
   made: z.strictObject({ loss: z.number(), gradientNorm: z.number(), kl: z.array(z.number()) }).nullable(),
-  timing: Timing,
 });
 export type OptimizerStepManifest = z.infer<typeof OptimizerStepManifest>;
 
@@ -36,7 +33,6 @@ export const RatiosManifest = z.strictObject({
   inputHash: Sha256,
   /** JSON array of MeasuredSample. */
   measured: ArtifactRef,
-  timing: Timing,
 });
 export type RatiosManifest = z.infer<typeof RatiosManifest>;
 export const MeasuredSample = z.strictObject({ id: z.string(), weight: z.number(), ratio: z.number(), klIteration: z.number() });

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ArtifactRef, Sha256 } from './artifact-ref.js';
-import { RolloutMetrics, Timing } from './metrics.js';
+import { RolloutMetrics } from './metrics.js';
 
 /** Contents of the groups artifact: one entry per trajectory, the seat it keeps in every turn pool. */
 export const GroupedTrajectory = z.strictObject({
@@ -32,7 +32,6 @@ export const GroupsManifest = z.strictObject({
   trajectories: ArtifactRef,
   shards: z.array(ArtifactRef),
   metrics: RolloutMetrics,
-  timing: Timing,
 });
 export type GroupsManifest = z.infer<typeof GroupsManifest>;
 
@@ -58,6 +57,5 @@ export const ScoresManifest = z.strictObject({
   scores: ArtifactRef,
   /** Largest and mean |sampler's log-prob - trainer's|, nats per token: two code paths, one policy. */
   behaviorGap: z.strictObject({ max: z.number(), mean: z.number() }),
-  timing: Timing,
 });
 export type ScoresManifest = z.infer<typeof ScoresManifest>;

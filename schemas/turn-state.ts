@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ArtifactRef, Sha256 } from './artifact-ref.js';
-import { TurnUpdateMetrics, Timing } from './metrics.js';
+import { TurnUpdateMetrics } from './metrics.js';
 
 /**
  * theta and the optimiser that moves it: the frozen weights (a model file plus adapters folded into
@@ -33,7 +33,6 @@ export const TurnStateManifest = z.strictObject({
   /** rho products so far by trajectory id: M_t = product x A. JSON artifact. */
   suffixProducts: ArtifactRef,
   metrics: TurnUpdateMetrics,
-  timing: Timing,
 });
 export type TurnStateManifest = z.infer<typeof TurnStateManifest>;
 /** Contents of the suffixProducts artifact: trajectory id -> product of the ratios of the turns updated so far. */

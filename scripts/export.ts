@@ -3,14 +3,11 @@
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { keys } from '../activities/artifacts/store.js';
 import { modelFingerprint } from '../activities/policy/model-files.js';
 import { writeMergedModel } from '../activities/policy/weights/merged-model.js';
 import { writePeftAdapter } from '../activities/policy/weights/peft-adapter.js';
-import { RunManifest } from '../schemas/run.js';
-import { RunId } from '../schemas/train-config.js';
 import { callersPath, command, UsageError } from './models/command.js';
-import { policyAt, runsOf, thetaOf } from './models/runs.js';
+import { policyAt, requireRun, runIdOf, thetaOf } from './models/runs.js';
 import { withStore } from './models/with-store.js';
 
 const USAGE = `npm run export -- --run ID --out DIR [--iteration K] [--merged]
@@ -29,29 +26,27 @@ await command(async () => {
   });
   if (values.help) return console.log(USAGE);
   for (const name of ['run', 'out'] as const) if (values[name] === undefined) throw new UsageError(`--${name} is missing\n\n${USAGE}`);
-  const runId = RunId.safeParse(values.run);
-  if (!runId.success) throw new UsageError(`--run is "${values.run}": it ${runId.error.issues[0]!.message}`);
+  const runId = runIdOf(values.run!);
   const iteration = values.iteration === undefined ? null : Number(values.iteration);
   if (iteration !== null && (values.iteration!.trim() === '' || !Number.isInteger(iteration) || iteration < -1)) throw new UsageError(`--iteration is "${values.iteration}": expected a whole number from -1`);
   const out = callersPath(values.out!);
   if (existsSync(out) && readdirSync(out).length > 0) throw new UsageError(`--out: ${out} is not empty: choose a new directory`);
 
   await withStore(async (store, modelsDir) => {
-    const run = await store.findManifest(keys.runManifest(runId.data), RunManifest);
-    if (!run) throw new UsageError(`--run: there is no run "${runId.data}" in the store; known are ${(await runsOf(store)).join(', ') || 'none'}`);
-    const { model } = run.manifest;
-    const at = await policyAt(store, run.manifest, iteration);
+    const run = await requireRun(store, runId);
+    const { model } = run;
+    const at = await policyAt(store, run, iteration);
     const modelFile = path.join(modelsDir, model.path);
     if (!existsSync(modelFile)) throw new UsageError(`the run's model ${model.path} is not in ${modelsDir}: put it there, or set SEEUPO_MODELS_DIR`);
     const { sha256 } = await modelFingerprint(modelFile);
     if (sha256 !== model.sha256) throw new UsageError(`${modelFile} has sha256 ${sha256}, the run was made with ${model.sha256}: put that model there`);
-    const { adapter, whole } = await thetaOf(store, run.manifest, at, modelFile);
+    const { adapter, whole } = await thetaOf(store, run, at, modelFile);
     if (adapter === null && !values.merged) {
-      throw new UsageError(`run "${runId.data}" ${at.name} has ${at.weights ? 'trained all weights' : 'the untouched model'}: there is no adapter to export; --merged writes the model itself`);
+      throw new UsageError(`run "${runId}" ${at.name} has ${at.weights ? 'trained all weights' : 'the untouched model'}: there is no adapter to export; --merged writes the model itself`);
     }
     const written = values.merged
       ? await writeMergedModel(modelFile, whole, out, (done, of) => done % 50 === 0 && console.error(`export: ${done} of ${of} tensors`))
       : await writePeftAdapter(out, modelFile, adapter!.lora, adapter!.tensors);
-    console.log(`run ${runId.data} ${at.name}: ${values.merged ? 'merged model' : `adapter of rank ${adapter!.lora.rank}`} in ${out} (${written.join(', ')})`);
+    console.log(`run ${runId} ${at.name}: ${values.merged ? 'merged model' : `adapter of rank ${adapter!.lora.rank}`} in ${out} (${written.join(', ')})`);
   });
 });

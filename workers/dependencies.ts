@@ -3,13 +3,14 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { createS3Store } from '../activities/artifacts/s3-store.js';
+import { createS3Store, type S3StoreOptions } from '../activities/artifacts/s3-store.js';
 import type { CpuDependencies } from '../activities/dependencies.js';
 import { createEnvironments } from '../activities/environments/registry.js';
 import { withHeartbeats } from '../activities/heartbeats.js';
 import { HubModels, type Hub } from '../activities/policy/hub-models.js';
 import { PRECISIONS, type Precision, type TextCodec } from '../activities/policy/policy.js';
 import { loadTextCodec } from '../activities/policy/text-codec.js';
+import { executionState } from './execution-state.js';
 
 /**
  * Every environment variable that this program reads; credentials of S3 are found by the AWS SDK's
@@ -30,12 +31,19 @@ const Variables = z.object({
   SEEUPO_TEMPORAL_TLS_SERVER_NAME: z.string().min(1).optional(),
   /** Task queues are `<prefix>-control` and `<prefix>-gpu`. */
   SEEUPO_QUEUE_PREFIX: z.string().regex(/^[A-Za-z0-9_-]+$/, 'must be of letters, digits, - and _').default('seeupo'),
+  /** Worker versioning: with a build id, workers take only what is routed to their build (README, Operating). */
+  SEEUPO_BUILD_ID: z.string().regex(/^[A-Za-z0-9._-]{1,100}$/, 'must be 1 to 100 of letters, digits, ., - and _').optional(),
+  SEEUPO_DEPLOYMENT: z.string().regex(/^[A-Za-z0-9_-]{1,100}$/, 'must be 1 to 100 of letters, digits, - and _').default('seeupo'),
   /** Left out, it is AWS itself. */
   SEEUPO_S3_ENDPOINT: z.url({ protocol: /^https?$/, error: 'must be a URL, e.g. http://127.0.0.1:9000' }).optional(),
   SEEUPO_S3_BUCKET: z.string({ error: 'must name the bucket' }).min(3),
   SEEUPO_S3_REGION: z.string().min(1).default('us-east-1'),
   /** Bucket in the path rather than in the host name: what most servers other than AWS need. */
   SEEUPO_S3_FORCE_PATH_STYLE: z.enum(['true', 'false'], 'must be true or false').optional(),
+  /** Server-side encryption of everything written; left out: the bucket's default. */
+  SEEUPO_S3_SSE: z.enum(['AES256', 'aws:kms', 'aws:kms:dsse'], 'must be AES256, aws:kms or aws:kms:dsse').optional(),
+  /** With aws:kms: key id or ARN; left out: the account's own key for S3. */
+  SEEUPO_S3_KMS_KEY_ID: z.string().min(1).optional(),
   SEEUPO_BFCL_URL: z.url({ protocol: /^https?$/, error: 'must be a URL, e.g. http://127.0.0.1:8300' }).optional(),
   SEEUPO_BFCL_FULL_URL: z.url({ protocol: /^https?$/, error: 'must be a URL, e.g. http://127.0.0.1:8301' }).optional(),
   /** Folders, separated as in PATH, below which environment.name may be a module; left out: modules are refused. */
@@ -69,7 +77,9 @@ export interface TemporalSettings {
 export interface Settings {
   readonly temporal: TemporalSettings;
   readonly queues: { readonly control: string; readonly gpu: string };
-  readonly s3: { readonly endpoint: string | null; readonly bucket: string; readonly region: string; readonly forcePathStyle: boolean };
+  readonly s3: Required<Pick<S3StoreOptions, 'endpoint' | 'bucket' | 'region' | 'forcePathStyle' | 'encryption'>>;
+  /** Under which this worker's workflows are pinned or upgraded; null: unversioned. */
+  readonly deployment: { readonly name: string; readonly buildId: string } | null;
   readonly bfclUrl: string | null;
   readonly bfclFullUrl: string | null;
   readonly environmentRoots: readonly string[];
@@ -111,7 +121,9 @@ export function readSettings(variables: Readonly<Record<string, string | undefin
       bucket: v.SEEUPO_S3_BUCKET,
       region: v.SEEUPO_S3_REGION,
       forcePathStyle: v.SEEUPO_S3_FORCE_PATH_STYLE ? v.SEEUPO_S3_FORCE_PATH_STYLE === 'true' : v.SEEUPO_S3_ENDPOINT !== undefined,
+      encryption: v.SEEUPO_S3_SSE ? { algorithm: v.SEEUPO_S3_SSE, kmsKeyId: v.SEEUPO_S3_KMS_KEY_ID ?? null } : null,
     },
+    deployment: v.SEEUPO_BUILD_ID ? { name: v.SEEUPO_DEPLOYMENT, buildId: v.SEEUPO_BUILD_ID } : null,
     bfclUrl: v.SEEUPO_BFCL_URL ?? null,
     bfclFullUrl: v.SEEUPO_BFCL_FULL_URL ?? null,
     environmentRoots: (v.SEEUPO_ENVIRONMENTS_DIR ?? '').split(path.delimiter).filter((root) => root !== '').map((root) => path.resolve(root)),
@@ -169,6 +181,7 @@ export function createDependencies(settings: Settings): CpuDependencies {
     modelsDir: settings.modelsDir,
     fetchModel: (model, onProgress) => hub.fetch(model, onProgress),
     codeVersion: codeVersion(),
+    executionState,
     heartbeats: withHeartbeats,
   };
 }

@@ -27,7 +27,7 @@ export async function serve(options: Omit<WorkerOptions, 'connection' | 'namespa
     const connected = (connection = await waiting.until(`Temporal at ${temporal.address}`, () => NativeConnection.connect(reached)));
     await waiting.until(`namespace ${temporal.namespace} of Temporal at ${temporal.address}`, () => checkSearchAttributes(connected, temporal.namespace, log));
     waiting.leave();
-    const worker = await Worker.create({ ...options, connection, namespace: temporal.namespace });
+    const worker = await Worker.create({ ...options, connection, namespace: temporal.namespace, ...versioned(settings) });
     const running = worker.run();
     if (readyFile) writeFileSync(readyFile, `${JSON.stringify({ pid: process.pid, taskQueue: options.taskQueue })}\n`);
     log.info({ taskQueue: options.taskQueue, address: temporal.address }, 'takes tasks');
@@ -42,6 +42,12 @@ export async function serve(options: Omit<WorkerOptions, 'connection' | 'namespa
     await connection?.close();
   }
 }
+
+/** Each workflow says itself whether it stays on its build: an iteration does, a run goes on with the current one. */
+const versioned = ({ deployment }: Pick<Settings, 'deployment'>): Pick<WorkerOptions, 'workerDeploymentOptions'> =>
+  deployment === null
+    ? {}
+    : { workerDeploymentOptions: { useWorkerVersioning: true, defaultVersioningBehavior: 'AUTO_UPGRADE', version: { deploymentName: deployment.name, buildId: deployment.buildId } } };
 
 /** Where a worker waits for its servers, which may be started after it. The SDK heeds signals only once a worker runs. */
 function waitingRoom(log: Logger) {

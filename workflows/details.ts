@@ -1,13 +1,16 @@
-import type { EvaluationPoint, IterationPoint, TrainProgress } from './messages.js';
+import type { TrainMetrics, TrainProgress } from './messages.js';
+import { spelledChange } from './settings.js';
 
 /** The run as the Web UI shows it: Markdown, no HTML. */
-export function trainDetails(progress: TrainProgress, iterations: readonly IterationPoint[], evaluations: readonly EvaluationPoint[]): string {
-  const { title, paused, phase, iteration, secondsLeft, stopping } = progress;
+export function trainDetails(progress: TrainProgress, { iterations, evaluations, checkpoint }: TrainMetrics): string {
+  const { title, paused, phase, iteration, secondsLeft, stopping, changes } = progress;
   const left = secondsLeft === null ? '' : `, about ${minutes(secondsLeft)} left`;
   return [
     `### ${title || progress.runId}`,
     paused === null ? `**${phase}**` : `**Paused** (${phase}): ${paused}\n\nSend the signal \`resume\` to go on, or \`abort\`.`,
     progress.iterations === null ? '' : `${iteration} of ${progress.iterations} iterations done${left}${stopping ? ', stopping after this one' : ''}`,
+    checkpoint === null ? '' : `Last checkpoint: \`${checkpoint.key}\``,
+    changes.map(({ fromIteration, change }) => `- from iteration ${fromIteration}: ${spelledChange(change)}`).join('\n'),
     table(
       ['evaluation', 'split', 'reward', 'success', 'turns passed'],
       evaluations.map((e) => [e.name, e.split, fixed(e.meanReward), percent(e.successRate), e.turnPassRate.map(percent).join(' ')]),

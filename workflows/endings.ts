@@ -4,9 +4,12 @@ import {
   CancellationScope,
   CancelledFailure,
   ChildWorkflowFailure,
+  ContinueAsNew,
   isCancellation,
   TimeoutFailure,
 } from '@temporalio/workflow';
+import type { RunRef } from '../schemas/run.js';
+import { cpu } from './activity-proxies.js';
 
 /**
  * Runs a workflow's body; a failure that is only the echo of a cancellation ends it CANCELED.
@@ -19,6 +22,22 @@ export async function endingCancelled<R>(body: () => Promise<R>): Promise<R> {
     return await body();
   } catch (failure) {
     if (isEchoOfCancellation(failure)) throw new CancelledFailure('cancelled while no worker was there to acknowledge it');
+    throw failure;
+  }
+}
+
+/** Runs a workflow's body and lets go of its run when it ends, however it ends; over continue-as-new the run is held. */
+export async function holding<R>(run: () => RunRef | undefined, body: () => Promise<R>): Promise<R> {
+  const letGo = async () => {
+    const held = run();
+    if (held) await CancellationScope.nonCancellable(() => cpu('let go of the run').releaseRun({ run: held }).catch(() => {}));
+  };
+  try {
+    const result = await body();
+    await letGo();
+    return result;
+  } catch (failure) {
+    if (!(failure instanceof ContinueAsNew)) await letGo();
     throw failure;
   }
 }

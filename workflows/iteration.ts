@@ -5,7 +5,7 @@ import type { IterationResult, UpdateTurnResult } from '../schemas/steps.js';
 import type { PolicyState } from '../schemas/turn-state.js';
 import { cpu, gpu } from './activity-proxies.js';
 import { endingCancelled } from './endings.js';
-import { iterationProgress, type IterationProgress } from './messages.js';
+import { iterationProgress, stopAfterTurn, type IterationProgress } from './messages.js';
 import { runAttributes } from './search-attributes.js';
 import { updateTurnSpread } from './spread-turn.js';
 import { turnOrder } from './turn-order.js';
@@ -23,14 +23,18 @@ export interface IterationInput {
  *
  * Every activity commits its result in the store before it returns and finds it there when it is
  * asked again, so each step happens once, whoever dies on the way.
+ *
+ * @returns null if it was stopped between two turns; those that are done stay committed
  */
-export async function iteration({ run, iteration, policy }: IterationInput): Promise<IterationResult> {
+export async function iteration({ run, iteration, policy }: IterationInput): Promise<IterationResult | null> {
   let progress: IterationProgress = { iteration, phase: 'rollout', turn: null, turns: null };
   const now = (next: Partial<IterationProgress>) => {
     progress = { ...progress, ...next };
     setCurrentDetails(`**Iteration ${iteration + 1} of ${run.iterations}**: ${progress.phase}${progress.turn ? ` ${progress.turn} of ${progress.turns}` : ''}`);
   };
   setHandler(iterationProgress, () => progress);
+  let stopping = false;
+  setHandler(stopAfterTurn, () => void (stopping = true));
   upsertSearchAttributes(runAttributes(run, { iteration }));
 
   return endingCancelled(async () => {
@@ -53,6 +57,7 @@ export async function iteration({ run, iteration, policy }: IterationInput): Pro
     let theta: Pick<UpdateTurnResult, 'policy'> & { suffixProducts: ArtifactRef | null } = { policy, suffixProducts: null }; // Eq. 7: M_{T+1} = A
     const turnStates: ArtifactRef[] = [];
     for (const turn of turnOrder(run.updateOrder, groups.turns, iteration)) {
+      if (stopping) return null;
       now({ phase: 'update turn', turn, turns: groups.turns });
       const input = { run, iteration, turn, groups: groups.manifest, scores: scores.manifest, ...theta };
       const { policy: moved, suffixProducts, manifest } = run.spread
@@ -64,7 +69,9 @@ export async function iteration({ run, iteration, policy }: IterationInput): Pro
 
     // Step 5: theta_{k+1} is theta after the last turn of the order.
     now({ phase: 'commit', turn: null });
-    return cpu('commit the checkpoint').commitCheckpoint({ run, iteration, rollouts, groups: groups.manifest, scores: scores.manifest, turnStates });
+    const done = await cpu('commit the checkpoint').commitCheckpoint({ run, iteration, rollouts, groups: groups.manifest, scores: scores.manifest, turnStates });
+    if (run.retention) await cpu('drop what the retention rule does not keep').applyRetention({ run, iteration });
+    return done;
   });
 }
 

@@ -15,11 +15,12 @@ import {
 import type { ArtifactRef } from '../schemas/artifact-ref.js';
 import type { RunRef } from '../schemas/run.js';
 import type { WriteReportResult } from '../schemas/steps.js';
-import type { TrainConfigInput } from '../schemas/train-config.js';
+import type { TrainInput } from '../schemas/run-request.js';
 import type { PolicyState } from '../schemas/turn-state.js';
 import { cpu, gpu } from './activity-proxies.js';
 import { trainDetails } from './details.js';
-import { endingCancelled } from './endings.js';
+import { changeable } from './changes.js';
+import { endingCancelled, holding, isCancelled } from './endings.js';
 import type { iteration as iterationWorkflow, IterationInput } from './iteration.js';
 import * as messages from './messages.js';
 import { pairs, runAttributes } from './search-attributes.js';
@@ -27,7 +28,15 @@ import { freely, steer, type Steering } from './steering.js';
 
 /** What a run carries from iteration to iteration, and over continue-as-new. It does not grow. */
 export interface TrainState {
-  readonly run: RunRef;
+  /** As the next iteration will find it. */
+  run: RunRef;
+  /** As iterations from another one on will, if they differ. */
+  next: { readonly from: number; readonly run: RunRef } | null;
+  /** The iteration that was begun by an execution before this one, and keeps its settings; null if none was. */
+  begun: number | null;
+  /** Changes made so far; the last ones of them. */
+  revisions: number;
+  changes: messages.SettingsChanged[];
   readonly startedAt: number;
   /** theta as it stands. */
   policy: PolicyState;
@@ -65,38 +74,46 @@ const POINTS_KEPT = 50;
 /**
  * A run: opens it, evaluates, warms up, iterates, evaluates, reports.
  *
- * The workflow id is the run id. The configuration is checked by openRun as a whole: a wrong one
- * ends the run at once, saying all that is wrong with it.
+ * The workflow id is the run id of a new run. The input is checked by openRun as a whole: a wrong one
+ * ends the run at once, saying all that is wrong with it. What of the run is in the store already,
+ * because it is resumed or forked, is not done again.
  *
- * @param resumed  only for continue-as-new
+ * @param continued  only for continue-as-new
  */
-export async function train(config: TrainConfigInput, resumed?: TrainState): Promise<TrainResult> {
-  const runId = workflowInfo().workflowId;
-  const startedAt = resumed?.startedAt ?? workflowInfo().startTime.getTime();
-  const steering = resumed?.steering ?? freely();
-  let state: TrainState | undefined = resumed;
+export async function train(config: TrainInput, continued?: TrainState): Promise<TrainResult> {
+  const { workflowId, namespace, firstExecutionRunId } = workflowInfo();
+  const startedAt = continued?.startedAt ?? workflowInfo().startTime.getTime();
+  const steering = continued?.steering ?? freely();
+  let state: TrainState | undefined = continued;
   let phase = 'open the run';
   let child: string | null = null;
+  /** Training is over, only the last evaluation and the report are left. */
+  let over = false;
 
-  const { gate, persevere } = steer(steering, () => {
-    show();
-    upsertSearchAttributes(pairs({ paused: steering.paused !== null }));
+  const { gate, abortable, persevere } = steer(steering, {
+    changed() {
+      show();
+      upsertSearchAttributes(pairs({ paused: steering.paused !== null }));
+    },
+    underWay: () => (child === null ? phase : `iteration ${state!.iteration + 1}`),
+    child: () => child,
   });
+  const asked = changeable({ state: () => state, iterating: () => child !== null, over: () => over, changed: show });
   const { descriptions } = messages;
   setHandler(messages.config, () => config, { description: descriptions.config });
   setHandler(messages.progress, standing, { description: descriptions.progress });
-  setHandler(
-    messages.metrics,
-    () => ({ evaluations: state?.evaluations ?? [], iterations: state?.points ?? [], checkpoint: state?.checkpoint ?? null }),
-    { description: descriptions.metrics },
-  );
+  setHandler(messages.metrics, measured, { description: descriptions.metrics });
+
+  function measured(): messages.TrainMetrics {
+    return { evaluations: state?.evaluations ?? [], iterations: state?.points ?? [], checkpoint: state?.checkpoint ?? null };
+  }
 
   function standing(): messages.TrainProgress {
-    const { run, points = [], iteration = 0 } = state ?? {};
+    const { run, points = [], iteration = 0, changes = [] } = state ?? {};
     const latest = points.at(-1) ?? null;
     const left = run && latest ? (run.iterations - iteration) * mean(points.slice(-5).map(({ wallSeconds }) => wallSeconds)) : null;
     return {
-      runId,
+      runId: run?.runId ?? workflowId,
       title: run?.title ?? '',
       phase,
       iteration,
@@ -104,6 +121,7 @@ export async function train(config: TrainConfigInput, resumed?: TrainState): Pro
       child,
       paused: steering.paused,
       stopping: steering.stopping,
+      changes,
       startedAt,
       secondsLeft: left,
       latest,
@@ -111,7 +129,7 @@ export async function train(config: TrainConfigInput, resumed?: TrainState): Pro
   }
 
   function show(): void {
-    setCurrentDetails(trainDetails(standing(), state?.points ?? [], state?.evaluations ?? []));
+    setCurrentDetails(trainDetails(standing(), measured()));
   }
 
   function enter(next: string): void {
@@ -122,23 +140,37 @@ export async function train(config: TrainConfigInput, resumed?: TrainState): Pro
 
   async function open(): Promise<TrainState> {
     enter(phase);
-    const run = await cpu('check the configuration, open the run').openRun({ runId, config: config ?? null });
+    const execution = { namespace, workflowId, firstRunId: firstExecutionRunId };
+    const { run, next, progress, revisions } = await cpu('check the configuration, open the run').openRun({ config: config ?? null, execution });
     upsertMemo({ title: run.title, model: run.model, environment: run.environment, algorithm: run.algorithm });
-    upsertSearchAttributes(runAttributes(run, { iteration: 0 }));
-    return { run, startedAt, policy: UNTOUCHED, iteration: 0, checkpoint: null, points: [], evaluations: [], steering };
+    upsertSearchAttributes(runAttributes(run, { iteration: progress.iteration }));
+    const { iteration, begun, checkpoint, evaluations } = progress;
+    const points = progress.points.map((point) => ({ ...point, wallSeconds: point.seconds }));
+    const policy = progress.policy ?? UNTOUCHED;
+    return { run, next, begun: begun ? iteration : null, revisions, changes: [], startedAt, policy, iteration, checkpoint, points, evaluations, steering };
   }
 
-  async function evaluate(state: TrainState, name: string): Promise<void> {
+  async function evaluate(state: TrainState, name: string, by: <R>(work: () => Promise<R>) => Promise<R | null> = (work) => persevere(phase, 0, work)): Promise<void> {
     enter(`evaluate ${name}`);
-    const { run, policy } = state;
-    const results = await persevere(phase, 0, () =>
-      Promise.all((['train', 'heldout'] as const).map((split) => gpu(`evaluate ${name}, ${split} tasks`).evaluatePolicy({ run, name, split, policy }))),
+    const { run, policy, iteration: iterationsDone } = state;
+    const results = await by(() =>
+      Promise.all((['train', 'heldout'] as const).map((split) => gpu(`evaluate ${name}, ${split} tasks`).evaluatePolicy({ run, name, split, iterationsDone, policy }))),
     );
     if (!results) return;
-    const points = results.map(({ manifest: _, timing: __, ...point }) => point);
-    state.evaluations = [...state.evaluations.slice(0, 4), ...state.evaluations.slice(4).slice(-POINTS_KEPT), ...points];
+    const points = results.map(({ manifest: _, ...point }) => point);
+    const others = state.evaluations.filter((point) => point.name !== name);
+    state.evaluations = [...others.slice(0, 4), ...others.slice(4).slice(-POINTS_KEPT), ...points];
     upsertSearchAttributes(pairs({ evaluation: points[0]!.meanReward }));
     show();
+    asked.evaluated(points);
+  }
+
+  /** For whoever asked: a failure is theirs to hear of, and no reason to stop training. */
+  async function evaluateAsAsked(state: TrainState): Promise<void> {
+    await evaluate(state, nameAfter(state), abortable).catch((failure: unknown) => {
+      if (steering.aborted !== null || isCancelled(failure)) throw failure;
+      asked.evaluationFailed(failure);
+    });
   }
 
   async function warmStart(state: TrainState): Promise<void> {
@@ -152,10 +184,8 @@ export async function train(config: TrainConfigInput, resumed?: TrainState): Pro
     const { run, iteration, policy } = state;
     enter('iteration');
     const began = Date.now();
-    const done = await persevere(`iteration ${iteration + 1}`, ITERATION_RETRIES, () => {
-      child = `${runId}/iteration-${String(iteration).padStart(4, '0')}`;
-      return runIteration(child, { run, iteration, policy });
-    });
+    const id = (child = `${workflowId}/iteration-${String(iteration).padStart(4, '0')}`);
+    const done = await persevere(`iteration ${iteration + 1}`, ITERATION_RETRIES, () => runIteration(id, { run, iteration, policy }));
     child = null;
     if (!done) return;
     const { policy: moved, checkpoint, ...point } = done;
@@ -167,36 +197,62 @@ export async function train(config: TrainConfigInput, resumed?: TrainState): Pro
     show();
   }
 
-  return endingCancelled(async () => {
-    if (!state) {
-      state = await open();
-      await evaluate(state, 'untouched');
-      if (state.run.warmStart) {
-        await warmStart(state);
-        await evaluate(state, 'start');
-      }
+  /** What comes before the first iteration; of a run that has iterations, it was done. */
+  async function begin(): Promise<TrainState> {
+    state = await open();
+    if (state.iteration > 0) {
+      await evaluateIfDue(state);
+      return state;
     }
-    const { run } = state;
+    await evaluate(state, 'untouched');
+    if (state.run.warmStart) {
+      await warmStart(state);
+      await evaluate(state, 'start');
+    }
+    return state;
+  }
+
+  async function evaluateIfDue(state: TrainState): Promise<void> {
+    const { evaluateEvery, iterations } = state.run;
+    const due = evaluateEvery !== null && state.iteration % evaluateEvery === 0 && state.iteration < iterations;
+    if (due && !state.evaluations.some(({ name }) => name === nameAfter(state))) await evaluate(state, nameAfter(state));
+  }
+
+  return endingCancelled(() => holding(() => state?.run, async () => {
+    state ??= await begin();
     const first = state.iteration;
-    while (state.iteration < run.iterations) {
-      await gate();
+    for (;;) {
+      await gate(asked.forEvaluation);
+      if (asked.revising()) {
+        await asked.settled();
+        continue;
+      }
+      // From here to the child's start nothing waits: a change is either in the iteration's settings or comes after it.
       if (steering.stopping) break;
+      if (asked.forEvaluation()) {
+        await evaluateAsAsked(state);
+        continue;
+      }
+      if (state.next && state.iteration >= state.next.from) Object.assign(state, { run: state.next.run, next: null });
+      if (state.iteration >= state.run.iterations) break;
       if (state.iteration > first && (workflowInfo().continueAsNewSuggested || state.iteration - first >= CONTINUE_AFTER)) {
         await condition(allHandlersFinished);
         await continueAsNew<typeof train>(config, state);
       }
       await iterate(state);
-      const due = run.evaluateEvery !== null && state.iteration % run.evaluateEvery === 0 && state.iteration < run.iterations;
-      if (due) await evaluate(state, `iteration-${String(state.iteration).padStart(4, '0')}`);
+      await evaluateIfDue(state);
     }
+    over = true;
     if (state.iteration > 0) await evaluate(state, 'end');
     enter('report');
-    const completedIterations = state.iteration;
+    const { run, iteration: completedIterations } = state;
     const report = await persevere(phase, 0, () => cpu('report').writeReport({ run, completedIterations }));
     enter('done');
+    asked.evaluationFailed(new Error('the run has ended'));
+    await condition(allHandlersFinished);
     const { checkpoint, policy, evaluations } = state;
-    return { runId, iterations: completedIterations, checkpoint, policy, evaluations, report };
-  });
+    return { runId: run.runId, iterations: completedIterations, checkpoint, policy, evaluations, report };
+  }));
 }
 
 /** One Web UI page per iteration. */
@@ -211,5 +267,9 @@ const runIteration = (workflowId: string, input: IterationInput) =>
     parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
     cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
   });
+
+/** Name of the evaluation of theta_k. */
+const nameAfter = ({ run, iteration }: TrainState): string =>
+  iteration > 0 ? `iteration-${String(iteration).padStart(4, '0')}` : run.warmStart ? 'start' : 'untouched';
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -2,17 +2,22 @@ import { z } from 'zod';
 import type { ArtifactRef } from '../../schemas/artifact-ref.js';
 import { canonicalJson, sha256 } from './canonical-json.js';
 import { ArtifactCorrupt, ArtifactMissing, type ObjectPlace } from './errors.js';
-import { keys, type ArtifactStore } from './store.js';
+import { keys, type ArtifactStore, type StoredObject } from './store.js';
 
-/** The five things asked of an object server; all else about artifacts is the same for every server. */
+/** What is asked of an object server; all else about artifacts is the same for every server. */
 export interface Objects {
-  /** Size in bytes, or null if there is no such object. */
-  size(key: string): Promise<number | null>;
+  /** Size, and when it was written in milliseconds since 1970; null if there is no such object. */
+  stat(key: string): Promise<Omit<StoredObject, 'key'> | null>;
+  remove(key: string): Promise<void>;
   get(key: string): Promise<Uint8Array | null>;
   put(key: string, bytes: Uint8Array, sha256: string): Promise<void>;
   /** Writes only if the key is free; false if it was taken. */
   putIfAbsent(key: string, bytes: Uint8Array, sha256: string): Promise<boolean>;
-  list(prefix: string): AsyncIterable<string>;
+  /** An object and what tells its version from any other. */
+  getVersion(key: string): Promise<{ readonly bytes: Uint8Array; readonly version: string } | null>;
+  /** Writes only over that version; false if it is another by now. */
+  putIfVersion(key: string, bytes: Uint8Array, sha256: string, version: string): Promise<boolean>;
+  list(prefix: string): AsyncIterable<StoredObject>;
   checkAccess(): Promise<void>;
   /** For messages. */
   place(key: string): ObjectPlace;
@@ -20,6 +25,9 @@ export interface Objects {
 
 /** A read that came back damaged may have been damaged on the way: one more try before calling the object corrupt. */
 const READ_ATTEMPTS = 2;
+
+/** A blob that is found and is younger need not be written again; retention spares blobs for twice as long. */
+export const REFRESH_AFTER_HOURS = 12;
 
 /** The store of store.ts over an object server. */
 export function createObjectStore(objects: Objects): ArtifactStore {
@@ -40,8 +48,10 @@ export function createObjectStore(objects: Objects): ArtifactStore {
   async function putBlob(bytes: Uint8Array): Promise<ArtifactRef> {
     const hash = sha256(bytes);
     const key = keys.blob(hash);
-    // A blob of another size under its own hash is a torn write: writing it again heals it.
-    if ((await objects.size(key)) !== bytes.length) await objects.put(key, bytes, hash);
+    const found = await objects.stat(key);
+    // A blob of another size under its own hash is a torn write: writing it again heals it. An old one may be swept before it is named again.
+    const asGood = found?.bytes === bytes.length && Date.now() - found.modified < REFRESH_AFTER_HOURS * 3_600_000;
+    if (!asGood) await objects.put(key, bytes, hash);
     return { key, sha256: hash, bytes: bytes.length };
   }
 
@@ -79,7 +89,29 @@ export function createObjectStore(objects: Objects): ArtifactStore {
         // Equal bytes: the put that "failed" was a repeat of our own, whose answer was lost.
         return { ...winner, first: winner.ref.sha256 === ours.sha256 };
       }),
-    list: (prefix) => objects.list(prefix),
+    copyManifest: (from, to) =>
+      timed(async () => {
+        const bytes = await objects.get(from);
+        if (bytes) await objects.putIfAbsent(to, bytes, sha256(bytes));
+      }),
+    findRecord: (key, schema) =>
+      timed(async () => {
+        const found = await objects.getVersion(key);
+        return found && { record: parseJson(key, found.bytes, schema), version: found.version };
+      }),
+    replaceRecord: (key, record, schema, version) =>
+      timed(async () => {
+        const bytes = encode(schema.parse(record));
+        if (version === null ? await objects.putIfAbsent(key, bytes, sha256(bytes)) : await objects.putIfVersion(key, bytes, sha256(bytes), version)) return true;
+        // The put that "failed" may be a repeat of our own, whose answer was lost.
+        const now = await objects.get(key);
+        return now !== null && sha256(now) === sha256(bytes);
+      }),
+    remove: (key) => timed(() => objects.remove(key)),
+    listObjects: (prefix) => objects.list(prefix),
+    async *list(prefix) {
+      for await (const { key } of objects.list(prefix)) yield key;
+    },
     checkAccess: () => objects.checkAccess(),
     takeSeconds,
   };

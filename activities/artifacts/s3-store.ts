@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
+  DeleteObjectCommand,
   GetObjectCommand,
   HeadBucketCommand,
   HeadObjectCommand,
@@ -22,6 +23,8 @@ export interface S3StoreOptions {
   readonly forcePathStyle: boolean;
   /** How long an operation is repeated while the server is away or full, in ms; 0 if left out. */
   readonly patienceMs?: number;
+  /** Server-side encryption that every object is written with; null or left out is the bucket's own default. */
+  readonly encryption?: { readonly algorithm: 'AES256' | 'aws:kms' | 'aws:kms:dsse'; readonly kmsKeyId: string | null } | null;
   /** For tests; by default the SDK's own chain (environment, profile, role). */
   readonly credentials?: NonNullable<S3ClientConfig['credentials']>;
 }
@@ -38,7 +41,7 @@ const LONGEST_PAUSE_MS = 5_000;
 
 const ACCESS_CHECK_KEY = 'access-check';
 
-/** Artifacts in an S3 bucket: AWS, or any server with conditional puts (`If-None-Match: *`). */
+/** Artifacts in an S3 bucket: AWS, or any server with conditional puts (`If-None-Match: *`, `If-Match`). */
 export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(): void } {
   const { bucket: Bucket, patienceMs = 0 } = options;
   const client = new S3Client({
@@ -51,6 +54,10 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
     ...(options.endpoint !== null && { endpoint: options.endpoint }),
     ...(options.credentials && { credentials: options.credentials }),
   });
+  const encrypted = options.encryption && {
+    ServerSideEncryption: options.encryption.algorithm,
+    ...(options.encryption.kmsKeyId !== null && { SSEKMSKeyId: options.encryption.kmsKeyId }),
+  };
   const place = (key: string): ObjectPlace => ({ bucket: Bucket, key, endpoint: options.endpoint ?? `AWS ${options.region}` });
 
   /** A server that is away for some seconds must not cost an activity what it has computed: the activity waits here. */
@@ -81,37 +88,56 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
     }
   }
 
-  async function size(key: string): Promise<number | null> {
+  async function stat(key: string): Promise<{ bytes: number; modified: number } | null> {
     try {
-      return (await client.send(new HeadObjectCommand({ Bucket, Key: key }))).ContentLength ?? null;
+      const { ContentLength, LastModified } = await client.send(new HeadObjectCommand({ Bucket, Key: key }));
+      return { bytes: ContentLength ?? 0, modified: LastModified?.getTime() ?? 0 };
     } catch (error) {
       if (isAbsent(error)) return null;
       throw classify(error, 'looking up', place(key));
     }
   }
 
+  async function remove(key: string): Promise<void> {
+    try {
+      await client.send(new DeleteObjectCommand({ Bucket, Key: key }));
+    } catch (error) {
+      if (!isAbsent(error)) throw classify(error, 'deleting', place(key));
+    }
+  }
+
   async function put(key: string, bytes: Uint8Array, hash: string): Promise<void> {
     try {
       if (bytes.length <= PART_BYTES) {
-        await client.send(new PutObjectCommand({ Bucket, Key: key, Body: bytes, ChecksumSHA256: base64(hash) }));
+        await client.send(new PutObjectCommand({ Bucket, Key: key, Body: bytes, ChecksumSHA256: base64(hash), ...encrypted }));
       } else {
-        await new Upload({ client, params: { Bucket, Key: key, Body: bytes }, partSize: PART_BYTES, queueSize: PARTS_AT_ONCE }).done();
+        await new Upload({ client, params: { Bucket, Key: key, Body: bytes, ...encrypted }, partSize: PART_BYTES, queueSize: PARTS_AT_ONCE }).done();
       }
     } catch (error) {
       throw classify(error, 'writing', place(key));
     }
   }
 
-  async function putIfAbsent(key: string, bytes: Uint8Array, hash: string): Promise<boolean> {
+  async function getVersion(key: string): Promise<{ bytes: Uint8Array; version: string } | null> {
+    try {
+      const reply = await client.send(new GetObjectCommand({ Bucket, Key: key }));
+      return { bytes: await reply.Body!.transformToByteArray(), version: reply.ETag! };
+    } catch (error) {
+      if (isAbsent(error)) return null;
+      throw classify(error, 'reading', place(key));
+    }
+  }
+
+  /** False if the condition does not hold. */
+  async function putIf(key: string, bytes: Uint8Array, hash: string, condition: { IfNoneMatch: '*' } | { IfMatch: string }): Promise<boolean> {
     for (let attempt = 1; ; attempt++) {
       try {
-        await client.send(
-          new PutObjectCommand({ Bucket, Key: key, Body: bytes, ChecksumSHA256: base64(hash), IfNoneMatch: '*', ContentType: 'application/json' }),
-        );
+        await client.send(new PutObjectCommand({ Bucket, Key: key, Body: bytes, ChecksumSHA256: base64(hash), ContentType: 'application/json', ...encrypted, ...condition }));
         return true;
       } catch (error) {
         const status = statusOf(error);
-        if (status === 412) return false;
+        // 404: what was to be replaced was deleted.
+        if (status === 412 || ('IfMatch' in condition && isAbsent(error))) return false;
         // 409: another conditional put of this key was under way; S3 asks to try again.
         if (status !== 409 || attempt >= ATTEMPTS) throw classify(error, 'writing', place(key));
       }
@@ -121,9 +147,12 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
   const objects: Objects = {
     place,
     get: (key) => patiently(() => get(key)),
-    size: (key) => patiently(() => size(key)),
+    stat: (key) => patiently(() => stat(key)),
+    remove: (key) => patiently(() => remove(key)),
     put: (key, bytes, hash) => patiently(() => put(key, bytes, hash)),
-    putIfAbsent: (key, bytes, hash) => patiently(() => putIfAbsent(key, bytes, hash)),
+    putIfAbsent: (key, bytes, hash) => patiently(() => putIf(key, bytes, hash, { IfNoneMatch: '*' })),
+    putIfVersion: (key, bytes, hash, version) => patiently(() => putIf(key, bytes, hash, { IfMatch: version })),
+    getVersion: (key) => patiently(() => getVersion(key)),
     async *list(prefix) {
       let token: string | undefined;
       do {
@@ -132,7 +161,7 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
           .catch((error: unknown) => {
             throw classify(error, 'listing', place(prefix));
           });
-        for (const { Key } of page.Contents ?? []) if (Key !== undefined) yield Key;
+        for (const { Key, Size, LastModified } of page.Contents ?? []) if (Key !== undefined) yield { key: Key, bytes: Size ?? 0, modified: LastModified?.getTime() ?? 0 };
         token = page.NextContinuationToken;
       } while (token !== undefined);
     },

@@ -1,13 +1,10 @@
 import type { CheckpointManifest } from '../../schemas/checkpoint.js';
-import type { Timing } from '../../schemas/metrics.js';
-import type { RolloutShardManifest } from '../../schemas/rollout.js';
 import type { GroupsManifest, ScoresManifest } from '../../schemas/turn-pool.js';
 import type { TurnStateManifest } from '../../schemas/turn-state.js';
 
 /** What one iteration left behind, read back from the store. */
 export interface IterationParts {
   readonly iteration: number;
-  readonly rollouts: readonly RolloutShardManifest[];
   readonly groups: GroupsManifest;
   readonly scores: ScoresManifest;
   /** In the order of the updates. */
@@ -20,7 +17,7 @@ export class ForeignPart extends Error {
 }
 
 /** theta_{k+1} is the last turn state; the rest says how it came about. */
-export function checkpointManifest({ iteration, rollouts, groups, scores, turnStates }: IterationParts): Omit<CheckpointManifest, 'inputHash'> {
+export function checkpointManifest({ iteration, groups, scores, turnStates }: IterationParts): Omit<CheckpointManifest, 'inputHash'> {
   const turns = turnStates.map(({ turn }) => turn);
   if (turnStates.some((state) => state.iteration !== iteration) || new Set(turns).size !== groups.turns || turns.length !== groups.turns) {
     throw new ForeignPart(
@@ -36,21 +33,5 @@ export function checkpointManifest({ iteration, rollouts, groups, scores, turnSt
     groupsWithoutVariance: groups.groupsWithoutVariance,
     turns: turnStates.map(({ metrics }) => metrics),
     behaviorGap: scores.behaviorGap,
-    timing: {
-      rollout: total(rollouts),
-      group: groups.timing,
-      score: scores.timing,
-      update: total(turnStates),
-    },
   };
 }
-
-const total = (parts: readonly { readonly timing: Timing }[]): Timing =>
-  parts.reduce<Timing>(
-    (sum, { timing }) => ({
-      seconds: sum.seconds + timing.seconds,
-      tokens: sum.tokens + timing.tokens,
-      storageSeconds: sum.storageSeconds + timing.storageSeconds,
-    }),
-    { seconds: 0, tokens: 0, storageSeconds: 0 },
-  );

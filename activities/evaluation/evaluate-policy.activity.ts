@@ -3,7 +3,6 @@ import { EvaluationManifest, type TaskEvaluation } from '../../schemas/evaluatio
 import { EvaluatePolicyInput, type EvaluatePolicyResult } from '../../schemas/steps.js';
 import type { Trajectory } from '../../schemas/trajectory.js';
 import type { Split, Task } from '../../schemas/task.js';
-import { inputHashOf } from '../artifacts/canonical-json.js';
 import { commitOnce } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
@@ -12,22 +11,22 @@ import { episodeId } from '../rollout/episode-id.js';
 import { playEpisodes, seatsOf } from '../rollout/play-episodes.js';
 import { distinctTokens, rolloutMetrics } from '../rollout/rollout-metrics.js';
 import { shardsOf } from '../rollout/select-tasks.js';
-import { modelFileOf, openedRun, policyWeightsOf } from '../run/run-context.js';
+import { evaluationBasisOf } from '../run/settings-in-force.js';
+import { modelFileOf, openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
 
 /** Plays every task of a split under one policy and scores it; nothing is learnt from it. GPU queue. */
 export const createEvaluatePolicy = ({ artifacts, policy, codec, environments, modelsDir, heartbeats }: GpuDependencies) =>
   async function evaluatePolicy(input: z.input<typeof EvaluatePolicyInput>): Promise<EvaluatePolicyResult> {
     const parsed = EvaluatePolicyInput.parse(input);
-    const { run, name, split } = parsed;
-    const key = keys.evaluation(run.runId, name, split);
-    const { ref, manifest } = await commitOnce(artifacts, key, EvaluationManifest, inputHashOf(parsed), () =>
+    const { run, name, split, iterationsDone } = parsed;
+    const opened = await openedRun(artifacts, run, { iteration: iterationsDone });
+    const { seed, rollout, evaluation, environment } = opened.config;
+    const temperature = evaluation.temperature ?? rollout.temperature;
+    const samples = split === 'train' ? evaluation.samplesPerTask : (evaluation.heldoutSamplesPerTask ?? evaluation.samplesPerTask);
+    const key = keys.evaluation(run.runId, iterationsDone, name, split);
+    const step = stepOf({ ...opened, basis: evaluationBasisOf(opened, opened.config) }, { name, split, iterationsDone, temperature, samples, policy: parsed.policy });
+    const { ref, manifest } = await commitOnce(artifacts, key, EvaluationManifest, step, () =>
       heartbeats(async (report, cancelled) => {
-        const began = performance.now();
-        artifacts.takeSeconds();
-        const opened = await openedRun(artifacts, run);
-        const { seed, rollout, evaluation, environment } = opened.config;
-        const temperature = evaluation.temperature ?? rollout.temperature;
-        const samples = split === 'train' ? evaluation.samplesPerTask : (evaluation.heldoutSamplesPerTask ?? evaluation.samplesPerTask);
         const tasks = split === 'train' ? opened.trainTasks : opened.heldoutTasks;
         const players = {
           policy,
@@ -45,24 +44,21 @@ export const createEvaluatePolicy = ({ artifacts, policy, codec, environments, m
           }));
           trajectories.push(...(await playEpisodes(seats, players, { ...rollout, temperature, seed })));
         }
-        return {
+        const manifest = {
           kind: 'evaluation' as const,
           name,
           split,
+          iterationsDone,
           temperature,
           metrics: rolloutMetrics(trajectories),
           tasks: tasks.map((task) => taskEvaluation(task, split, trajectories)),
           trajectories: await artifacts.putJson(trajectories),
-          timing: {
-            seconds: (performance.now() - began) / 1000,
-            tokens: distinctTokens(trajectories),
-            storageSeconds: artifacts.takeSeconds(),
-          },
         };
+        return { manifest, tokens: distinctTokens(trajectories) };
       }),
     );
     const { meanReward, successRate, turnPassRate } = manifest.metrics;
-    return { manifest: ref, name, split, meanReward, successRate, turnPassRate, timing: manifest.timing };
+    return { manifest: ref, name, split, meanReward, successRate, turnPassRate };
   };
 
 function taskEvaluation(task: Task, split: Split, trajectories: readonly Trajectory[]): TaskEvaluation {

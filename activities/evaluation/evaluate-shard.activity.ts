@@ -3,7 +3,7 @@ import { EvaluationPlan, EvaluationShardManifest, type EpisodeOutcome } from '..
 import { EvaluateShardInput, type EvaluateShardResult } from '../../schemas/steps.js';
 import type { Trajectory } from '../../schemas/trajectory.js';
 import { inputHashOf } from '../artifacts/canonical-json.js';
-import { commitOnce } from '../artifacts/commit-once.js';
+import { commitOnce, freeStep } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
 import { patience } from '../heartbeats.js';
@@ -20,10 +20,8 @@ export const createEvaluateShard = ({ artifacts, policy, codec, environments, mo
     const parsed = EvaluateShardInput.parse(input);
     const { evaluation, policy: index, shard } = parsed;
     const key = keys.evaluationShard(evaluation.evaluationId, index, shard);
-    const { ref, manifest } = await commitOnce(artifacts, key, EvaluationShardManifest, inputHashOf(parsed), () =>
+    const { ref, manifest } = await commitOnce(artifacts, key, EvaluationShardManifest, freeStep(inputHashOf(parsed)), () =>
       heartbeats(async (report, cancelled) => {
-        const began = performance.now();
-        artifacts.takeSeconds();
         const plan = await artifacts.getJson(evaluation.plan, EvaluationPlan);
         const { config } = plan;
         const { model, lora, state } = plan.policies[index]!;
@@ -43,18 +41,18 @@ export const createEvaluateShard = ({ artifacts, policy, codec, environments, mo
           },
           config,
         );
-        return {
+        const made = {
           kind: 'evaluation-shard' as const,
           policy: index,
           shard,
           outcomes: trajectories.map(outcomeOf),
           trajectories: await artifacts.putJson(trajectories),
-          timing: { seconds: (performance.now() - began) / 1000, tokens: distinctTokens(trajectories), storageSeconds: artifacts.takeSeconds() },
         };
+        return { manifest: made, tokens: distinctTokens(trajectories) };
       }),
     );
-    const { outcomes, timing } = manifest;
-    return { manifest: ref, episodes: outcomes.length, meanReward: mean(outcomes.map(({ reward }) => reward)), timing };
+    const { outcomes } = manifest;
+    return { manifest: ref, episodes: outcomes.length, meanReward: mean(outcomes.map(({ reward }) => reward)) };
   };
 
 const outcomeOf = ({ taskId, sample, reward, success, end, turnsPassed, turns }: Trajectory): EpisodeOutcome => ({

@@ -1,5 +1,6 @@
 import type { EvaluationPlan, EvaluationShardManifest } from '../../schemas/evaluation-plan.js';
 import type { EvaluationContent, Figures } from '../../schemas/evaluation-report.js';
+import type { Timing } from '../../schemas/metrics.js';
 import type { Task } from '../../schemas/task.js';
 import { groupBy } from '../numerics/group-by.js';
 import { sum } from '../numerics/statistics.js';
@@ -11,12 +12,14 @@ export interface EvaluationSources {
   readonly plan: EvaluationPlan;
   /** By policy, then shard. */
   readonly shards: readonly (readonly EvaluationShardManifest[])[];
+  /** How long each shard took. */
+  readonly timings: readonly Timing[];
   readonly episodes: EvaluationContent['episodes'];
   readonly episodesLeftOut: number;
 }
 
 /** The shards of an evaluation as the plain figures and rows of its report. */
-export function evaluationContent({ plan, shards, episodes, episodesLeftOut }: EvaluationSources): EvaluationContent {
+export function evaluationContent({ plan, shards, timings, episodes, episodesLeftOut }: EvaluationSources): EvaluationContent {
   const { config, tasks, policies } = plan;
   const options: BootstrapOptions = { key: `${config.seed}/bootstrap`, resamples: config.resamples, confidence: config.confidence };
   const outcomes = shards.map((ofPolicy) => ofPolicy.flatMap((shard) => shard.outcomes));
@@ -50,8 +53,8 @@ export function evaluationContent({ plan, shards, episodes, episodesLeftOut }: E
     episodes,
     episodesLeftOut,
     trajectories: shards.map((ofPolicy) => ofPolicy.map(({ trajectories }) => trajectories)),
-    seconds: sum(shards.flat().map(({ timing }) => timing.seconds)),
-    tokens: sum(shards.flat().map(({ timing }) => timing.tokens)),
+    seconds: sum(timings.map(({ seconds }) => seconds)),
+    tokens: sum(timings.map(({ tokens }) => tokens)),
   };
 }
 

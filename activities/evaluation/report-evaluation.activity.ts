@@ -5,7 +5,7 @@ import { EvaluationContent, EvaluationReportManifest } from '../../schemas/evalu
 import { ReportEvaluationInput, type ReportEvaluationResult } from '../../schemas/steps.js';
 import { Trajectory } from '../../schemas/trajectory.js';
 import { inputHashOf } from '../artifacts/canonical-json.js';
-import { commitOnce } from '../artifacts/commit-once.js';
+import { commitOnce, freeStep, timingOf } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { CpuDependencies } from '../dependencies.js';
 import { readableEpisode } from '../report/episode.js';
@@ -21,12 +21,13 @@ export const createReportEvaluation = ({ artifacts, codec, modelsDir, heartbeats
   async function reportEvaluation(input: z.input<typeof ReportEvaluationInput>): Promise<ReportEvaluationResult> {
     const parsed = ReportEvaluationInput.parse(input);
     const { evaluation } = parsed;
-    const { manifest } = await commitOnce(artifacts, keys.evaluationReport(evaluation.evaluationId), EvaluationReportManifest, inputHashOf(parsed), () =>
+    const { manifest } = await commitOnce(artifacts, keys.evaluationReport(evaluation.evaluationId), EvaluationReportManifest, freeStep(inputHashOf(parsed)), () =>
       heartbeats(async (report) => {
         const plan = await artifacts.getJson(evaluation.plan, EvaluationPlan);
         const readShard = (ref: ArtifactRef): Promise<EvaluationShardManifest> => artifacts.getJson(ref, EvaluationShardManifest);
         const shards = await Promise.all(parsed.shards.map((refs) => Promise.all(refs.map(readShard))));
 
+        const timings = await Promise.all(parsed.shards.flat().map(({ key }) => timingOf(artifacts, key)));
         const episodes: EvaluationContent['episodes'] = [];
         let [room, leftOut, read] = [TRANSCRIPT_CHARACTERS, 0, 0];
         const splits = new Map(plan.tasks.map(({ id, split }) => [id, split]));
@@ -44,14 +45,15 @@ export const createReportEvaluation = ({ artifacts, codec, modelsDir, heartbeats
             else leftOut++;
           }
         }
-        const content = EvaluationContent.parse(evaluationContent({ plan, shards, episodes, episodesLeftOut: leftOut }));
-        return {
+        const content = EvaluationContent.parse(evaluationContent({ plan, shards, timings, episodes, episodesLeftOut: leftOut }));
+        const made = {
           kind: 'evaluation-report' as const,
           html: await artifacts.putBlob(new TextEncoder().encode(renderEvaluation(content))),
           json: await artifacts.putJson(content),
           overall: content.overall,
           comparison: content.comparison,
         };
+        return { manifest: made, tokens: 0 };
       }),
     );
     const { html, json, overall, comparison } = manifest;

@@ -2,47 +2,25 @@ import { z } from 'zod';
 import { GroupRolloutsInput, type GroupRolloutsResult } from '../../schemas/steps.js';
 import { RolloutShardManifest } from '../../schemas/rollout.js';
 import { Trajectory } from '../../schemas/trajectory.js';
-import { GroupsManifest, type GroupedTrajectory } from '../../schemas/turn-pool.js';
+import { GroupsManifest } from '../../schemas/turn-pool.js';
 import { commitOnce } from '../artifacts/commit-once.js';
-import { inputHashOf } from '../artifacts/canonical-json.js';
 import { keys } from '../artifacts/store.js';
 import type { CpuDependencies } from '../dependencies.js';
-import { rolloutMetrics } from '../rollout/rollout-metrics.js';
-import { openedRun } from '../run/run-context.js';
-import { groupRelativeAdvantages, groupsWithoutVariance } from './advantages.js';
-import { onePool, turnPools } from './turn-pools.js';
+import { openedRun, stepOf } from '../run/run-context.js';
+import { groupTrajectories } from './group-trajectories.js';
 
 /** Steps 2 and 3: seats in the turn pools and advantages (Eq. 9) of an iteration's trajectories. CPU queue. */
 export const createGroupRollouts = ({ artifacts }: CpuDependencies) =>
   async function groupRollouts(input: GroupRolloutsInput): Promise<GroupRolloutsResult> {
     const { run, iteration, shards } = GroupRolloutsInput.parse(input);
-    const { ref, manifest } = await commitOnce(artifacts, keys.groups(run.runId, iteration), GroupsManifest, inputHashOf(input), async () => {
-      const started = performance.now();
-      artifacts.takeSeconds();
-      const { algorithm } = (await openedRun(artifacts, run)).config;
+    const opened = await openedRun(artifacts, run, { iteration });
+    const { algorithm } = opened.config;
+    const { ref, manifest } = await commitOnce(artifacts, keys.groups(run.runId, iteration), GroupsManifest, stepOf(opened, { iteration, shards }), async () => {
       const manifests = await Promise.all(shards.map((shard) => artifacts.getJson(shard, RolloutShardManifest)));
       const trajectories = await Promise.all(manifests.map((shard) => artifacts.getJson(shard.trajectories, z.array(Trajectory))));
-      const all = trajectories.flat();
-      const advantages = groupRelativeAdvantages(all, algorithm);
-      const grouped = trajectories.flatMap((ofShard, shard) =>
-        ofShard.map(
-          ({ id, taskId, reward, turns }, index): GroupedTrajectory => ({
-            id, taskId, reward, advantage: advantages.get(id)!, turns: turns.length, shard, index,
-          }),
-        ),
-      );
-      const pools = algorithm.name === 'seeupo' ? turnPools(grouped) : onePool(grouped);
-      return {
-        kind: 'groups' as const,
-        turns: pools.length,
-        active: pools.map((pool) => pool.length),
-        groupsWithoutVariance: groupsWithoutVariance(all),
-        groups: new Set(all.map(({ taskId }) => taskId)).size,
-        trajectories: await artifacts.putJson(grouped),
-        shards: manifests.map((shard) => shard.trajectories),
-        metrics: rolloutMetrics(all),
-        timing: { seconds: (performance.now() - started) / 1000, tokens: 0, storageSeconds: artifacts.takeSeconds() },
-      };
+      const { grouped, ...summary } = groupTrajectories(trajectories, algorithm);
+      const made = { kind: 'groups' as const, ...summary, trajectories: await artifacts.putJson(grouped), shards: manifests.map((shard) => shard.trajectories) };
+      return { manifest: made, tokens: 0 };
     });
     const { turns, active, groupsWithoutVariance: flat, metrics } = manifest;
     return { manifest: ref, turns, active, groupsWithoutVariance: flat, metrics };

@@ -1,6 +1,6 @@
 import type { CheckpointManifest, WarmStartManifest } from '../../schemas/checkpoint.js';
 import type { EvaluationManifest } from '../../schemas/evaluation.js';
-import type { Timing } from '../../schemas/metrics.js';
+import type { IterationTiming, Timing } from '../../schemas/metrics.js';
 import type {
   Gain,
   IterationRow,
@@ -31,6 +31,12 @@ export interface ReportSources {
   readonly evaluations: readonly EvaluationSource[];
   /** k = 0..n-1. */
   readonly checkpoints: readonly CheckpointManifest[];
+  /** How long each of them took. */
+  readonly timings: {
+    readonly warmStart: Timing | null;
+    readonly evaluations: readonly Timing[];
+    readonly checkpoints: readonly IterationTiming[];
+  };
   /** Token ids to text; null shows trajectories without their prompts. */
   readonly decode: ((ids: readonly number[]) => string) | null;
 }
@@ -51,7 +57,7 @@ export function reportContent(sources: ReportSources): ReportContent {
   const warmStartGains = warmStart === null ? [] : gainsBetween(stages, 'untouched', 'start');
   const first = firstOfReinforcement(stages);
   const seeupoGains = first === null ? [] : gainsBetween(stages, first, 'end');
-  const iterations = checkpoints.map(iterationRow);
+  const iterations = checkpoints.map((checkpoint, k) => iterationRow(checkpoint, sources.timings.checkpoints[k] ?? {}));
   const learning = learningFigure(iterations, stages, first);
   const time = timeShares(sources);
   return {
@@ -75,7 +81,7 @@ export function reportContent(sources: ReportSources): ReportContent {
             tokens: warmStart.tokens,
             steps: warmStart.steps,
             epochLosses: warmStart.epochLosses,
-            seconds: warmStart.timing.seconds,
+            seconds: sources.timings.warmStart?.seconds ?? 0,
           },
     tasks: taskRows(sources),
     iterations,
@@ -255,7 +261,7 @@ function taskRows({ run, evaluations }: ReportSources): TaskRow[] {
   }));
 }
 
-function iterationRow({ iteration, rollout, groupsWithoutVariance, behaviorGap, timing }: CheckpointManifest): IterationRow {
+function iterationRow({ iteration, rollout, groupsWithoutVariance, behaviorGap }: CheckpointManifest, timing: IterationTiming): IterationRow {
   const steps = Object.values(timing);
   return {
     iteration: iteration + 1,
@@ -288,15 +294,15 @@ const PARTS: readonly { part: string; step: string }[] = [
  * Where the steps' seconds went. Storage is taken out of every step and shown on its own, so the parts
  * add up. Steps that ran at the same time both count: it is work, not wall time.
  */
-export function timeShares({ warmStart, evaluations, checkpoints }: ReportSources): TimeShare[] {
+export function timeShares({ timings: { warmStart, evaluations, checkpoints } }: Pick<ReportSources, 'timings'>): TimeShare[] {
   const known = new Set(PARTS.map(({ step }) => step));
   const ofStep = (wanted: (step: string) => boolean): Timing[] =>
-    checkpoints.flatMap(({ timing }) => Object.entries(timing).flatMap(([step, t]) => (wanted(step) ? [t] : [])));
+    checkpoints.flatMap((timing) => Object.entries(timing).flatMap(([step, t]) => (wanted(step) ? [t] : [])));
   const parts: [string, Timing[]][] = [
-    ['warm start', warmStart === null ? [] : [warmStart.timing]],
+    ['warm start', warmStart === null ? [] : [warmStart]],
     ...PARTS.map(({ part, step }): [string, Timing[]] => [part, ofStep((s) => s === step)]),
     ['other steps', ofStep((s) => !known.has(s))],
-    ['evaluation', evaluations.map(({ manifest }) => manifest.timing)],
+    ['evaluation', [...evaluations]],
   ];
   const rows = parts.map(([part, timings]) => ({
     part,

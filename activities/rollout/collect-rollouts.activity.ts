@@ -1,11 +1,10 @@
 import { RolloutShardManifest } from '../../schemas/rollout.js';
 import { CollectRolloutsInput, type CollectRolloutsResult } from '../../schemas/steps.js';
 import type { z } from 'zod';
-import { inputHashOf } from '../artifacts/canonical-json.js';
 import { commitOnce } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
-import { modelFileOf, openedRun, policyWeightsOf } from '../run/run-context.js';
+import { modelFileOf, openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
 import { patience } from '../heartbeats.js';
 import { episodeId } from './episode-id.js';
 import { playEpisodes, seatsOf } from './play-episodes.js';
@@ -18,11 +17,10 @@ export const createCollectRollouts = ({ artifacts, policy, codec, environments, 
     const parsed = CollectRolloutsInput.parse(input);
     const { run, iteration, shard } = parsed;
     const key = keys.rolloutShard(run.runId, iteration, shard);
-    const { ref, manifest } = await commitOnce(artifacts, key, RolloutShardManifest, inputHashOf(parsed), () =>
+    const opened = await openedRun(artifacts, run, { iteration });
+    const step = stepOf(opened, { iteration, shard, policy: parsed.policy });
+    const { ref, manifest } = await commitOnce(artifacts, key, RolloutShardManifest, step, () =>
       heartbeats(async (report, cancelled) => {
-        const began = performance.now();
-        artifacts.takeSeconds();
-        const opened = await openedRun(artifacts, run);
         const { seed, rollout, environment } = opened.config;
         const tasks = shardsOf(selectTasks(opened.config, opened.trainTasks, iteration), rollout.tasksPerShard)[shard] ?? [];
         const seats = seatsOf(tasks, rollout.groupSize, (task, sample) => ({
@@ -41,17 +39,10 @@ export const createCollectRollouts = ({ artifacts, policy, codec, environments, 
           { ...rollout, seed },
         );
         return {
-          kind: 'rollout-shard' as const,
-          shard,
-          trajectories: await artifacts.putJson(trajectories),
-          metrics: rolloutMetrics(trajectories),
-          timing: {
-            seconds: (performance.now() - began) / 1000,
-            tokens: distinctTokens(trajectories),
-            storageSeconds: artifacts.takeSeconds(),
-          },
+          manifest: { kind: 'rollout-shard', shard, trajectories: await artifacts.putJson(trajectories), metrics: rolloutMetrics(trajectories) },
+          tokens: distinctTokens(trajectories),
         };
       }),
     );
-    return { manifest: ref, metrics: manifest.metrics, timing: manifest.timing };
+    return { manifest: ref, metrics: manifest.metrics };
   };

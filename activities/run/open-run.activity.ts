@@ -1,62 +1,113 @@
-import { RunManifest, type RunRef } from '../../schemas/run.js';
-import { OpenRunInput } from '../../schemas/steps.js';
-import { RunId } from '../../schemas/train-config.js';
+import os from 'node:os';
+import type { ArtifactRef } from '../../schemas/artifact-ref.js';
+import { RunManifest } from '../../schemas/run.js';
+import type { ForkRequest } from '../../schemas/run-request.js';
+import type { Settings } from '../../schemas/settings.js';
+import { OpenRunInput, type OpenRunResult } from '../../schemas/steps.js';
+import { RunId, type TrainConfig } from '../../schemas/train-config.js';
 import { ConflictingCommit } from '../artifacts/errors.js';
-import { keys } from '../artifacts/store.js';
+import { keys, type ArtifactStore } from '../artifacts/store.js';
 import type { CpuDependencies } from '../dependencies.js';
-import { selectTasks, shardsOf } from '../rollout/select-tasks.js';
+import { forkRun } from './fork-run.js';
 import { identifyModelFile, ModelFileInvalid } from './model-file.js';
+import { claimRun } from './ownership.js';
 import { BadConfig, differences, problemsWithTasks, resolveConfig } from './resolve-config.js';
+import { configAt, latestSettings } from './run-context.js';
+import { runProgress } from './run-progress.js';
+import { runRefOf } from './run-ref.js';
+import { requestOf } from './run-request.js';
 
 /**
- * Checks a configuration as a whole and commits what the run is: every default spelled out, the
- * model's hash, the tasks. CPU queue.
+ * Opens a new run, a fork of one, or one that is in the store already: checks the input as a whole, makes
+ * this execution the one that writes the run, commits what the run is (every default spelled out, the
+ * model's hash, the tasks), and says how far it has come. CPU queue.
  *
  * @throws {BadConfig} naming every problem found
  * @throws {ModelFileInvalid} if a hub does not have the model, {HubUnavailable} if the hub does not answer
  * @throws {ConflictingCommit} if the run id belongs to a run with another configuration or model
+ * @throws {RunHeld} if another execution writes the run
  */
-export const createOpenRun = ({ artifacts, environments, codec, fetchModel, modelsDir, codeVersion }: CpuDependencies) =>
-  async function openRun(input: OpenRunInput): Promise<RunRef> {
-    const { runId, config: given } = checkedInput(input);
-    const config = resolveConfig(given);
+export const createOpenRun = (dependencies: CpuDependencies) =>
+  async function openRun(input: OpenRunInput): Promise<OpenRunResult> {
+    const { artifacts, executionState } = dependencies;
+    const { config: given, execution } = OpenRunInput.parse(input);
+    const request = requestOf(given);
+    const runId = request.kind === 'resume' ? request.resumeFrom.run : checkedId(execution.workflowId);
     const key = keys.runManifest(runId);
+    const stored = await artifacts.findManifest(key, RunManifest);
 
-    // A branch of a hub moves on; a run stays with the commit that it began with.
-    const known = (await artifacts.findManifest(key, RunManifest))?.manifest;
-    const modelPath = known?.config.model.path === config.model.path ? known.model.path : config.model.path;
-    const problems: string[] = [];
-    const model = await identifyModelFile(modelsDir, await fetchModel(modelPath)).catch((error: unknown) => {
-      if (!(error instanceof ModelFileInvalid)) throw error;
-      problems.push(error.message);
-      return null;
-    });
-    if (model) {
-      const { contextLength } = await codec(`${modelsDir}/${model.path}`);
-      if (config.rollout.maxResponseTokens >= contextLength) {
-        problems.push(`rollout.maxResponseTokens is ${config.rollout.maxResponseTokens}, but the model reads only ${contextLength} tokens, prompt included: lower it`);
-      }
+    // Whatever is wrong with the input is found before anything is claimed.
+    let made: RunManifest | null = null;
+    if (request.kind === 'resume') {
+      if (!stored) throw new BadConfig([`resumeFrom.run: there is no run "${runId}" in this store. Is this the bucket that it was written to?`]);
+    } else if (request.kind === 'fork') {
+      if (stored) refuseOtherFork(key, stored.manifest, request);
+    } else {
+      made = await described(dependencies, runId, resolveConfig(request.config), stored?.manifest ?? null);
+      if (stored) refuseOther(key, stored.manifest, made);
     }
-    const environment = environments(config.environment.name, { taskSet: config.environment.taskSet });
-    const [trainTasks, heldoutTasks] = await Promise.all([environment.listTasks('train'), environment.listTasks('heldout')]).catch(
-      (error: unknown) => {
-        // An environment that is down is worth a retry, but not of a configuration that is wrong anyway.
-        throw problems.length > 0 ? new BadConfig(problems) : error;
-      },
-    );
-    problems.push(...problemsWithTasks(config, trainTasks, heldoutTasks));
-    if (problems.length > 0 || !model) throw new BadConfig(problems);
-
-    const manifest: RunManifest = { kind: 'run', runId, config, model, trainTasks, heldoutTasks, code: { version: codeVersion } };
-    const committed = await artifacts.commitManifest(key, manifest, RunManifest);
-    refuseOther(key, committed.manifest, manifest);
-    return runRefOf(committed.manifest, committed.ref);
+    const takeOver = request.kind === 'resume' ? request.resumeFrom.takeOver : undefined;
+    const generation = await claimRun(artifacts, runId, { by: execution, takeOver, stateOf: executionState, host: os.hostname(), now: () => new Date() });
+    if (request.kind === 'fork' && !stored) made = await forked(dependencies, runId, request);
+    const { ref, manifest } = stored ?? (await artifacts.commitManifest(key, made!, RunManifest));
+    return standing(artifacts, manifest, ref, generation);
   };
 
-function checkedInput(input: OpenRunInput): OpenRunInput {
-  const runId = RunId.safeParse(input.runId);
-  if (!runId.success) throw new BadConfig([`the workflow id, which becomes the run id, is "${input.runId}": it ${runId.error.issues[0]!.message}`]);
-  return OpenRunInput.parse(input);
+function checkedId(workflowId: string): string {
+  const runId = RunId.safeParse(workflowId);
+  if (runId.success) return runId.data;
+  throw new BadConfig([`the workflow id, which becomes the run id, is "${workflowId}": it ${runId.error.issues[0]!.message}`]);
+}
+
+/** What a new run would be. @throws {BadConfig} */
+async function described({ artifacts, environments, codec, fetchModel, modelsDir, codeVersion }: CpuDependencies, runId: string, config: TrainConfig, known: RunManifest | null): Promise<RunManifest> {
+  const problems: string[] = [];
+  // A branch of a hub moves on; a run stays with the commit that it began with.
+  const modelPath = known?.config.model.path === config.model.path ? known.model.path : config.model.path;
+  const model = await identifyModelFile(modelsDir, await fetchModel(modelPath)).catch((error: unknown) => {
+    if (!(error instanceof ModelFileInvalid)) throw error;
+    problems.push(error.message);
+    return null;
+  });
+  if (model) problems.push(...(await problemsWithLengths(codec, `${modelsDir}/${model.path}`, config)));
+  const environment = environments(config.environment.name, { taskSet: config.environment.taskSet });
+  const [trainTasks, heldoutTasks] = await Promise.all([environment.listTasks('train'), environment.listTasks('heldout')]).catch(
+    (error: unknown) => {
+      // An environment that is down is worth a retry, but not of a configuration that is wrong anyway.
+      throw problems.length > 0 ? new BadConfig(problems) : error;
+    },
+  );
+  problems.push(...problemsWithTasks(config, trainTasks, heldoutTasks));
+  if (problems.length > 0 || !model) throw new BadConfig(problems);
+  const settings: Settings = { kind: 'settings', from: { iteration: 0, keptTurns: null }, config, before: null };
+  return { kind: 'run', runId, config, settings: await artifacts.putJson(settings), forkedFrom: null, model, trainTasks, heldoutTasks, code: { version: codeVersion } };
+}
+
+async function problemsWithLengths(codec: CpuDependencies['codec'], modelFile: string, { rollout }: TrainConfig): Promise<string[]> {
+  const { contextLength } = await codec(modelFile);
+  if (rollout.maxResponseTokens < contextLength) return [];
+  return [`rollout.maxResponseTokens is ${rollout.maxResponseTokens}, but the model reads only ${contextLength} tokens, prompt included: lower it`];
+}
+
+/** What a fork is, its shared steps in place. @throws {BadConfig} */
+async function forked({ artifacts, codec, modelsDir, codeVersion }: CpuDependencies, runId: string, request: ForkRequest): Promise<RunManifest> {
+  const { source, config, settings, forkedFrom } = await forkRun(artifacts, runId, request);
+  const { model, trainTasks, heldoutTasks } = source;
+  const problems = [...problemsWithTasks(config, trainTasks, heldoutTasks), ...(await problemsWithLengths(codec, `${modelsDir}/${model.path}`, config))];
+  if (problems.length > 0) throw new BadConfig(problems);
+  return { kind: 'run', runId, config, settings, forkedFrom, model, trainTasks, heldoutTasks, code: { version: codeVersion } };
+}
+
+/** The run as its next iteration finds it, and as later ones do. */
+async function standing(artifacts: ArtifactStore, manifest: RunManifest, ref: ArtifactRef, generation: number): Promise<OpenRunResult> {
+  const progress = await runProgress(artifacts, manifest.runId);
+  const { settings, revisions } = await latestSettings(artifacts, manifest);
+  const at = (iteration: number) => configAt(artifacts, settings, { iteration });
+  const [now, later] = [await at(progress.iteration), await at(Infinity)];
+  const place = { manifest: ref, generation, settings };
+  const run = { ...runRefOf(manifest, place, now), iterations: later.iterations };
+  const next = now === later ? null : { from: progress.iteration + 1, run: runRefOf(manifest, place, later) };
+  return { run, next, progress, revisions: revisions.length };
 }
 
 /** The stored run goes on only as what it was; the code's version may differ. */
@@ -70,29 +121,8 @@ function refuseOther(key: string, stored: RunManifest, given: RunManifest): void
   );
 }
 
-/** What the iteration workflow walks through; the rivals have one pool with all turns, so any order does. */
-function updateOrderOf({ algorithm, seed }: RunManifest['config']): RunRef['updateOrder'] {
-  if (algorithm.name !== 'seeupo') return 'forward';
-  return algorithm.updateOrder === 'random' ? { random: seed } : algorithm.updateOrder;
+function refuseOtherFork(key: string, stored: RunManifest, { forkFrom }: ForkRequest): void {
+  const found = differences(stored.forkedFrom, forkFrom, 'forkFrom');
+  if (found.length === 0) return;
+  throw new ConflictingCommit(`Run id "${stored.runId}" belongs to another run, stored at ${key}: ${found.join('; ')}. Choose another workflow id.`);
 }
-
-function runRefOf(manifest: RunManifest, ref: RunRef['manifest']): RunRef {
-  const { config, runId, trainTasks } = manifest;
-  return {
-    runId,
-    manifest: ref,
-    title: config.title || `${config.algorithm.name} on ${config.environment.name}/${config.environment.taskSet}`,
-    iterations: config.iterations,
-    tasks: trainTasks.length,
-    groupSize: config.rollout.groupSize,
-    shards: shardsOf(selectTasks(config, trainTasks, 0), config.rollout.tasksPerShard).length,
-    updateOrder: updateOrderOf(config),
-    ...(config.update.shards > 1 && { spread: { shards: config.update.shards, steps: config.algorithm.epochs * config.algorithm.minibatches } }),
-    warmStart: config.warmStart !== null,
-    evaluateEvery: config.evaluation.everyIterations,
-    algorithm: config.algorithm.name,
-    environment: `${config.environment.name}/${config.environment.taskSet}`,
-    model: config.model.path,
-  };
-}
-

@@ -1,11 +1,10 @@
 import { z } from 'zod';
 import { ApplyGradientsInput, type ApplyGradientsResult } from '../../schemas/steps.js';
 import { GradientManifest, OptimizerStepManifest, SamplePart } from '../../schemas/turn-parts.js';
-import { inputHashOf } from '../artifacts/canonical-json.js';
 import { commitOnce } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
-import { openedRun, policyWeightsOf, storedTensors } from '../run/run-context.js';
+import { openedRun, policyWeightsOf, stepOf, storedTensors } from '../run/run-context.js';
 import { learningRateAt } from './learning-rate.js';
 import { totalLoss } from './objectives.js';
 
@@ -13,18 +12,16 @@ import { totalLoss } from './objectives.js';
 export const createApplyGradients = (dependencies: GpuDependencies) =>
   async function applyGradients(input: ApplyGradientsInput): Promise<ApplyGradientsResult> {
     const { artifacts, policy, heartbeats } = dependencies;
-    const { run, iteration, turn, step, stepped, gradients } = ApplyGradientsInput.parse(input);
+    const { run, ...given } = ApplyGradientsInput.parse(input);
+    const { iteration, turn, step, stepped, gradients } = given;
+    const opened = await openedRun(artifacts, run, { iteration, turn });
     const key = keys.turnPart(run.runId, iteration, turn, `step-${step}/policy`);
-    const { ref, manifest } = await commitOnce(artifacts, key, OptimizerStepManifest, inputHashOf(input), () =>
+    const { ref, manifest } = await commitOnce(artifacts, key, OptimizerStepManifest, stepOf(opened, given), () =>
       heartbeats(async (report) => {
-        const started = performance.now();
-        artifacts.takeSeconds();
-        const timing = () => ({ seconds: (performance.now() - started) / 1000, tokens: 0, storageSeconds: artifacts.takeSeconds() });
-        const opened = await openedRun(artifacts, run);
         const shards = await Promise.all(gradients.map((shard) => artifacts.getJson(shard, GradientManifest)));
         const parts = (await Promise.all(shards.map((shard) => artifacts.getJson(shard.parts, z.array(SamplePart))))).flat();
         const summands = shards.flatMap(({ gradient }) => (gradient === null ? [] : [storedTensors(artifacts, gradient)]));
-        if (summands.length === 0) return { kind: 'optimizer-step' as const, policy: stepped, made: null, timing: timing() };
+        if (summands.length === 0) return { manifest: { kind: 'optimizer-step' as const, policy: stepped, made: null }, tokens: 0 };
         await policy.use(policyWeightsOf(dependencies, opened, stepped), report);
         await policy.useMoments(stepped.moments && storedTensors(artifacts, stepped.moments), stepped.optimizerSteps);
         const { optimizer, iterations } = opened.config;
@@ -32,12 +29,12 @@ export const createApplyGradients = (dependencies: GpuDependencies) =>
         const { gradientNorm } = await policy.stepAlong(summands, { ...optimizer, learningRate });
         const trained = await policy.trained();
         const [adapter, moments] = await Promise.all([artifacts.putBlob(trained.adapter), artifacts.putBlob(trained.moments)]);
-        return {
+        const manifest = {
           kind: 'optimizer-step' as const,
           policy: { folded: stepped.folded, adapter, moments, optimizerSteps: stepped.optimizerSteps + 1 },
           made: { loss: totalLoss(parts, opened.config.algorithm.klCoefficient), gradientNorm, kl: parts.map(({ kl }) => kl) },
-          timing: timing(),
         };
+        return { manifest, tokens: 0 };
       }),
     );
     return { manifest: ref, policy: manifest.policy };

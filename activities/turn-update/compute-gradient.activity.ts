@@ -1,10 +1,9 @@
 import { ComputeGradientInput, type TurnPartResult } from '../../schemas/steps.js';
 import { GradientManifest } from '../../schemas/turn-parts.js';
-import { inputHashOf } from '../artifacts/canonical-json.js';
 import { commitOnce } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
-import { policyWeightsOf } from '../run/run-context.js';
+import { openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
 import type { SampleLoss } from './objectives.js';
 import { readTurn } from './read-turn.js';
 import { shardOf } from './shard-of.js';
@@ -14,13 +13,13 @@ import { denominatorsOf, lossGradient, minibatchesOf, sequenceOf, tokensOf } fro
 export const createComputeGradient = (dependencies: GpuDependencies) =>
   async function computeGradient(input: ComputeGradientInput): Promise<TurnPartResult> {
     const { artifacts, policy, heartbeats } = dependencies;
-    const { run, iteration, turn, step, shard, shards, policy: theta, stepped } = ComputeGradientInput.parse(input);
+    const { run, ...given } = ComputeGradientInput.parse(input);
+    const { iteration, turn, step, shard, shards, policy: theta, stepped } = given;
+    const opened = await openedRun(artifacts, run, { iteration, turn });
     const key = keys.turnPart(run.runId, iteration, turn, `step-${step}/gradient-${shard}`);
-    const { ref } = await commitOnce(artifacts, key, GradientManifest, inputHashOf(input), () =>
+    const { ref } = await commitOnce(artifacts, key, GradientManifest, stepOf(opened, given), () =>
       heartbeats(async (report) => {
-        const started = performance.now();
-        artifacts.takeSeconds();
-        const { opened, products, options, poolOf } = await readTurn(artifacts, input);
+        const { products, options, poolOf } = await readTurn(artifacts, opened, given);
         const minibatch = minibatchesOf(poolOf(products), options)[step] ?? [];
         const members = shardOf(minibatch, shard, shards);
         const parts: SampleLoss[] = [];
@@ -33,12 +32,8 @@ export const createComputeGradient = (dependencies: GpuDependencies) =>
           const { temperature, microBatchTokens } = options; // no more than what crosses into the policy's thread
           gradient = await artifacts.putBlob(await policy.gradient(members.map(sequenceOf), loss, { temperature, microBatchTokens }, report));
         }
-        return {
-          kind: 'gradient' as const,
-          gradient,
-          parts: await artifacts.putJson(parts.map(({ surrogate, kl }) => ({ surrogate, kl }))),
-          timing: { seconds: (performance.now() - started) / 1000, tokens: tokensOf(members), storageSeconds: artifacts.takeSeconds() },
-        };
+        const stored = await artifacts.putJson(parts.map(({ surrogate, kl }) => ({ surrogate, kl })));
+        return { manifest: { kind: 'gradient', gradient, parts: stored }, tokens: tokensOf(members) };
       }),
     );
     return { manifest: ref };

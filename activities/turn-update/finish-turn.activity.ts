@@ -2,10 +2,10 @@ import { z } from 'zod';
 import { FinishTurnInput, type UpdateTurnResult } from '../../schemas/steps.js';
 import { MeasuredSample, OptimizerStepManifest, RatiosManifest } from '../../schemas/turn-parts.js';
 import { TurnStateManifest } from '../../schemas/turn-state.js';
-import { inputHashOf } from '../artifacts/canonical-json.js';
 import { commitOnce } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { CpuDependencies } from '../dependencies.js';
+import { openedRun, stepOf } from '../run/run-context.js';
 import { readTurn } from './read-turn.js';
 import { extendSuffixProducts } from './suffix-ratios.js';
 import { turnMetrics } from './update-pool.js';
@@ -13,23 +13,25 @@ import { turnMetrics } from './update-pool.js';
 /** Commits a turn that was spread over workers: theta after its last step with the M that the shards' ratios make (Eq. 8). CPU queue. */
 export const createFinishTurn = ({ artifacts }: Pick<CpuDependencies, 'artifacts'>) =>
   async function finishTurn(input: FinishTurnInput): Promise<UpdateTurnResult> {
-    const { run, iteration, turn, stepped, ...parts } = FinishTurnInput.parse(input);
-    const { ref, manifest } = await commitOnce(artifacts, keys.turnState(run.runId, iteration, turn), TurnStateManifest, inputHashOf(input), async () => {
-      const { products, options } = await readTurn(artifacts, input);
+    const { run, ...given } = FinishTurnInput.parse(input);
+    const { iteration, turn, stepped, ...parts } = given;
+    const opened = await openedRun(artifacts, run, { iteration, turn });
+    const { ref, manifest } = await commitOnce(artifacts, keys.turnState(run.runId, iteration, turn), TurnStateManifest, stepOf(opened, given), async () => {
+      const { products, options } = await readTurn(artifacts, opened, given);
       const steps = await Promise.all(parts.steps.map((step) => artifacts.getJson(step, OptimizerStepManifest)));
       const shards = await Promise.all(parts.ratios.map((shard) => artifacts.getJson(shard, RatiosManifest)));
       const measured = (await Promise.all(shards.map((shard) => artifacts.getJson(shard.measured, z.array(MeasuredSample))))).flat();
       const ratios = new Map(measured.map(({ id, ratio }) => [id, ratio]));
       const { algorithm } = options;
-      return {
+      const made = {
         kind: 'turn-state' as const,
         iteration,
         turn,
         policy: stepped,
         suffixProducts: await artifacts.putJson(algorithm.name === 'seeupo' ? extendSuffixProducts(products, ratios, algorithm) : products),
         metrics: turnMetrics(measured, steps.flatMap(({ made }) => made ?? []), options),
-        timing: { seconds: 0, tokens: shards.reduce((total, { timing }) => total + timing.tokens, 0), storageSeconds: 0 },
       };
+      return { manifest: made, tokens: 0 };
     });
-    return { manifest: ref, policy: manifest.policy, suffixProducts: manifest.suffixProducts, metrics: manifest.metrics, timing: manifest.timing };
+    return { manifest: ref, policy: manifest.policy, suffixProducts: manifest.suffixProducts, metrics: manifest.metrics };
   };

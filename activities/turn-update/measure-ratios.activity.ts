@@ -1,10 +1,9 @@
 import { MeasureRatiosInput, type TurnPartResult } from '../../schemas/steps.js';
 import { RatiosManifest } from '../../schemas/turn-parts.js';
-import { inputHashOf } from '../artifacts/canonical-json.js';
 import { commitOnce } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
-import { policyWeightsOf } from '../run/run-context.js';
+import { openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
 import { readTurn } from './read-turn.js';
 import { shardOf } from './shard-of.js';
 import { denominatorsOf, measure, tokensOf, type MeasuredSample } from './update-pool.js';
@@ -13,13 +12,13 @@ import { denominatorsOf, measure, tokensOf, type MeasuredSample } from './update
 export const createMeasureRatios = (dependencies: GpuDependencies) =>
   async function measureRatios(input: MeasureRatiosInput): Promise<TurnPartResult> {
     const { artifacts, policy, heartbeats } = dependencies;
-    const { run, iteration, turn, shard, shards, policy: theta, stepped } = MeasureRatiosInput.parse(input);
+    const { run, ...given } = MeasureRatiosInput.parse(input);
+    const { iteration, turn, shard, shards, policy: theta, stepped } = given;
+    const opened = await openedRun(artifacts, run, { iteration, turn });
     const key = keys.turnPart(run.runId, iteration, turn, `ratios-${shard}`);
-    const { ref } = await commitOnce(artifacts, key, RatiosManifest, inputHashOf(input), () =>
+    const { ref } = await commitOnce(artifacts, key, RatiosManifest, stepOf(opened, given), () =>
       heartbeats(async (report) => {
-        const started = performance.now();
-        artifacts.takeSeconds();
-        const { opened, products, options, poolOf } = await readTurn(artifacts, input);
+        const { products, options, poolOf } = await readTurn(artifacts, opened, given);
         const members = shardOf(poolOf(products), shard, shards);
         let measured: MeasuredSample[] = [];
         if (members.length > 0) {
@@ -28,11 +27,7 @@ export const createMeasureRatios = (dependencies: GpuDependencies) =>
           await policy.use(policyWeightsOf(dependencies, opened, stepped), report);
           measured = await measure(policy, members, denominators, options, report);
         }
-        return {
-          kind: 'ratios' as const,
-          measured: await artifacts.putJson(measured),
-          timing: { seconds: (performance.now() - started) / 1000, tokens: tokensOf(members), storageSeconds: artifacts.takeSeconds() },
-        };
+        return { manifest: { kind: 'ratios', measured: await artifacts.putJson(measured) }, tokens: tokensOf(members) };
       }),
     );
     return { manifest: ref };

@@ -1,19 +1,17 @@
 import { z } from 'zod';
-import type { RunManifest } from '../../schemas/run.js';
 import type { UpdateTurnInput } from '../../schemas/steps.js';
 import { ScoresManifest, TrajectoryScores } from '../../schemas/turn-pool.js';
 import { SuffixProducts } from '../../schemas/turn-state.js';
 import type { ArtifactStore } from '../artifacts/store.js';
 import { groupRelativeAdvantages } from '../grouping/advantages.js';
 import { readGroups, trainedOn, type SeatedTrajectory } from '../grouping/read-groups.js';
-import { openedRun } from '../run/run-context.js';
+import type { OpenedRun } from '../run/run-context.js';
 import { learningRateAt } from './learning-rate.js';
 import { initialSuffixProducts } from './suffix-ratios.js';
 import type { PoolSample, UpdatePoolOptions } from './update-pool.js';
 
 /** A turn's update before theta comes into it. */
 export interface Turn {
-  readonly opened: RunManifest;
   /** Every trajectory of the iteration: the seats of M. */
   readonly seated: readonly SeatedTrajectory[];
   /** Those that are trained on. */
@@ -28,9 +26,12 @@ export interface Turn {
 }
 
 /** Reads what a turn's update works on. The same on every worker that takes part in it. */
-export async function readTurn(artifacts: ArtifactStore, { run, iteration, turn, groups, scores, policy, suffixProducts }: UpdateTurnInput): Promise<Turn> {
-  const opened = await openedRun(artifacts, run);
-  const { algorithm, optimizer, rollout, microBatchTokens, seed, iterations } = opened.config;
+export async function readTurn(
+  artifacts: ArtifactStore,
+  { config }: OpenedRun,
+  { iteration, turn, groups, scores, policy, suffixProducts }: Omit<UpdateTurnInput, 'run'>,
+): Promise<Turn> {
+  const { algorithm, optimizer, rollout, microBatchTokens, seed, iterations } = config;
   const { seated } = await readGroups(artifacts, groups);
   const products = suffixProducts === null ? initialSuffixProducts(seated.map(({ id }) => id)) : await artifacts.getJson(suffixProducts, SuffixProducts);
   const { scores: scoresRef } = await artifacts.getJson(scores, ScoresManifest);
@@ -48,7 +49,6 @@ export async function readTurn(artifacts: ArtifactStore, { run, iteration, turn,
   const { temperature, maxResponseTokens } = rollout;
   const learningRate = (step: number): number => learningRateAt(optimizer, { iteration, iterations, step: policy.optimizerSteps + step });
   return {
-    opened,
     seated,
     trained,
     products,

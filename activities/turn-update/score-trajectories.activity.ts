@@ -1,12 +1,11 @@
 import { ScoreTrajectoriesInput, type ScoreTrajectoriesResult } from '../../schemas/steps.js';
 import { ScoresManifest, type TrajectoryScores } from '../../schemas/turn-pool.js';
 import { commitOnce } from '../artifacts/commit-once.js';
-import { inputHashOf } from '../artifacts/canonical-json.js';
 import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
 import { readGroups, trainedOn } from '../grouping/read-groups.js';
 import { mean } from '../numerics/statistics.js';
-import { openedRun, policyWeightsOf } from '../run/run-context.js';
+import { openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
 
 /**
  * Log-probs of every response under theta_k and under the frozen reference, once, before the first
@@ -17,11 +16,10 @@ export const createScoreTrajectories = (dependencies: GpuDependencies) =>
     const { artifacts, policy, heartbeats } = dependencies;
     const { run, iteration, groups, policy: theta } = ScoreTrajectoriesInput.parse(input);
     const key = keys.scores(run.runId, iteration);
-    const { ref, manifest } = await commitOnce(artifacts, key, ScoresManifest, inputHashOf(input), () =>
+    const opened = await openedRun(artifacts, run, { iteration });
+    const step = stepOf(opened, { iteration, groups, policy: theta });
+    const { ref, manifest } = await commitOnce(artifacts, key, ScoresManifest, step, () =>
       heartbeats(async (report) => {
-        const started = performance.now();
-        artifacts.takeSeconds();
-        const opened = await openedRun(artifacts, run);
         const { algorithm, rollout, microBatchTokens } = opened.config;
         const { seated } = await readGroups(artifacts, groups);
         const scored = trainedOn(seated, algorithm);
@@ -34,17 +32,12 @@ export const createScoreTrajectories = (dependencies: GpuDependencies) =>
         const perTurn = old.map((logProbs, i) => ({ old: logProbs, reference: reference && reference[i]! }));
         const scores = scored.map(({ id, trajectory }): TrajectoryScores => ({ id, turns: perTurn.splice(0, trajectory.turns.length) }));
         const gaps = turns.flatMap(({ turn }, i) => turn.behaviorLogProbs.map((logProb, l) => Math.abs(logProb - old[i]![l]!)));
+        const behaviorGap = { max: gaps.reduce((a, b) => Math.max(a, b), 0), mean: mean(gaps) };
         return {
-          kind: 'scores' as const,
-          scores: await artifacts.putJson(scores),
-          behaviorGap: { max: gaps.reduce((a, b) => Math.max(a, b), 0), mean: mean(gaps) },
-          timing: {
-            seconds: (performance.now() - started) / 1000,
-            tokens: sequences.reduce((total, { promptIds, responseIds }) => total + promptIds.length + responseIds.length, 0),
-            storageSeconds: artifacts.takeSeconds(),
-          },
+          manifest: { kind: 'scores', scores: await artifacts.putJson(scores), behaviorGap },
+          tokens: sequences.reduce((total, { promptIds, responseIds }) => total + promptIds.length + responseIds.length, 0),
         };
       }),
     );
-    return { manifest: ref, behaviorGap: manifest.behaviorGap, timing: manifest.timing };
+    return { manifest: ref, behaviorGap: manifest.behaviorGap };
   };

@@ -1,10 +1,9 @@
 import { UpdateTurnInput, type UpdateTurnResult } from '../../schemas/steps.js';
 import { TurnStateManifest } from '../../schemas/turn-state.js';
 import { commitOnce } from '../artifacts/commit-once.js';
-import { inputHashOf } from '../artifacts/canonical-json.js';
 import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
-import { momentsOf, policyWeightsOf } from '../run/run-context.js';
+import { momentsOf, openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
 import { readTurn } from './read-turn.js';
 import { storeTrained } from './store-trained.js';
 import { extendSuffixProducts, initialSuffixProducts, sequenceRatio, turnsUpdatedBefore } from './suffix-ratios.js';
@@ -17,14 +16,14 @@ import { updatePool } from './update-pool.js';
 export const createUpdateTurn = (dependencies: GpuDependencies) =>
   async function updateTurn(input: UpdateTurnInput): Promise<UpdateTurnResult> {
     const { artifacts, policy, heartbeats } = dependencies;
-    const { run, iteration, turn, policy: theta } = UpdateTurnInput.parse(input);
+    const { run, ...given } = UpdateTurnInput.parse(input);
+    const { iteration, turn, policy: theta } = given;
     const key = keys.turnState(run.runId, iteration, turn);
+    const opened = await openedRun(artifacts, run, { iteration, turn });
     // A retry after a crash must not step theta twice: the key is the step's identity.
-    const { ref, manifest } = await commitOnce(artifacts, key, TurnStateManifest, inputHashOf(input), () =>
+    const { ref, manifest } = await commitOnce(artifacts, key, TurnStateManifest, stepOf(opened, given), () =>
       heartbeats(async (report) => {
-        const started = performance.now();
-        artifacts.takeSeconds();
-        const { opened, seated, trained, options, seatAt, poolOf, ...found } = await readTurn(artifacts, input);
+        const { seated, trained, options, seatAt, poolOf, ...found } = await readTurn(artifacts, opened, given);
         const { algorithm, temperature, microBatchTokens } = options;
         await policy.use(policyWeightsOf(dependencies, opened, theta), report);
         let { products } = found;
@@ -41,16 +40,16 @@ export const createUpdateTurn = (dependencies: GpuDependencies) =>
         await policy.useMoments(momentsOf(artifacts, opened, theta), theta.optimizerSteps);
         const { ratios, metrics, tokens } = await updatePool(policy, poolOf(products), options, report);
         const stepped = await storeTrained(artifacts, policy, opened.config.training);
-        return {
+        const made = {
           kind: 'turn-state' as const,
           iteration,
           turn,
           policy: { folded: theta.folded, ...stepped, optimizerSteps: theta.optimizerSteps + metrics.optimizerSteps },
           suffixProducts: await artifacts.putJson(algorithm.name === 'seeupo' ? extendSuffixProducts(products, ratios, algorithm) : products),
           metrics,
-          timing: { seconds: (performance.now() - started) / 1000, tokens, storageSeconds: artifacts.takeSeconds() },
         };
+        return { manifest: made, tokens };
       }),
     );
-    return { manifest: ref, policy: manifest.policy, suffixProducts: manifest.suffixProducts, metrics: manifest.metrics, timing: manifest.timing };
+    return { manifest: ref, policy: manifest.policy, suffixProducts: manifest.suffixProducts, metrics: manifest.metrics };
   };

@@ -1,12 +1,11 @@
 import { WarmStartManifest } from '../../schemas/checkpoint.js';
 import { WarmStartInput, type WarmStartResult } from '../../schemas/steps.js';
 import { commitOnce } from '../artifacts/commit-once.js';
-import { inputHashOf } from '../artifacts/canonical-json.js';
 import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
 import { mean } from '../numerics/statistics.js';
 import { shuffled } from '../numerics/random.js';
-import { modelFileOf, openedRun, policyWeightsOf, untouchedPolicy } from '../run/run-context.js';
+import { modelFileOf, openedRun, policyWeightsOf, stepOf, untouchedPolicy } from '../run/run-context.js';
 import { demonstratedTurns, imitationGradient, rateAt } from './demonstrations.js';
 
 /** A run whose configuration asks for what its environment or its tokens cannot give. */
@@ -25,11 +24,9 @@ export const createWarmStart = (dependencies: GpuDependencies) =>
   async function warmStart(input: WarmStartInput): Promise<WarmStartResult> {
     const { artifacts, policy, heartbeats, environments, codec, modelsDir } = dependencies;
     const { run } = WarmStartInput.parse(input);
-    const { ref, manifest } = await commitOnce(artifacts, keys.warmStart(run.runId), WarmStartManifest, inputHashOf(input), () =>
+    const opened = await openedRun(artifacts, run, { iteration: 0 });
+    const { ref, manifest } = await commitOnce(artifacts, keys.warmStart(run.runId), WarmStartManifest, stepOf(opened, {}), () =>
       heartbeats(async (report) => {
-        const started = performance.now();
-        artifacts.takeSeconds();
-        const opened = await openedRun(artifacts, run);
         const { warmStart: config, environment, seed, microBatchTokens } = opened.config;
         if (config === null) throw new NoDemonstrations('warmStart is null, but the workflow asked for a warm start');
         const source = environments(environment.name, { taskSet: environment.taskSet });
@@ -76,15 +73,8 @@ export const createWarmStart = (dependencies: GpuDependencies) =>
           }
           epochLosses.push(mean(losses));
         }
-        return {
-          kind: 'warm-start' as const,
-          adapter: await artifacts.putBlob((await policy.trained()).adapter),
-          sequences: conversations.length,
-          tokens,
-          steps,
-          epochLosses,
-          timing: { seconds: (performance.now() - started) / 1000, tokens, storageSeconds: artifacts.takeSeconds() },
-        };
+        const adapter = await artifacts.putBlob((await policy.trained()).adapter);
+        return { manifest: { kind: 'warm-start', adapter, sequences: conversations.length, tokens, steps, epochLosses }, tokens };
       }),
     );
     return {
@@ -92,6 +82,5 @@ export const createWarmStart = (dependencies: GpuDependencies) =>
       policy: { ...untouchedPolicy, folded: [manifest.adapter] },
       steps: manifest.steps,
       finalLoss: manifest.epochLosses.at(-1)!,
-      timing: manifest.timing,
     };
   };

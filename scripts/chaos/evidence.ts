@@ -1,16 +1,15 @@
 import { z } from 'zod';
 import { ArtifactRef } from '../../schemas/artifact-ref.js';
-import { canonicalJson, sha256 } from '../../activities/artifacts/canonical-json.js';
+import { namedArtifacts } from '../../activities/artifacts/named-artifacts.js';
 import { keys, type ArtifactStore } from '../../activities/artifacts/store.js';
 
-type Json = z.infer<ReturnType<typeof z.json>>;
 const Manifest = z.record(z.string(), z.json());
 
 /** What a run left in the store. */
 export interface Evidence {
   /**
-   * By key below the run's prefix: sha256 of what the manifest says, with the hashes of tokens, weights, Adam
-   * moments, ratios and metrics in it. Durations, and hashes that depend on them or on the run's id, are left out.
+   * By key below the run's prefix: sha256 of the manifest, with the hashes of tokens, weights, Adam moments,
+   * ratios and metrics in it. The report, which shows how long everything took, is left out.
    */
   readonly fingerprint: Readonly<Record<string, string>>;
   /** References whose object is missing or is another one. */
@@ -30,11 +29,11 @@ export async function readEvidence(artifacts: ArtifactStore, runId: string): Pro
   let turns = 0;
   let stepsPerTurn = 0;
   for await (const key of artifacts.list(prefix)) {
-    if (!key.endsWith('.json') || key.startsWith(`${prefix}timings/`)) continue;
-    const { manifest } = (await artifacts.findManifest(key, Manifest))!;
-    for (const ref of referencesIn(manifest)) refs.set(`${ref.key} ${ref.sha256}`, ref);
-    // The report shows how long everything took.
-    if (manifest['kind'] !== 'report') fingerprint[key.slice(prefix.length)] = sha256(canonicalJson(withoutDurations(manifest, prefix)));
+    // How long steps took, and which execution held the run, are no results.
+    if (!key.endsWith('.json') || key.startsWith(`${prefix}timings/`) || key === keys.ownership(runId)) continue;
+    const { ref: own, manifest } = (await artifacts.findManifest(key, Manifest))!;
+    for (const ref of namedArtifacts(manifest)) refs.set(`${ref.key} ${ref.sha256}`, ref);
+    if (manifest['kind'] !== 'report') fingerprint[key.slice(prefix.length)] = own.sha256;
     if (manifest['kind'] === 'run') {
       const { algorithm } = z.object({ algorithm: z.object({ epochs: z.int(), minibatches: z.int() }) }).parse(manifest['config']);
       stepsPerTurn = algorithm.epochs * algorithm.minibatches;
@@ -49,23 +48,6 @@ export async function readEvidence(artifacts: ArtifactStore, runId: string): Pro
   const broken: string[] = [];
   for (const ref of refs.values()) await artifacts.getBlob(ref).catch((error: Error) => broken.push(error.message));
   return { fingerprint, broken, adapters, optimizerSteps: { applied, planned: turns * stepsPerTurn } };
-}
-
-function referencesIn(value: Json): ArtifactRef[] {
-  const ref = ArtifactRef.safeParse(value);
-  if (ref.success) return [ref.data];
-  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(referencesIn) : [];
-}
-
-const VOLATILE = new Set(['timing', 'inputHash', 'runId']);
-
-/** What two runs of one seed share. A manifest named by another is compared under its own key. */
-function withoutDurations(value: Json, prefix: string): Json {
-  if (Array.isArray(value)) return value.map((item) => withoutDurations(item, prefix));
-  if (typeof value !== 'object' || value === null) return value;
-  const ref = ArtifactRef.safeParse(value);
-  if (ref.success && ref.data.key.startsWith(prefix)) return ref.data.key.slice(prefix.length);
-  return Object.fromEntries(Object.entries(value).filter(([name]) => !VOLATILE.has(name)).map(([name, inner]) => [name, withoutDurations(inner, prefix)]));
 }
 
 /** What differs between two runs that must be the same, one line each. */

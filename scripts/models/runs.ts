@@ -5,8 +5,8 @@ import { jointAdapter } from '../../activities/policy/weights/peft-adapter.js';
 import { readSafetensors, type NamedTensor } from '../../activities/policy/weights/safetensors.js';
 import type { ArtifactRef } from '../../schemas/artifact-ref.js';
 import { CheckpointManifest, WarmStartManifest } from '../../schemas/checkpoint.js';
-import type { RunManifest } from '../../schemas/run.js';
-import type { LoraConfig } from '../../schemas/train-config.js';
+import { RunManifest } from '../../schemas/run.js';
+import { RunId, type LoraConfig } from '../../schemas/train-config.js';
 import { TensorGroups } from '../../schemas/turn-state.js';
 import { UsageError } from './command.js';
 
@@ -70,4 +70,18 @@ export async function runsOf(store: ArtifactStore): Promise<string[]> {
   const runs: string[] = [];
   for await (const key of store.list('runs/')) if (key.endsWith('/run.json')) runs.push(key.split('/')[1]!);
   return runs;
+}
+
+/** @throws {UsageError} if it cannot be a run's id */
+export function runIdOf(given: string): string {
+  const runId = RunId.safeParse(given);
+  if (runId.success) return runId.data;
+  throw new UsageError(`--run is "${given}": it ${runId.error.issues[0]!.message}`);
+}
+
+/** @throws {UsageError} if the store has no such run, naming those it has */
+export async function requireRun(store: ArtifactStore, runId: string): Promise<RunManifest> {
+  const run = await store.findManifest(keys.runManifest(runId), RunManifest);
+  if (run) return run.manifest;
+  throw new UsageError(`--run: there is no run "${runId}" in the store; known are ${(await runsOf(store)).join(', ') || 'none'}`);
 }

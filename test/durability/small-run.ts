@@ -81,15 +81,15 @@ export async function fingerprint(artifacts: ArtifactStore, runId: string, itera
   const found: object[] = [];
   for (let k = 0; k < iterations; k++) {
     const rollout = await artifacts.findManifest(keys.rolloutShard(runId, k, 0), RolloutShardManifest);
-    found.push({ k, trajectories: rollout!.manifest.trajectories.sha256, metrics: rollout!.manifest.metrics });
+    found.push({ k, manifest: rollout!.ref.sha256, trajectories: rollout!.manifest.trajectories.sha256, metrics: rollout!.manifest.metrics });
     for (const turn of [2, 1]) {
       const state = await artifacts.findManifest(keys.turnState(runId, k, turn), TurnStateManifest);
       if (!state) continue; // no trajectory reached the turn
       const { policy, suffixProducts, metrics } = state.manifest;
-      found.push({ k, turn, adapter: policy.adapter?.sha256, moments: policy.moments?.sha256, suffixProducts: suffixProducts.sha256, metrics });
+      found.push({ k, turn, manifest: state.ref.sha256, adapter: policy.adapter?.sha256, moments: policy.moments?.sha256, suffixProducts: suffixProducts.sha256, metrics });
     }
     const checkpoint = await artifacts.findManifest(keys.checkpoint(runId, k), CheckpointManifest);
-    found.push({ k, checkpoint: checkpoint!.manifest.policy });
+    found.push({ k, manifest: checkpoint!.ref.sha256, checkpoint: checkpoint!.manifest.policy });
   }
   return found;
 }

@@ -13,7 +13,7 @@ const at = (changes: Partial<TrainProgress> = {}, rest: Partial<Snapshot> = {}):
   status: 'RUNNING',
   progress: {
     runId: 'r', title: 'R', phase: 'iteration', iteration: 2, iterations: 8, child: 'r/iteration-0002', paused: null,
-    stopping: false, startedAt: 0, secondsLeft: 150, latest: point(1, 0.5), ...changes,
+    stopping: false, changes: [], startedAt: 0, secondsLeft: 150, latest: point(1, 0.5), ...changes,
   },
   iteration: { iteration: 2, phase: 'update turn', turn: 2, turns: 2 },
   metrics: { evaluations: [], iterations: [point(0, 0.25), point(1, 0.5)], checkpoint: null },

@@ -9,7 +9,6 @@ export const ref = (key: string): ArtifactRef => ({ key, sha256: sha256(key), by
 /** A policy state that is told by its adapter's key. */
 export const policyState = (adapter: string): PolicyState => ({ folded: [], adapter: ref(adapter), moments: null, optimizerSteps: 1 });
 
-const timing = { seconds: 1, tokens: 10, storageSeconds: 0 };
 const metrics: RolloutMetrics = {
   trajectories: 4, meanReward: 0.5, successRate: 0.25, turnPassRate: [0.75, 0.25],
   meanResponseTokens: 5, sampledTokens: 20, truncatedRate: 0, malformedCallRate: 0,
@@ -57,26 +56,33 @@ export function fakeActivities(before: (call: Call) => Promise<void> | void = ()
   let turns = 2;
 
   const cpu: CpuActivities = noted<CpuActivities>({
-    async openRun({ runId, config }) {
+    async openRun({ execution, config }) {
+      const runId = execution.workflowId;
       const fake = config as FakeRun;
       turns = fake.turns;
-      return {
-        runId, manifest: ref(`${runId}/run`), title: `fake run ${runId}`, iterations: fake.iterations, tasks: 2, groupSize: 2,
+      const run = {
+        runId, manifest: ref(`${runId}/run`), generation: 1, settings: ref(`${runId}/settings`), title: `fake run ${runId}`, iterations: fake.iterations, tasks: 2, groupSize: 2,
         shards: fake.shards, updateOrder: fake.updateOrder, warmStart: fake.warmStart, evaluateEvery: fake.evaluateEvery,
         algorithm: 'seeupo', environment: 'fake', model: 'fake.gguf', ...(fake.spread && { spread: fake.spread }),
       };
+      return { run, next: null, revisions: 0, progress: { iteration: 0, begun: false, policy: null, checkpoint: null, points: [], evaluations: [] } };
     },
+    reviseSettings: async ({ run, revision, change }) => ({
+      ...run, settings: ref(`settings-${revision}`), iterations: (change.iterations as number | undefined) ?? run.iterations,
+    }),
     groupRollouts: async ({ iteration }) => ({
       manifest: ref(`${iteration}/groups`), turns, active: Array.from({ length: turns }, () => 4), groupsWithoutVariance: 0, metrics,
     }),
     finishTurn: async ({ iteration, turn, stepped }) => ({
-      manifest: ref(`${iteration}/turn-${turn}`), policy: stepped, suffixProducts: ref(`${iteration}/suffix-${turn}`), metrics: turnMetrics(turn), timing,
+      manifest: ref(`${iteration}/turn-${turn}`), policy: stepped, suffixProducts: ref(`${iteration}/suffix-${turn}`), metrics: turnMetrics(turn),
     }),
     commitCheckpoint: async ({ iteration, turnStates }) => ({
       iteration, checkpoint: ref(`${iteration}/checkpoint`), policy: policyState(turnStates.at(-1)!.key), meanReward: 0.5, successRate: 0.25,
       turnPassRate: [0.75, 0.25], groupsWithoutVariance: 0, klReference: 0.01, seconds: 5, tokens: 50,
     }),
+    applyRetention: async () => ({ kept: [], dropped: [] }),
     writeReport: async () => ({ html: ref('report.html'), json: ref('report.json') }),
+    releaseRun: async () => {},
     openEvaluation: async ({ evaluationId }) => ({
       evaluationId, plan: ref(`${evaluationId}/plan`), title: 'fake evaluation', labels: ['first', 'second'], tasks: 2, samplesPerTask: 2, shards: 2,
       environment: 'fake', model: 'fake.gguf', runs: [],
@@ -84,22 +90,22 @@ export function fakeActivities(before: (call: Call) => Promise<void> | void = ()
     reportEvaluation: async () => ({ html: ref('evaluation.html'), json: ref('evaluation.json'), overall: [figures, figures], comparison: null }),
   });
   const gpu: GpuActivities = noted<GpuActivities>({
-    warmStart: async () => ({ manifest: ref('warm-start'), policy: policyState('warm'), steps: 1, finalLoss: 0.3, timing }),
+    warmStart: async () => ({ manifest: ref('warm-start'), policy: policyState('warm'), steps: 1, finalLoss: 0.3 }),
     evaluatePolicy: async ({ name, split }) => ({
-      manifest: ref(`evaluation/${name}-${split}`), name, split, meanReward: 0.25, successRate: 0, turnPassRate: [0.5, 0], timing,
+      manifest: ref(`evaluation/${name}-${split}`), name, split, meanReward: 0.25, successRate: 0, turnPassRate: [0.5, 0],
     }),
-    collectRollouts: async ({ iteration, shard }) => ({ manifest: ref(`${iteration}/rollout-${shard}`), metrics, timing }),
-    scoreTrajectories: async ({ iteration }) => ({ manifest: ref(`${iteration}/scores`), behaviorGap: { max: 0, mean: 0 }, timing }),
+    collectRollouts: async ({ iteration, shard }) => ({ manifest: ref(`${iteration}/rollout-${shard}`), metrics }),
+    scoreTrajectories: async ({ iteration }) => ({ manifest: ref(`${iteration}/scores`), behaviorGap: { max: 0, mean: 0 } }),
     updateTurn: async ({ iteration, turn }) => ({
       manifest: ref(`${iteration}/turn-${turn}`), policy: policyState(`${iteration}/theta-${turn}`), suffixProducts: ref(`${iteration}/suffix-${turn}`),
-      metrics: turnMetrics(turn), timing,
+      metrics: turnMetrics(turn),
     }),
     computeGradient: async ({ iteration, turn, step, shard }) => ({ manifest: ref(`${iteration}/gradient-${turn}-${step}-${shard}`) }),
     applyGradients: async ({ iteration, turn, step, gradients }) => ({
       manifest: ref(`${iteration}/step-${turn}-${step}`), policy: policyState(`${iteration}/theta-${turn}-${step} of ${gradients.map(({ key }) => key.split('/')[1]).join('+')}`),
     }),
     measureRatios: async ({ iteration, turn, shard }) => ({ manifest: ref(`${iteration}/ratios-${turn}-${shard}`) }),
-    evaluateShard: async ({ policy, shard }) => ({ manifest: ref(`policy-${policy}-shard-${shard}`), episodes: 2, meanReward: 0.5, timing }),
+    evaluateShard: async ({ policy, shard }) => ({ manifest: ref(`policy-${policy}-shard-${shard}`), episodes: 2, meanReward: 0.5 }),
   });
   return { cpu, gpu, calls };
 }

@@ -56,15 +56,28 @@ const scenarios: readonly Scenario[] = [
       await handle.cancel();
     },
   },
+  {
+    name: 'paused-changed-continued',
+    fake: { iterations: 6, shards: 1, turns: 1 },
+    before: ({ name, input }) => (name === 'groupRollouts' && input.iteration === 0 ? sleep(1500) : undefined),
+    async steer(handle) {
+      while ((await handle.query(messages.progress)).child === null) await sleep(50);
+      await handle.executeUpdate(messages.orderPause, { args: ['to change the learning rate'] });
+      await handle.executeUpdate(messages.changeSettings, { args: [{ optimizer: { learningRate: 1e-4 } }] });
+      await handle.executeUpdate(messages.extendIterations, { args: [8] });
+      await handle.executeUpdate(messages.evaluateNow);
+      await handle.executeUpdate(messages.orderResume);
+    },
+  },
   { name: 'continued-as-new', fake: { iterations: 8, shards: 1, turns: 1 }, before: () => {}, steer: async () => {} },
 ];
 
-/** Plays the scenarios on a real server and returns the histories of every workflow in them. */
-export async function recordedRuns(): Promise<RecordedRun[]> {
+/** Plays the scenarios, or some of them, on a real server and returns the histories of every workflow in them. */
+export async function recordedRuns(names: readonly string[] = scenarios.map(({ name }) => name)): Promise<RecordedRun[]> {
   const temporal = await startTemporal(60);
   const recorded: RecordedRun[] = [];
   try {
-    for (const { name, fake, before, steer } of scenarios) {
+    for (const { name, fake, before, steer } of scenarios.filter((scenario) => names.includes(scenario.name))) {
       const { cpu, gpu } = fakeActivities(before);
       await temporal.withWorkers({ cpu, gpu }, async (taskQueue) => {
         const { workflow } = temporal.environment.client;
@@ -79,7 +92,7 @@ export async function recordedRuns(): Promise<RecordedRun[]> {
         const executions: { name: string; workflowId: string; runId?: string }[] = [{ name, workflowId: name }];
         const { runId } = await workflow.getHandle(name).describe();
         if (runId !== handle.firstExecutionRunId) executions.push({ name: `${name}-first`, workflowId: name, runId: handle.firstExecutionRunId });
-        const iteration = name === 'completed' || name === 'continued-as-new' ? '0000' : '0001';
+        const iteration = name === 'completed' || name.includes('continued') ? '0000' : '0001';
         executions.push({ name: `${name}-iteration`, workflowId: `${name}/iteration-${iteration}` });
         for (const execution of executions) {
           const history = await workflow.getHandle(execution.workflowId, execution.runId).fetchHistory();

@@ -5,6 +5,7 @@ import { createMemoryStore } from '../../activities/artifacts/memory-store.js';
 import type { GpuDependencies } from '../../activities/dependencies.js';
 import { withoutHeartbeats } from '../../activities/heartbeats.js';
 import type { Policy } from '../../activities/policy/policy.js';
+import type { Execution } from '../../schemas/ownership.js';
 import type { Task } from '../../schemas/task.js';
 import type { TrainConfigInput } from '../../schemas/train-config.js';
 import { toyCodec } from './toy-codec.js';
@@ -28,6 +29,12 @@ export const toyConfig: TrainConfigInput = {
   evaluation: { samplesPerTask: 3 },
 };
 
+/** An execution of the train workflow, as the workflow names itself to openRun. */
+export const executionOf = (workflowId: string, firstRunId = `${workflowId}, the first`): Execution => ({ namespace: 'default', workflowId, firstRunId });
+
+/** What openRun is asked by a workflow of the id. */
+export const openInput = (workflowId: string, config: unknown = toyConfig, firstRunId?: string) => ({ config, execution: executionOf(workflowId, firstRunId) });
+
 /** Everything an activity needs, in this process: a store in memory, a toy game, a policy without tensors. */
 export function toyDependencies(tasks: readonly Task[] = toyTasks) {
   const modelsDir = mkdtempSync(path.join(tmpdir(), 'seeupo-models-'));
@@ -45,6 +52,7 @@ export function toyDependencies(tasks: readonly Task[] = toyTasks) {
     modelsDir,
     codeVersion: 'test',
     fetchModel: async (model) => model,
+    executionState: async () => 'unknown',
     heartbeats: withoutHeartbeats,
     policy: {
       ...policy,

@@ -9,6 +9,7 @@ const quiet = new DefaultLogger('ERROR');
 
 /** The SDK allows one runtime per process. */
 let installed = false;
+let bundled: Promise<WorkflowBundleWithSourceMap> | undefined;
 
 export interface TemporalUnderTest {
   readonly environment: TestWorkflowEnvironment;
@@ -40,7 +41,7 @@ export async function startTemporal(suggestContinueAsNewAfter?: number): Promise
       }),
     },
   });
-  const bundle = await bundleWorkflows();
+  const bundle = await (bundled ??= bundleWorkflows());
   let queues = 0;
   return {
     environment,

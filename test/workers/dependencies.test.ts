@@ -6,7 +6,8 @@ import { readSettings } from '../../workers/dependencies.js';
 test('only the bucket must be given', () => {
   const settings = readSettings({ SEEUPO_S3_BUCKET: 'runs' });
   assert.deepEqual(settings.queues, { control: 'seeupo-control', gpu: 'seeupo-gpu' });
-  assert.deepEqual(settings.s3, { endpoint: null, bucket: 'runs', region: 'us-east-1', forcePathStyle: false });
+  assert.deepEqual(settings.s3, { endpoint: null, bucket: 'runs', region: 'us-east-1', forcePathStyle: false, encryption: null });
+  assert.equal(settings.deployment, null);
   assert.equal(settings.modelsDir, path.resolve('.runtime/models'));
 });
 
@@ -14,6 +15,13 @@ test('an endpoint of one\'s own has the bucket in the path unless told otherwise
   const given = { SEEUPO_S3_BUCKET: 'runs', SEEUPO_S3_ENDPOINT: 'http://127.0.0.1:9000' };
   assert.equal(readSettings(given).s3.forcePathStyle, true);
   assert.equal(readSettings({ ...given, SEEUPO_S3_FORCE_PATH_STYLE: 'false' }).s3.forcePathStyle, false);
+});
+
+test('encryption and a build are taken from the environment', () => {
+  const given = { SEEUPO_S3_BUCKET: 'runs', SEEUPO_S3_SSE: 'aws:kms', SEEUPO_S3_KMS_KEY_ID: 'arn:aws:kms:eu-west-1:1:key/2', SEEUPO_BUILD_ID: 'v2' };
+  assert.deepEqual(readSettings(given).s3.encryption, { algorithm: 'aws:kms', kmsKeyId: 'arn:aws:kms:eu-west-1:1:key/2' });
+  assert.deepEqual(readSettings(given).deployment, { name: 'seeupo', buildId: 'v2' });
+  assert.throws(() => readSettings({ ...given, SEEUPO_S3_SSE: 'none' }), { message: /SEEUPO_S3_SSE is "none": must be AES256, aws:kms or aws:kms:dsse/ });
 });
 
 test('all variables that need attention are named at once', () => {

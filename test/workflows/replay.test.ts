@@ -17,8 +17,8 @@ before(async () => {
   bundle = await bundleWorkflows();
 });
 
-test('there are histories of a completed, a failed and resumed, a cancelled and a continued run', () => {
-  for (const name of ['completed', 'failed-paused-resumed-stopped', 'cancelled', 'continued-as-new']) assert.ok(histories.includes(`${name}.json`), name);
+test('there are histories of a completed, a failed and resumed, a cancelled, a continued and a changed run', () => {
+  for (const name of ['completed', 'failed-paused-resumed-stopped', 'cancelled', 'continued-as-new', 'paused-changed-continued']) assert.ok(histories.includes(`${name}.json`), name);
 });
 
 for (const file of histories) {

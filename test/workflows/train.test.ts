@@ -2,13 +2,11 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApplicationFailure, Context } from '@temporalio/activity';
-import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { CancelledFailure } from '@temporalio/common';
 import type { PolicyState } from '../../schemas/turn-state.js';
-import type { TrainConfigInput } from '../../schemas/train-config.js';
 import * as messages from '../../workflows/messages.js';
-import type { train } from '../../workflows/train.js';
-import { fakeActivities, fakeRun, policyState, spelled, type Call, type FakeRun } from '../support/fake-activities.js';
+import { policyState, spelled, type Call, type FakeRun } from '../support/fake-activities.js';
+import { causeOf, paused, runOnFakes, until, type Handle } from '../support/run-on-fakes.js';
 import { startTemporal, type TemporalUnderTest } from '../support/temporal.js';
 
 let temporal: TemporalUnderTest;
@@ -17,38 +15,11 @@ before(async () => {
 });
 after(() => temporal?.stop());
 
-type Handle = WorkflowHandle<typeof train>;
-let runs = 0;
-
-/** Runs the real workflows on fake activities. */
-async function run<R>(
+const run = <R>(
   fake: Partial<FakeRun>,
-  { before = () => {}, on = temporal }: { before?: (call: Call) => Promise<void> | void; on?: TemporalUnderTest },
+  { before, on = temporal }: { before?: (call: Call) => Promise<void> | void; on?: TemporalUnderTest },
   work: (handle: Handle, calls: Call[]) => Promise<R>,
-): Promise<R> {
-  const { cpu, gpu, calls } = fakeActivities(before);
-  return on.withWorkers({ cpu, gpu }, async (taskQueue) => {
-    const handle = await on.environment.client.workflow.start<typeof train>('train', {
-      taskQueue,
-      workflowId: `run-${++runs}`,
-      args: [{ ...fakeRun, ...fake } as unknown as TrainConfigInput],
-    });
-    return work(handle, calls);
-  });
-}
-
-const until = async (what: string, holds: () => Promise<boolean> | boolean): Promise<void> => {
-  for (const began = Date.now(); !(await holds()); await sleep(20)) assert.ok(Date.now() - began < 20_000, `in 20 s there was no ${what}`);
-};
-const paused = (handle: Handle) => until('pause', async () => (await handle.query(messages.progress)).paused !== null);
-const causeOf = async (handle: Handle): Promise<Error> => {
-  const failure = await handle.result().then(
-    () => assert.fail('the run succeeded'),
-    (error: unknown) => error,
-  );
-  assert.ok(failure instanceof WorkflowFailedError, String(failure));
-  return failure.cause!;
-};
+): Promise<R> => runOnFakes(on, fake, before, work);
 
 /** Shards of a rollout and splits of an evaluation run side by side: sorts them among each other, and nothing else. */
 function orderedWithinSteps(lines: readonly string[]): string[] {

@@ -21,9 +21,9 @@ test('whatever a run is called, its keys lie below its own prefix: one that coul
     fc.property(hostile, hostile, fc.nat(100_000), fc.nat(1000), fc.nat(50), (id, name, iteration, shard, turn) => {
       if (!RunId.safeParse(id).success) return;
       const made = [
-        keys.run(id), keys.runManifest(id), keys.warmStart(id), keys.iteration(id, iteration), keys.rolloutShard(id, iteration, shard), keys.groups(id, iteration),
+        keys.run(id), keys.runManifest(id), keys.ownership(id), keys.settingsRevision(id, turn), keys.timing(keys.groups(id, iteration)), keys.iterationTiming(id, iteration), keys.warmStart(id), keys.iteration(id, iteration), keys.rolloutShard(id, iteration, shard), keys.groups(id, iteration),
         keys.scores(id, iteration), keys.turnState(id, iteration, turn), keys.turnPart(id, iteration, turn, `step-${shard}/policy`), keys.checkpoint(id, iteration),
-        ...names(name).map((evaluation) => keys.evaluation(id, evaluation, 'train')),
+        ...names(name).map((evaluation) => keys.evaluation(id, iteration, evaluation, 'train')),
       ];
       for (const key of made) {
         assert.ok(key.startsWith(`runs/${id}/`), key);

@@ -5,6 +5,7 @@ import { createServer, type RequestListener } from 'node:http';
 import { after, before, test } from 'node:test';
 import type { AddressInfo } from 'node:net';
 import getPort from 'get-port';
+import { z } from 'zod';
 import { createS3Store, type S3StoreOptions } from '../../../activities/artifacts/s3-store.js';
 import { startS3Server, type S3Server } from '../../support/s3-server.js';
 import { storeContract } from './store-contract.js';
@@ -111,4 +112,29 @@ test('a body that is cut in half once is read again', async () => {
     },
     async (cutting) => assert.equal((await cutting.getBlob(ref)).length, 10_000),
   );
+});
+
+test('server-side encryption is asked for with every object that is written, whole, in parts or by condition', async () => {
+  const asked: (string | undefined)[][] = [];
+  const http = createServer((request, response) => {
+    const { method, url, headers } = request;
+    request.resume().once('end', () => {
+      const encryption = ['x-amz-server-side-encryption', 'x-amz-server-side-encryption-aws-kms-key-id'].map((name) => headers[name] as string | undefined);
+      const creates = (method === 'PUT' && !url!.includes('partNumber')) || url!.includes('uploads');
+      if (creates) asked.push(encryption);
+      if (method === 'HEAD') return void response.writeHead(404).end();
+      response.setHeader('etag', '"part"');
+      if (method === 'POST') response.setHeader('content-type', 'application/xml');
+      response.end(method !== 'POST' ? undefined : url!.includes('uploads') ? '<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>' : '<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>');
+    });
+  }).listen(0, '127.0.0.1');
+  await new Promise((resolve) => http.once('listening', resolve));
+  const encrypting = createS3Store({ ...server.options, endpoint: `http://127.0.0.1:${(http.address() as AddressInfo).port}`, encryption: { algorithm: 'aws:kms', kmsKeyId: 'key-1' } });
+  await encrypting.putBlob(Buffer.from('small'));
+  await encrypting.putBlob(Buffer.alloc(17 * 1024 * 1024));
+  await encrypting.commitManifest('runs/x/a.json', { a: 1 }, z.strictObject({ a: z.number() }));
+  encrypting.close();
+  http.closeAllConnections();
+  http.close();
+  assert.deepEqual(asked, Array.from({ length: 3 }, () => ['aws:kms', 'key-1']));
 });

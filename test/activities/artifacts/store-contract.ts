@@ -1,14 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { canonicalJson, sha256 } from '../../../activities/artifacts/canonical-json.js';
-import { commitOnce } from '../../../activities/artifacts/commit-once.js';
+import { commitOnce, timingOf, type Step } from '../../../activities/artifacts/commit-once.js';
 import type { ArtifactStore } from '../../../activities/artifacts/store.js';
 import { Sha256 } from '../../../schemas/artifact-ref.js';
 
 const Manifest = z.strictObject({ kind: z.literal('step'), inputHash: Sha256, by: z.string() });
 const inputA = sha256('input a');
 const inputB = sha256('input b');
+const stepA: Step = { inputHash: inputA, mayCommit: async () => {} };
+const stepB: Step = { ...stepA, inputHash: inputB };
+const made = (by: string) => async () => ({ manifest: { kind: 'step' as const, by }, tokens: 7 });
 
 export interface StoreUnderTest {
   readonly store: () => ArtifactStore;
@@ -81,27 +85,86 @@ export function storeContract(name: string, { store, overwrite }: StoreUnderTest
 
   test(`${name}: a step that is committed is not computed again`, async () => {
     const key = 'runs/once/step.json';
-    const compute = async () => ({ kind: 'step' as const, by: 'me' });
-    const made = await commitOnce(store(), key, Manifest, inputA, compute);
-    const found = await commitOnce(store(), key, Manifest, inputA, () => assert.fail('computed again'));
-    assert.deepEqual(found, made);
-    assert.equal(made.manifest.inputHash, inputA);
+    const done = await commitOnce(store(), key, Manifest, stepA, made('me'));
+    const found = await commitOnce(store(), key, Manifest, stepA, () => assert.fail('computed again'));
+    assert.deepEqual(found, done);
+    assert.equal(done.manifest.inputHash, inputA);
+  });
+
+  test(`${name}: how long a step took lies beside it, so that doing it again would give the same bytes`, async () => {
+    const slow = async () => (await sleep(30), made('me')());
+    const [one, two] = [await commitOnce(store(), 'runs/fast/step.json', Manifest, stepA, made('me')), await commitOnce(store(), 'runs/slow/step.json', Manifest, stepA, slow)];
+    assert.equal(one.ref.sha256, two.ref.sha256);
+    const [fast, took] = [await timingOf(store(), one.ref.key), await timingOf(store(), two.ref.key)];
+    assert.ok(took.seconds >= 0.03 && took.seconds > fast.seconds, `${took.seconds} s`);
+    assert.equal(took.tokens, 7);
+    assert.deepEqual(await timingOf(store(), 'runs/none/step.json'), { seconds: 0, tokens: 0, storageSeconds: 0 });
   });
 
   test(`${name}: an attempt that loses to a zombie uses the zombie's result`, async () => {
     const key = 'runs/zombie/step.json';
-    const committed = await commitOnce(store(), key, Manifest, inputA, async () => {
-      await commitOnce(store(), key, Manifest, inputA, async () => ({ kind: 'step' as const, by: 'zombie' }));
-      return { kind: 'step' as const, by: 'retry' };
+    const committed = await commitOnce(store(), key, Manifest, stepA, async () => {
+      await commitOnce(store(), key, Manifest, stepA, made('zombie'));
+      return made('retry')();
     });
     assert.equal(committed.manifest.by, 'zombie');
   });
 
   test(`${name}: a key that holds other inputs is refused with both hashes`, async () => {
     const key = 'runs/conflict/step.json';
-    const compute = async () => ({ kind: 'step' as const, by: 'me' });
-    await commitOnce(store(), key, Manifest, inputA, compute);
-    await assert.rejects(commitOnce(store(), key, Manifest, inputB, compute), { name: 'ConflictingCommit', message: new RegExp(`${key}.*${inputA}.*${inputB}.*another|new workflow id`) });
+    const compute = made('me');
+    await commitOnce(store(), key, Manifest, stepA, compute);
+    await assert.rejects(commitOnce(store(), key, Manifest, stepB, compute), { name: 'ConflictingCommit', message: new RegExp(`${key}.*${inputA}.*${inputB}.*another|new workflow id`) });
+  });
+
+  test(`${name}: who may not write any more stops before the commit`, async () => {
+    const key = 'runs/fenced/step.json';
+    const fenced = { ...stepA, mayCommit: () => Promise.reject(new Error('taken over')) };
+    await assert.rejects(commitOnce(store(), key, Manifest, fenced, made('zombie')), /taken over/);
+    assert.equal(await store().findManifest(key, Manifest), null);
+  });
+
+  test(`${name}: a record is replaced only by who has read its latest version`, async () => {
+    const key = `runs/record/owner.json`;
+    const put = (by: string, version: string | null) => store().replaceRecord(key, { kind: 'step' as const, inputHash: inputA, by }, Manifest, version);
+    assert.equal(await store().findRecord(key, Manifest), null);
+    assert.equal(await put('one', null), true);
+    const seen = (await store().findRecord(key, Manifest))!;
+    assert.equal(seen.record.by, 'one');
+    assert.equal(await put('two', null), false);
+    assert.equal(await put('three', seen.version), true);
+    assert.equal(await put('four', seen.version), false);
+    assert.equal((await store().findRecord(key, Manifest))!.record.by, 'three');
+  });
+
+  test(`${name}: of many replacements of one version exactly one takes place`, async () => {
+    const key = 'runs/record-race/owner.json';
+    const put = (by: string, version: string | null) => store().replaceRecord(key, { kind: 'step' as const, inputHash: inputA, by }, Manifest, version);
+    await put('first', null);
+    const { version } = (await store().findRecord(key, Manifest))!;
+    const replaced = await Promise.all(Array.from({ length: 12 }, (_, i) => put(`worker ${i}`, version)));
+    assert.equal(replaced.filter(Boolean).length, 1);
+    assert.equal((await store().findRecord(key, Manifest))!.record.by, `worker ${replaced.indexOf(true)}`);
+  });
+
+  test(`${name}: a manifest is copied to a free key, byte for byte`, async () => {
+    const { ref } = await store().commitManifest('runs/copy/a.json', { kind: 'step', inputHash: inputA, by: 'a' }, Manifest);
+    await store().copyManifest('runs/copy/a.json', 'runs/copy/b.json');
+    assert.equal((await store().findManifest('runs/copy/b.json', Manifest))!.ref.sha256, ref.sha256);
+    await store().commitManifest('runs/copy/c.json', { kind: 'step', inputHash: inputA, by: 'c' }, Manifest);
+    await store().copyManifest('runs/copy/a.json', 'runs/copy/c.json');
+    assert.equal((await store().findManifest('runs/copy/c.json', Manifest))!.manifest.by, 'c');
+  });
+
+  test(`${name}: what is removed is gone, and listed no more; when it was written is told`, async () => {
+    const ref = await store().putBlob(Buffer.from('to be removed'));
+    const listed: { key: string; bytes: number; modified: number }[] = [];
+    for await (const object of store().listObjects(ref.key)) listed.push(object);
+    assert.deepEqual(listed.map(({ key, bytes }) => [key, bytes]), [[ref.key, 13]]);
+    assert.ok(Math.abs(listed[0]!.modified - Date.now()) < 60_000);
+    await store().remove(ref.key);
+    await store().remove(ref.key);
+    await assert.rejects(store().getBlob(ref), { name: 'ArtifactMissing' });
   });
 
   test(`${name}: keys are listed in order`, async () => {

@@ -9,13 +9,13 @@ import { CheckpointManifest } from '../../../schemas/checkpoint.js';
 import type { EvaluateConfigInput } from '../../../schemas/evaluate-config.js';
 import { EvaluationPlan, EvaluationShardManifest } from '../../../schemas/evaluation-plan.js';
 import { EvaluationContent } from '../../../schemas/evaluation-report.js';
-import { toyConfig, toyDependencies } from '../../support/run-on-paper.js';
+import { openInput, toyConfig, toyDependencies } from '../../support/run-on-paper.js';
 import { checkpoint, ref } from '../report/fixture.js';
 
 /** A run of the toy game with two committed iterations, whose adapters are told apart by their keys. */
 async function trained() {
   const toy = toyDependencies();
-  await createOpenRun(toy.dependencies)({ runId: 'run-1', config: toyConfig });
+  await createOpenRun(toy.dependencies)(openInput('run-1', toyConfig));
   const commit = async (k: number) => {
     const policy = { folded: [], adapter: await toy.artifacts.putJson(`adapter ${k}`), moments: ref('moments'), optimizerSteps: 4 };
     await toy.artifacts.commitManifest(keys.checkpoint('run-1', k), checkpoint(k, { policy }), CheckpointManifest);

@@ -25,7 +25,7 @@ function hostileContent() {
     },
   };
   const shard = (policy: number, rewards: readonly number[]): EvaluationShardManifest => ({
-    kind: 'evaluation-shard', inputHash: HASH, policy, shard: 0, trajectories: ref('t'), timing: { seconds: 1, tokens: 2, storageSeconds: 0 },
+    kind: 'evaluation-shard', inputHash: HASH, policy, shard: 0, trajectories: ref('t'),
     outcomes: tasks.map(({ id }, t) => ({
       taskId: id, sample: 0, reward: rewards[t]!, success: rewards[t] === 1, end: 'completed', turnsPassed: [true], responses: 2, sampledTokens: 10, truncated: 1,
     })),
@@ -36,7 +36,7 @@ function hostileContent() {
     turn.observation = [{ role: 'tool', content: HOSTILE }];
   }
   const episodes = [{ policy: 0, ...readableEpisode(played, 'heldout', () => HOSTILE, 'first') }];
-  return evaluationContent({ plan, shards: [[shard(0, [1, 0.5])], [shard(1, [0, 0.5])]], episodes, episodesLeftOut: 3 });
+  return evaluationContent({ plan, shards: [[shard(0, [1, 0.5])], [shard(1, [0, 0.5])]], timings: [], episodes, episodesLeftOut: 3 });
 }
 
 test('whatever a model, a task or an input wrote is text on the page', () => {

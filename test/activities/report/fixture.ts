@@ -2,7 +2,7 @@ import type { ReportSources } from '../../../activities/report/report-data.js';
 import type { ArtifactRef } from '../../../schemas/artifact-ref.js';
 import type { CheckpointManifest, WarmStartManifest } from '../../../schemas/checkpoint.js';
 import type { EvaluationManifest } from '../../../schemas/evaluation.js';
-import type { RolloutMetrics, TurnUpdateMetrics } from '../../../schemas/metrics.js';
+import type { IterationTiming, RolloutMetrics, Timing, TurnUpdateMetrics } from '../../../schemas/metrics.js';
 import { RunManifest } from '../../../schemas/run.js';
 import type { Split } from '../../../schemas/task.js';
 import type { TrainConfigInput } from '../../../schemas/train-config.js';
@@ -30,6 +30,8 @@ export const runManifest = (changes: Partial<RunManifest> = {}): RunManifest => 
     kind: 'run',
     runId: 'made-up',
     config,
+    settings: ref('blobs/settings'),
+    forkedFrom: null,
     model: { path: 'tiny.gguf', sha256: HASH, bytes: 1000 },
     trainTasks: [
       { id: 'a', split: 'train', turns: 2 },
@@ -89,6 +91,7 @@ export function evaluation(name: string, split: Split, trajectories: readonly Tr
     inputHash: HASH,
     name,
     split,
+    iterationsDone: name === 'end' ? 2 : Number(/iteration-(\d+)/.exec(name)?.[1] ?? 0),
     temperature,
     metrics: metrics({
       trajectories: n,
@@ -107,7 +110,6 @@ export function evaluation(name: string, split: Split, trajectories: readonly Tr
       };
     }),
     trajectories: ref(),
-    timing: { seconds: 10, tokens: 1000, storageSeconds: 1 },
   };
   return { manifest, trajectories };
 }
@@ -138,14 +140,15 @@ export const checkpoint = (iteration: number, changes: Partial<CheckpointManifes
   groupsWithoutVariance: 1,
   turns: [turnUpdate(2), turnUpdate(1)],
   behaviorGap: { max: 1e-5, mean: 1e-6 },
-  timing: {
-    rollout: { seconds: 10, tokens: 2000, storageSeconds: 1 },
-    group: { seconds: 1, tokens: 0, storageSeconds: 1 },
-    score: { seconds: 4, tokens: 500, storageSeconds: 0 },
-    update: { seconds: 6, tokens: 600, storageSeconds: 1 },
-  },
   ...changes,
 });
+export const iterationTiming: IterationTiming = {
+  rollout: { seconds: 10, tokens: 2000, storageSeconds: 1 },
+  group: { seconds: 1, tokens: 0, storageSeconds: 1 },
+  score: { seconds: 4, tokens: 500, storageSeconds: 0 },
+  update: { seconds: 6, tokens: 600, storageSeconds: 1 },
+};
+const evaluationTiming: Timing = { seconds: 10, tokens: 1000, storageSeconds: 1 };
 
 export const warmStart = (): WarmStartManifest => ({
   kind: 'warm-start',
@@ -155,7 +158,6 @@ export const warmStart = (): WarmStartManifest => ({
   tokens: 25_700,
   steps: 18,
   epochLosses: [0.65],
-  timing: { seconds: 60, tokens: 25_700, storageSeconds: 2 },
 });
 
 /** Untouched 0, after the warm start 0.25, after SeeUPO 0.75 on the training tasks; held-out 0 throughout. */
@@ -184,6 +186,11 @@ export const sources = (changes: Partial<ReportSources> = {}): ReportSources => 
     checkpoint(0),
     checkpoint(1, { rollout: metrics({ meanReward: 0.5, turnPassRate: [0.75, 0.25], successRate: 0.25 }) }),
   ],
+  timings: {
+    warmStart: { seconds: 60, tokens: 25_700, storageSeconds: 2 },
+    evaluations: Array.from({ length: 6 }, () => evaluationTiming),
+    checkpoints: [iterationTiming, iterationTiming],
+  },
   decode: (ids) => `text of ${ids.join(' ')}`,
   ...changes,
 });

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { readableCall, readableEpisode } from '../../../activities/report/episode.js';
 import { reportContent, standardErrorOfMeanReward, timeShares } from '../../../activities/report/report-data.js';
 import { ReportContent } from '../../../schemas/report.js';
-import { checkpoint, evaluation, metrics, runManifest, sources, trajectory } from './fixture.js';
+import { checkpoint, evaluation, iterationTiming, metrics, runManifest, sources, trajectory } from './fixture.js';
 
 const close = (found: number | null | undefined, expected: number): void => {
   assert.ok(typeof found === 'number' && Math.abs(found - expected) < 1e-12, `${found} is not ${expected}`);
@@ -70,7 +70,7 @@ test('the rise is the mean of the last three rollouts less the evaluation before
 });
 
 test('storage is taken out of every step and the shares add up to 1', () => {
-  const time = timeShares(sources({ evaluations: [], checkpoints: [checkpoint(0)] }));
+  const time = timeShares({ timings: { warmStart: sources().timings.warmStart, evaluations: [], checkpoints: [iterationTiming] } });
   assert.deepEqual(
     time.map(({ part, seconds }) => [part, seconds]),
     [

@@ -8,12 +8,12 @@ import { EvaluationManifest } from '../../../schemas/evaluation.js';
 import { RolloutShardManifest } from '../../../schemas/rollout.js';
 import { Trajectory } from '../../../schemas/trajectory.js';
 import type { PolicyState } from '../../../schemas/turn-state.js';
-import { toyConfig, toyDependencies } from '../../support/run-on-paper.js';
+import { openInput, toyConfig, toyDependencies } from '../../support/run-on-paper.js';
 
 const untouched: PolicyState = { folded: [], adapter: null, moments: null, optimizerSteps: 0 };
 async function opened() {
   const toy = toyDependencies();
-  const run = await createOpenRun(toy.dependencies)({ runId: 'run-1', config: toyConfig });
+  const { run } = await createOpenRun(toy.dependencies)(openInput('run-1', toyConfig));
   return { ...toy, run, collect: createCollectRollouts(toy.dependencies), evaluate: createEvaluatePolicy(toy.dependencies) };
 }
 
@@ -63,13 +63,13 @@ test('the policy is asked for the weights of the state', async () => {
 
 test('an evaluation plays every task of its split so many times, under random numbers of its own name', async () => {
   const { run, evaluate, artifacts, batches } = await opened();
-  const result = await evaluate({ run, name: 'start', split: 'train', policy: untouched });
+  const result = await evaluate({ run, name: 'start', split: 'train', iterationsDone: 0, policy: untouched });
   const manifest = await artifacts.getJson(result.manifest, EvaluationManifest);
   assert.deepEqual(manifest.tasks.map(({ taskId, samples }) => [taskId, samples]), [['a', 3], ['b', 3], ['c', 3]]);
   assert.equal(manifest.metrics.trajectories, 9);
   const mean = manifest.tasks.reduce((sum, { meanReward }) => sum + meanReward / 3, 0);
   assert.ok(Math.abs(result.meanReward - mean) < 1e-12);
   for (const batch of batches) for (const { randomKey } of batch) assert.match(randomKey, /^1\/evaluation-start\/[abc]\/[012]\/[12]$/);
-  const heldout = await evaluate({ run, name: 'start', split: 'heldout', policy: untouched });
+  const heldout = await evaluate({ run, name: 'start', split: 'heldout', iterationsDone: 0, policy: untouched });
   assert.notEqual(heldout.manifest.key, result.manifest.key);
 });

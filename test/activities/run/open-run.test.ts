@@ -8,15 +8,15 @@ import { EnvironmentUnavailable } from '../../../activities/environments/environ
 import { createOpenRun } from '../../../activities/run/open-run.activity.js';
 import { modelFileOf, openedRun, policyWeightsOf } from '../../../activities/run/run-context.js';
 import { RunRef } from '../../../schemas/run.js';
-import { toyConfig, toyDependencies } from '../../support/run-on-paper.js';
+import { openInput, toyConfig, toyDependencies } from '../../support/run-on-paper.js';
 
 test('opening a run commits what it is and returns what a workflow needs of it', async () => {
   const { dependencies, artifacts } = toyDependencies();
-  const run = await createOpenRun(dependencies)({ runId: 'run-1', config: toyConfig });
+  const { run } = await createOpenRun(dependencies)(openInput('run-1', toyConfig));
   RunRef.parse(run);
   assert.deepEqual([run.iterations, run.tasks, run.groupSize, run.shards, run.updateOrder, run.environment], [2, 3, 2, 2, 'reverse', 'toy/quickstart']);
   assert.ok(artifacts.objects.has(keys.runManifest('run-1')));
-  const manifest = await openedRun(artifacts, run);
+  const manifest = await openedRun(artifacts, run, { iteration: 0 });
   assert.equal(manifest.model.sha256, sha256('toy weights'));
   assert.deepEqual(manifest.trainTasks.map(({ id }) => id), ['a', 'b', 'c']);
   assert.deepEqual(manifest.config.lora, { rank: 8, alpha: 16 });
@@ -24,8 +24,8 @@ test('opening a run commits what it is and returns what a workflow needs of it',
 
 test('opening it again with the same configuration finds the same run, also from other code', async () => {
   const { dependencies } = toyDependencies();
-  const first = await createOpenRun(dependencies)({ runId: 'run-1', config: toyConfig });
-  assert.deepEqual(await createOpenRun({ ...dependencies, codeVersion: 'newer' })({ runId: 'run-1', config: toyConfig }), first);
+  const first = await createOpenRun(dependencies)(openInput('run-1', toyConfig));
+  assert.deepEqual(await createOpenRun({ ...dependencies, codeVersion: 'newer' })(openInput('run-1', toyConfig)), first);
 });
 
 test('a model of a hub is fetched where the run is opened; opened again it stays with the commit that the branch pointed to', async () => {
@@ -37,19 +37,19 @@ test('a model of a hub is fetched where the run is opened; opened again it stays
   let branch = 'hub/one';
   const fetched: string[] = [];
   const fetchModel = async (model: string): Promise<string> => (fetched.push(model), model === 'hf://tiny/toy@main' ? branch : model);
-  const open = () => createOpenRun({ ...dependencies, fetchModel })({ runId: 'run-1', config: { ...toyConfig, model: { path: 'hf://tiny/toy@main' } } });
+  const open = () => createOpenRun({ ...dependencies, fetchModel })(openInput('run-1', { ...toyConfig, model: { path: 'hf://tiny/toy@main' } }));
   const first = await open();
   branch = 'hub/two';
   assert.deepEqual(await open(), first);
   assert.deepEqual(fetched, ['hf://tiny/toy@main', 'hub/one']);
-  const manifest = await openedRun(artifacts, first);
+  const manifest = await openedRun(artifacts, first.run, { iteration: 0 });
   assert.equal(modelFileOf(dependencies.modelsDir, manifest), path.join(dependencies.modelsDir, 'hub/one'));
 });
 
 test('the same run id with another configuration is refused with the settings that differ', async () => {
   const { dependencies } = toyDependencies();
-  await createOpenRun(dependencies)({ runId: 'run-1', config: toyConfig });
-  await assert.rejects(createOpenRun(dependencies)({ runId: 'run-1', config: { ...toyConfig, seed: 2, optimizer: { learningRate: 1 } } }), {
+  await createOpenRun(dependencies)(openInput('run-1', toyConfig));
+  await assert.rejects(createOpenRun(dependencies)(openInput('run-1', { ...toyConfig, seed: 2, optimizer: { learningRate: 1 } })), {
     name: 'ConflictingCommit',
     message: /"run-1".*2 place\(s\): optimizer.learningRate: stored 0.0003, given 1; seed: stored 1, given 2.*another workflow id/,
   });
@@ -58,14 +58,14 @@ test('the same run id with another configuration is refused with the settings th
 test('a run id that could leave its prefix is refused', async () => {
   const { dependencies } = toyDependencies();
   for (const runId of ['../other', 'a/b', '', 'x'.repeat(65)]) {
-    await assert.rejects(createOpenRun(dependencies)({ runId, config: toyConfig }), { name: 'BadConfig', message: /workflow id.*must be 1 to 64/ });
+    await assert.rejects(createOpenRun(dependencies)(openInput(runId)), { name: 'BadConfig', message: /workflow id.*must be 1 to 64/ });
   }
 });
 
 test('a model path must be a file or a model directory below the models directory', async () => {
   const { dependencies } = toyDependencies();
   mkdirSync(path.join(dependencies.modelsDir, 'folder'));
-  const open = (modelPath: string) => createOpenRun(dependencies)({ runId: 'run-1', config: { ...toyConfig, model: { path: modelPath } } });
+  const open = (modelPath: string) => createOpenRun(dependencies)(openInput('run-1', { ...toyConfig, model: { path: modelPath } }));
   for (const escape of ['../toy.gguf', '/etc/passwd', 'folder/../../x']) await assert.rejects(open(escape), { name: 'BadConfig', message: /below the models directory/ });
   await assert.rejects(open('none.gguf'), { name: 'BadConfig', message: /"none.gguf": there is no such file or directory in .*SEEUPO_MODELS_DIR/ });
   await assert.rejects(open('folder'), { name: 'BadConfig', message: /the directory has no config.json/ });
@@ -73,8 +73,8 @@ test('a model path must be a file or a model directory below the models director
 
 test('a run manifest that openRun did not write cannot lead a worker out of the models directory either', async () => {
   const { dependencies, artifacts } = toyDependencies();
-  const run = await createOpenRun(dependencies)({ runId: 'run-1', config: toyConfig });
-  const opened = await openedRun(artifacts, run);
+  const { run } = await createOpenRun(dependencies)(openInput('run-1', toyConfig));
+  const opened = await openedRun(artifacts, run, { iteration: 0 });
   const forged = (modelPath: string) => () => modelFileOf(dependencies.modelsDir, { ...opened, model: { ...opened.model, path: modelPath } });
   assert.equal(forged('toy.gguf')(), path.join(dependencies.modelsDir, 'toy.gguf'));
   for (const escape of ['../toy.gguf', '/etc/passwd', 'folder/../../x', '.']) assert.throws(forged(escape), { name: 'ModelFileInvalid', message: /below the models directory/ });
@@ -83,7 +83,7 @@ test('a run manifest that openRun did not write cannot lead a worker out of the 
 test('problems with the model and with the tasks are listed together', async () => {
   const { dependencies } = toyDependencies();
   const config = { ...toyConfig, model: { path: 'none.gguf' }, rollout: { ...toyConfig.rollout, maxTurns: 1 } };
-  await assert.rejects(createOpenRun(dependencies)({ runId: 'run-1', config }), { name: 'BadConfig', message: /2 problems:\n  - model.path.*\n  - rollout.maxTurns is 1/ });
+  await assert.rejects(createOpenRun(dependencies)(openInput('run-1', config)), { name: 'BadConfig', message: /2 problems:\n  - model.path.*\n  - rollout.maxTurns is 1/ });
 });
 
 test('an environment that is down is waited for, unless the configuration is wrong anyway', async () => {
@@ -92,22 +92,22 @@ test('an environment that is down is waited for, unless the configuration is wro
     throw new EnvironmentUnavailable('down');
   };
   const down = { ...dependencies, environments: () => ({ ...dependencies.environments('toy', {}), listTasks }) };
-  await assert.rejects(createOpenRun(down)({ runId: 'run-1', config: toyConfig }), { name: 'EnvironmentUnavailable' });
-  await assert.rejects(createOpenRun(down)({ runId: 'run-1', config: { ...toyConfig, model: { path: 'none' } } }), { name: 'BadConfig' });
+  await assert.rejects(createOpenRun(down)(openInput('run-1', toyConfig)), { name: 'EnvironmentUnavailable' });
+  await assert.rejects(createOpenRun(down)(openInput('run-1', { ...toyConfig, model: { path: 'none' } })), { name: 'BadConfig' });
 });
 
 test('longer responses than the model can read are refused', async () => {
   const { dependencies } = toyDependencies();
   const config = { ...toyConfig, rollout: { ...toyConfig.rollout, maxResponseTokens: 4096 } };
-  await assert.rejects(createOpenRun(dependencies)({ runId: 'run-1', config }), { name: 'BadConfig', message: /maxResponseTokens is 4096, but the model reads only 4096/ });
+  await assert.rejects(createOpenRun(dependencies)(openInput('run-1', config)), { name: 'BadConfig', message: /maxResponseTokens is 4096, but the model reads only 4096/ });
 });
 
 test('weights of a state are read from the store only when the policy asks', async () => {
   const { dependencies, artifacts } = toyDependencies();
-  const run = await createOpenRun(dependencies)({ runId: 'run-1', config: toyConfig });
+  const { run } = await createOpenRun(dependencies)(openInput('run-1', toyConfig));
   const adapter = await artifacts.putBlob(Buffer.from('adapter'));
   const state = { folded: [adapter], adapter, moments: null, optimizerSteps: 0 };
-  const weights = policyWeightsOf(dependencies, await openedRun(artifacts, run), state);
+  const weights = policyWeightsOf(dependencies, await openedRun(artifacts, run, { iteration: 0 }), state);
   assert.equal(weights.model.path, path.join(dependencies.modelsDir, 'toy.gguf'));
   assert.equal(weights.folded[0]!.sha256, adapter.sha256);
   assert.equal(Buffer.from(await weights.adapter!.read()).toString(), 'adapter');

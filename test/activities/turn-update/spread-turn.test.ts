@@ -14,7 +14,7 @@ import { createUpdateTurn } from '../../../activities/turn-update/update-turn.ac
 import type { UpdateTurnInput } from '../../../schemas/steps.js';
 import type { TrainConfigInput } from '../../../schemas/train-config.js';
 import { SuffixProducts, type PolicyState } from '../../../schemas/turn-state.js';
-import { toyConfig, toyDependencies, toyTasks } from '../../support/run-on-paper.js';
+import { openInput, toyConfig, toyDependencies, toyTasks } from '../../support/run-on-paper.js';
 import { TabularPolicy } from '../../support/tabular-policy.js';
 
 const theta: PolicyState = { folded: [], adapter: null, moments: null, optimizerSteps: 0 };
@@ -31,7 +31,7 @@ async function scored(algorithm: TrainConfigInput['algorithm'], shards: number) 
     return { ...toy.dependencies, policy: { ...toy.dependencies.policy, ...own, sample: toy.dependencies.policy.sample } as never };
   };
   const config = { ...toyConfig, algorithm, update: { shards }, rollout: { ...toyConfig.rollout, groupSize: 4, tasksPerShard: 3 }, optimizer: { learningRate: 0.5 } };
-  const run = await createOpenRun(worker())({ runId: 'run-1', config });
+  const { run } = await createOpenRun(worker())(openInput('run-1', config));
   const { manifest: shard } = await createCollectRollouts(worker())({ run, iteration: 0, shard: 0, policy: theta });
   const groups = await createGroupRollouts(worker())({ run, iteration: 0, shards: [shard] });
   const scores = await createScoreTrajectories(worker())({ run, iteration: 0, groups: groups.manifest, policy: theta });

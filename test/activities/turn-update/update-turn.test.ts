@@ -10,7 +10,7 @@ import { SuffixProducts, TensorGroups, type PolicyState } from '../../../schemas
 import type { TrainConfigInput } from '../../../schemas/train-config.js';
 import { GroupsManifest } from '../../../schemas/turn-pool.js';
 import { readGroups } from '../../../activities/grouping/read-groups.js';
-import { toyConfig, toyDependencies, toyTasks } from '../../support/run-on-paper.js';
+import { openInput, toyConfig, toyDependencies, toyTasks } from '../../support/run-on-paper.js';
 import { TabularPolicy } from '../../support/tabular-policy.js';
 
 const theta: PolicyState = { folded: [], adapter: null, moments: null, optimizerSteps: 0 };
@@ -21,7 +21,7 @@ async function scoredIteration(algorithm: TrainConfigInput['algorithm'] = { name
   const policy = new TabularPolicy(300);
   const dependencies = { ...toy.dependencies, policy: { ...toy.dependencies.policy, ...bound(policy), sample: toy.dependencies.policy.sample } };
   const config = { ...toyConfig, algorithm, rollout: { ...toyConfig.rollout, groupSize: 4, tasksPerShard: 3 }, optimizer: { learningRate: 0.5 }, ...rest };
-  const run = await createOpenRun(dependencies)({ runId: 'run-1', config });
+  const { run } = await createOpenRun(dependencies)(openInput('run-1', config));
   const { manifest: shard } = await createCollectRollouts(dependencies)({ run, iteration: 0, shard: 0, policy: theta });
   const groups = await createGroupRollouts(dependencies)({ run, iteration: 0, shards: [shard] });
   const scores = await createScoreTrajectories(dependencies)({ run, iteration: 0, groups: groups.manifest, policy: theta });

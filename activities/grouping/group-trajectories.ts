@@ -1,0 +1,27 @@
+import type { AlgorithmConfig } from '../../schemas/train-config.js';
+import type { Trajectory } from '../../schemas/trajectory.js';
+import type { GroupedTrajectory, GroupsManifest } from '../../schemas/turn-pool.js';
+import { rolloutMetrics } from '../rollout/rollout-metrics.js';
+import { groupRelativeAdvantages, groupsWithoutVariance } from './advantages.js';
+import { onePool, turnPools } from './turn-pools.js';
+
+/** Steps 2 and 3: the seats of an iteration's trajectories in the turn pools, their advantages (Eq. 9), and what they amount to. */
+export function groupTrajectories(
+  ofShards: readonly (readonly Trajectory[])[],
+  algorithm: AlgorithmConfig,
+): Pick<GroupsManifest, 'turns' | 'active' | 'groupsWithoutVariance' | 'groups' | 'metrics'> & { readonly grouped: GroupedTrajectory[] } {
+  const all = ofShards.flat();
+  const advantages = groupRelativeAdvantages(all, algorithm);
+  const grouped = ofShards.flatMap((ofShard, shard) =>
+    ofShard.map(({ id, taskId, reward, turns }, index): GroupedTrajectory => ({ id, taskId, reward, advantage: advantages.get(id)!, turns: turns.length, shard, index })),
+  );
+  const pools = algorithm.name === 'seeupo' ? turnPools(grouped) : onePool(grouped);
+  return {
+    turns: pools.length,
+    active: pools.map((pool) => pool.length),
+    groupsWithoutVariance: groupsWithoutVariance(all),
+    groups: new Set(all.map(({ taskId }) => taskId)).size,
+    metrics: rolloutMetrics(all),
+    grouped,
+  };
+}
