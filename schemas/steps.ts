@@ -77,6 +77,8 @@ export const UpdateTurnInput = z.strictObject({
   scores: ArtifactRef,
   /** theta as the turn before in the order left it; theta_k for the first. */
   policy: PolicyState,
+  /** Turns updated before this one, in their order: those whose ratios make M. */
+  updatedBefore: z.array(z.int().positive()),
   /** Suffix products as the turn before left them; null for the first: M_{T+1} = A. */
   suffixProducts: ArtifactRef.nullable(),
 });
@@ -140,6 +142,9 @@ export const IterationResult = z.strictObject({
   turnPassRate: z.array(z.number()),
   groupsWithoutVariance: z.int(),
   klReference: z.number(),
+  /** Turn updates that undid themselves, see GuardConfig, and how many of them were rejected. */
+  violations: z.int(),
+  rejections: z.int(),
   seconds: z.number(),
   tokens: z.int(),
 });

@@ -16,8 +16,8 @@ export const GradientManifest = z.strictObject({
   timing: Timing,
 });
 export type GradientManifest = z.infer<typeof GradientManifest>;
-/** What a sample contributed to the loss: Eq. 6's term, and the divergence from the frozen reference in nats per token. */
-export const SamplePart = z.strictObject({ surrogate: z.number(), kl: z.number() });
+/** What a sample contributed to the loss: Eq. 6's term, the divergence from the frozen reference and the entropy, in nats per token. */
+export const SamplePart = z.strictObject({ surrogate: z.number(), kl: z.number(), entropy: z.number() });
 
 /** Theta after one optimiser step on the sum of the shards' gradients. */
 export const OptimizerStepManifest = z.strictObject({
@@ -25,7 +25,7 @@ export const OptimizerStepManifest = z.strictObject({
   inputHash: Sha256,
   policy: PolicyState,
   /** Null if the pool has fewer minibatches than steps: nothing was stepped. */
-  made: z.strictObject({ loss: z.number(), gradientNorm: z.number(), kl: z.array(z.number()) }).nullable(),
+  made: z.strictObject({ gradientNorm: z.number(), parts: z.array(SamplePart) }).nullable(),
   timing: Timing,
 });
 export type OptimizerStepManifest = z.infer<typeof OptimizerStepManifest>;
@@ -39,4 +39,7 @@ export const RatiosManifest = z.strictObject({
   timing: Timing,
 });
 export type RatiosManifest = z.infer<typeof RatiosManifest>;
-export const MeasuredSample = z.strictObject({ id: z.string(), weight: z.number(), ratio: z.number(), klIteration: z.number() });
+export const MeasuredSample = z.strictObject({
+  id: z.string(), taskId: z.string(), advantage: z.number(), suffixProduct: z.number(),
+  ratio: z.number(), surrogate: z.number(), clipped: z.boolean(), kl: z.number(),
+});

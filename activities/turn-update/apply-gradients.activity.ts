@@ -7,7 +7,6 @@ import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
 import { openedRun, policyWeightsOf, storedTensors } from '../run/run-context.js';
 import { learningRateAt } from './learning-rate.js';
-import { totalLoss } from './objectives.js';
 
 /** One AdamW step along the sum of the shards' gradients, added in the shards' order. GPU queue. */
 export const createApplyGradients = (dependencies: GpuDependencies) =>
@@ -35,7 +34,7 @@ export const createApplyGradients = (dependencies: GpuDependencies) =>
         return {
           kind: 'optimizer-step' as const,
           policy: { folded: stepped.folded, adapter, moments, optimizerSteps: stepped.optimizerSteps + 1 },
-          made: { loss: totalLoss(parts, opened.config.algorithm.klCoefficient), gradientNorm, kl: parts.map(({ kl }) => kl) },
+          made: { gradientNorm, parts },
           timing: timing(),
         };
       }),

@@ -5,10 +5,10 @@ import { commitOnce } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
 import { policyWeightsOf } from '../run/run-context.js';
-import type { SampleLoss } from './objectives.js';
+import type { LossParts } from './objectives.js';
 import { readTurn } from './read-turn.js';
 import { shardOf } from './shard-of.js';
-import { denominatorsOf, lossGradient, minibatchesOf, sequenceOf, tokensOf } from './update-pool.js';
+import { denominatorsOf, epochsOf, lossGradient, scoringOf, sequenceOf, tokensOf } from './update-pool.js';
 
 /** One shard's part of one optimiser step's gradient (Eq. 6): a sum over its samples of a loss that is a mean over the whole minibatch. GPU queue. */
 export const createComputeGradient = (dependencies: GpuDependencies) =>
@@ -21,22 +21,21 @@ export const createComputeGradient = (dependencies: GpuDependencies) =>
         const started = performance.now();
         artifacts.takeSeconds();
         const { opened, products, options, poolOf } = await readTurn(artifacts, input);
-        const minibatch = minibatchesOf(poolOf(products), options)[step] ?? [];
+        const minibatch = epochsOf(poolOf(products), options).flat()[step] ?? [];
         const members = shardOf(minibatch, shard, shards);
-        const parts: SampleLoss[] = [];
+        const parts: LossParts[] = [];
         let gradient = null;
         if (members.length > 0) {
           await policy.use(policyWeightsOf(dependencies, opened, theta), report);
           const denominators = await denominatorsOf(policy, members, options, report);
           await policy.use(policyWeightsOf(dependencies, opened, stepped), report);
           const loss = lossGradient(minibatch, members, denominators, options, parts);
-          const { temperature, microBatchTokens } = options; // no more than what crosses into the policy's thread
-          gradient = await artifacts.putBlob(await policy.gradient(members.map(sequenceOf), loss, { temperature, microBatchTokens }, report));
+          gradient = await artifacts.putBlob((await policy.gradient(members.map(sequenceOf), loss, scoringOf(options), report)).gradient);
         }
         return {
           kind: 'gradient' as const,
           gradient,
-          parts: await artifacts.putJson(parts.map(({ surrogate, kl }) => ({ surrogate, kl }))),
+          parts: await artifacts.putJson(parts),
           timing: { seconds: (performance.now() - started) / 1000, tokens: tokensOf(members), storageSeconds: artifacts.takeSeconds() },
         };
       }),
