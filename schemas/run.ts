@@ -10,6 +10,8 @@ export const RunManifest = z.strictObject({
   /** Resolved: every default is spelled out. */
   config: TrainConfig,
   model: z.strictObject({ path: z.string(), sha256: Sha256, bytes: z.int() }),
+  /** Settings that cannot act in this combination, each as a sentence that says why. */
+  inertSettings: z.array(z.string()).default([]),
   trainTasks: z.array(Task).min(1),
   heldoutTasks: z.array(Task),
   code: z.strictObject({
@@ -40,3 +42,7 @@ export const RunRef = z.strictObject({
   model: z.string(),
 });
 export type RunRef = z.infer<typeof RunRef>;
+
+/** What openRun tells the run's workflow: the reference, and what its author should know before it starts. */
+export const OpenedRun = RunRef.extend({ inertSettings: z.array(z.string()) });
+export type OpenedRun = z.infer<typeof OpenedRun>;

@@ -2,24 +2,26 @@ import type { EvaluationPoint, IterationPoint, TrainProgress } from './messages.
 
 /** The run as the Web UI shows it: Markdown, no HTML. */
 export function trainDetails(progress: TrainProgress, iterations: readonly IterationPoint[], evaluations: readonly EvaluationPoint[]): string {
-  const { title, paused, phase, iteration, secondsLeft, stopping } = progress;
+  const { title, paused, phase, iteration, secondsLeft, stopping, inertSettings } = progress;
   const left = secondsLeft === null ? '' : `, about ${minutes(secondsLeft)} left`;
   return [
     `### ${title || progress.runId}`,
     paused === null ? `**${phase}**` : `**Paused** (${phase}): ${paused}\n\nSend the signal \`resume\` to go on, or \`abort\`.`,
     progress.iterations === null ? '' : `${iteration} of ${progress.iterations} iterations done${left}${stopping ? ', stopping after this one' : ''}`,
+    inertSettings.length === 0 ? '' : `Settings without effect:\n\n${inertSettings.map((setting) => `- ${setting}`).join('\n')}`,
     table(
       ['evaluation', 'split', 'reward', 'success', 'turns passed'],
       evaluations.map((e) => [e.name, e.split, fixed(e.meanReward), percent(e.successRate), e.turnPassRate.map(percent).join(' ')]),
     ),
     table(
-      ['iteration', 'reward', 'success', 'KL', 'groups without variance', 'seconds'],
+      ['iteration', 'reward', 'success', 'KL', 'groups without variance', 'turn updates against the guard', 'seconds'],
       iterations.slice(-10).map((i) => [
         String(i.iteration + 1),
         fixed(i.meanReward),
         percent(i.successRate),
         i.klReference.toPrecision(3),
         String(i.groupsWithoutVariance),
+        i.violations ? `${i.violations}${i.rejections ? `, ${i.rejections} rejected` : ''}` : '0',
         i.wallSeconds.toFixed(0),
       ]),
     ),

@@ -39,6 +39,8 @@ export interface TrainState {
   /** The first ones and the last ones. */
   evaluations: messages.EvaluationPoint[];
   steering: Steering;
+  /** Settings that cannot act, as openRun found them. */
+  inertSettings?: readonly string[];
 }
 
 export interface TrainResult {
@@ -107,6 +109,7 @@ export async function train(config: TrainConfigInput, resumed?: TrainState): Pro
       startedAt,
       secondsLeft: left,
       latest,
+      inertSettings: state?.inertSettings ?? [],
     };
   }
 
@@ -122,10 +125,10 @@ export async function train(config: TrainConfigInput, resumed?: TrainState): Pro
 
   async function open(): Promise<TrainState> {
     enter(phase);
-    const run = await cpu('check the configuration, open the run').openRun({ runId, config: config ?? null });
+    const { inertSettings, ...run } = await cpu('check the configuration, open the run').openRun({ runId, config: config ?? null });
     upsertMemo({ title: run.title, model: run.model, environment: run.environment, algorithm: run.algorithm });
     upsertSearchAttributes(runAttributes(run, { iteration: 0 }));
-    return { run, startedAt, policy: UNTOUCHED, iteration: 0, checkpoint: null, points: [], evaluations: [], steering };
+    return { run, startedAt, policy: UNTOUCHED, iteration: 0, checkpoint: null, points: [], evaluations: [], steering, inertSettings };
   }
 
   async function evaluate(state: TrainState, name: string): Promise<void> {

@@ -1,10 +1,11 @@
-import { RunManifest, type RunRef } from '../../schemas/run.js';
+import { RunManifest, type OpenedRun, type RunRef } from '../../schemas/run.js';
 import { OpenRunInput } from '../../schemas/steps.js';
 import { RunId } from '../../schemas/train-config.js';
 import { ConflictingCommit } from '../artifacts/errors.js';
 import { keys } from '../artifacts/store.js';
 import type { CpuDependencies } from '../dependencies.js';
 import { selectTasks, shardsOf } from '../rollout/select-tasks.js';
+import { inertSettings } from './inert-settings.js';
 import { identifyModelFile, ModelFileInvalid } from './model-file.js';
 import { BadConfig, differences, problemsWithTasks, resolveConfig } from './resolve-config.js';
 
@@ -17,7 +18,7 @@ import { BadConfig, differences, problemsWithTasks, resolveConfig } from './reso
  * @throws {ConflictingCommit} if the run id belongs to a run with another configuration or model
  */
 export const createOpenRun = ({ artifacts, environments, codec, fetchModel, modelsDir, codeVersion }: CpuDependencies) =>
-  async function openRun(input: OpenRunInput): Promise<RunRef> {
+  async function openRun(input: OpenRunInput): Promise<OpenedRun> {
     const { runId, config: given } = checkedInput(input);
     const config = resolveConfig(given);
     const key = keys.runManifest(runId);
@@ -44,10 +45,12 @@ export const createOpenRun = ({ artifacts, environments, codec, fetchModel, mode
     problems.push(...problemsWithTasks(config, trainTasks, heldoutTasks));
     if (problems.length > 0 || !model) throw new BadConfig(problems);
 
-    const manifest: RunManifest = { kind: 'run', runId, config, model, trainTasks, heldoutTasks, code: { version: codeVersion } };
+    const manifest: RunManifest = {
+      kind: 'run', runId, config, model, inertSettings: inertSettings(config), trainTasks, heldoutTasks, code: { version: codeVersion },
+    };
     const committed = await artifacts.commitManifest(key, manifest, RunManifest);
     refuseOther(key, committed.manifest, manifest);
-    return runRefOf(committed.manifest, committed.ref);
+    return { ...runRefOf(committed.manifest, committed.ref), inertSettings: committed.manifest.inertSettings };
   };
 
 function checkedInput(input: OpenRunInput): OpenRunInput {

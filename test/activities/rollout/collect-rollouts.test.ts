@@ -13,7 +13,7 @@ import { toyConfig, toyDependencies } from '../../support/run-on-paper.js';
 const untouched: PolicyState = { folded: [], adapter: null, moments: null, optimizerSteps: 0 };
 async function opened() {
   const toy = toyDependencies();
-  const run = await createOpenRun(toy.dependencies)({ runId: 'run-1', config: toyConfig });
+  const { inertSettings: _, ...run } = await createOpenRun(toy.dependencies)({ runId: 'run-1', config: toyConfig });
   return { ...toy, run, collect: createCollectRollouts(toy.dependencies), evaluate: createEvaluatePolicy(toy.dependencies) };
 }
 

@@ -7,19 +7,26 @@ import { keys } from '../../../activities/artifacts/store.js';
 import { EnvironmentUnavailable } from '../../../activities/environments/environment.js';
 import { createOpenRun } from '../../../activities/run/open-run.activity.js';
 import { modelFileOf, openedRun, policyWeightsOf } from '../../../activities/run/run-context.js';
-import { RunRef } from '../../../schemas/run.js';
+import { OpenedRun } from '../../../schemas/run.js';
 import { toyConfig, toyDependencies } from '../../support/run-on-paper.js';
 
 test('opening a run commits what it is and returns what a workflow needs of it', async () => {
   const { dependencies, artifacts } = toyDependencies();
   const run = await createOpenRun(dependencies)({ runId: 'run-1', config: toyConfig });
-  RunRef.parse(run);
+  OpenedRun.parse(run);
   assert.deepEqual([run.iterations, run.tasks, run.groupSize, run.shards, run.updateOrder, run.environment], [2, 3, 2, 2, 'reverse', 'toy/quickstart']);
   assert.ok(artifacts.objects.has(keys.runManifest('run-1')));
   const manifest = await openedRun(artifacts, run);
   assert.equal(manifest.model.sha256, sha256('toy weights'));
   assert.deepEqual(manifest.trainTasks.map(({ id }) => id), ['a', 'b', 'c']);
   assert.deepEqual(manifest.config.lora, { rank: 8, alpha: 16 });
+});
+
+test('settings that cannot act are told to the workflow and stand in the manifest, for the report', async () => {
+  const { dependencies, artifacts } = toyDependencies();
+  const run = await createOpenRun(dependencies)({ runId: 'run-1', config: { ...toyConfig, algorithm: { name: 'gspo' } } });
+  assert.match(run.inertSettings.join('\n'), /^algorithm\.clip never acts/);
+  assert.deepEqual((await openedRun(artifacts, run)).inertSettings, run.inertSettings);
 });
 
 test('opening it again with the same configuration finds the same run, also from other code', async () => {
