@@ -47,7 +47,8 @@ async function stateOf(artifacts: ArtifactStore, run: RunManifest, iteration: No
   const wanted = iteration === 'end' ? committed.at(-1) : iteration;
   const checkpoint = wanted === undefined ? null : await artifacts.findManifest(keys.checkpoint(run.runId, wanted - 1), CheckpointManifest);
   if (!checkpoint) {
-    const there = committed.length === 0 ? 'it has none yet' : `it has 1 to ${committed.at(-1)}`;
+    // Retention may have dropped some on the way.
+    const there = committed.length === 0 ? 'it has none yet' : `the last ones it has are ${committed.slice(-10).join(', ')}`;
     throw new NoSuchPolicy(`iteration is ${JSON.stringify(iteration)}, but run "${run.runId}" has no such checkpoint: ${there}`);
   }
   return { state: checkpoint.manifest.policy, when: `after ${wanted} iteration${wanted === 1 ? '' : 's'}` };

@@ -74,7 +74,7 @@ test('a model without a run needs its settings given, and each missing one is na
 
 for (const [what, config, message] of [
   ['a run that the store does not hold', { ...end, policy: { run: 'other', iteration: 'end' } }, /policy\.run is "other", of which this store has no runs\/other\/run\.json/],
-  ['an iteration that is not committed', { ...end, policy: { run: 'run-1', iteration: 9 } }, /policy\.iteration is 9, but run "run-1" has no such checkpoint: it has 1 to 2/],
+  ['an iteration that is not committed', { ...end, policy: { run: 'run-1', iteration: 9 } }, /policy\.iteration is 9, but run "run-1" has no such checkpoint: the last ones it has are 1, 2/],
   ['a model file that is not there', { ...byModel, policy: { model: 'nope.gguf' } }, /policy\.model is "nope\.gguf": there is no such file/],
   ['a path out of the models directory', { ...byModel, policy: { model: '../toy.gguf' } }, /policy\.model is "\.\.\/toy\.gguf": must be a file or directory below/],
   ['neither run nor model', { policy: {} }, /policy must name a run or a model, and not both/],
