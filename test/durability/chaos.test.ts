@@ -18,7 +18,7 @@ let options: TrialOptions;
 let undisturbed: Played;
 before(async () => {
   root = await mkdtemp(path.join(runtimeDir, 'test-chaos-'));
-  options = { config: tinyRun, root, gpuWorkers: 2, sidecar: false, workerEnv: await tinyWorkerEnv(path.join(root, 'models')), limitSeconds: 200, log: () => undefined };
+  options = { config: tinyRun, root, gpuWorkers: 2, sidecar: false, workerEnv: await tinyWorkerEnv(path.join(root, 'models')), limitSeconds: 400, log: () => undefined };
 });
 after(() => rm(root, { recursive: true, force: true }));
 
