@@ -28,6 +28,8 @@ export const RETRYABLE_AFTER = {
   /** Room must be made by hand. */
   StoreFull: '30 s',
   EnvironmentUnavailable: '5 s',
+  /** A download goes on where it ended. */
+  HubUnavailable: '10 s',
   /** The process that held the memory may be gone by then. */
   DeviceOom: '10 s',
 } as const;

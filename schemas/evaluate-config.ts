@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { PlayConfig, RunId } from './train-config.js';
+import { PlayConfig } from './play-config.js';
+import { RunId } from './train-config.js';
 import { Split } from './task.js';
 
 const ITERATION = 'must be a whole number from 1, "untouched", "start" or "end"';

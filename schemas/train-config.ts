@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { PlayConfig } from './play-config.js';
 import { RetentionRule } from './retention-rule.js';
 
 /** Names become parts of S3 keys and workflow ids: no slash, no dot-dot, no blank. */
@@ -12,7 +13,10 @@ const IntervalAroundOne = z
   .refine(([low, high]) => low <= 1 && 1 <= high, 'must contain 1, the ratio of an unmoved policy, e.g. [0.8, 1.2]');
 
 export const ModelConfig = z.strictObject({
-  /** GGUF file or Hugging Face directory below the worker's models directory (SEEUPO_MODELS_DIR), e.g. `SmolLM2-135M-Instruct.gguf`. */
+  /**
+   * GGUF file or Hugging Face directory below the worker's models directory (SEEUPO_MODELS_DIR), e.g. `SmolLM2-135M-Instruct.gguf`; or
+   * `hf://owner/name@revision`, downloaded once. A run keeps the commit that a branch pointed to at its start.
+   */
   path: z.string().min(1),
 });
 
@@ -222,31 +226,6 @@ export const WarmStartConfig = z.strictObject({
   warmUpSteps: z.int().nonnegative().default(4),
   finalRate: z.number().min(0).max(1).default(0.1),
 });
-
-/**
- * What of the earlier turns a prompt holds: all of it; all but the earlier responses' `<think>...</think>`, as the
- * paper's; or the first prompt and the last turns only. Every turn is trained on with the very ids of its own prompt.
- */
-export const HistoryPolicy = z.union([z.enum(['full', 'thinking-stripped']), z.strictObject({ slidingWindow: z.int().positive() })], {
-  error: 'must be "full", "thinking-stripped" or {"slidingWindow": N}',
-});
-export type HistoryPolicy = z.infer<typeof HistoryPolicy>;
-
-/** How episodes are played; evaluations play them alike. */
-export const PlayConfig = z.strictObject({
-  /** Sampled tokens per response at most, the end-of-turn token included. */
-  maxResponseTokens: z.int().positive(),
-  /** T at most; longer tasks are refused rather than cut. */
-  maxTurns: z.int().positive(),
-  /** A prompt beyond these ends the episode (`context-overflow`), as does one that the model cannot read; null is what the model reads. */
-  maxPromptTokens: z.int().positive().nullable().default(null),
-  history: HistoryPolicy.default('full'),
-  /** A response cut by maxResponseTokens: the environment gets it as it is and the episode goes on, or it ends there (`truncated`). */
-  truncatedResponse: z.enum(['continue', 'end']).default('continue'),
-  /** Reward of an episode that ended `truncated` or by `context-overflow`: the verifier's word on what was done until then, or 0. */
-  cutEpisodeReward: z.enum(['verifier', 'zero']).default('verifier'),
-});
-export type PlayConfig = z.infer<typeof PlayConfig>;
 
 /** Everything that decides a run's numbers: the input of the `train` workflow. Unknown keys are refused. */
 export const TrainConfig = z

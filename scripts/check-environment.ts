@@ -14,7 +14,7 @@ Tries every promise that an environment makes: determinism, repeats, restore aft
 actions, limits, leaks. NAME is one of ${sidecarEnvironments().join(', ')}, or a module such as ./my-environment.ts.
 
   --url URL         of a server of this environment that runs already: it is not killed, its episodes are closed instead
-  --episodes N      of the leak check (default ${DEFAULT_CHECK_OPTIONS.leakEpisodes}; 0 leaves it out)
+  --episodes N      of the leak check (default ${DEFAULT_CHECK_OPTIONS.leakEpisodes}, or what ${DEFAULT_CHECK_OPTIONS.maxLeakMs / 60_000} minutes allow; 0 leaves it out)
   --tasks N         tasks that are played (default ${DEFAULT_CHECK_OPTIONS.tasks})
   --max-step-ms N   longest time of a step (default ${DEFAULT_CHECK_OPTIONS.maxStepMs})
   --json            the findings as JSON`;
@@ -33,6 +33,7 @@ async function main(): Promise<number> {
   }
   if (name === undefined || rest.length > 0) throw new UsageError(`expected one name.\n\n${USAGE}`);
   const options = {
+    ...DEFAULT_CHECK_OPTIONS,
     leakEpisodes: count('--episodes', values.episodes, DEFAULT_CHECK_OPTIONS.leakEpisodes, 0),
     tasks: count('--tasks', values.tasks, DEFAULT_CHECK_OPTIONS.tasks, 1),
     maxStepMs: count('--max-step-ms', values['max-step-ms'], DEFAULT_CHECK_OPTIONS.maxStepMs, 1),
@@ -53,8 +54,14 @@ async function subjectOf(name: string, url: string | undefined): Promise<{ subje
     const open = () => new ModuleEnvironment(path.basename(file), [path.dirname(file)]);
     let environment = open();
     return {
-      subject: { open: () => environment, crash: async () => void (environment = open()) },
-      end: async () => {},
+      subject: {
+        open: () => environment,
+        crash: async () => {
+          await environment.end();
+          environment = open();
+        },
+      },
+      end: () => environment.end(),
     };
   }
   if (!sidecarEnvironments().includes(name)) throw new UsageError(`${JSON.stringify(name)} is no environment: expected one of ${sidecarEnvironments().join(', ')}, or a module such as ./my-environment.ts`);

@@ -5,14 +5,17 @@ import { text as readAll } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { loadTextCodec } from '../activities/policy/text-codec.js';
-import { callersPath, command, openPolicy, UsageError } from './models/command.js';
+import { callersModel, callersPath, command, openPolicy, UsageError } from './models/command.js';
 
 const USAGE = `npm run -s generate -- --model PATH --messages FILE [OPTIONS]
 
-  --model PATH         a GGUF file or a Hugging Face directory
+  --model PATH         a GGUF file, a Hugging Face directory, or hf://owner/name@revision
   --messages FILE      JSON: [{"role":"user","content":"..."}, ...]; - is standard input
   --adapter DIR        a PEFT LoRA directory, as \`npm run export\` writes it
   --temperature X      0 takes the likeliest token each time (default 0.7)
+  --top-k K            draws from the K likeliest tokens only
+  --top-p P            draws from the fewest likeliest tokens that hold a share P of the probability
+  --min-p P            draws from tokens at least P times as likely as the likeliest
   --max-tokens N       longest answer, its end included (default 256)
   --seed N             the same seed gives the same answers (default 0)
   --n N                so many answers (default 1)
@@ -26,13 +29,13 @@ const GREEDY_TEMPERATURE = 1e-4;
 await command(async () => {
   const { values } = parseArgs({
     options: {
-      model: { type: 'string' }, messages: { type: 'string' }, adapter: { type: 'string' }, temperature: { type: 'string' }, 'max-tokens': { type: 'string' },
+      model: { type: 'string' }, messages: { type: 'string' }, adapter: { type: 'string' }, temperature: { type: 'string' }, 'top-k': { type: 'string' }, 'top-p': { type: 'string' }, 'min-p': { type: 'string' }, 'max-tokens': { type: 'string' },
       seed: { type: 'string' }, n: { type: 'string' }, json: { type: 'boolean' }, precision: { type: 'string' }, help: { type: 'boolean', short: 'h' },
     },
   });
   if (values.help) return console.log(USAGE);
   for (const name of ['model', 'messages'] as const) if (values[name] === undefined) throw new UsageError(`--${name} is missing\n\n${USAGE}`);
-  const number = (name: 'temperature' | 'max-tokens' | 'seed' | 'n', otherwise: number, least: number): number => {
+  const number = (name: 'temperature' | 'top-k' | 'max-tokens' | 'seed' | 'n', otherwise: number, least: number): number => {
     const given = values[name];
     const value = given === undefined ? otherwise : Number(given);
     if (given?.trim() === '' || !(value >= least && Number.isFinite(value)) || (name !== 'temperature' && !Number.isInteger(value))) {
@@ -42,10 +45,23 @@ await command(async () => {
   };
   const temperature = number('temperature', 0.7, 0);
   const maxTokens = number('max-tokens', 256, 1);
+  const share = (name: 'top-p' | 'min-p'): number | undefined => {
+    const given = values[name];
+    if (given === undefined) return undefined;
+    const value = Number(given);
+    if (given.trim() === '' || !(value >= 0 && value <= 1) || (name === 'top-p' && value === 0)) throw new UsageError(`--${name} is "${given}": expected a share ${name === 'top-p' ? 'above 0, at most' : 'from 0 to'} 1`);
+    return value;
+  };
+  const [topP, minP] = [share('top-p'), share('min-p')];
+  const truncation = {
+    ...(values['top-k'] !== undefined && { topK: number('top-k', 1, 1) }),
+    ...(topP !== undefined && { topP }),
+    ...(minP !== undefined && { minP }),
+  };
   const seed = number('seed', 0, 0);
   const n = number('n', 1, 1);
   const messages = await readMessages(values.messages!);
-  const model = callersPath(values.model!);
+  const model = await callersModel(values.model!);
   const policy = await openPolicy(model, { adapter: values.adapter && callersPath(values.adapter), precision: values.precision });
   const codec = await loadTextCodec(model);
   const promptIds = codec.encode(codec.render(messages, { generationPrompt: true }));
@@ -60,6 +76,7 @@ await command(async () => {
     {
       temperature: Math.max(temperature, GREEDY_TEMPERATURE),
       maxResponseTokens: maxTokens,
+      truncation,
       onSampled: (_, id) => {
         if (!stream) return;
         drawn.push(id);

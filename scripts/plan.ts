@@ -4,6 +4,7 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { resolveConfig } from '../activities/run/resolve-config.js';
+import { isPrecision, PRECISIONS } from '../activities/policy/policy.js';
 import type { ModelConfig } from '../activities/policy/model-config.js';
 import { readGgufHeader } from '../activities/policy/weights/gguf.js';
 import { readHuggingFaceConfig } from '../activities/policy/weights/hugging-face.js';
@@ -16,6 +17,7 @@ const USAGE = `npm run plan -- --config FILE --gpu SIZE [OPTIONS]
   --config FILE           settings of a run, as scripts/runs/quickstart.json
   --gpu SIZE              memory of the device, e.g. 80GB or 24GiB
   --model PATH            instead of the config's model.path; a directory needs only its config.json
+  --precision P           of the workers, fp32 or bf16 (default fp32; SEEUPO_PRECISION)
   --prompt-tokens N       prompt before the first response (default 512)
   --observation-tokens N  what comes between two responses (default 64)
   --json                  the plan as JSON
@@ -27,7 +29,7 @@ const units: Readonly<Record<string, number>> = { GB: 1e9, GiB: 2 ** 30, MB: 1e6
 await command(async () => {
   const { values } = parseArgs({
     options: {
-      config: { type: 'string' }, gpu: { type: 'string' }, model: { type: 'string' }, 'prompt-tokens': { type: 'string' }, 'observation-tokens': { type: 'string' },
+      config: { type: 'string' }, gpu: { type: 'string' }, model: { type: 'string' }, precision: { type: 'string' }, 'prompt-tokens': { type: 'string' }, 'observation-tokens': { type: 'string' },
       json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' },
     },
   });
@@ -45,9 +47,11 @@ await command(async () => {
   const config = resolveConfig(await readJsonFile(callersPath(values.config!), '--config'));
   const model = await modelConfigOf(values.model === undefined ? path.join(modelsDir, config.model.path) : callersPath(values.model));
 
-  const plan = memoryPlan(model, config, lengths);
+  const precision = values.precision ?? 'fp32';
+  if (!isPrecision(precision)) throw new UsageError(`--precision is "${precision}": expected ${PRECISIONS.join(' or ')}`);
+  const plan = memoryPlan(model, config, lengths, precision);
   const fits = plan.peak <= capacity;
-  const changes = remedies(model, config, lengths, capacity);
+  const changes = remedies(model, config, lengths, capacity, precision);
   process.exitCode = fits ? 0 : 1;
   if (values.json) return console.log(JSON.stringify({ capacity, fits, ...plan, changes }, null, 2));
 
@@ -63,7 +67,7 @@ await command(async () => {
   if (!fits && changes.length > 0) console.log(`\nwhat would lower it, one at a time:\n${changes.map(({ change, peak }) => `  ${change.padEnd(44)}${gib(peak)}${peak <= capacity ? '  fits' : ''}`).join('\n')}`);
   if (!fits && !changes.some(({ peak }) => peak <= capacity)) {
     const standing = Math.min(...plan.phases.map(({ parts }) => parts['frozen weights']! + parts['weights for decoding']!));
-    if (standing > capacity) console.log('\nThe weights alone, which this engine holds in fp32 and once more for decoding, are more than there is: a smaller model is needed.');
+    if (standing > capacity) console.log(`\nThe weights alone, which this engine holds in ${precision} and once more for decoding, are more than there is: ${precision === 'fp32' ? 'try --precision bf16, or a smaller model' : 'a smaller model is needed'}.`);
   }
 });
 

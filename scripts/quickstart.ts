@@ -243,7 +243,7 @@ if (process.exitCode === 130) stopped();
 function plainWords(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const forPeople = ['UsageError', 'QuickstartError', 'BadConfig', 'BadEnvironmentVariables', 'ConflictingCommit'];
-  const named = forPeople.includes(error.name) || /^(Store|Artifact)/.test(error.name);
+  const named = forPeople.includes(error.name) || /^(Store|Artifact|Environment)/.test(error.name);
   const help = error instanceof UsageError ? '\nnpm run quickstart -- --help lists what there is' : '';
   return named ? `${error.message}${help}` : describeFailure(error);
 }

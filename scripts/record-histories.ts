@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { recordedEvaluation } from '../test/support/recorded-evaluation.js';
 import { recordedRuns } from '../test/support/recorded-runs.js';
 
 /**
@@ -10,7 +11,7 @@ import { recordedRuns } from '../test/support/recorded-runs.js';
  */
 const { values } = parseArgs({ options: { into: { type: 'string', default: 'test/replay' } } });
 await mkdir(values.into, { recursive: true });
-for (const { name, workflowId, history } of await recordedRuns()) {
+for (const { name, workflowId, history } of [...(await recordedRuns()), await recordedEvaluation()]) {
   const file = path.join(values.into, `${name}.json`);
   await writeFile(file, `${JSON.stringify({ workflowId, history })}\n`);
   process.stdout.write(`${file}: ${history.events?.length} events of ${workflowId}\n`);

@@ -3,7 +3,7 @@
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { loadTextCodec } from '../activities/policy/text-codec.js';
-import { callersPath, command, openPolicy, UsageError } from './models/command.js';
+import { callersModel, callersPath, command, openPolicy, UsageError } from './models/command.js';
 import { scoreLine } from './models/score-lines.js';
 
 const USAGE = `npm run -s score -- --model PATH [--adapter DIR] [--precision fp32|bf16] < in.jsonl > out.jsonl
@@ -13,7 +13,7 @@ Natural logarithms of the probabilities that the model gives to tokens.
                {"messages":[{"role":"user","content":"..."}],"completion":"..."}     of the completion's tokens
   a line out   {"logprobs":[...],"top":[[id,logprob] x 10 after the last token]}
 
-  --model PATH       a GGUF file or a Hugging Face directory; without a tokenizer it still scores ids
+  --model PATH       a GGUF file, a Hugging Face directory, or hf://owner/name@revision; without a tokenizer it still scores ids
   --adapter DIR      a PEFT LoRA directory, as \`npm run export\` writes it
   --precision P      fp32, or bf16 matrix products where the processor has them (default fp32)`;
 
@@ -27,7 +27,7 @@ await command(async () => {
   });
   if (values.help) return console.log(USAGE);
   if (values.model === undefined) throw new UsageError(`--model is missing\n\n${USAGE}`);
-  const model = callersPath(values.model);
+  const model = await callersModel(values.model);
   const policy = await openPolicy(model, { adapter: values.adapter && callersPath(values.adapter), precision: values.precision });
   const { limits } = policy;
   let codec: ReturnType<typeof loadTextCodec> | undefined;

@@ -61,11 +61,13 @@ test('activities know Temporal only in their shells', () => {
 test('each outside service has one door (scripts, which set servers up, have their own)', () => {
   solely('@aws-sdk/client-s3', 'activities/artifacts/s3-store.ts');
   solely('@aws-sdk/lib-storage', 'activities/artifacts/s3-store.ts');
+  solely('@modelcontextprotocol/client', 'activities/environments/mcp/mcp-connection.ts');
   solely('@tensorflow/tfjs-node-gpu', 'activities/policy/backend.ts');
+  solely('@huggingface/hub', 'activities/policy/hub-models.ts');
 });
 
 test('the policy is reached through its interface: tensors stay in activities/policy', () => {
-  const doors = ['activities/policy/policy.ts', 'activities/policy/text-codec.ts', 'activities/policy/policy-thread.ts', 'activities/policy/model-files.ts'];
+  const doors = ['activities/policy/policy.ts', 'activities/policy/text-codec.ts', 'activities/policy/policy-thread.ts', 'activities/policy/model-files.ts', 'activities/policy/hub-models.ts'];
   const outside = (file: string) => !within('activities/policy')(file) && !within('scripts')(file);
   none(imports.filter(({ file, of, typeOnly }) => within('activities/policy')(of) && outside(file) && !typeOnly && !doors.includes(of)), 'import policy.ts');
 });

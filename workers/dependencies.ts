@@ -7,6 +7,7 @@ import { createS3Store, type S3StoreOptions } from '../activities/artifacts/s3-s
 import type { CpuDependencies } from '../activities/dependencies.js';
 import { createEnvironments } from '../activities/environments/registry.js';
 import { withHeartbeats } from '../activities/heartbeats.js';
+import { HubModels, type Hub } from '../activities/policy/hub-models.js';
 import { PRECISIONS, type Precision, type TextCodec } from '../activities/policy/policy.js';
 import { loadTextCodec } from '../activities/policy/text-codec.js';
 import { executionState } from './execution-state.js';
@@ -51,6 +52,10 @@ const Variables = z.object({
   SEEUPO_RUNTIME_DIR: z.string().min(1).default('.runtime'),
   /** Root of model.path; `models` in the runtime directory if left out. */
   SEEUPO_MODELS_DIR: z.string().min(1).optional(),
+  /** Hub of models like hf://owner/name@revision. */
+  HF_ENDPOINT: z.url({ protocol: /^https?$/, error: 'must be a URL, e.g. https://huggingface.co' }).default('https://huggingface.co'),
+  /** Needed for private and gated models only. */
+  HF_TOKEN: z.string().min(1).optional(),
   /** Written when the worker takes tasks. */
   SEEUPO_READY_FILE: z.string().min(1).optional(),
   /** Arithmetic of the GPU worker's matrix products. */
@@ -79,6 +84,7 @@ export interface Settings {
   readonly bfclFullUrl: string | null;
   readonly environmentRoots: readonly string[];
   readonly modelsDir: string;
+  readonly hub: Hub;
   readonly readyFile: string | null;
   readonly precision: Precision;
   readonly replicas: number;
@@ -122,6 +128,7 @@ export function readSettings(variables: Readonly<Record<string, string | undefin
     bfclFullUrl: v.SEEUPO_BFCL_FULL_URL ?? null,
     environmentRoots: (v.SEEUPO_ENVIRONMENTS_DIR ?? '').split(path.delimiter).filter((root) => root !== '').map((root) => path.resolve(root)),
     modelsDir: path.resolve(v.SEEUPO_MODELS_DIR ?? path.join(v.SEEUPO_RUNTIME_DIR, 'models')),
+    hub: { endpoint: v.HF_ENDPOINT, token: v.HF_TOKEN ?? null },
     readyFile: v.SEEUPO_READY_FILE ?? null,
     precision: v.SEEUPO_PRECISION,
     replicas: v.SEEUPO_REPLICAS,
@@ -153,6 +160,7 @@ export function createDependencies(settings: Settings): CpuDependencies {
   // Which Node to run on is decided in package.json; a warning in every worker's log helps nobody.
   process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
   const codecs = new Map<string, Promise<TextCodec>>();
+  const hub = new HubModels(settings.modelsDir, settings.hub);
   return {
     artifacts: createS3Store({ ...settings.s3, patienceMs: STORE_PATIENCE_MS }),
     environments: createEnvironments({
@@ -163,7 +171,7 @@ export function createDependencies(settings: Settings): CpuDependencies {
     codec(modelFile) {
       let codec = codecs.get(modelFile);
       if (!codec) {
-        codec = loadTextCodec(modelFile);
+        codec = hub.fetch(path.relative(settings.modelsDir, modelFile)).then(() => loadTextCodec(modelFile));
         codecs.set(modelFile, codec);
         // A file that could not be read may be there the next time.
         codec.catch(() => codecs.delete(modelFile));
@@ -171,6 +179,7 @@ export function createDependencies(settings: Settings): CpuDependencies {
       return codec;
     },
     modelsDir: settings.modelsDir,
+    fetchModel: (model, onProgress) => hub.fetch(model, onProgress),
     codeVersion: codeVersion(),
     executionState,
     heartbeats: withHeartbeats,

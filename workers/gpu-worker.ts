@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { createGpuActivities } from '../activities/index.js';
 import { startPolicy } from '../activities/policy/policy-thread.js';
 import { createDependencies } from './dependencies.js';
@@ -9,7 +10,15 @@ const DYING_MS = 2_000;
 /** Takes the GPU queue, one task at a time: run one such process per device. Works on CPUs as well. */
 await main('gpu', async (settings, log) => {
   const dependencies = createDependencies(settings);
-  const policy = await startPolicy(settings.precision, settings.replicas);
+  const device = await startPolicy(settings.precision, settings.replicas);
+  const policy: typeof device = {
+    ...device,
+    // A model of a hub was fetched where the run was opened, which may be another machine.
+    use: async (weights, report) => {
+      await dependencies.fetchModel(path.relative(dependencies.modelsDir, weights.model.path), report);
+      return device.use(weights, report);
+    },
+  };
   policy.died.catch((error: Error) => {
     log.fatal({ err: error }, error.message);
     // The activity under way fails first and is done again by the process that the supervisor starts.

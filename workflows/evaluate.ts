@@ -1,4 +1,5 @@
 import { setCurrentDetails, setHandler, upsertMemo, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+import type { ArtifactRef } from '../schemas/artifact-ref.js';
 import type { EvaluateConfigInput } from '../schemas/evaluate-config.js';
 import type { EvaluationRef } from '../schemas/evaluation-plan.js';
 import type { EvaluateShardResult, ReportEvaluationResult } from '../schemas/steps.js';
@@ -43,7 +44,9 @@ export async function evaluate(config: EvaluateConfigInput): Promise<EvaluateRes
         meanReward: labels.map((label, p) => ({ label, value: weightedMean(played[p]!) })),
       });
     };
-    const results = await Promise.all(labels.map((label, policy) => ofPolicy(evaluation, label, policy, (shard) => note(policy, shard))));
+    // One policy after the other: a worker then loads each once, not at every other shard.
+    const results: ArtifactRef[][] = [];
+    for (const [policy, label] of labels.entries()) results.push(await ofPolicy(evaluation, label, policy, (shard) => note(policy, shard)));
 
     now({ phase: 'report' });
     const report = await cpu('report').reportEvaluation({ evaluation, shards: results });

@@ -1,7 +1,7 @@
 import type { Action, Demonstration, Observation, ResetRequest, RestoreRequest, StepRequest, Verdict } from '../../schemas/environment-protocol.js';
 import type { Split, Task } from '../../schemas/task.js';
 import { canonicalJson, sha256 } from '../artifacts/canonical-json.js';
-import type { CallFormat } from '../rollout/tool-calls.js';
+import type { ActionFormat } from '../rollout/tool-calls.js';
 import { EnvironmentProtocolError, EnvironmentUnavailable, EpisodeLost, type RestorableEnvironment } from './environment.js';
 
 /** One episode, whose owner asks one thing at a time. */
@@ -9,13 +9,16 @@ export interface PlayableEpisode {
   start(): Pick<Observation, 'messages' | 'done'>;
   /** An exception is a fault of the environment: the episode is forgotten and its owner restores it. */
   step(action: Action): Promise<Pick<Observation, 'messages' | 'done'>>;
-  verdict(): Verdict;
+  /** Asked at most once between two steps. An exception costs the episode, as in `step`. */
+  verdict(): Promise<Verdict>;
+  /** Releases what the episode holds; never throws. */
+  close(): Promise<void>;
 }
 
 /** Tasks and episodes, without the protocol: what an environment in this process has to offer. */
 export interface PlayableEnvironment {
   readonly name: string;
-  readonly callFormat: CallFormat;
+  readonly callFormat: ActionFormat;
   listTasks(split: Split): Promise<Task[]>;
   /** A new episode; null for an unknown task. */
   open(taskId: string, seed: number): Promise<PlayableEpisode | null>;
@@ -33,11 +36,13 @@ interface Live {
   /** At reset, then after each step; a promise, because a repeat may come while the first is at work. */
   readonly observations: Promise<Observation>[];
   /** Of the last step; asked once, so that a verifier that changes the state is still a pure read. */
-  verdict: Verdict | undefined;
+  verdict: Promise<Verdict> | undefined;
 }
 
 const MAX_EPISODES = 4096;
 const MAX_ACTION_CHARACTERS = 1024 * 1024;
+/** The sidecar's limit. */
+const MAX_MESSAGE_CHARACTERS = 100_000;
 
 /**
  * The sidecar's contract (`episodes.py`) inside the worker: replies are stored under (episode, step
@@ -45,8 +50,10 @@ const MAX_ACTION_CHARACTERS = 1024 * 1024;
  */
 export class InProcessEnvironment implements RestorableEnvironment {
   readonly name: string;
-  readonly callFormat: CallFormat;
+  readonly callFormat: ActionFormat;
   private readonly live = new Map<string, Live>();
+  /** Episodes whose reset is under way. */
+  private readonly starting = new Map<string, Promise<Live>>();
 
   constructor(
     private readonly inner: PlayableEnvironment,
@@ -69,8 +76,7 @@ export class InProcessEnvironment implements RestorableEnvironment {
   }
 
   async reset({ episodeId, taskId, seed }: ResetRequest): Promise<Observation> {
-    const opened = this.live.has(episodeId) ? null : await this.open(taskId, seed);
-    const live = this.live.get(episodeId) ?? this.admit(episodeId, opened!);
+    const live = this.live.get(episodeId) ?? (await (this.starting.get(episodeId) ?? this.begin(episodeId, taskId, seed)));
     if (live.taskId !== taskId || live.seed !== seed) throw conflict(`episode ${episodeId} is task ${live.taskId} with seed ${live.seed}, not task ${taskId} with seed ${seed}`);
     return live.observations[0]!;
   }
@@ -93,11 +99,23 @@ export class InProcessEnvironment implements RestorableEnvironment {
   async evaluate(episodeId: string): Promise<Verdict> {
     const live = this.find(episodeId);
     await live.observations.at(-1);
-    return (live.verdict ??= live.episode.verdict());
+    try {
+      return await (live.verdict ??= live.episode.verdict());
+    } catch (error) {
+      await this.forget(episodeId, live);
+      throw error;
+    }
   }
 
   async close(episodeId: string): Promise<void> {
-    this.live.delete(episodeId);
+    this.starting.delete(episodeId);
+    const live = this.live.get(episodeId);
+    if (live) await this.forget(episodeId, live);
+  }
+
+  /** Forgets every episode, and what they hold. */
+  async end(): Promise<void> {
+    await Promise.all([...this.live.keys()].map((episodeId) => this.close(episodeId)));
   }
 
   async restore({ episodeId, taskId, seed, actions, observationHashes }: RestoreRequest): Promise<Observation> {
@@ -105,18 +123,24 @@ export class InProcessEnvironment implements RestorableEnvironment {
       throw new EnvironmentProtocolError('bad_request', `observationHashes: expected ${actions.length + 1} (one at reset, one per action), found ${observationHashes.length}`);
     }
     const live = await this.open(taskId, seed);
-    for (let index = 0; ; index++) {
-      const { hash, done } = await live.observations[index]!;
-      if (hash !== observationHashes[index] || (done && index < actions.length)) {
-        throw new EnvironmentProtocolError(
-          'restore_mismatch',
-          `environment ${this.name}, episode ${episodeId}, task ${taskId}: replayed observation ${index} (0 is the reset) differs from the recorded one: ` +
-            'is the environment deterministic, and unchanged since?',
-        );
+    try {
+      for (let index = 0; ; index++) {
+        const { hash, done } = await live.observations[index]!;
+        if (hash !== observationHashes[index] || (done && index < actions.length)) {
+          throw new EnvironmentProtocolError(
+            'restore_mismatch',
+            `environment ${this.name}, episode ${episodeId}, task ${taskId}: replayed observation ${index} (0 is the reset) differs from the recorded one: ` +
+              'is the environment deterministic, and unchanged since?',
+          );
+        }
+        if (index === actions.length) break;
+        await this.take(null, live, actions[index]!, canonicalJson(actions[index]));
       }
-      if (index === actions.length) break;
-      await this.take(null, live, actions[index]!, canonicalJson(actions[index]));
+    } catch (error) {
+      await live.episode.close();
+      throw error;
     }
+    await this.close(episodeId);
     this.live.set(episodeId, live);
     return live.observations.at(-1)!;
   }
@@ -124,13 +148,35 @@ export class InProcessEnvironment implements RestorableEnvironment {
   private async open(taskId: string, seed: number): Promise<Live> {
     const episode = await this.inner.open(taskId, seed);
     if (!episode) throw new EnvironmentProtocolError('unknown_task', `environment ${this.name} has no task ${JSON.stringify(taskId.slice(0, 60))}`);
-    return { taskId, seed, episode, actions: [], observations: [Promise.resolve(observed(episode.start()))], verdict: undefined };
+    try {
+      return { taskId, seed, episode, actions: [], observations: [Promise.resolve(observed(episode.start()))], verdict: undefined };
+    } catch (error) {
+      await episode.close();
+      throw error;
+    }
   }
 
-  private admit(episodeId: string, live: Live): Live {
-    if (this.live.size >= this.maxEpisodes) throw new EnvironmentUnavailable(`environment ${this.name}: ${this.maxEpisodes} episodes are live: close some`);
-    this.live.set(episodeId, live);
-    return live;
+  private begin(episodeId: string, taskId: string, seed: number): Promise<Live> {
+    if (this.live.size + this.starting.size >= this.maxEpisodes) throw new EnvironmentUnavailable(`environment ${this.name}: ${this.maxEpisodes} episodes are live: close some`);
+    const starting = this.open(taskId, seed).then(async (live) => {
+      if (this.starting.get(episodeId) === starting) {
+        this.live.set(episodeId, live);
+        return live;
+      }
+      await live.episode.close();
+      throw new EpisodeLost(`environment ${this.name}: episode ${episodeId} was closed before it had started`);
+    });
+    this.starting.set(episodeId, starting);
+    const started = () => {
+      if (this.starting.get(episodeId) === starting) this.starting.delete(episodeId);
+    };
+    starting.then(started, started);
+    return starting;
+  }
+
+  private async forget(episodeId: string, live: Live): Promise<void> {
+    if (this.live.get(episodeId) === live) this.live.delete(episodeId);
+    await live.episode.close();
   }
 
   private find(episodeId: string): Live {
@@ -149,7 +195,7 @@ export class InProcessEnvironment implements RestorableEnvironment {
         return observed(await live.episode.step(action));
       } catch (error) {
         // Half an action may have been executed.
-        if (episodeId !== null && this.live.get(episodeId) === live) this.live.delete(episodeId);
+        if (episodeId !== null) await this.forget(episodeId, live);
         throw error;
       }
     });
@@ -168,6 +214,10 @@ export class InProcessEnvironment implements RestorableEnvironment {
 
 const conflict = (message: string): EnvironmentProtocolError => new EnvironmentProtocolError('step_conflict', message);
 
-function observed({ messages, done }: Pick<Observation, 'messages' | 'done'>): Observation {
+function observed({ messages: said, done }: Pick<Observation, 'messages' | 'done'>): Observation {
+  const messages = said.map(({ role, content }) => ({ role, content: limited(content) }));
   return { messages, done, hash: sha256(canonicalJson({ messages, done })) };
 }
+
+const limited = (text: string): string =>
+  text.length <= MAX_MESSAGE_CHARACTERS ? text : `${text.slice(0, MAX_MESSAGE_CHARACTERS).replace(/[\ud800-\udbff]$/, '')} [cut: ${text.length - MAX_MESSAGE_CHARACTERS} more characters]`;

@@ -5,11 +5,12 @@ import { createJiti } from 'jiti';
 import { z } from 'zod';
 import type { Demonstration, Observation, ResetRequest, RestoreRequest, StepRequest, Verdict } from '../../schemas/environment-protocol.js';
 import type { Split, Task } from '../../schemas/task.js';
-import type { CallFormat } from '../rollout/tool-calls.js';
-import * as api from './define-environment.js';
-import { openDefinition } from './defined-environment.js';
+import type { ActionFormat } from '../rollout/tool-calls.js';
+import * as api from './api.js';
+import { environmentKind, type DefinedEnvironment } from './definition.js';
 import type { RestorableEnvironment } from './environment.js';
 import type { InProcessEnvironment } from './in-process-environment.js';
+import { openDefinition } from './open-definition.js';
 
 /** The module is not there, lies outside the roots, or defines no environment. */
 export class EnvironmentModuleInvalid extends Error {
@@ -28,7 +29,7 @@ export const isModuleName = (name: string): boolean => /\.(ts|mts|js|mjs)$/.test
 export class ModuleEnvironment implements RestorableEnvironment {
   readonly name: string;
   private loaded: Promise<InProcessEnvironment> | undefined;
-  private format: CallFormat = 'call-lines';
+  private format: ActionFormat = 'call-lines';
 
   constructor(
     name: string,
@@ -37,7 +38,7 @@ export class ModuleEnvironment implements RestorableEnvironment {
     this.name = name;
   }
 
-  get callFormat(): CallFormat {
+  get callFormat(): ActionFormat {
     return this.format;
   }
 
@@ -73,6 +74,11 @@ export class ModuleEnvironment implements RestorableEnvironment {
     return (await this.inner()).solution(taskId);
   }
 
+  /** Forgets every episode; processes that were started for them end. */
+  async end(): Promise<void> {
+    await (await this.loaded)?.end();
+  }
+
   private inner(): Promise<InProcessEnvironment> {
     this.loaded ??= load(this.name, this.roots);
     return this.loaded.then((environment) => {
@@ -93,10 +99,11 @@ async function load(name: string, roots: readonly string[]): Promise<InProcessEn
     throw new EnvironmentModuleInvalid(`environment.name: ${name} could not be loaded: ${(error as Error).message}`, { cause: error });
   });
   const definition = (loaded as { default?: unknown }).default;
-  if (!api.isEnvironmentDefinition(definition)) {
+  if (environmentKind(definition) === null) {
     throw new EnvironmentModuleInvalid(`environment.name: ${name} has no environment as its default export: write \`export default defineEnvironment({ ... })\``);
   }
-  return openDefinition(definition, (relative) => within(path.resolve(path.dirname(file), relative), root, `tasks: ${relative}`));
+  const folder = path.dirname(file);
+  return openDefinition(definition as DefinedEnvironment, { folder, file: (relative) => within(path.resolve(folder, relative), root, `tasks: ${relative}`) });
 }
 
 /** @throws {EnvironmentModuleInvalid} unless the file is there and below one of the roots, links followed */

@@ -1,26 +1,21 @@
-import { z } from 'zod';
 import type { CallFormat } from '../rollout/tool-calls.js';
-
-type Tools = Readonly<Record<string, { readonly description: string; readonly parameters: z.ZodObject }>>;
+import type { ToolSignature } from './toolbox.js';
 
 /** The part of the system message that names the tools and says how to call them. */
-export const toolsPrompt = (tools: Tools, format: CallFormat): string => (format === 'hermes' ? hermesTools(tools) : signatures(tools));
+export const toolsPrompt = (tools: readonly ToolSignature[], format: CallFormat): string => (format === 'hermes' ? hermesTools(tools) : signatures(tools));
 
 /** One line per tool, short enough for a very small model: `add(a, b?): what it does`. */
-function signatures(tools: Tools): string {
-  const lines = Object.entries(tools).map(([name, { description, parameters }]) => {
-    const names = Object.entries(parameters.shape).map(([key, schema]) => (z.safeParse(schema as z.ZodType, undefined).success ? `${key}?` : key));
+function signatures(tools: readonly ToolSignature[]): string {
+  const lines = tools.map(({ name, description, parameters }) => {
+    const names = parameters.map((parameter) => (parameter.optional ? `${parameter.name}?` : parameter.name));
     return `${name}(${names.join(', ')})${description === '' ? '' : `: ${description}`}`;
   });
   return ['Tools:', ...lines, 'Answer with CALL lines only.'].join('\n');
 }
 
 /** The Qwen/Hermes form that those models were trained on. */
-function hermesTools(tools: Tools): string {
-  const lines = Object.entries(tools).map(([name, { description, parameters }]) => {
-    const { $schema: _, ...schema } = z.toJSONSchema(parameters, { io: 'input' });
-    return JSON.stringify({ type: 'function', function: { name, description, parameters: schema } });
-  });
+function hermesTools(tools: readonly ToolSignature[]): string {
+  const lines = tools.map((tool) => JSON.stringify({ type: 'function', function: { name: tool.name, description: tool.description, parameters: tool.schema() } }));
   return [
     '# Tools', '', 'You may call one or more functions to assist with the user query.', '',
     'You are provided with function signatures within <tools></tools> XML tags:', '<tools>', ...lines, '</tools>', '',

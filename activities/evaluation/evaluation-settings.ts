@@ -1,5 +1,6 @@
 import type { EvaluateConfig, ResolvedEvaluation } from '../../schemas/evaluate-config.js';
-import { PlayConfig, type TrainConfig } from '../../schemas/train-config.js';
+import { PlayConfig } from '../../schemas/play-config.js';
+import type { TrainConfig } from '../../schemas/train-config.js';
 
 /**
  * An evaluation's settings with nothing left out: what is not given is the run's, as its own evaluations have it.

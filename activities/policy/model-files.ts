@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import canonicalize from 'canonicalize';
 
 /** Files of a Hugging Face directory that decide numbers or text, besides the weights. */
-const SETTINGS = ['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'chat_template.jinja'];
+export const SETTINGS = ['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'chat_template.jinja'];
 export const WEIGHTS_FILE = 'model.safetensors';
 export const WEIGHTS_INDEX = 'model.safetensors.index.json';
 
@@ -20,7 +20,7 @@ export async function modelFilesOf(directory: string): Promise<string[]> {
 }
 
 /** Shards that the index names, without those that are not plain names. */
-async function shardsOf(directory: string): Promise<string[]> {
+export async function shardsOf(directory: string): Promise<string[]> {
   const index = JSON.parse(await readFile(path.join(directory, WEIGHTS_INDEX), 'utf8')) as { weight_map?: Record<string, string> };
   return [...new Set(Object.values(index.weight_map ?? {}))].filter((name) => path.basename(name) === name);
 }

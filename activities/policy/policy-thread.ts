@@ -43,9 +43,8 @@ async function startPolicyThread(precision: Precision): Promise<RunningPolicy> {
       if (!closing) reject(new PolicyThreadDied(`the thread that holds the model exited with code ${code}; is memory short?`));
     });
   });
-  died.catch(() => undefined); // every call reports it; without a call under way nobody waits
   const thread = Comlink.wrap<PolicyThread>(threadEndpoint(worker));
-  const alive = <T>(call: Promise<T>): Promise<T> => Promise.race([call, died]);
+  const alive = untilDeath(died);
   const progress = (report: OnProgress) => Comlink.proxy(report);
   await alive(thread.ready());
   return {
@@ -87,6 +86,26 @@ async function startPolicyThread(precision: Precision): Promise<RunningPolicy> {
       await worker.terminate();
     },
   };
+}
+
+/**
+ * Ends calls when what they wait for has died. Not `Promise.race` with `died`: as long as that does not settle,
+ * it holds the result of every call that was raced with it.
+ */
+export function untilDeath(died: Promise<never>): <T>(call: Promise<T>) => Promise<T> {
+  const waiting = new Set<(death: unknown) => void>();
+  let dead: { readonly cause: unknown } | null = null;
+  died.catch((cause: unknown) => {
+    dead = { cause };
+    waiting.forEach((reject) => reject(cause));
+  });
+  return (call) =>
+    new Promise((resolve, reject) => {
+      if (dead) return reject(dead.cause);
+      waiting.add(reject);
+      const ended = () => waiting.delete(reject);
+      call.then(resolve, reject).finally(ended);
+    });
 }
 
 const reader =

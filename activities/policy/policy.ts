@@ -1,4 +1,5 @@
 import type { LoraConfig } from '../../schemas/train-config.js';
+import type { Truncation } from './truncation.js';
 
 export const PRECISIONS = ['fp32', 'bf16'] as const;
 /**
@@ -55,6 +56,8 @@ export interface SamplingOptions {
   readonly temperature: number;
   /** Longest response, end-of-turn token included. */
   readonly maxResponseTokens: number;
+  /** Left out: every token may be drawn, as training needs, whose log-probs are of the whole distribution. */
+  readonly truncation?: Truncation;
 }
 
 export interface SampledResponse {
@@ -124,7 +127,7 @@ export interface TrainedGroup {
 /** Progress of a long call; throwing from it aborts the call between two tensor operations. */
 export type OnProgress = (progress: PolicyProgress) => void | Promise<void>;
 export interface PolicyProgress {
-  readonly phase: 'load' | 'prefill' | 'decode' | 'score' | 'gradient' | 'step';
+  readonly phase: 'download' | 'load' | 'prefill' | 'decode' | 'score' | 'gradient' | 'step';
   readonly done: number;
   readonly of: number;
 }

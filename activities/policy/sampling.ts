@@ -5,6 +5,7 @@ import { logitsOf } from './head.js';
 import type { OnProgress, SampledResponse, SampleRequest, SamplingOptions } from './policy.js';
 import { layerForward, packTries, rmsScale, rotaryTables, rotate, type FrozenWeights } from './transformer.js';
 import { microBatches, packTrie, pathTo, type TokenTrie } from './trie.js';
+import { drawTruncated, keptTokens, truncates, type Truncation } from './truncation.js';
 
 /**
  * Batched decoding with a KV cache.
@@ -34,7 +35,7 @@ interface DecodeState {
 export type OnSampled = (request: number, id: number) => void;
 
 /**
- * Samples one response per request at the temperature, no truncation of the distribution.
+ * Samples one response per request at the temperature.
  * @param rows  requests that share a trie, by index; every request is in exactly one
  */
 export async function sampleResponses(
@@ -50,7 +51,11 @@ export async function sampleResponses(
   try {
     for (let step = 0; ; step++) {
       const open = (request: number): boolean => responses[request]!.end !== 'end-of-turn';
-      const drawn = draw(hidden, weights.frozen, options.temperature, state.members.map((i) => uniform(`${requests[i]!.randomKey}/${step}`)));
+      const uniforms = state.members.map((i) => uniform(`${requests[i]!.randomKey}/${step}`));
+      const truncation = options.truncation ?? {};
+      const drawn = truncates(truncation)
+        ? drawFromLikeliest(hidden, weights.frozen, options.temperature, truncation, uniforms)
+        : draw(hidden, weights.frozen, options.temperature, uniforms);
       state.members.forEach((request, b) => {
         if (!open(request)) return;
         responses[request]!.ids.push(drawn[b]!.id);
@@ -103,6 +108,37 @@ function draw(hidden: Tensor, weights: FrozenWeights, temperature: number, unifo
     const { index } = invert(within, b * BLOCK, BLOCK, rest);
     return { id: block * BLOCK + index, logProb: Math.log(within[b * BLOCK + index]!) };
   });
+}
+
+/** Tokens of each row that are looked at before all are. */
+const LIKELIEST = 256;
+
+/** One token per row of the truncated distribution; log-probs are of that distribution. */
+function drawFromLikeliest(hidden: Tensor, weights: FrozenWeights, temperature: number, truncation: Truncation, uniforms: readonly number[]): { id: number; logProb: number }[] {
+  const { vocabulary } = weights.config;
+  const probabilities = tf.tidy(() => softmaxLastAxis(logitsOf(hidden, null, weights, temperature)));
+  const likeliestOf = (k: number): { values: Float32Array; indices: Int32Array; k: number } =>
+    tf.tidy(() => {
+      const { values, indices } = tf.topk(probabilities, k, true);
+      return { values: values.dataSync(), indices: indices.dataSync(), k } as never;
+    });
+  try {
+    const some = likeliestOf(Math.min(LIKELIEST, vocabulary));
+    let all: typeof some | null = null;
+    return uniforms.map((u, b) => {
+      const row = ({ values, k }: typeof some) => values.subarray(b * k, (b + 1) * k);
+      let from = some;
+      let kept = keptTokens(row(some), truncation, some.k === vocabulary);
+      if (kept === null) {
+        from = all ??= likeliestOf(vocabulary);
+        kept = keptTokens(row(from), truncation, true)!;
+      }
+      const { place, logProb } = drawTruncated(row(from), kept, u);
+      return { id: from.indices[b * from.k + place]!, logProb };
+    });
+  } finally {
+    probabilities.dispose();
+  }
 }
 
 /** Index at which the running sum of weights passes share `u` of their total, and where in that weight it did, in [0, 1). */

@@ -17,13 +17,13 @@ import {
   adapterTraining, disposePackedTries, layerBackward, layerForward, packTries, savedTensors,
   type Adapter, type FrozenWeights, type LayerAdapter, type LayerOutput,
 } from './transformer.js';
-import { flatten, keyOf, namedValues, partsOf, type ParameterLayout } from './stored-tensors.js';
+import { flatten, keyOf, namedValues, partsOf, readStored, type ParameterLayout } from './stored-tensors.js';
 import { microBatches, packTrie, rowsOf } from './trie.js';
 import { loadWeights } from './weights/load-weights.js';
 import { ModelFileInvalid } from './weights/model-file-error.js';
 import { openModel } from './weights/open-model.js';
 import { FINAL_NORM } from './weights/hugging-face.js';
-import { readSafetensors, writeSafetensors, type NamedTensor } from './weights/safetensors.js';
+import { writeSafetensors, type NamedTensor } from './weights/safetensors.js';
 import { endOfTurnIdOf } from './text-codec.js';
 
 const nothing: OnProgress = () => undefined;
@@ -179,7 +179,7 @@ export class TensorFlowPolicy implements Policy {
     let sum: Tensor = tf.zeros([this.#layout().parameters]);
     try {
       for (const gradient of gradients) {
-        const flat = tf.tensor1d(flatten(this.#layout(), readSafetensors(await gradient.read()).tensors, ''));
+        const flat = tf.tensor1d(flatten(this.#layout(), await readStored(gradient), ''));
         const before = sum;
         sum = tf.add(before, flat);
         tf.dispose([before, flat]);
@@ -299,7 +299,7 @@ export class TensorFlowPolicy implements Policy {
 
   async #fold(folded: StoredTensors, narrow: boolean): Promise<void> {
     const layout = adapterLayout(this.#frozen!.config, this.#held!.lora);
-    const adapter = this.#adapterOf(flatten(layout, readSafetensors(await folded.read()).tensors, ''));
+    const adapter = this.#adapterOf(flatten(layout, await readStored(folded), ''));
     if (narrow) {
       this.#folded.push(adapter);
       return;
@@ -347,8 +347,8 @@ export class TensorFlowPolicy implements Policy {
     const read: Tensor[][] = prefixes.map(() => []);
     try {
       for (const [part, section] of sections.entries()) {
-        const { tensors } = readSafetensors(await parts[part]!.read());
-        prefixes.forEach((prefix, p) => read[p]!.push(tf.tensor1d(flatten(section, tensors, prefix))));
+        const stored = await readStored(parts[part]!);
+        prefixes.forEach((prefix, p) => read[p]!.push(tf.tensor1d(flatten(section, stored, prefix))));
       }
       return read.map((found) => (found.length === 1 ? found[0]!.clone() : (tf.concat(found as never[], 0) as Tensor)));
     } finally {
@@ -416,6 +416,13 @@ export class TensorFlowPolicy implements Policy {
 
   #microBatches(sequences: readonly TokenSequence[], budget: number): MicroBatch[] {
     this.#checkIds(sequences.flatMap(({ promptIds, responseIds }) => [promptIds, responseIds]));
+    const { contextLength } = this.#held!;
+    // The last token predicts nothing and needs no place of its own.
+    const long = sequences.findIndex(({ promptIds, responseIds }) => promptIds.length + responseIds.length - 1 > contextLength);
+    if (long >= 0) {
+      const { row, promptIds, responseIds } = sequences[long]!;
+      throw new RangeError(`sequence ${long} of row ${row}: a prompt of ${promptIds.length} and a response of ${responseIds.length} tokens exceed the model's context of ${contextLength}: shorten them`);
+    }
     const rows = rowsOf(sequences);
     const tries = rows.map((row) => packTrie(row.map((i) => sequences[i]!)));
     return microBatches(tries.map((trie) => trie.tokens.length), budget).map((batch) => ({

@@ -22,8 +22,9 @@ export interface LegendEntry {
 /** Lines differ by their marks too, so that they read without colour; a level is dashed and has none. */
 export type Symbol = 'circle' | 'rect' | 'triangle' | 'diamond' | 'dashed';
 
-interface Line {
+export interface Line {
   readonly name: string;
+  /** 1-based number of the page's --line-N colour. */
   readonly color: number;
   /** One per iteration; null leaves a gap. */
   readonly values: readonly (number | null)[];
@@ -97,7 +98,8 @@ export function charts(content: ReportContent): Chart[] {
   ];
 }
 
-function lineChart(
+/** A chart of lines over iterations. `bounds` fix the ends of the vertical axis; left out, it fits the lines. */
+export function lineChart(
   id: string,
   title: string,
   steps: readonly number[],

@@ -11,6 +11,9 @@ export type Decode = ((ids: readonly number[]) => string) | null;
 /** @param prompts  whose text is shown: every turn's, or the first one's, which the rest repeats */
 export function readableEpisode(trajectory: Trajectory, split: Split, decode: Decode, prompts: 'every' | 'first' = 'every'): ReadableEpisode {
   const { taskId, sample, reward, success, end, taskTurns, turnsPassed } = trajectory;
+  // Where a user turn takes several responses there are fewer checks than responses, and none belongs to one of them.
+  const judged = trajectory.turns.length - (end === 'truncated' ? 1 : 0);
+  const passed = turnsPassed.length === judged ? turnsPassed : [];
   return {
     split,
     taskId,
@@ -28,7 +31,7 @@ export function readableEpisode(trajectory: Trajectory, split: Split, decode: De
       responseEnd: turn.responseEnd,
       calls: turn.action.calls.map(readableCall),
       observation: turn.observation.map(({ role, content }) => `${role}: ${content}`).join('\n'),
-      passed: turnsPassed[t] ?? null,
+      passed: passed[t] ?? null,
     })),
   };
 }

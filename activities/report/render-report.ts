@@ -1,7 +1,8 @@
 import type { Gain, ReportContent, ReportEpisode, Stage, TaskRow } from '../../schemas/report.js';
 import type { Split } from '../../schemas/task.js';
-import { charts, type LegendEntry } from './charts.js';
+import { charts } from './charts.js';
 import { outcomeOf, turnsOf } from './episode.js';
+import { figure } from './figure.js';
 import { fixed, orDash, percent, signed } from './format.js';
 import { html, SafeHtml } from './html.js';
 import { metricDefinitions } from './metric-definitions.js';
@@ -100,26 +101,9 @@ function curves(content: ReportContent): SafeHtml {
   if (drawn.length === 0) return html`<p>No iteration was run, so there is nothing to draw.</p>`;
   return html`<p>The rollout of iteration <i>i</i> is played by the policy before update <i>i</i>. Dashed: evaluations on the training tasks.</p>
 <div class="charts">
-${drawn.map(
-  ({ title, description, svg, legend }) => html`<figure role="group" aria-label="${title}"><figcaption>${title}<span class="unseen">: ${description}</span></figcaption>
-${legend.length === 0 ? html`` : html`<ul class="legend" aria-hidden="true">${legend.map(({ name, color, symbol }) => html`<li>${swatch(color, symbol)}${name}</li>`)}</ul>`}
-${new SafeHtml(svg)}</figure>`,
-)}
+${drawn.map(figure)}
 </div>
 <p class="caution">The official checker is lenient, and a policy can exploit that: part of a rise may be answers that pass without being right (see <a href="#caveats">What this is not</a>).</p>`;
-}
-
-const MARKS: Record<LegendEntry['symbol'], SafeHtml> = {
-  circle: html`<circle cx="14" cy="6" r="4" fill="currentColor"/>`,
-  rect: html`<rect x="10" y="2" width="8" height="8" fill="currentColor"/>`,
-  triangle: html`<path d="M14 1l5 9H9z" fill="currentColor"/>`,
-  diamond: html`<path d="M14 0l5 6-5 6-5-6z" fill="currentColor"/>`,
-  dashed: html``,
-};
-
-function swatch(color: number, symbol: LegendEntry['symbol']): SafeHtml {
-  const dashes = symbol === 'dashed' ? html` stroke-dasharray="6 4"` : html``;
-  return html`<svg class="line-${color}" width="28" height="12" viewBox="0 0 28 12"><path d="M0 6h28" stroke="currentColor" stroke-width="2.5"${dashes}/>${MARKS[symbol]}</svg>`;
 }
 
 function taskTables({ tasks, warmStart }: ReportContent): SafeHtml {

@@ -1,7 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import type { Action, Message, Observation, ToolCall, Verdict } from '../../schemas/environment-protocol.js';
 import type { Task } from '../../schemas/task.js';
-import type { PlayConfig } from '../../schemas/train-config.js';
+import type { PlayConfig } from '../../schemas/play-config.js';
 import { trajectoryId, type EpisodeEnd, type Trajectory, type Turn } from '../../schemas/trajectory.js';
 import { canonicalJson } from '../artifacts/canonical-json.js';
 import type { Environment } from '../environments/environment.js';
@@ -40,6 +41,8 @@ export class PromptTooLong extends Error {
 
 /** Requests to the environment at once; its latency, not its capacity, is what this hides. */
 const REQUESTS_AT_ONCE = 8;
+/** For all episodes of a shard that failed. */
+const CLOSE_WITHIN_MS = 5_000;
 
 /** An episode under way: what the next prompt is made of, and the turns so far. */
 interface Episode extends Seat {
@@ -93,8 +96,8 @@ export async function playEpisodes(seats: readonly Seat[], players: Players, opt
     return episodes.map((episode, index) => trajectoryOf(episode, verdicts[index]!, options));
   } catch (failure) {
     limit.clearQueue();
-    // A failed environment would make us wait once more for every episode; it forgets idle ones by itself.
-    if (!String((failure as Error)?.name).startsWith('Environment')) await Promise.all(seats.map((seat) => close(environment, seat)));
+    // Episodes may hold processes. A failed environment may not answer; it forgets idle episodes by itself.
+    await Promise.race([Promise.all(seats.map((seat) => close(environment, seat))), sleep(CLOSE_WITHIN_MS, undefined, { ref: false })]);
     throw failure;
   }
 }

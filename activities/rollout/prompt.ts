@@ -1,5 +1,5 @@
 import type { Message } from '../../schemas/environment-protocol.js';
-import type { HistoryPolicy } from '../../schemas/train-config.js';
+import type { HistoryPolicy } from '../../schemas/play-config.js';
 import type { TextCodec } from '../policy/policy.js';
 
 /** The chat template does not say where a turn ends in a way that sampled tokens can be kept exactly. */
@@ -99,7 +99,8 @@ const quoted = (codec: TextCodec, messages: readonly Message[]): Message[] =>
 /** What the template writes after the content of an assistant message, end-of-turn token first. */
 function textAfterResponse(codec: TextCodec, conversation: readonly Message[], appended: readonly Message[]): string {
   const sentinel = absentFrom([...conversation, ...appended]);
-  const messages = [...quoted(codec, conversation), { role: 'assistant', content: sentinel }, ...quoted(codec, appended)];
+  // Of the conversation before the response nothing is encoded here.
+  const messages = [...conversation, { role: 'assistant', content: sentinel }, ...quoted(codec, appended)];
   const rendered = codec.render(messages, { generationPrompt: true });
   const at = rendered.lastIndexOf(sentinel);
   if (at < 0) throw new TemplateUnsupported('the chat template leaves out the content of an assistant message, so the next prompt cannot continue it');

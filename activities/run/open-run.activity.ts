@@ -23,6 +23,7 @@ import { requestOf } from './run-request.js';
  * model's hash, the tasks), and says how far it has come. CPU queue.
  *
  * @throws {BadConfig} naming every problem found
+ * @throws {ModelFileInvalid} if a hub does not have the model, {HubUnavailable} if the hub does not answer
  * @throws {ConflictingCommit} if the run id belongs to a run with another configuration or model
  * @throws {RunHeld} if another execution writes the run
  */
@@ -59,9 +60,9 @@ function checkedId(workflowId: string): string {
 }
 
 /** What a new run would be. @throws {BadConfig} */
-async function described({ artifacts, environments, codec, modelsDir, codeVersion }: CpuDependencies, runId: string, config: TrainConfig): Promise<RunManifest> {
+async function described({ artifacts, environments, codec, fetchModel, modelsDir, codeVersion }: CpuDependencies, runId: string, config: TrainConfig): Promise<RunManifest> {
   const problems: string[] = [];
-  const model = await identifyModelFile(modelsDir, config.model.path).catch((error: unknown) => {
+  const model = await identifyModelFile(modelsDir, await fetchModel(config.model.path)).catch((error: unknown) => {
     if (!(error instanceof ModelFileInvalid)) throw error;
     problems.push(error.message);
     return null;

@@ -29,7 +29,8 @@ export const createComputeGradient = (dependencies: GpuDependencies) =>
           const denominators = await denominatorsOf(policy, members, options, report);
           await policy.use(policyWeightsOf(dependencies, opened, stepped), report);
           const loss = lossGradient(minibatch, members, denominators, options, parts);
-          gradient = await artifacts.putBlob(await policy.gradient(members.map(sequenceOf), loss, options, report));
+          const { temperature, microBatchTokens } = options; // no more than what crosses into the policy's thread
+          gradient = await artifacts.putBlob(await policy.gradient(members.map(sequenceOf), loss, { temperature, microBatchTokens }, report));
         }
         const stored = await artifacts.putJson(parts.map(({ surrogate, kl }) => ({ surrogate, kl })));
         return { manifest: { kind: 'gradient', gradient, parts: stored }, tokens: tokensOf(members) };

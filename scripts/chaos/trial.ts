@@ -69,7 +69,7 @@ export async function playTrial(trial: number, blows: readonly Blow[], expected:
           struck.push({ ...(await inflict(stack, run, blow.fault, options.log)), blow });
         }),
       );
-      for (const { twin } of struck) if (twin) problems.push(...(await problemsOfTwin(twin, stack)));
+      for (const { twin } of struck) if (twin) problems.push(...(await problemsOfTwin(twin, stack, signal)));
     });
     problems.push(...problemsOf(played, expected, struck));
     if (problems.length > 0) throw new TrialFailed();
@@ -116,9 +116,9 @@ function recoveryAfter(killedAt: number, activities: readonly ActivityRecord[]):
 }
 
 /** The twin did every step as well, or found it done: its result is that of the iteration which it doubles. */
-async function problemsOfTwin(twin: WorkflowHandle, { client }: Stack): Promise<string[]> {
-  const double = (await resultOf(twin)) as IterationResult;
-  const original = (await resultOf(client.workflow.getHandle(twin.workflowId.replace(/-twin$/, '')))) as IterationResult;
+async function problemsOfTwin(twin: WorkflowHandle, { client }: Stack, over: AbortSignal): Promise<string[]> {
+  const double = (await resultOf(twin, over)) as IterationResult;
+  const original = (await resultOf(client.workflow.getHandle(twin.workflowId.replace(/-twin$/, '')), over)) as IterationResult;
   const same = double.checkpoint.sha256 === original.checkpoint.sha256;
   return same ? [] : [`two runs of ${twin.workflowId} at once gave the checkpoints ${double.checkpoint.sha256} and ${original.checkpoint.sha256}`];
 }
@@ -136,23 +136,24 @@ async function inStackOfItsOwn<R>(name: string, options: TrialOptions, work: (st
 type Disturb = (run: WorkflowHandle, commits: () => number, over: AbortSignal) => Promise<void>;
 
 /** @param disturb  told the run, how many manifests it has committed, and when nothing more is to happen; awaited besides the run */
-async function playRun(stack: Stack, { config, limitSeconds }: TrialOptions, disturb: Disturb): Promise<Played> {
+async function playRun(stack: Stack, { config, limitSeconds, signal }: TrialOptions, disturb: Disturb): Promise<Played> {
   const commits: number[] = [];
   const began = performance.now();
   stack.proxy.on('commit', (key) => {
     if (!key.includes('/timings/')) commits.push((performance.now() - began) / 1000);
   });
   const run = await stack.client.workflow.start('train', { taskQueue: 'seeupo-control', workflowId: RUN_ID, args: [config] });
-  const over = new AbortController();
-  const disturbed = disturb(run, () => commits.length, over.signal);
+  const ended = new AbortController();
+  const over = signal === undefined ? ended.signal : AbortSignal.any([ended.signal, signal]);
+  const disturbed = disturb(run, () => commits.length, over);
   try {
-    const result = (await Promise.race([resultOf(run), stuck(run, limitSeconds, over.signal), disturbed.then(() => new Promise<never>(() => undefined))])) as TrainResult;
+    const result = (await Promise.race([resultOf(run, over), stuck(run, limitSeconds, over), disturbed.then(() => new Promise<never>(() => undefined))])) as TrainResult;
     const seconds = (performance.now() - began) / 1000;
-    await Promise.race([disturbed, stuck(run, limitSeconds, over.signal, false)]);
+    await Promise.race([disturbed, stuck(run, limitSeconds, over, false)]);
     const evidence = await readEvidence(stack.artifacts, RUN_ID);
     return { result, evidence, ...(await readHistories(stack.client, RUN_ID)), commits, seconds };
   } finally {
-    over.abort();
+    ended.abort();
   }
 }
 
@@ -166,14 +167,14 @@ async function stuck(run: WorkflowHandle, limitSeconds: number, over: AbortSigna
   throw new Error(running ? `the run did not complete within ${limitSeconds} s` : `the run completed, but its faults did not all fall within ${limitSeconds} s`);
 }
 
-/** A workflow's result, over losses of the server. @throws {WorkflowFailedError} */
-async function resultOf(run: WorkflowHandle): Promise<unknown> {
+/** A workflow's result, over losses of the server. */
+async function resultOf(run: WorkflowHandle, over: AbortSignal): Promise<unknown> {
   for (;;) {
     try {
       return await run.result();
     } catch (error) {
       if (error instanceof WorkflowFailedError) throw new Error(`${run.workflowId} ${error.message}: ${error.cause?.message}`, { cause: error });
-      await sleep(500);
+      await sleep(500, undefined, { signal: over });
     }
   }
 }

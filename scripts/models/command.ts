@@ -3,7 +3,9 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { isPrecision, PRECISIONS } from '../../activities/policy/policy.js';
 import type { TensorFlowPolicy } from '../../activities/policy/tf-policy.js';
+import { HubModels, isHubReference } from '../../activities/policy/hub-models.js';
 import { setUp, smolLm2Path, type ComponentName } from '../setup/index.js';
+import { modelsDir as defaultModelsDir } from '../setup/paths.js';
 
 /** The command line or the input asks for something that is not there; the message says what to write. */
 export class UsageError extends Error {
@@ -35,6 +37,19 @@ export async function setUpSilently(components: readonly ComponentName[]): Promi
   } finally {
     stdout.write = write;
   }
+}
+
+/** A model as the caller named it: a path, or one of a hub, downloaded below the models directory. */
+export async function callersModel(given: string): Promise<string> {
+  if (!isHubReference(given)) return callersPath(given);
+  const hub = { endpoint: process.env['HF_ENDPOINT'] || 'https://huggingface.co', token: process.env['HF_TOKEN'] || null };
+  const modelsDir = path.resolve(process.env['SEEUPO_MODELS_DIR'] || defaultModelsDir);
+  let told = -1;
+  const relative = await new HubModels(modelsDir, hub).fetch(given, ({ done, of }) => {
+    const percent = Math.floor((100 * done) / of);
+    if (percent >= told + 5) process.stderr.write(`${given}: ${(told = percent)} % of ${(of / 1e9).toFixed(2)} GB\n`);
+  });
+  return path.join(modelsDir, relative);
 }
 
 /**
@@ -71,7 +86,7 @@ export async function command(main: () => Promise<void>): Promise<void> {
   } catch (error) {
     const { name, code, message } = error as Error & { code?: string };
     const usage = name === 'UsageError' || code?.startsWith('ERR_PARSE_ARGS') === true;
-    const known = usage || ['ModelFileInvalid', 'TensorFileInvalid', 'SetUpError', 'SideFailed', 'RangeError', 'Unverified'].includes(name);
+    const known = usage || ['ModelFileInvalid', 'TensorFileInvalid', 'SetUpError', 'SideFailed', 'HubUnavailable', 'RangeError', 'Unverified'].includes(name);
     console.error(known ? message : error);
     process.exitCode = usage ? 2 : 1;
   }

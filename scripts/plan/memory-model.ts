@@ -1,5 +1,6 @@
 import { adapterLayout } from '../../activities/policy/lora.js';
-import { moduleNames, moduleShape, type ModelConfig } from '../../activities/policy/model-config.js';
+import { moduleNames, moduleShape, narrowModules, type ModelConfig, type ModuleName } from '../../activities/policy/model-config.js';
+import type { Precision } from '../../activities/policy/policy.js';
 import type { TrainConfig } from '../../schemas/train-config.js';
 
 /** How long texts are, in tokens: what a configuration does not say. */
@@ -25,8 +26,8 @@ export interface MemoryPlan {
   readonly peak: number;
 }
 
-/** All values are fp32. */
 const FLOAT = 4;
+const BFLOAT = 2;
 /**
  * Node and libtensorflow before any tensor, and working memory of kernels and allocator as a share of
  * activations: both measured on SmolLM2-135M on a CPU (test/scripts/memory-model.test.ts).
@@ -35,16 +36,16 @@ const PROCESS_BYTES = 0.46 * 2 ** 30;
 const WORKING_SHARE = 0.25;
 
 /**
- * Memory of the policy engine as it is: frozen weights, a folded and fused second copy for decoding,
+ * Memory of the policy engine as it is: frozen weights (with bf16 mostly half as large), a fused second copy for decoding,
  * adapter or trained weights, moments, KV cache while sampling, saved activations of one micro-batch while updating.
  * The decoding copy stays until the first optimiser step, so that both phases hold it.
  */
-export function memoryPlan(model: ModelConfig, config: TrainConfig, { prompt, observation }: Lengths): MemoryPlan {
+export function memoryPlan(model: ModelConfig, config: TrainConfig, { prompt, observation }: Lengths, precision: Precision = 'fp32'): MemoryPlan {
   const { hidden: H, feedForward: F, heads: Q, keyValueHeads: K, headDimension: D, layers, vocabulary: V } = model;
   const { groupSize: G, maxResponseTokens: L, maxTurns: T, tasksPerIteration, tasksPerShard } = config.rollout;
   const size = ([rows, columns]: readonly [number, number]): number => rows * columns;
-  const modules = layers * moduleNames.reduce((sum, module) => sum + size(moduleShape(model, module)), 0);
-  const fusedPerLayer = moduleNames.filter((module) => !['self_attn.o_proj', 'mlp.down_proj'].includes(module)).reduce((sum, module) => sum + size(moduleShape(model, module)), 0);
+  const sizeOf = (names: readonly ModuleName[]): number => layers * names.reduce((sum, module) => sum + size(moduleShape(model, module)), 0);
+  const modules = sizeOf(moduleNames);
   const embeddings = V * H * (model.tiedEmbeddings ? 1 : 2);
   const biases = model.biases.reduce((sum, module) => sum + moduleShape(model, module)[0], 0);
   const parameters = embeddings + modules + layers * (2 * H + biases + (model.queryKeyNorm ? 2 * D : 0)) + H;
@@ -52,9 +53,18 @@ export function memoryPlan(model: ModelConfig, config: TrainConfig, { prompt, ob
   const trained = full ? parameters : adapterLayout(model, config.lora).parameters;
   // Full training keeps the weights it began with only where the divergence from them is asked for.
   const frozen = full && config.algorithm.klCoefficient === 0 ? 0 : parameters;
+  const bf16 = precision === 'bf16';
+  // Of what is trained in full the products see a rounded copy; of frozen weights it is all there is.
+  const narrow = bf16 ? sizeOf(narrowModules) : 0;
+  const frozenBytes = FLOAT * frozen - (full ? 0 : (FLOAT - BFLOAT) * narrow);
+  // decode-weights.ts: queries, keys and values as one fp32 matrix, gate and up as one of their own type.
+  const fusedBytes = FLOAT * sizeOf(['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj']) + (bf16 ? BFLOAT : FLOAT) * sizeOf(['mlp.gate_proj', 'mlp.up_proj']);
+  // An adapter is folded into a copy of fp32 weights; beside bf16 ones it stays as it is.
+  const decodeBytes = fusedBytes + (full || bf16 ? 0 : FLOAT * modules);
 
   // The last turn's pool is the largest: samples of a task share the prompt and then go their ways.
-  const own = (T - 1) * (L + observation) + L - 1;
+  const lastPrompt = Math.min(prompt + (T - 1) * (L + observation), Math.max(prompt, config.rollout.maxPromptTokens ?? Infinity));
+  const own = lastPrompt - prompt + L - 1;
   const longest = prompt + own + 1;
   const row = prompt + G * own;
   const tasks = Math.ceil((tasksPerIteration ?? tasksPerShard) / config.algorithm.minibatches);
@@ -73,9 +83,9 @@ export function memoryPlan(model: ModelConfig, config: TrainConfig, { prompt, ob
   const cache = FLOAT * requests * 2 * K * D * layers * (2 * (longest - L) + L);
   const standing = {
     process: PROCESS_BYTES,
-    'frozen weights': FLOAT * frozen,
-    // What is trained in full is decoded with as it is; an adapter is folded into a copy.
-    'weights for decoding': FLOAT * ((full ? 0 : modules) + layers * fusedPerLayer),
+    'frozen weights': frozenBytes,
+    'weights for decoding': decodeBytes,
+    ...(full && bf16 ? { 'rounded weights': BFLOAT * narrow } : {}),
     [full ? 'trained weights' : 'adapter']: FLOAT * trained,
   };
   const phases = [
@@ -94,7 +104,7 @@ export function memoryPlan(model: ModelConfig, config: TrainConfig, { prompt, ob
 const phase = (name: Phase['name'], parts: Record<string, number>): Phase => ({ name, parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) });
 
 /** What to change, most effective first, each with the peak that it would give; only what helps. */
-export function remedies(model: ModelConfig, config: TrainConfig, lengths: Lengths, capacity: number): { change: string; peak: number }[] {
+export function remedies(model: ModelConfig, config: TrainConfig, lengths: Lengths, capacity: number, precision: Precision = 'fp32'): { change: string; peak: number }[] {
   const { rollout } = config;
   const half = (n: number): number => Math.max(1, Math.ceil(n / 2));
   const withRollout = (change: Partial<TrainConfig['rollout']>): TrainConfig => ({ ...config, rollout: { ...rollout, ...change } });
@@ -106,10 +116,12 @@ export function remedies(model: ModelConfig, config: TrainConfig, lengths: Lengt
     [`rollout.maxTurns ${rollout.maxTurns} -> ${half(rollout.maxTurns)}`, withRollout({ maxTurns: half(rollout.maxTurns) }), lengths],
     [`a prompt of ${lengths.prompt} -> ${half(lengths.prompt)} tokens`, config, { ...lengths, prompt: half(lengths.prompt) }],
   ];
-  const before = memoryPlan(model, config, lengths).peak;
+  const before = memoryPlan(model, config, lengths, precision).peak;
   if (before <= capacity) return [];
-  return variants
-    .map(([change, changed, given]) => ({ change, peak: memoryPlan(model, changed, given).peak }))
+  return [
+    ...variants.map(([change, changed, given]) => ({ change, peak: memoryPlan(model, changed, given, precision).peak })),
+    ...(precision === 'fp32' ? [{ change: 'SEEUPO_PRECISION fp32 -> bf16', peak: memoryPlan(model, config, lengths, 'bf16').peak }] : []),
+  ]
     .filter(({ peak }) => peak < 0.99 * before)
     .sort((a, b) => a.peak - b.peak);
 }

@@ -7,7 +7,8 @@ export type ComponentName =
   | 'bfcl'
   | 's3'
   | 'temporal'
-  | 'reference';
+  | 'reference'
+  | 'openenv';
 
 /** What an installing component may tell the person who waits. */
 export interface Step {

@@ -32,3 +32,4 @@ export const logDir: string = inRuntime('logs');
 export const modelsDir: string = inRuntime('models');
 export const bfclPython: string = inRuntime('venvs', 'bfcl', 'bin', 'python');
 export const referencePython: string = inRuntime('venvs', 'reference', 'bin', 'python');
+export const openenvPython: string = inRuntime('venvs', 'openenv', 'bin', 'python');

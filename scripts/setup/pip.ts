@@ -67,8 +67,11 @@ async function partialBytes(scratch: string): Promise<number> {
   return Math.max(0, ...sizes);
 }
 
+/** Components that are virtual environments, each with requirements of its own. */
+export type PythonEnvironment = 'bfcl' | 'reference' | 'openenv';
+
 /** Makes a virtual environment of exactly the pinned packages, from nothing: a half-made one is not repaired. */
-export async function makeVirtualEnvironment(component: 'bfcl' | 'reference', step: Step): Promise<void> {
+export async function makeVirtualEnvironment(component: PythonEnvironment, step: Step): Promise<void> {
   const folder = inRuntime('venvs', component);
   const purpose = `making the ${component} Python environment`;
   step.progress(0.05, 'virtual environment');

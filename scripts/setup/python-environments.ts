@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import type { Component } from './component.js';
-import { bfclPython, inRuntime, inSetUpSources, referencePython } from './paths.js';
-import { makeVirtualEnvironment } from './pip.js';
+import { bfclPython, inRuntime, inSetUpSources, openenvPython, referencePython } from './paths.js';
+import { makeVirtualEnvironment, type PythonEnvironment } from './pip.js';
 import { runCommand } from './run-command.js';
 import { readStamp, writeStamp } from './stamp.js';
 
 interface Environment {
-  readonly name: 'bfcl' | 'reference';
+  readonly name: PythonEnvironment;
   readonly title: string;
   readonly diskBytes: number;
   readonly python: string;
@@ -55,4 +55,13 @@ export const reference = environment({
   diskBytes: 12e9,
   python: referencePython,
   imports: 'import torch, transformers, gguf, safetensors',
+});
+
+/** OpenEnv's server package: what its client is tested against. Never part of a run. */
+export const openenv = environment({
+  name: 'openenv',
+  title: 'OpenEnv server (openenv-core 0.3.0, for tests)',
+  diskBytes: 300e6,
+  python: openenvPython,
+  imports: 'import openenv.core.env_server.http_server',
 });

@@ -77,6 +77,49 @@ before(async () => {
 });
 after(() => rm(folder, { recursive: true }));
 
+test('bf16 holds the frozen matrices but those of queries and keys in half the bytes, and folds no adapter into a copy', () => {
+  const of = (precision: 'fp32' | 'bf16') => memoryPlan(configOf('config.json', qwen3), config({}), { prompt: 512, observation: 64 }, precision).phases[0]!.parts;
+  const [fp32, bf16] = [of('fp32'), of('bf16')];
+  // Of each of 40 layers: v 1024 x 5120, o 5120 x 5120, gate, up and down 17408 x 5120 = 298,844,160 weights
+  assert.equal(fp32['frozen weights']! - bf16['frozen weights']!, 40 * 298_844_160 * 2);
+  // q, k and v as one fp32 matrix of 7168 x 5120, gate and up as one bf16 matrix of 34816 x 5120
+  assert.equal(bf16['weights for decoding'], 40 * (4 * 7168 * 5120 + 2 * 34816 * 5120));
+  assert.equal(fp32['KV cache'], bf16['KV cache']);
+});
+
+test('full training: weights, two moments and gradients of every parameter; a frozen copy only for the divergence', () => {
+  const of = (klCoefficient: number) => memoryPlan(shape, config({}, { training: 'full', algorithm: { name: 'seeupo', klCoefficient } }), { prompt: 100, observation: 10 });
+  const [withKl, without] = [of(0.01), of(0)];
+  const bytes = 4 * withKl.parameters;
+  const update = ({ phases }: typeof withKl) => phases.find(({ name }) => name === 'update')!.parts;
+  assert.deepEqual([update(withKl)['frozen weights'], update(without)['frozen weights']], [bytes, 0]);
+  assert.deepEqual([update(without)['trained weights'], update(without)['AdamW moments'], update(without)['gradients']], [bytes, 2 * bytes, 2 * bytes]);
+});
+
+test('a limit on prompts limits what the last turn holds', () => {
+  const plan = (rest: object) => memoryPlan(shape, config({ maxTurns: 10, maxResponseTokens: 100, ...rest }), { prompt: 200, observation: 50 });
+  assert.equal(plan({}).longestSequence, 200 + 9 * 150 + 100);
+  assert.equal(plan({ maxPromptTokens: 600 }).longestSequence, 600 + 100);
+});
+
+test('the presets of the paper are planned: in bf16 the weights of 14 billion fit 80 GB, in fp32 they do not', () => {
+  const plan = (preset: string, ...args: string[]) =>
+    spawnSync(process.execPath, [join(repositoryRoot, 'dist/scripts/plan.js'), '--config', `scripts/runs/${preset}.json`, '--model', folder, '--gpu', '80GB', '--json', ...args], { encoding: 'utf8', cwd: repositoryRoot });
+  for (const preset of ['bfcl-qwen3-14b', 'bfcl-qwen2.5-14b']) {
+    const weights = ({ stdout }: ReturnType<typeof plan>): number => {
+      const { phases } = JSON.parse(stdout) as { phases: { parts: Record<string, number> }[] };
+      return phases[0]!.parts['frozen weights']! + phases[0]!.parts['weights for decoding']!;
+    };
+    assert.ok(weights(plan(preset)) > 80e9);
+    const narrow = plan(preset, '--precision', 'bf16');
+    assert.ok(weights(narrow) < 60e9);
+    // Activations are kept for the backward pass, and sequences of 18,000 tokens have many: the plan says what to lower.
+    assert.equal(narrow.status, 1);
+    assert.ok((JSON.parse(narrow.stdout) as { changes: unknown[] }).changes.length > 0);
+  }
+  assert.match(plan('bfcl-qwen3-14b', '--precision', 'fp8').stderr, /--precision is "fp8": expected fp32 or bf16/);
+});
+
 test('npm run plan says what is needed and whether it fits, from config.json alone; its exit code says it too', () => {
   const plan = (...args: string[]) =>
     spawnSync(process.execPath, [join(repositoryRoot, 'dist/scripts/plan.js'), '--config', 'scripts/runs/quickstart.json', '--model', folder, ...args], { encoding: 'utf8', cwd: repositoryRoot });

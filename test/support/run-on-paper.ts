@@ -52,6 +52,7 @@ export function toyDependencies(tasks: readonly Task[] = toyTasks) {
     modelsDir,
     codeVersion: 'test',
     executionState: async () => 'unknown',
+    fetchModel: async (model) => model,
     heartbeats: withoutHeartbeats,
     policy: {
       ...policy,

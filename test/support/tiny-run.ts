@@ -18,8 +18,9 @@ export const tinyRun: TrainConfigInput = {
   evaluation: { samplesPerTask: 1 },
 };
 
-/** Variables of workers that play it. */
+/** Variables of workers that play it: all of one arithmetic, whatever would suit each, because rounding depends on it. */
 export async function tinyWorkerEnv(modelsDir: string): Promise<Record<string, string>> {
   await writeTinyChatModel(modelsDir);
-  return { SEEUPO_MODELS_DIR: modelsDir, SEEUPO_ENVIRONMENTS_DIR: path.join(root, 'test/support/environments') };
+  const arithmetic = { SEEUPO_PRECISION: 'fp32', SEEUPO_REPLICAS: '1' };
+  return { ...arithmetic, SEEUPO_MODELS_DIR: modelsDir, SEEUPO_ENVIRONMENTS_DIR: path.join(root, 'test/support/environments') };
 }

@@ -5,6 +5,7 @@ import { Context } from '@temporalio/activity';
 import pLimit from 'p-limit';
 import { WorkflowFailedError } from '@temporalio/client';
 import { CancelledFailure } from '@temporalio/common';
+import { uniform } from '../../activities/numerics/random.js';
 import { keys } from '../../activities/artifacts/store.js';
 import { createCpuActivities, createGpuActivities } from '../../activities/index.js';
 import { withHeartbeats } from '../../activities/heartbeats.js';
@@ -32,9 +33,15 @@ const RIGHT = 1;
 const codec = { ...toyCodec(), decode: (ids: readonly number[]) => (ids[0] === RIGHT ? "CALL say('a')" : 'no') };
 class OneWord extends TabularPolicy {
   sampled = 0;
+  /** One word, drawn from the logits, that the token limit cuts. */
   override async sample(requests: Parameters<TabularPolicy['sample']>[0]) {
     this.sampled += requests.length;
-    return (await super.sample(requests)).map((response) => ({ ...response, end: 'token-limit' as const })) as never;
+    return requests.map(({ randomKey }) => {
+      let left = uniform(randomKey);
+      let id = 0;
+      while (id < this.vocabulary - 1 && left >= Math.exp(this.logProb(id))) left -= Math.exp(this.logProb(id++));
+      return { ids: [id], logProbs: [this.logProb(id)], end: 'token-limit' as const };
+    }) as never;
   }
 }
 const trainConfig: TrainConfigInput = {

@@ -1,13 +1,11 @@
 import { runInNewContext } from 'node:vm';
 import { setFlagsFromString } from 'node:v8';
-import type { Action, Observation, Verdict } from '../../../schemas/environment-protocol.js';
 import type { Task } from '../../../schemas/task.js';
 import { canonicalJson } from '../../artifacts/canonical-json.js';
-import { shuffled } from '../../numerics/random.js';
 import { quantile } from '../../numerics/quantile.js';
-import { parseCalls, type ActionFormat } from '../../rollout/tool-calls.js';
 import { EnvironmentProtocolError, EpisodeLost, type RestorableEnvironment } from '../environment.js';
 import { hostileActions } from './hostile-actions.js';
+import { act, Player, type Played } from './player.js';
 
 /** How the kit gets at an environment. */
 export interface Subject {
@@ -22,6 +20,8 @@ export interface Subject {
 export interface CheckOptions {
   /** Episodes of the leak check; 0 leaves it out. */
   readonly leakEpisodes: number;
+  /** After so long, in milliseconds, the leak check makes do with the episodes that it has played. */
+  readonly maxLeakMs: number;
   /** Tasks that are played, spread over both splits. */
   readonly tasks: number;
   /** A step may take so long, in milliseconds. */
@@ -36,21 +36,14 @@ export interface Finding {
   readonly detail: string;
 }
 
-export const DEFAULT_CHECK_OPTIONS: CheckOptions = { leakEpisodes: 10_000, tasks: 12, maxStepMs: 5_000 };
+export const DEFAULT_CHECK_OPTIONS: CheckOptions = { leakEpisodes: 10_000, maxLeakMs: 300_000, tasks: 12, maxStepMs: 5_000 };
 const MAX_MESSAGE_CHARACTERS = 110_000;
-const MAX_STEPS = 64;
 const CONCURRENT = 16;
 /** Growth after the warm-up that is noise of allocators and of garbage not yet collected. */
 const LEAK_SLACK_BYTES = 8 * 1024 * 1024;
 
 /** What a check that does not hold throws; anything else thrown is reported as it is. */
 class DoesNotHold extends Error {}
-
-interface Played {
-  readonly actions: Action[];
-  readonly observations: Observation[];
-  readonly verdict: Verdict;
-}
 
 /** Tries every promise of the `Environment` interface on one environment and says which hold. */
 export async function checkEnvironment(subject: Subject, options: CheckOptions = DEFAULT_CHECK_OPTIONS): Promise<Finding[]> {
@@ -78,15 +71,14 @@ export async function checkEnvironment(subject: Subject, options: CheckOptions =
 }
 
 class Kit {
-  private readonly times: number[] = [];
-  private longest = 0;
-  private episodes = 0;
-  private known: Task[] | undefined;
+  private readonly player: Player;
 
   constructor(
     private readonly subject: Subject,
     private readonly options: CheckOptions,
-  ) {}
+  ) {
+    this.player = new Player(subject, options.tasks);
+  }
 
   async tasks(): Promise<string> {
     const list = async () => {
@@ -104,11 +96,11 @@ class Kit {
 
   async solutions(): Promise<string | null> {
     let solved = 0;
-    for (const task of await this.sample()) {
+    for (const task of await this.player.sample()) {
       const environment = this.subject.open();
       const solution = await environment.solution?.(task.id);
       if (!solution) continue;
-      const { verdict } = await this.play(environment, task, solution.map((content) => act(content, environment.callFormat)));
+      const { verdict } = await this.player.play(environment, task, solution.map((content) => act(content, environment.callFormat)));
       expect(verdict.score === 1 && verdict.success, `task ${task.id}: its solution scores ${verdict.score}`);
       solved++;
     }
@@ -117,9 +109,9 @@ class Kit {
 
   async determinism(): Promise<string> {
     let scripts = 0;
-    for (const task of await this.sample()) {
-      for (const actions of await this.scripts(task)) {
-        const [first, second] = [await this.play(this.subject.open(), task, actions), await this.play(this.subject.open(), task, actions)];
+    for (const task of await this.player.sample()) {
+      for (const actions of await this.player.scripts(task)) {
+        const [first, second] = [await this.player.play(this.subject.open(), task, actions), await this.player.play(this.subject.open(), task, actions)];
         expect(same(first, second), `task ${task.id}: two episodes with the same actions differ`);
         scripts++;
       }
@@ -129,10 +121,10 @@ class Kit {
 
   async repeats(): Promise<string> {
     let checked = 0;
-    for (const task of await this.sample()) {
+    for (const task of await this.player.sample()) {
       const environment = this.subject.open();
-      const [actions] = await this.scripts(task);
-      const episodeId = this.episodeId();
+      const [actions] = await this.player.scripts(task);
+      const episodeId = this.player.episodeId();
       const request = { episodeId, taskId: task.id, seed: 1 };
       const start = await environment.reset(request);
       expect(equal(await environment.reset(request), start), `task ${task.id}: a second reset of an episode differs`);
@@ -151,7 +143,7 @@ class Kit {
       if (done && taken > 0) await conflicts(environment.step({ episodeId, stepIndex: taken + 1, action: actions![0]! }), `task ${task.id}: a step after the end`);
       expect(equal(await environment.evaluate(episodeId), await environment.evaluate(episodeId)), `task ${task.id}: evaluate, asked twice, differs`);
       // The repeats must not have been executed: the same script without them ends the same.
-      const plain = await this.play(this.subject.open(), task, actions!);
+      const plain = await this.player.play(this.subject.open(), task, actions!);
       expect(equal(await environment.evaluate(episodeId), plain.verdict), `task ${task.id}: repeats changed the verdict`);
       await environment.close(episodeId);
       await environment.close(episodeId);
@@ -164,11 +156,11 @@ class Kit {
   async restore(): Promise<string> {
     const played: { task: Task; whole: Played; cut: number; episodeId: string }[] = [];
     const environment = this.subject.open();
-    for (const task of await this.sample()) {
-      for (const actions of await this.scripts(task)) {
-        const whole = await this.play(environment, task, actions);
+    for (const task of await this.player.sample()) {
+      for (const actions of await this.player.scripts(task)) {
+        const whole = await this.player.play(environment, task, actions);
         const cut = Math.floor(whole.actions.length / 2);
-        const episodeId = this.episodeId();
+        const episodeId = this.player.episodeId();
         await environment.reset({ episodeId, taskId: task.id, seed: 1 });
         for (const [index, action] of whole.actions.slice(0, cut).entries()) await environment.step({ episodeId, stepIndex: index + 1, action });
         played.push({ task, whole, cut, episodeId });
@@ -198,11 +190,11 @@ class Kit {
 
   async isolation(): Promise<string> {
     let compared = 0;
-    for (const task of await this.sample()) {
+    for (const task of await this.player.sample()) {
       const environment = this.subject.open();
-      const scripts = await this.scripts(task);
-      const alone = await Promise.all(scripts.map((actions) => this.play(this.subject.open(), task, actions)));
-      const together = await Promise.all(Array.from({ length: CONCURRENT }, (_, n) => this.play(environment, task, scripts[n % scripts.length]!)));
+      const scripts = await this.player.scripts(task);
+      const alone = await Promise.all(scripts.map((actions) => this.player.play(this.subject.open(), task, actions)));
+      const together = await Promise.all(Array.from({ length: CONCURRENT }, (_, n) => this.player.play(environment, task, scripts[n % scripts.length]!)));
       for (const [n, played] of together.entries()) expect(same(played, alone[n % alone.length]!), `task ${task.id}: an episode among ${CONCURRENT} differs from the same one alone`);
       compared += together.length;
     }
@@ -210,15 +202,15 @@ class Kit {
   }
 
   async malformed(): Promise<string> {
-    const [task] = await this.sample();
+    const [task] = await this.player.sample();
     const environment = this.subject.open();
     const counts = { observation: 0, error: 0 };
     for (const [what, action] of hostileActions(environment.callFormat ?? 'call-lines')) {
-      const episodeId = this.episodeId();
+      const episodeId = this.player.episodeId();
       await environment.reset({ episodeId, taskId: task!.id, seed: 1 });
       try {
         const { messages } = await environment.step({ episodeId, stepIndex: 1, action });
-        this.measure(messages);
+        this.player.measure(messages);
         counts.observation++;
       } catch (error) {
         // A request too large to be read ends the connection, which a client cannot tell from a server that is away.
@@ -228,21 +220,21 @@ class Kit {
         counts.error++;
       }
       await environment.close(episodeId);
-      const [actions] = await this.scripts(task!);
-      await this.play(environment, task!, actions!);
+      const [actions] = await this.player.scripts(task!);
+      await this.player.play(environment, task!, actions!);
     }
     return `${counts.observation} observations, ${counts.error} typed errors`;
   }
 
   async limits(): Promise<string> {
-    const [p50, p99, max] = [quantile(this.times, 0.5), quantile(this.times, 0.99), Math.max(...this.times)];
-    expect(max <= this.options.maxStepMs, `the slowest of ${this.times.length} steps took ${max.toFixed(0)} ms, the limit is ${this.options.maxStepMs}`);
-    expect(this.longest <= MAX_MESSAGE_CHARACTERS, `a message has ${this.longest} characters, the limit is ${MAX_MESSAGE_CHARACTERS}`);
-    return `step p50 ${p50.toFixed(2)}, p99 ${p99.toFixed(2)}, max ${max.toFixed(1)} ms (${this.times.length} steps); longest message ${this.longest} characters`;
+    const [p50, p99, max] = [quantile(this.player.times, 0.5), quantile(this.player.times, 0.99), Math.max(...this.player.times)];
+    expect(max <= this.options.maxStepMs, `the slowest of ${this.player.times.length} steps took ${max.toFixed(0)} ms, the limit is ${this.options.maxStepMs}`);
+    expect(this.player.longest <= MAX_MESSAGE_CHARACTERS, `a message has ${this.player.longest} characters, the limit is ${MAX_MESSAGE_CHARACTERS}`);
+    return `step p50 ${p50.toFixed(2)}, p99 ${p99.toFixed(2)}, max ${max.toFixed(1)} ms (${this.player.times.length} steps); longest message ${this.player.longest} characters`;
   }
 
   async leaks(): Promise<string | null> {
-    const { leakEpisodes } = this.options;
+    const { leakEpisodes, maxLeakMs } = this.options;
     if (leakEpisodes === 0 || this.subject.memory === null) return null;
     setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc') as () => void;
@@ -251,86 +243,34 @@ class Kit {
       return this.subject.memory?.() ?? process.memoryUsage().heapUsed;
     };
     const environment = this.subject.open();
-    const tasks = await this.sample();
-    const scripts = await Promise.all(tasks.map((task) => this.scripts(task)));
-    const playMany = async (count: number) => {
+    const tasks = await this.player.sample();
+    const scripts = await Promise.all(tasks.map((task) => this.player.scripts(task)));
+    const playMany = async (count: number, withinMs: number) => {
+      const began = performance.now();
       let next = 0;
       const worker = async () => {
-        for (let n = next++; n < count; n = next++) {
+        while (next < count && performance.now() - began < withinMs) {
+          const n = next++;
           const of = n % tasks.length;
           const choice = scripts[of]!;
-          await this.play(environment, tasks[of]!, choice[Math.floor(n / tasks.length) % choice.length]!, false);
+          await this.player.play(environment, tasks[of]!, choice[Math.floor(n / tasks.length) % choice.length]!, false);
         }
       };
       await Promise.all(Array.from({ length: 8 }, worker));
+      return next;
     };
-    const warmUp = Math.ceil(leakEpisodes / 5);
-    await playMany(warmUp);
+    const warmUp = await playMany(Math.ceil(leakEpisodes / 5), maxLeakMs / 5);
     const before = bytes();
-    await playMany(leakEpisodes - warmUp);
+    const played = await playMany(leakEpisodes - warmUp, (maxLeakMs * 4) / 5);
     const grown = bytes() - before;
-    const said = `${(grown / 1024 / 1024).toFixed(1)} MiB over ${leakEpisodes - warmUp} episodes after ${warmUp} of warm-up`;
+    const said = `${(grown / 1024 / 1024).toFixed(1)} MiB over ${played} episodes after ${warmUp} of warm-up`;
     expect(grown <= LEAK_SLACK_BYTES, said);
     return said;
   }
-
-  /** Some tasks of both splits, the same in every run. */
-  private async sample(): Promise<Task[]> {
-    if (this.known) return this.known;
-    const environment = this.subject.open();
-    const all = [...(await environment.listTasks('train')), ...(await environment.listTasks('heldout'))];
-    return (this.known = shuffled(all, 'conformance').slice(0, this.options.tasks));
-  }
-
-  /** Scripted policies for a task: its solution where known, calls of the tools that its prompt names, silence. */
-  private async scripts(task: Task): Promise<Action[][]> {
-    const environment = this.subject.open();
-    const episodeId = this.episodeId();
-    const { messages } = await environment.reset({ episodeId, taskId: task.id, seed: 1 });
-    await environment.close(episodeId);
-    const format = environment.callFormat;
-    const named = toolsIn(messages.map(({ content }) => content).join('\n'));
-    const solution = (await environment.solution?.(task.id)) ?? null;
-    const probe = (name: string): Action => ({ content: `call ${name}`, calls: [{ name, positional: [], keyword: {} }, { name, positional: ['x', 2], keyword: {} }] });
-    return [
-      ...(solution && solution.length > 0 ? [solution.map((content) => act(content, format))] : []),
-      named.length > 0 ? shuffled(named, task.id).slice(0, 8).map(probe) : [act('hello', format)],
-      Array.from({ length: 3 }, () => act('I do not know.', format)),
-    ];
-  }
-
-  private async play(environment: RestorableEnvironment, task: Task, actions: readonly Action[], measured = true): Promise<Played> {
-    const episodeId = this.episodeId();
-    const observations = [await environment.reset({ episodeId, taskId: task.id, seed: 1 })];
-    const taken: Action[] = [];
-    for (const action of actions.slice(0, MAX_STEPS)) {
-      if (observations.at(-1)!.done) break;
-      const began = performance.now();
-      observations.push(await environment.step({ episodeId, stepIndex: taken.length + 1, action }));
-      if (measured) this.times.push(performance.now() - began);
-      taken.push(action);
-    }
-    for (const { messages } of observations) this.measure(messages);
-    const verdict = await environment.evaluate(episodeId);
-    await environment.close(episodeId);
-    return { actions: taken, observations, verdict };
-  }
-
-  private measure(messages: Observation['messages']): void {
-    for (const { content } of messages) this.longest = Math.max(this.longest, content.length);
-  }
-
-  private episodeId(): string {
-    return `check/${process.pid}/${this.episodes++}`;
-  }
 }
 
-const act = (content: string, format: ActionFormat = 'call-lines'): Action => ({ content, calls: parseCalls(content, format) });
 const equal = (a: unknown, b: unknown): boolean => canonicalJson(a) === canonicalJson(b);
 const same = (a: Played, b: Played): boolean => equal(a.observations, b.observations) && equal(a.verdict, b.verdict);
-
-/** Names that a prompt writes as signatures (`ls(a?)`) or as JSON (`"name": "ls"`). */
-const toolsIn = (prompt: string): string[] => [...new Set([...prompt.matchAll(/^(\w+)\(|"name": ?"(\w+)"/gm)].map(([, signature, json]) => (signature ?? json)!))];
 
 function fail(message: string): never {
   throw new DoesNotHold(message);

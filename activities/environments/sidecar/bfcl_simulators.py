@@ -15,6 +15,7 @@ import importlib
 import inspect
 import json
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Callable
@@ -98,6 +99,7 @@ def load_simulators() -> None:
     for class_name in {name for task in load_tasks("multi_turn_base") for name in task.involved_classes}:
         simulator_class(class_name)
         function_docs(class_name)
+    datetime.strptime("2000", "%Y")  # imports its parser at the first use
 
 
 @cache

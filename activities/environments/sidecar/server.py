@@ -88,7 +88,7 @@ class Service:
             return error.status, canonical_json({"code": error.code, "message": error.message})
         except TooLong:
             # Not an observation: the same step is quicker on another day, and episodes must come out the same.
-            return 500, canonical_json({"code": "internal", "message": f"{path}: took longer than {self._max_seconds:g} s"})
+            return 500, canonical_json({"code": "internal", "message": f"{path}: took more than {self._max_seconds:g} s of processor time"})
         except Exception as error:  # noqa: BLE001 - the boundary: one bad request must not end the server
             traceback.print_exc()
             message = f"{path}: {type(error).__name__}: {error}"[:1000]
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True, help="0 takes a free one; the first line of output names it")
     parser.add_argument("--max-episodes", type=int, default=4096, help="live episodes; more get 429")
-    parser.add_argument("--max-seconds", type=float, default=10.0, help="for one request; a step that takes longer is ended and the episode forgotten")
+    parser.add_argument("--max-seconds", type=float, default=10.0, help="of processor time for one request; a step that takes more is ended and the episode forgotten")
     parser.add_argument("--idle-expiry", type=float, default=3600.0, help="seconds after which an idle episode is dropped")
     options = parser.parse_args()
 

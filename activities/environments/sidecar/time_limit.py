@@ -1,4 +1,6 @@
-"""Ends a call that takes too long, from within its own thread.
+"""Ends a call that takes too much processor time, from within its own thread.
+
+Not time on the clock: on a busy machine every step takes long.
 
 The alarm interrupts Python code between two instructions. A single operation of C, such as a power with a huge exponent,
 it cannot interrupt: an environment refuses those itself (`bfcl_limits.py`).
@@ -22,10 +24,10 @@ def _on_alarm(signum: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raises TooLong in the block after so many seconds. Main thread only."""
-    signal.signal(signal.SIGALRM, _on_alarm)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    """Raises TooLong in the block after so many seconds of processor time. Main thread only."""
+    signal.signal(signal.SIGPROF, _on_alarm)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)

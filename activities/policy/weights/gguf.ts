@@ -30,6 +30,10 @@ export async function readGgufHeader(file: string): Promise<GgufHeader> {
     throw new ModelFileInvalid(file, `is not a readable GGUF file (${cause instanceof Error ? cause.message : String(cause)})`, REMEDY);
   });
   const metadata = header.metadata as unknown as Record<string, unknown>;
+  // Past its end the reader finds zeros, which look like a header too.
+  if (Number(header.tensorDataOffset) > size) {
+    throw new ModelFileInvalid(file, `has a header that ends at byte ${header.tensorDataOffset}, and ends itself at ${size}: it is cut short`, REMEDY);
+  }
   const tensors = new Map<string, { shape: number[]; type: number; at: number }>();
   for (const tensor of header.tensorInfos) {
     const at = Number(header.tensorDataOffset) + Number(tensor.offset);

@@ -8,7 +8,7 @@ import { RestoringEnvironment } from '../../../activities/environments/restoring
 import { sidecarEnvironment } from '../../../activities/environments/registry.js';
 import { playEpisodes, type Seat } from '../../../activities/rollout/play-episodes.js';
 import { parseCalls } from '../../../activities/rollout/tool-calls.js';
-import { PlayConfig } from '../../../schemas/train-config.js';
+import { PlayConfig } from '../../../schemas/play-config.js';
 import { toyCodec } from '../../support/toy-codec.js';
 import { bfclScripts, jsonLines, scriptedPolicy, transcriptCheck, type Script } from './bfcl-scripts.js';
 import { startSidecar, type Sidecar } from './sidecar-process.js';

@@ -4,15 +4,16 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { before, test } from 'node:test';
 import { checkEnvironment, type Subject } from '../../../activities/environments/conformance/check-environment.js';
-import { defineEnvironment, z } from '../../../activities/environments/define-environment.js';
-import { openDefinition } from '../../../activities/environments/defined-environment.js';
+import { defineEnvironment, z } from '../../../activities/environments/api.js';
 import { ModuleEnvironment } from '../../../activities/environments/module-environment.js';
+import { openDefinition } from '../../../activities/environments/open-definition.js';
 import { createEnvironments } from '../../../activities/environments/registry.js';
 import { parseCalls } from '../../../activities/rollout/tool-calls.js';
 import type { Action } from '../../../schemas/environment-protocol.js';
 
 const act = (content: string): Action => ({ content, calls: parseCalls(content, 'call-lines') });
-const QUICK = { leakEpisodes: 200, tasks: 3, maxStepMs: 5_000 };
+const HERE = { folder: '.', file: (relative: string) => relative };
+const QUICK = { leakEpisodes: 200, maxLeakMs: 60_000, tasks: 3, maxStepMs: 5_000 };
 
 for (const example of ['unit-prices', 'meeting-room']) {
   test(`the example ${example} keeps every promise of the interface`, async () => {
@@ -48,7 +49,7 @@ const counting = (impure: boolean) =>
   });
 
 test('the conformance kit finds an environment that is not deterministic', async () => {
-  const environment = openDefinition(counting(true), (file) => file);
+  const environment = openDefinition(counting(true), HERE);
   const scripted = { open: () => Object.assign(environment, { solution: async () => ['CALL add(3)'] }), crash: async () => {} };
   const findings = await checkEnvironment(scripted, { ...QUICK, leakEpisodes: 0 });
   const failed = findings.filter(({ holds }) => holds === false).map(({ check }) => check.split(':')[0]);
@@ -56,7 +57,7 @@ test('the conformance kit finds an environment that is not deterministic', async
 });
 
 test('tools take positional and named arguments; what does not fit is told to the model', async () => {
-  const environment = openDefinition(counting(false), (file) => file);
+  const environment = openDefinition(counting(false), HERE);
   const says = async (episodeId: string, content: string) => {
     await environment.reset({ episodeId, taskId: 'a', seed: 0 });
     return (await environment.step({ episodeId, stepIndex: 1, action: act(content) })).messages[0]?.content;
@@ -72,7 +73,7 @@ test('tools take positional and named arguments; what does not fit is told to th
 });
 
 test('a prompt names the tools as signatures, optional parameters marked', async () => {
-  const { messages } = await openDefinition(counting(false), (file) => file).reset({ episodeId: 'p', taskId: 'a', seed: 0 });
+  const { messages } = await openDefinition(counting(false), HERE).reset({ episodeId: 'p', taskId: 'a', seed: 0 });
   assert.deepEqual(messages.map(({ content }) => content), ['Tools:\nadd(n, times?)\nfail()\nAnswer with CALL lines only.', 'Reach 3.']);
 });
 

@@ -5,7 +5,7 @@ import { RestoringEnvironment } from '../../../activities/environments/restoring
 import { sidecarEnvironment } from '../../../activities/environments/registry.js';
 import { uniform } from '../../../activities/numerics/random.js';
 import { playEpisodes, type Seat } from '../../../activities/rollout/play-episodes.js';
-import { PlayConfig } from '../../../schemas/train-config.js';
+import { PlayConfig } from '../../../schemas/play-config.js';
 import { toyCodec } from '../../support/toy-codec.js';
 import { bfclScripts, scriptedPolicy } from './bfcl-scripts.js';
 import { startSidecar } from './sidecar-process.js';

@@ -4,7 +4,7 @@ import { evaluationContent } from '../../../activities/evaluation/evaluation-con
 import { renderEvaluation } from '../../../activities/evaluation/render-evaluation.js';
 import { readableEpisode } from '../../../activities/report/episode.js';
 import type { EvaluationPlan, EvaluationShardManifest } from '../../../schemas/evaluation-plan.js';
-import { PlayConfig } from '../../../schemas/train-config.js';
+import { PlayConfig } from '../../../schemas/play-config.js';
 import type { Task } from '../../../schemas/task.js';
 import { HASH, ref, trajectory } from '../report/fixture.js';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readableCall } from '../../../activities/report/episode.js';
+import { readableCall, readableEpisode } from '../../../activities/report/episode.js';
 import { reportContent, standardErrorOfMeanReward, timeShares } from '../../../activities/report/report-data.js';
 import { ReportContent } from '../../../schemas/report.js';
 import { checkpoint, evaluation, iterationTiming, metrics, runManifest, sources, trajectory } from './fixture.js';
@@ -158,4 +158,12 @@ test('an evaluation in between is listed and is no stage', () => {
 test('a call reads as it would be written, a malformed one with its reason', () => {
   assert.equal(readableCall({ name: 'grep', positional: ['a.txt', 1], keyword: { deep: true } }), 'grep("a.txt", 1, deep=true)');
   assert.equal(readableCall({ malformed: 'no closing bracket' }), 'not a call: no closing bracket');
+});
+
+test('checks are shown beside responses only where each response has one', () => {
+  const one = trajectory('a', 0, [true, false]);
+  const shown = (turnsPassed: boolean[], end = one.end) => readableEpisode({ ...one, turnsPassed, end }, 'train', null).turns.map(({ passed }) => passed);
+  assert.deepEqual(shown([true, false]), [true, false]);
+  assert.deepEqual(shown([true]), [null, null]); // a call and the reply that closes its user turn
+  assert.deepEqual(shown([true], 'truncated'), [true, null]);
 });

@@ -5,7 +5,7 @@ import { EnvironmentUnavailable } from '../../../activities/environments/environ
 import { playEpisodes, seatsOf, type PlayOptions, type Players } from '../../../activities/rollout/play-episodes.js';
 import { distinctTokens, rolloutMetrics } from '../../../activities/rollout/rollout-metrics.js';
 import type { Task } from '../../../schemas/task.js';
-import { PlayConfig } from '../../../schemas/train-config.js';
+import { PlayConfig } from '../../../schemas/play-config.js';
 import { Trajectory } from '../../../schemas/trajectory.js';
 import { toyCodec } from '../../support/toy-codec.js';
 import { toyEnvironment, toyPolicy } from '../../support/toy-game.js';
@@ -116,12 +116,13 @@ for (const history of ['thinking-stripped', { slidingWindow: 1 }] as const) {
   });
 }
 
-test('a failure of the environment is thrown, never scored', async () => {
-  const { environment } = toyEnvironment(tasks);
+test('a failure of the environment is thrown, never scored, and the episodes of its shard are closed: they may hold processes', async () => {
+  const { environment, episodes } = toyEnvironment(tasks);
   const step = async () => {
     throw new EnvironmentUnavailable('gone');
   };
   await assert.rejects(playEpisodes(seats, with_({ environment: { ...environment, step } }), options), EnvironmentUnavailable);
+  assert.equal(episodes.size, 0);
 });
 
 test('episodes are closed at the end, also when sampling was cancelled', async () => {

@@ -1,0 +1,92 @@
+import type { Action, Observation, Verdict } from '../../../schemas/environment-protocol.js';
+import type { Task } from '../../../schemas/task.js';
+import { shuffled } from '../../numerics/random.js';
+import { parseCalls, type ActionFormat } from '../../rollout/tool-calls.js';
+import type { RestorableEnvironment } from '../environment.js';
+import type { Subject } from './check-environment.js';
+
+const MAX_STEPS = 64;
+
+export interface Played {
+  readonly actions: Action[];
+  readonly observations: Observation[];
+  readonly verdict: Verdict;
+}
+
+/** Plays scripted episodes for the kit, and keeps count of what they took. */
+export class Player {
+  /** Of each measured step, in milliseconds. */
+  readonly times: number[] = [];
+  /** Characters of the longest message. */
+  longest = 0;
+  private episodes = 0;
+  private known: Task[] | undefined;
+  private readonly scripted = new Map<string, Promise<Action[][]>>();
+
+  /** @param tasks  at most so many of them are sampled */
+  constructor(
+    private readonly subject: Subject,
+    private readonly tasks: number,
+  ) {}
+
+  /** Some tasks of both splits, the same in every run. */
+  async sample(): Promise<Task[]> {
+    if (this.known) return this.known;
+    const environment = this.subject.open();
+    const all = [...(await environment.listTasks('train')), ...(await environment.listTasks('heldout'))];
+    return (this.known = shuffled(all, 'conformance').slice(0, this.tasks));
+  }
+
+  /** Scripted policies for a task: its solution where known, calls of the tools that its prompt names, silence. */
+  scripts(task: Task): Promise<Action[][]> {
+    const known = this.scripted.get(task.id) ?? this.writeScripts(task);
+    this.scripted.set(task.id, known);
+    return known;
+  }
+
+  private async writeScripts(task: Task): Promise<Action[][]> {
+    const environment = this.subject.open();
+    const episodeId = this.episodeId();
+    const { messages } = await environment.reset({ episodeId, taskId: task.id, seed: 1 });
+    await environment.close(episodeId);
+    const format = environment.callFormat;
+    const named = toolsIn(messages.map(({ content }) => content).join('\n'));
+    const solution = (await environment.solution?.(task.id)) ?? null;
+    const probe = (name: string): Action => ({ content: `call ${name}`, calls: [{ name, positional: [], keyword: {} }, { name, positional: ['x', 2], keyword: {} }] });
+    return [
+      ...(solution && solution.length > 0 ? [solution.map((content) => act(content, format))] : []),
+      named.length > 0 ? shuffled(named, task.id).slice(0, 8).map(probe) : [act('hello', format)],
+      Array.from({ length: 3 }, () => act('I do not know.', format)),
+    ];
+  }
+
+  async play(environment: RestorableEnvironment, task: Task, actions: readonly Action[], measured = true): Promise<Played> {
+    const episodeId = this.episodeId();
+    const observations = [await environment.reset({ episodeId, taskId: task.id, seed: 1 })];
+    const taken: Action[] = [];
+    for (const action of actions.slice(0, MAX_STEPS)) {
+      if (observations.at(-1)!.done) break;
+      const began = performance.now();
+      observations.push(await environment.step({ episodeId, stepIndex: taken.length + 1, action }));
+      if (measured) this.times.push(performance.now() - began);
+      taken.push(action);
+    }
+    for (const { messages } of observations) this.measure(messages);
+    const verdict = await environment.evaluate(episodeId);
+    await environment.close(episodeId);
+    return { actions: taken, observations, verdict };
+  }
+
+  measure(messages: Observation['messages']): void {
+    for (const { content } of messages) this.longest = Math.max(this.longest, content.length);
+  }
+
+  episodeId(): string {
+    return `check/${process.pid}/${this.episodes++}`;
+  }
+}
+
+export const act = (content: string, format: ActionFormat = 'call-lines'): Action => ({ content, calls: parseCalls(content, format) });
+
+/** Names that a prompt writes as signatures (`ls(a?)`) or as JSON (`"name": "ls"`). */
+const toolsIn = (prompt: string): string[] => [...new Set([...prompt.matchAll(/^(\w+)\(|"name": ?"(\w+)"/gm)].map(([, signature, json]) => (signature ?? json)!))];

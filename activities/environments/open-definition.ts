@@ -1,0 +1,31 @@
+import type { EnvironmentDefinition } from './define-environment.js';
+import { BadEnvironmentDefinition, environmentKind, type DefinedEnvironment } from './definition.js';
+import { InProcessEnvironment, type PlayableEnvironment } from './in-process-environment.js';
+import type { McpDefinition } from './mcp/define-mcp-environment.js';
+import { openMcpTools } from './mcp/mcp-tools.js';
+import { AgentEvolver } from './remote/agent-evolver.js';
+import type { AgentEvolverSpec } from './remote/define-agent-evolver-environment.js';
+import type { OpenEnvDefinition } from './remote/define-openenv-environment.js';
+import { OpenEnv } from './remote/openenv.js';
+import type { ModuleSite } from './task-list.js';
+import { ToolEnvironment } from './tool-environment.js';
+import { functionTools } from './toolbox.js';
+
+type Open = (definition: never, site: ModuleSite) => PlayableEnvironment;
+
+/** What a module may export, by kind. */
+const KINDS: Readonly<Record<string, Open>> = {
+  functions: (definition: EnvironmentDefinition, site) =>
+    new ToolEnvironment(definition, site, async (fields) => ({ toolbox: functionTools(definition.tools), state: definition.start?.(fields as never) })),
+  mcp: (definition: McpDefinition, site) => new ToolEnvironment(definition, site, (fields) => openMcpTools(definition, site, fields)),
+  'agent-evolver': (definition: AgentEvolverSpec) => new AgentEvolver(definition),
+  openenv: (definition: OpenEnvDefinition, site) => new OpenEnv(definition, site),
+};
+
+/** What a module exports, as an environment that keeps the contract of `Environment`. */
+export function openDefinition(definition: DefinedEnvironment, site: ModuleSite): InProcessEnvironment {
+  const kind = environmentKind(definition) ?? '';
+  const open = Object.hasOwn(KINDS, kind) ? KINDS[kind] : undefined;
+  if (!open) throw new BadEnvironmentDefinition(`environment ${definition.name}: is of kind ${JSON.stringify(kind)}, expected one of ${Object.keys(KINDS).join(', ')}: are module and worker of one version?`);
+  return new InProcessEnvironment(open(definition as never, site));
+}

@@ -1,0 +1,63 @@
+import { z } from 'zod';
+import type { EnvironmentDefinition } from './define-environment.js';
+import type { EpisodeView } from './definition.js';
+
+/** A tool as a prompt lists it and as arguments are matched to it. */
+export interface ToolSignature {
+  readonly name: string;
+  readonly description: string;
+  /** Positional arguments follow this order. */
+  readonly parameters: readonly { readonly name: string; readonly optional: boolean }[];
+  /** Arguments that are not listed are passed on as well. */
+  readonly takesOthers: boolean;
+  /** JSON Schema of the arguments. */
+  schema(): object;
+}
+
+/** What the model reads of a call. */
+export interface ToolResult {
+  readonly result: string;
+  /** False if the arguments do not fit the tool, or it refused. */
+  readonly accepted: boolean;
+}
+
+/** The tools of one episode. */
+export interface Toolbox {
+  readonly signatures: readonly ToolSignature[];
+  /** Calls a listed tool; an exception is a fault of the environment. */
+  run(tool: string, given: Readonly<Record<string, unknown>>, episode: EpisodeView<unknown, unknown>): Promise<ToolResult>;
+  /** Releases what the tools hold; never throws. */
+  close(): Promise<void>;
+}
+
+/** Tools that the author wrote as functions, with zod schemas for their arguments. */
+export function functionTools(tools: EnvironmentDefinition['tools']): Toolbox {
+  return {
+    signatures: Object.entries(tools).map(([name, { description, parameters }]) => ({
+      name,
+      description,
+      parameters: Object.entries(parameters.shape).map(([key, schema]) => ({ name: key, optional: z.safeParse(schema as z.ZodType, undefined).success })),
+      takesOthers: false,
+      schema() {
+        const { $schema: _, ...schema } = z.toJSONSchema(parameters, { io: 'input' });
+        return schema;
+      },
+    })),
+    async run(name, given, episode) {
+      const tool = tools[name]!;
+      const parsed = tool.parameters.safeParse(given);
+      if (!parsed.success) {
+        const said = parsed.error.issues.map((issue) => `${issue.path.length > 0 ? `${issue.path.join('.')}: ` : ''}${issue.message}`);
+        return { result: `Error: ${name}: ${said.join('; ')}`, accepted: false };
+      }
+      try {
+        const result: unknown = await tool.run(parsed.data, episode as never);
+        return { result: typeof result === 'string' ? result : (JSON.stringify(result) ?? 'done'), accepted: true };
+      } catch (error) {
+        if ((error as Error | null)?.name === 'ToolError') return { result: `Error: ${(error as Error).message}`, accepted: false };
+        throw error;
+      }
+    },
+    close: async () => {},
+  };
+}

@@ -1,0 +1,43 @@
+/** Which tokens of a distribution may be drawn: all conditions at once; a field left out cuts nothing. */
+export interface Truncation {
+  /** The k likeliest. */
+  readonly topK?: number;
+  /** The fewest likeliest tokens that hold at least this share of the probability. */
+  readonly topP?: number;
+  /** Those at least this share as likely as the likeliest. */
+  readonly minP?: number;
+}
+
+export const truncates = ({ topK, topP, minP }: Truncation): boolean => topK !== undefined || (topP !== undefined && topP < 1) || (minP !== undefined && minP > 0);
+
+/**
+ * How many of a distribution's likeliest tokens may be drawn; at least 1.
+ *
+ * @param likeliest  probabilities in falling order, perhaps not to the end
+ * @param all        all tokens are in `likeliest`
+ * @returns          null if the answer lies beyond the end of `likeliest`
+ */
+export function keptTokens(likeliest: ArrayLike<number>, { topK, topP, minP }: Truncation, all: boolean): number | null {
+  const most = Math.min(topK ?? Infinity, likeliest.length);
+  const least = (minP ?? 0) * likeliest[0]!;
+  let share = 0;
+  for (let kept = 0; kept < most; kept++) {
+    if (kept > 0 && (likeliest[kept]! < least || (topP !== undefined && share >= topP))) return kept;
+    share += likeliest[kept]!;
+  }
+  return most === topK || all || (topP !== undefined && share >= topP) ? most : null;
+}
+
+/**
+ * A token of the truncated, renormalised distribution, by inverting its cumulative distribution.
+ * @param u  uniform in [0, 1)
+ * @returns  its place among the likeliest and its log-probability, nats
+ */
+export function drawTruncated(likeliest: ArrayLike<number>, kept: number, u: number): { place: number; logProb: number } {
+  let total = 0;
+  for (let i = 0; i < kept; i++) total += likeliest[i]!;
+  let left = u * total;
+  let place = 0;
+  while (place < kept - 1 && left >= likeliest[place]!) left -= likeliest[place++]!;
+  return { place, logProb: Math.log(likeliest[place]! / total) };
+}
