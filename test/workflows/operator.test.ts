@@ -117,6 +117,18 @@ test('settings change from the next iteration on: the one under way keeps its ow
   });
 });
 
+test('changes that are asked for at once are made one after the other, each on the one before', async () => {
+  const held = gate(({ name, input }) => name === 'groupRollouts' && input.iteration === 0);
+  await runOnFakes(temporal, { iterations: 2 }, held.before, async (handle, calls) => {
+    await reachedCommit(calls, 0);
+    await Promise.all([1, 2, 3].map((n) => handle.executeUpdate(messages.changeSettings, { args: [{ optimizer: { learningRate: n / 1000 } }] })));
+    held.release();
+    await handle.result();
+    const revisions = calls.filter(({ name }) => name === 'reviseSettings').map(({ input }) => [input.revision, (input.run as { settings: { key: string } }).settings.key]);
+    assert.deepEqual(revisions, [[1, `${handle.workflowId}/settings`], [2, 'settings-1'], [3, 'settings-2']]);
+  });
+});
+
 test('a change that cannot be is refused with what can, and so is one that the whole configuration cannot bear', async () => {
   const held = gate(({ name }) => name === 'groupRollouts');
   const before = (call: Call) => {
