@@ -12,9 +12,11 @@ import { measure } from './bench/measure.js';
 import { markdown, type RowResult, type SideName } from './bench/results.js';
 import { workRows } from './bench/works.js';
 import { callersPath, command, readJsonFile, UsageError } from './models/command.js';
+import { suitedSettings, thisMachine } from './services/workers.js';
 import { setUp, smolLm2Path } from './setup/index.js';
 import { inRuntime, repositoryRoot } from './setup/paths.js';
 
+const suited = suitedSettings(await thisMachine(1), process.env);
 const names = workRows.map(({ name }) => name);
 const USAGE = `npm run bench -- [OPTIONS]
 
@@ -23,6 +25,7 @@ const USAGE = `npm run bench -- [OPTIONS]
   --side S          ours, torch or both (default both)
   --run ID          theta and turn pool of a committed run; otherwise SmolLM2 as it is plays the quickstart's tasks
   --iteration K     of that run, from 0 (default 0)
+  --replicas N      of our policy in turn-update and rollout-shard (default: as the services start a worker, ${suited.SEEUPO_REPLICAS ?? 1} here)
   --threads N       of each side (default: all cores, ${availableParallelism()} here)
   --out DIR         where bench.md and bench.json go (default .runtime/bench)
 
@@ -31,18 +34,19 @@ The first time, PyTorch and transformers are installed below .runtime: a downloa
 await command(async () => {
   const { values } = parseArgs({
     options: {
-      only: { type: 'string' }, rounds: { type: 'string' }, side: { type: 'string' }, run: { type: 'string' }, iteration: { type: 'string' }, threads: { type: 'string' },
+      only: { type: 'string' }, rounds: { type: 'string' }, side: { type: 'string' }, run: { type: 'string' }, iteration: { type: 'string' }, threads: { type: 'string' }, replicas: { type: 'string' },
       out: { type: 'string' }, help: { type: 'boolean', short: 'h' },
     },
   });
   if (values.help) return console.log(USAGE);
-  const whole = (name: 'rounds' | 'iteration' | 'threads', otherwise: number, least: number): number => {
+  const whole = (name: 'rounds' | 'iteration' | 'threads' | 'replicas', otherwise: number, least: number): number => {
     const value = values[name] === undefined ? otherwise : Number(values[name]);
     if (!Number.isInteger(value) || value < least) throw new UsageError(`--${name} is "${values[name]}": expected a whole number from ${least}`);
     return value;
   };
   const rounds = whole('rounds', 5, 1);
   const threads = whole('threads', availableParallelism(), 1);
+  const replicas = whole('replicas', Number(suited.SEEUPO_REPLICAS ?? 1), 1);
   const iteration = whole('iteration', 0, 0);
   const chosen = values.only?.split(',') ?? names;
   const unknown = chosen.find((name) => !names.includes(name));
@@ -63,7 +67,7 @@ await command(async () => {
   const out = values.out === undefined ? inRuntime('bench') : callersPath(values.out);
   await mkdir(out, { recursive: true });
   for (const row of workRows.filter(({ name }) => chosen.includes(name))) {
-    const measured = await measure(row, { wanted, rounds, threads, model, vocabulary, config, trajectories: played?.trajectories ?? null }, (line) => console.error(line));
+    const measured = await measure(row, { wanted, rounds, threads, replicas, model, vocabulary, config, trajectories: played?.trajectories ?? null }, (line) => console.error(line));
     Object.assign(versions, measured.versions);
     results.push(measured.result);
     // After every row, so that an interrupted bench keeps what it has.

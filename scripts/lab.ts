@@ -19,6 +19,7 @@ exact return, iterations needed. Markdown on standard output; the same options g
 
   --quick           fewer rows and ${QUICK_STARTS} starts: under half a minute
   --starts N        random starts for each game (default ${STARTS})
+  --part NAME       theory, per-turn-exact, shared-exact, per-turn-sampled or shared-sampled; 'exact' is both
   --game NAME       one game: ${gameNames.join(', ')}
   --algorithm NAME  rows whose algorithm begins so: ${[...new Set(allArms(1).map(({ name }) => name))].join(', ')}
   --seed N          another set of starts, games and draws (default 1)
@@ -28,7 +29,7 @@ exact return, iterations needed. Markdown on standard output; the same options g
 await command(async () => {
   const { values } = parseArgs({
     options: {
-      quick: { type: 'boolean' }, starts: { type: 'string' }, game: { type: 'string' }, algorithm: { type: 'string' }, seed: { type: 'string' },
+      quick: { type: 'boolean' }, starts: { type: 'string' }, game: { type: 'string' }, part: { type: 'string' }, algorithm: { type: 'string' }, seed: { type: 'string' },
       json: { type: 'string' }, html: { type: 'string' }, help: { type: 'boolean', short: 'h' },
     },
   });
@@ -40,7 +41,7 @@ await command(async () => {
   };
   if (values.game !== undefined && !gameNames.includes(values.game)) throw new UsageError(`--game is "${values.game}": expected one of ${gameNames.join(', ')}`);
   const quick = values.quick ?? false;
-  const options = { quick, starts: whole('starts', quick ? QUICK_STARTS : STARTS, 2), seed: whole('seed', 1, 0), game: values.game, algorithm: values.algorithm };
+  const options = { quick, starts: whole('starts', quick ? QUICK_STARTS : STARTS, 2), seed: whole('seed', 1, 0), part: values.part, game: values.game, algorithm: values.algorithm };
   const findings = await runLaboratory(options, (done, cells) => {
     if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${cells} cells${done === cells ? '\n' : ''}`);
   });

@@ -43,7 +43,7 @@ export const createOpenRun = (dependencies: CpuDependencies) =>
     } else if (request.kind === 'fork') {
       if (stored) refuseOtherFork(key, stored.manifest, request);
     } else {
-      made = await described(dependencies, runId, resolveConfig(request.config));
+      made = await described(dependencies, runId, resolveConfig(request.config), stored?.manifest ?? null);
       if (stored) refuseOther(key, stored.manifest, made);
     }
     const takeOver = request.kind === 'resume' ? request.resumeFrom.takeOver : undefined;
@@ -60,9 +60,11 @@ function checkedId(workflowId: string): string {
 }
 
 /** What a new run would be. @throws {BadConfig} */
-async function described({ artifacts, environments, codec, fetchModel, modelsDir, codeVersion }: CpuDependencies, runId: string, config: TrainConfig): Promise<RunManifest> {
+async function described({ artifacts, environments, codec, fetchModel, modelsDir, codeVersion }: CpuDependencies, runId: string, config: TrainConfig, known: RunManifest | null): Promise<RunManifest> {
   const problems: string[] = [];
-  const model = await identifyModelFile(modelsDir, await fetchModel(config.model.path)).catch((error: unknown) => {
+  // A branch of a hub moves on; a run stays with the commit that it began with.
+  const modelPath = known?.config.model.path === config.model.path ? known.model.path : config.model.path;
+  const model = await identifyModelFile(modelsDir, await fetchModel(modelPath)).catch((error: unknown) => {
     if (!(error instanceof ModelFileInvalid)) throw error;
     problems.push(error.message);
     return null;

@@ -17,6 +17,8 @@ export interface Setting {
   readonly wanted: readonly SideName[];
   readonly rounds: number;
   readonly threads: number;
+  /** Of our policy where a GPU worker does the work; a single pass is measured with one. */
+  readonly replicas: number;
   /** Hugging Face directory. */
   readonly model: string;
   readonly vocabulary: number;
@@ -27,7 +29,8 @@ export interface Setting {
 
 /** All rounds of one row, each side in a process of its own. */
 export async function measure(row: WorkRow, setting: Setting, log: (line: string) => void): Promise<{ result: RowResult; versions: Record<string, string> }> {
-  const { sides, versions } = await startSides(setting.wanted, row, setting.model, setting.threads);
+  const replicas = row.work.kind === 'turnUpdate' || row.work.kind === 'rolloutShard' ? setting.replicas : 1;
+  const { sides, versions } = await startSides(setting.wanted, row, setting.model, setting.threads, replicas);
   const ending: (() => Promise<void>)[] = [() => endSides(sides)];
   try {
     const { turn, detail } = await roundOf(row, setting, sides, ending);
@@ -40,7 +43,7 @@ export async function measure(row: WorkRow, setting: Setting, log: (line: string
         log(`${row.name} round ${round + 1} of ${setting.rounds}, ${name}: ${reply.seconds.toFixed(2)} s, ${(reply.tokens / reply.seconds).toFixed(0)} tokens/s, peak ${(reply.peakBytes / 2 ** 30).toFixed(1)} GiB${reply.check === null ? '' : `, check ${reply.check.toPrecision(5)}`}`);
       }
     }
-    return { result: resultOf(row, replies, detail), versions };
+    return { result: resultOf(row, replies, replicas > 1 ? `${detail}; ours on ${replicas} replicas` : detail), versions };
   } finally {
     for (const end of ending.toReversed()) await end();
   }

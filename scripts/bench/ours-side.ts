@@ -4,7 +4,8 @@ import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { mean } from '../../activities/numerics/statistics.js';
 import { modelFingerprint } from '../../activities/policy/model-files.js';
-import type { PolicyWeights, SampleRequest } from '../../activities/policy/policy.js';
+import { startPolicy } from '../../activities/policy/policy-thread.js';
+import type { PolicyWeights, Precision, SampleRequest } from '../../activities/policy/policy.js';
 import { updatePool, type PoolSample, type UpdatePoolOptions } from '../../activities/turn-update/update-pool.js';
 import { openPolicy } from '../models/command.js';
 import type { Reply } from './side.js';
@@ -19,9 +20,11 @@ type Request =
   | { readonly call: 'turnUpdate'; readonly samples: Omit<PoolSample, 'old' | 'reference'>[]; readonly options: UpdatePoolOptions };
 type Answer = Omit<Reply, 'peakBytes'>;
 
-const { values } = parseArgs({ options: { model: { type: 'string' }, precision: { type: 'string' } } });
+const { values } = parseArgs({ options: { model: { type: 'string' }, precision: { type: 'string' }, replicas: { type: 'string' } } });
 const model = values.model!;
-const policy = await openPolicy(model, { precision: values.precision });
+// Alone it is the engine as the commands open it, which tells of each token; replicas are what a GPU worker holds.
+const alone = values.replicas === '1' ? await openPolicy(model, { precision: values.precision }) : null;
+const policy = alone ?? (await startPolicy(values.precision as Precision, Number(values.replicas)));
 const weights: PolicyWeights = { model: { path: model, sha256: (await modelFingerprint(model)).sha256 }, lora: BENCH_LORA, folded: [], adapter: null };
 
 /** theta as it was before any step, outside of what is timed. */
@@ -69,7 +72,8 @@ async function answer(request: Request): Promise<Answer> {
       let firstAt = 0;
       const requests = prompts.map((promptIds, i) => ({ row: String(i), promptIds, randomKey: `bench/${i}` }));
       const onSampled = (): void => void (firstAt ||= performance.now());
-      const responses = await policy.sample(requests, { temperature, maxResponseTokens: tokens, onSampled });
+      if (!alone) throw new Error('decoding by itself is measured with one replica');
+      const responses = await alone.sample(requests, { temperature, maxResponseTokens: tokens, onSampled });
       // The first token of each comes out of the prompt's own pass.
       return { seconds: (performance.now() - firstAt) / 1000, tokens: responses.reduce((sum, { ids }) => sum + ids.length - 1, 0), check: null };
     }

@@ -11,6 +11,7 @@ export async function startSides(
   row: WorkRow,
   model: string,
   threads: number,
+  replicas: number,
 ): Promise<{ sides: Partial<Record<SideName, Side>>; versions: Record<string, string> }> {
   const adapter = inRuntime('bench', 'adapter.safetensors');
   const env = { OMP_NUM_THREADS: String(threads), TF_NUM_INTRAOP_THREADS: String(threads), TF_CPP_MIN_LOG_LEVEL: '2' };
@@ -18,7 +19,7 @@ export async function startSides(
   const versions: Record<string, string> = {};
   try {
     // Ours is always asked: the LoRA matrices that both start from are the engine's own.
-    const ours = await Side.start('ours', process.execPath, [fileURLToPath(new URL('./ours-side.js', import.meta.url)), '--model', model, '--precision', row.precision], env, path.join(logDir, 'bench-ours.log'));
+    const ours = await Side.start('ours', process.execPath, [fileURLToPath(new URL('./ours-side.js', import.meta.url)), '--model', model, '--precision', row.precision, '--replicas', String(replicas)], { ...env, ...(replicas > 1 && { TF_NUM_INTRAOP_THREADS: String(Math.max(1, Math.floor(threads / replicas))) }) }, path.join(logDir, 'bench-ours.log'));
     sides.ours = ours;
     Object.assign(versions, (await ours.call({ call: 'hello', adapterFile: adapter })).versions);
     if (wanted.includes('torch')) {

@@ -16,6 +16,8 @@ export interface Experiment {
 /** Parts of the laboratory that are asked for; left out: all. */
 export interface Selection {
   readonly game?: string | undefined;
+  /** Part of an experiment's id, e.g. `theory`, `exact`, `shared-sampled`. */
+  readonly part?: string | undefined;
   /** As `arm.name` begins, e.g. `seeupo` or `grpo dapo`. */
   readonly algorithm?: string | undefined;
 }
@@ -31,12 +33,14 @@ const STEPS: readonly { readonly label: string; readonly step: StepRule; readonl
 function theory(quick: boolean): Experiment {
   const chosen = STEPS.filter(({ label }) => !quick || label.startsWith('natural'));
   const arms = [seeupo(1), seeupo(1, { updateOrder: 'forward' }), seeupo(1, { updateOrder: 'random' }), gspo(1, { normalization: 'batch' })];
+  // Orders show in the size of steps; the other kinds of step are compared with each other.
+  const armsOf = (label: string): Arm[] => (label.startsWith('natural') ? arms : arms.filter(({ order }) => order === 'reverse' || order === '–'));
   return {
     id: 'theory',
     title: 'The setting of the theorems: a table per turn, exact expectations',
     setting:
       'one epoch, so every ratio is 1 at the gradient and no clip acts. natural: the exact KL-proximal update, small (0.1) and near best response (10), on advantages of unit deviation; gradient: plain gradient ascent; AdamW: as in real runs',
-    rows: chosen.flatMap(({ label, ...step }) => arms.map((arm) => ({ arm, step: label, cells: gameNames.map((game) => ({ ...step, game, sharing: 'per-turn' as const, rollouts: 'exact' as const, rescue: true, algorithm: arm.algorithm })) }))),
+    rows: chosen.flatMap(({ label, ...step }) => armsOf(label).map((arm) => ({ arm, step: label, cells: gameNames.map((game) => ({ ...step, game, sharing: 'per-turn' as const, rollouts: 'exact' as const, rescue: true, algorithm: arm.algorithm })) }))),
   };
 }
 
@@ -54,7 +58,7 @@ const rivals = (sharing: Sharing, rollouts: Cell['rollouts'], arms: readonly Arm
 });
 
 /** The whole laboratory, or what is left of it by `quick` and a selection. */
-export function experiments(quick: boolean, { game, algorithm }: Selection): Experiment[] {
+export function experiments(quick: boolean, { game, part, algorithm }: Selection): Experiment[] {
   const arms = quick ? defaultArms(EPOCHS) : allArms(EPOCHS);
   const iterations = 40;
   const all = [
@@ -63,6 +67,7 @@ export function experiments(quick: boolean, { game, algorithm }: Selection): Exp
     ...(quick ? [] : (['per-turn', 'shared'] as const).map((sharing) => rivals(sharing, SAMPLED, arms, iterations))),
   ];
   return all
+    .filter(({ id }) => part === undefined || id.includes(part))
     .map((experiment) => ({
       ...experiment,
       rows: experiment.rows

@@ -25,7 +25,7 @@ export interface Findings {
 export async function runLaboratory(options: LaboratoryOptions, onProgress: (done: number, cells: number) => void): Promise<Findings> {
   const chosen = experiments(options.quick, options);
   const cells = chosen.flatMap(({ rows }) => rows.flatMap((row) => row.cells));
-  if (cells.length === 0) throw new RangeError(`nothing is called game "${options.game ?? 'any'}" and algorithm "${options.algorithm ?? 'any'}": see --help for the names`);
+  if (cells.length === 0) throw new RangeError(`nothing is called part "${options.part ?? 'any'}", game "${options.game ?? 'any'}" and algorithm "${options.algorithm ?? 'any'}": see --help for the names`);
   const outcomes = await playCells(cells, options.seed, options.starts, (done) => onProgress(done, cells.length));
   const resample = bootstrap(`${options.seed}`);
   const found = new Map(cells.map((cell, i) => [cell, outcomes[i]!]));

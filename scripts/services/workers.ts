@@ -55,7 +55,7 @@ export interface Machine {
   readonly cpuFlags: string;
 }
 
-async function thisMachine(workers: number): Promise<Machine> {
+export async function thisMachine(workers: number): Promise<Machine> {
   const cpuinfo = await readFile('/proc/cpuinfo', 'utf8').catch(() => '');
   return { gpu: existsSync('/dev/nvidiactl'), cores: Math.floor(availableParallelism() / workers), cpuFlags: /^(?:flags|Features)\s*:(.*)$/m.exec(cpuinfo)?.[1] ?? '' };
 }

@@ -99,7 +99,7 @@ test('a wrong option is answered with what was expected', () => {
   for (const [args, message] of [
     [['--game', 'chess'], /--game is "chess": expected one of climbing, /],
     [['--starts', '1'], /--starts is "1": expected a whole number from 2/],
-    [['--algorithm', 'dqn'], /nothing is called game "any" and algorithm "dqn"/],
+    [['--algorithm', 'dqn'], /nothing is called part "any", game "any" and algorithm "dqn"/],
   ] as const) {
     const { stderr, status } = lab(...args);
     assert.match(stderr, message);

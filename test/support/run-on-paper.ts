@@ -51,8 +51,8 @@ export function toyDependencies(tasks: readonly Task[] = toyTasks) {
     codec: async () => toyCodec(),
     modelsDir,
     codeVersion: 'test',
-    executionState: async () => 'unknown',
     fetchModel: async (model) => model,
+    executionState: async () => 'unknown',
     heartbeats: withoutHeartbeats,
     policy: {
       ...policy,

@@ -44,7 +44,8 @@ export class TabularPolicy implements Policy {
     const { direction, logProbs } = await this.direction(sequences, gradient);
     return { gradientNorm: this.move(direction, learningRate), logProbs };
   }
-  async gradient(sequences: readonly TokenSequence[], gradient: LossGradient) {
+  async gradient(sequences: readonly TokenSequence[], gradient: LossGradient, options: object) {
+    structuredClone(options); // a real policy lives in another thread: what cannot be copied cannot be asked for
     this.calls.push(`gradient ${sequences.length}`);
     return Buffer.from(JSON.stringify((await this.direction(sequences, gradient)).direction));
   }

@@ -12,6 +12,8 @@ import { startSidecar } from './sidecar-process.js';
 
 const KILLS = 100;
 const EPISODES = 24;
+/** A sidecar lives at most so long; it takes about as long to start again. */
+const UP_MS = 400;
 
 test('kill -9 of the sidecar at 100 random moments of rollouts: every trajectory is the same bytes as undisturbed', async (t) => {
   let sidecar = await startSidecar({ environment: 'bfcl' });
@@ -24,7 +26,7 @@ test('kill -9 of the sidecar at 100 random moments of rollouts: every trajectory
     const codec = toyCodec(Number.MAX_SAFE_INTEGER);
     let waits = 0;
     const rollout = () => {
-      const environment = new RestoringEnvironment(sidecarEnvironment('bfcl', url), { onWait: () => void waits++ });
+      const environment = new RestoringEnvironment(sidecarEnvironment('bfcl', url), { onWait: () => void waits++, maxWaitMs: 300_000 });
       return playEpisodes(seats, { policy: scriptedPolicy(byKey), codec, environment }, { ...PlayConfig.parse({ maxResponseTokens: 4096, maxTurns: 60 }), temperature: 1, seed: 0 });
     };
     const undisturbed = JSON.stringify(await rollout());
@@ -32,7 +34,7 @@ test('kill -9 of the sidecar at 100 random moments of rollouts: every trajectory
     let kills = 0;
     const killer = (async () => {
       while (kills < KILLS) {
-        await sleep(uniform(`kill/${kills}`) * 150);
+        await sleep(uniform(`kill/${kills}`) * UP_MS);
         await sidecar.kill();
         kills++;
         sidecar = await startSidecar({ environment: 'bfcl', port });

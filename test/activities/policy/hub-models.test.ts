@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, utimesSync } from 'node:fs';
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { promisify } from 'node:util';
 import { HubModels } from '../../../activities/policy/hub-models.js';
 import { modelFingerprint } from '../../../activities/policy/model-files.js';
 import { TensorFlowPolicy } from '../../../activities/policy/tf-policy.js';
 import { startHub } from '../../support/hub-server.js';
+import { root } from './smollm2.js';
 import { tiny, tinyModel, tinyWeights } from './tiny-models.js';
 
 const COMMIT = 'a'.repeat(40);
@@ -111,6 +114,19 @@ test('a gated model needs its token, which goes to the hub and into no message',
   await assert.rejects(models('secret').fetch('hf://tiny/gated'), (error: Error) => error.name === 'ModelFileInvalid' && /HF_TOKEN does not begin with hf_/.test(error.message) && !error.message.includes('secret'));
   await models(SECRET).fetch('hf://tiny/gated');
   assert.ok(contentOf('config.json').every(({ token }) => token === SECRET));
+});
+
+test('score takes hf://, from the hub that HF_ENDPOINT names and with HF_TOKEN; neither standard output nor error tells the token', async () => {
+  const run = promisify(execFile)(process.execPath, [path.join(root, 'dist/scripts/score.js'), '--model', 'hf://tiny/gated@v1.0'], {
+    cwd: root, env: { ...process.env, HF_ENDPOINT: hub.endpoint, HF_TOKEN: SECRET, SEEUPO_MODELS_DIR: modelsDir },
+  });
+  run.child.stdin!.end(`${JSON.stringify({ ids: tiny.ids })}\n`);
+  const { stdout, stderr } = await run;
+  const { logprobs } = JSON.parse(stdout) as { logprobs: number[] };
+  logprobs.forEach((value, i) => assert.ok(Math.abs(value - tiny.models['llama-tied']!.logProbs[i]!) < 1e-4));
+  assert.match(stderr, /hf:\/\/tiny\/gated@v1\.0: 100 % of/);
+  assert.ok(!`${stdout}${stderr}`.includes(SECRET));
+  assert.deepEqual(await readdir(path.join(modelsDir, 'hub/tiny/gated')), ['b'.repeat(40)]);
 });
 
 test('what cannot be had is named: no such model or revision, pickled weights, a missing shard, a reference that is none, a hub that is away', async () => {

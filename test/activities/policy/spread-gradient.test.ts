@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import type { LossGradient, TokenSequence } from '../../../activities/policy/policy.js';
+import { startPolicy } from '../../../activities/policy/policy-thread.js';
 import { TensorFlowPolicy } from '../../../activities/policy/tf-policy.js';
 import { readSafetensors } from '../../../activities/policy/weights/safetensors.js';
 import { tiny, tinyModel, tinyWeights } from './tiny-models.js';
@@ -37,4 +38,19 @@ test('gradients of two shares add up to the whole gradient, and each leaves thet
   const largest = Math.max(...all.map(Math.abs));
   all.forEach((value, i) => assert.ok(Math.abs(first[i]! + second[i]! - value) < 1e-5 * largest, `parameter ${i}`));
   assert.deepEqual(await policy.trained(), before);
+});
+
+test('a gradient comes out of the policy\'s thread as the bytes that it has inside, and a step along it too', async () => {
+  const [inside, thread] = [await fresh(), await startPolicy('fp32', 1)];
+  try {
+    await thread.use(await tinyWeights(tinyModel('llama-tied')));
+    await thread.useMoments(null, 0);
+    const gradient = stored(await thread.gradient(sequences, loss, scoring));
+    assert.equal(gradient.sha256, stored(await inside.gradient(sequences, loss, scoring)).sha256);
+    await thread.stepAlong([gradient], adamW);
+    await inside.stepAlong([gradient], adamW);
+    assert.equal(stored((await thread.trained()).adapter).sha256, stored((await inside.trained()).adapter).sha256);
+  } finally {
+    await thread.close();
+  }
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { sha256 } from '../../../activities/artifacts/canonical-json.js';
@@ -26,6 +26,24 @@ test('opening it again with the same configuration finds the same run, also from
   const { dependencies } = toyDependencies();
   const first = await createOpenRun(dependencies)(openInput('run-1', toyConfig));
   assert.deepEqual(await createOpenRun({ ...dependencies, codeVersion: 'newer' })(openInput('run-1', toyConfig)), first);
+});
+
+test('a model of a hub is fetched where the run is opened; opened again it stays with the commit that the branch pointed to', async () => {
+  const { dependencies, artifacts } = toyDependencies();
+  for (const commit of ['one', 'two']) {
+    mkdirSync(path.join(dependencies.modelsDir, 'hub', commit), { recursive: true });
+    writeFileSync(path.join(dependencies.modelsDir, 'hub', commit, 'config.json'), JSON.stringify({ commit }));
+  }
+  let branch = 'hub/one';
+  const fetched: string[] = [];
+  const fetchModel = async (model: string): Promise<string> => (fetched.push(model), model === 'hf://tiny/toy@main' ? branch : model);
+  const open = () => createOpenRun({ ...dependencies, fetchModel })(openInput('run-1', { ...toyConfig, model: { path: 'hf://tiny/toy@main' } }));
+  const first = await open();
+  branch = 'hub/two';
+  assert.deepEqual(await open(), first);
+  assert.deepEqual(fetched, ['hf://tiny/toy@main', 'hub/one']);
+  const manifest = await openedRun(artifacts, first.run, { iteration: 0 });
+  assert.equal(modelFileOf(dependencies.modelsDir, manifest), path.join(dependencies.modelsDir, 'hub/one'));
 });
 
 test('the same run id with another configuration is refused with the settings that differ', async () => {
