@@ -49,17 +49,18 @@ export function changeable({ state, iterating, over, changed }: Changed) {
 
   /** Commits a change, so that a resumed run finds it, and takes it over. One at a time: each builds on the one before. */
   async function revise(change: messages.SettingsChange): Promise<messages.SettingsChanged> {
-    await condition(() => revising === 0);
+    // Of several that wait, the first one to go on makes the others wait again.
+    while (revising > 0) await condition(() => revising === 0);
     revising += 1;
     try {
       const open = opened();
       const from = open.iteration + Number(iterating() || open.begun === open.iteration);
       const revision = open.revisions + 1;
       const run = await cpu(`settings: ${spelledChange(change)}`).reviseSettings({ run: open.run, revision, from, change });
-      const now = from > open.iteration && !iterating();
       const entry = { fromIteration: from + 1, change };
-      // What is under way has its own copy of its settings; an iteration that is yet to be finished must find them here.
-      Object.assign(open, now ? { run: { ...open.run, settings: run.settings, iterations: run.iterations }, next: { from, run } } : { run, next: null });
+      // An iteration under way has a copy of its own; one that was begun and is yet to be finished finds its shape in `run`.
+      const finishesFirst = from > open.iteration && !iterating();
+      Object.assign(open, finishesFirst ? { run: { ...open.run, settings: run.settings, iterations: run.iterations }, next: { from, run } } : { run, next: null });
       Object.assign(open, { revisions: revision, changes: [...open.changes, entry].slice(-CHANGES_KEPT) });
       changed();
       return entry;

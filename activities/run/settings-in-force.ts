@@ -29,8 +29,8 @@ export function basisOf({ model, trainTasks, heldoutTasks }: Pick<RunManifest, '
 
 /** The same for an evaluation, which how theta is trained does not touch. */
 export function evaluationBasisOf({ model, trainTasks, heldoutTasks }: Pick<RunManifest, 'model' | 'trainTasks' | 'heldoutTasks'>, { seed, lora, environment, rollout }: TrainConfig): string {
-  const { maxResponseTokens, maxTurns } = rollout;
-  return inputHashOf({ model: model.sha256, trainTasks, heldoutTasks, seed, lora, environment, maxResponseTokens, maxTurns });
+  const { groupSize: _, tasksPerIteration: __, tasksPerShard: ___, temperature: ____, ...playing } = rollout;
+  return inputHashOf({ model: model.sha256, trainTasks, heldoutTasks, seed, lora, environment, playing });
 }
 
 /** A step's input as its hash sees it: of an artifact, what it holds and not where it lies. */

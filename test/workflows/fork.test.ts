@@ -63,8 +63,9 @@ test('a fork that changes nothing makes the same bytes again, and not one blob m
 });
 
 test('a fork of a fork shares the beginning of both', async () => {
-  await run('grandchild', { forkFrom: { run: 'slower', iteration: 2 }, change: { iterations: 4 } });
-  const [steps, parent] = [await stepsOf(artifacts, 'grandchild'), await stepsOf(artifacts, 'slower')];
+  await run('child', { forkFrom: { run: 'source', iteration: 1 }, change: { optimizer: { learningRate: 0.1 } } });
+  await run('grandchild', { forkFrom: { run: 'child', iteration: 2 }, change: { iterations: 4 } });
+  const [steps, parent] = [await stepsOf(artifacts, 'grandchild'), await stepsOf(artifacts, 'child')];
   for (const [key, bytes] of parent) if (/iterations\/000[01]\//.test(key)) assert.equal(steps.get(key), bytes, key);
   assert.ok(steps.has('iterations/0003/checkpoint.json'));
 });
@@ -78,5 +79,6 @@ test('points that are not there, and settings that shared steps were made with, 
   assert.match(await fork({}, { lora: { rank: 4 } }), /these cannot change: lora.rank: stored 8, given 4/);
   assert.match(await fork({}, { optimizer: { learningRat: 1 } }), /learningRat is no setting: did you mean "learningRate"/);
   assert.match(await refusal('source', { forkFrom: { run: 'source', iteration: 1 } }), /cannot be forked into itself|belongs to another run/);
-  assert.match(await refusal('slower', { forkFrom: { run: 'source', iteration: 2 } }), /"slower" belongs to another run.*forkFrom.iteration: stored 1, given 2/);
+  await run('once', { forkFrom: { run: 'source', iteration: 3 } });
+  assert.match(await refusal('once', { forkFrom: { run: 'source', iteration: 2 } }), /"once" belongs to another run.*forkFrom.iteration: stored 3, given 2/);
 });

@@ -84,7 +84,7 @@ test('stop after the turn ends before the next turn; the iteration does not coun
     const { iterations, policy } = await handle.result();
     assert.deepEqual([iterations, policy], [1, policyState('0/turn-1')]);
     assert.deepEqual(calls.filter(({ name, input }) => name === 'updateTurn' && input.iteration === 1).map(({ input }) => input.turn), [3]);
-    assert.deepEqual(calls.at(-1)!.input.completedIterations, 1);
+    assert.equal(calls.find(({ name }) => name === 'writeReport')!.input.completedIterations, 1);
   });
 });
 
@@ -114,6 +114,18 @@ test('settings change from the next iteration on: the one under way keeps its ow
     assert.deepEqual([...first!], [`${handle.workflowId}/settings`]);
     for (const settings of later) assert.deepEqual([...settings], ['settings-1']);
     assert.match((await operator(temporal, handle, 'metadata')).says, /from iteration 2: optimizer.learningRate 0.0001, algorithm.clip.low 0.1/);
+  });
+});
+
+test('changes that are asked for at once are made one after the other, each on the one before', async () => {
+  const held = gate(({ name, input }) => name === 'groupRollouts' && input.iteration === 0);
+  await runOnFakes(temporal, { iterations: 2 }, held.before, async (handle, calls) => {
+    await reachedCommit(calls, 0);
+    await Promise.all([1, 2, 3].map((n) => handle.executeUpdate(messages.changeSettings, { args: [{ optimizer: { learningRate: n / 1000 } }] })));
+    held.release();
+    await handle.result();
+    const revisions = calls.filter(({ name }) => name === 'reviseSettings').map(({ input }) => [input.revision, (input.run as { settings: { key: string } }).settings.key]);
+    assert.deepEqual(revisions, [[1, `${handle.workflowId}/settings`], [2, 'settings-1'], [3, 'settings-2']]);
   });
 });
 

@@ -10,6 +10,8 @@ import { actsOn } from '../../../activities/run/settings-in-force.js';
 import { createCollectRollouts } from '../../../activities/rollout/collect-rollouts.activity.js';
 import { SettingsRevision } from '../../../schemas/settings.js';
 import { openInput, toyConfig, toyDependencies } from '../../support/run-on-paper.js';
+import { pipelineConfig, stepsOf, toyRun } from '../../support/toy-pipeline.js';
+import { trainInProcess } from '../../support/train-in-process.js';
 
 async function opened() {
   const toy = toyDependencies();
@@ -85,4 +87,20 @@ test('naming another set of options replaces the set; other changes are merged',
   const clipped = withChange(config, { algorithm: { clip: { low: 0.1 } } }).algorithm;
   assert.ok(clipped.name === 'seeupo');
   assert.deepEqual([clipped.clip, clipped.objective], [{ low: 0.1, high: 0.2 }, 'paper']);
+});
+
+test('a run that was changed on the way and is resumed makes what a fork with that change makes, byte for byte', async () => {
+  const { artifacts, dependencies } = toyRun();
+  const change = { optimizer: { learningRate: 0.05 }, rollout: { groupSize: 4 } };
+  const { run } = await createOpenRun(dependencies)(openInput('changed', pipelineConfig));
+  await createReviseSettings(dependencies)({ run, revision: 1, from: 1, change });
+  // Another execution: all it knows is in the store.
+  await trainInProcess({ ...dependencies, executionState: async () => 'closed' }, 'other', { resumeFrom: { run: 'changed' } });
+  await trainInProcess(dependencies, 'plain', pipelineConfig);
+  await trainInProcess(dependencies, 'fork', { forkFrom: { run: 'plain', iteration: 1 }, change });
+  const iterations = async (runId: string) => new Map([...(await stepsOf(artifacts, runId))].filter(([key]) => key.startsWith('iterations/')));
+  const changed = await iterations('changed');
+  assert.ok(changed.has('iterations/0002/checkpoint.json'));
+  assert.deepEqual(changed, await iterations('fork'));
+  assert.notDeepEqual(changed, await iterations('plain'));
 });
