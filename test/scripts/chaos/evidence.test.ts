@@ -10,11 +10,11 @@ async function stored(runId: string, { weights = 'weights', seconds = 1, steps =
   const artifacts = createMemoryStore();
   const Any = z.record(z.string(), z.json());
   const commit = (key: string, manifest: Record<string, z.infer<ReturnType<typeof z.json>>>) => artifacts.commitManifest(key, manifest, Any);
-  const { ref: run } = await commit(keys.runManifest(runId), { kind: 'run', runId, config: { algorithm: { epochs: 1, minibatches: 2 } }, code: { version: '1' } });
+  await commit(keys.runManifest(runId), { kind: 'run', runId, config: { algorithm: { epochs: 1, minibatches: 2 } }, code: { version: '1' } });
+  await commit(keys.ownership(runId), { kind: 'ownership', since: `${seconds}` });
   const adapter = await artifacts.putBlob(Buffer.from(weights));
-  await commit(keys.turnState(runId, 0, 1), {
-    kind: 'turn-state', inputHash: `${runId}${seconds}`, policy: { adapter, optimizerSteps: steps }, metrics: { optimizerSteps: steps }, of: run, timing: { seconds },
-  });
+  await commit(keys.timing(keys.turnState(runId, 0, 1)), { seconds });
+  await commit(keys.turnState(runId, 0, 1), { kind: 'turn-state', policy: { adapter, optimizerSteps: steps }, metrics: { optimizerSteps: steps } });
   await commit(`${keys.run(runId)}report-0001.json`, { kind: 'report', html: await artifacts.putBlob(Buffer.from(`${runId} took ${seconds} s`)) });
   return { artifacts, adapter, evidence: await readEvidence(artifacts, runId) };
 }
