@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ArtifactRef } from '../../schemas/artifact-ref.js';
-import { inputHashOf } from '../../activities/artifacts/canonical-json.js';
+import { canonicalJson, sha256 } from '../../activities/artifacts/canonical-json.js';
 import { namedArtifacts } from '../../activities/artifacts/named-artifacts.js';
 import { keys, type ArtifactStore } from '../../activities/artifacts/store.js';
 
@@ -10,7 +10,7 @@ const Manifest = z.record(z.string(), z.json());
 export interface Evidence {
   /**
    * By key below the run's prefix: sha256 of the manifest, with the hashes of tokens, weights, Adam moments,
-   * ratios and metrics in it. The report, which shows how long everything took, is left out, and the run's id.
+   * ratios and metrics in it; of the run's own without its id. The report, which shows how long everything took, is left out.
    */
   readonly fingerprint: Readonly<Record<string, string>>;
   /** References whose object is missing or is another one. */
@@ -34,8 +34,10 @@ export async function readEvidence(artifacts: ArtifactStore, runId: string): Pro
     if (!key.endsWith('.json') || key.startsWith(`${prefix}timings/`) || key === keys.ownership(runId)) continue;
     const { ref: own, manifest } = (await artifacts.findManifest(key, Manifest))!;
     for (const ref of namedArtifacts(manifest)) refs.set(`${ref.key} ${ref.sha256}`, ref);
-    if (manifest['kind'] !== 'report') fingerprint[key.slice(prefix.length)] = manifest['kind'] === 'run' ? inputHashOf({ ...manifest, runId: null }) : own.sha256;
+    const name = key.slice(prefix.length);
+    if (manifest['kind'] !== 'report') fingerprint[name] = own.sha256;
     if (manifest['kind'] === 'run') {
+      fingerprint[name] = sha256(canonicalJson({ ...manifest, runId: null }));
       const { algorithm } = z.object({ algorithm: z.object({ epochs: z.int(), minibatches: z.int() }) }).parse(manifest['config']);
       stepsPerTurn = algorithm.epochs * algorithm.minibatches;
     }

@@ -40,7 +40,8 @@ export const cpuWorker = (extra: Record<string, string>): ServiceDefinition =>
 
 /**
  * What suits a GPU worker on this machine; what is set in the environment wins. Without a GPU: bf16 if the processor has
- * units for it, and two replicas, because two cores do more each for itself than together on one matrix.
+ * units for it, and two replicas, because two cores do more each for itself than together on one matrix. Not by the
+ * number of workers: replicas decide rounding, and a run must have the same bytes with more workers or fewer.
  *
  * @param cpuFlags  of Linux's /proc/cpuinfo
  */
@@ -50,14 +51,13 @@ export function suitedSettings({ gpu, cores, cpuFlags }: Machine, environment: R
 }
 export interface Machine {
   readonly gpu: boolean;
-  /** Of each worker. */
   readonly cores: number;
   readonly cpuFlags: string;
 }
 
-export async function thisMachine(workers: number): Promise<Machine> {
+export async function thisMachine(): Promise<Machine> {
   const cpuinfo = await readFile('/proc/cpuinfo', 'utf8').catch(() => '');
-  return { gpu: existsSync('/dev/nvidiactl'), cores: Math.floor(availableParallelism() / workers), cpuFlags: /^(?:flags|Features)\s*:(.*)$/m.exec(cpuinfo)?.[1] ?? '' };
+  return { gpu: existsSync('/dev/nvidiactl'), cores: availableParallelism(), cpuFlags: /^(?:flags|Features)\s*:(.*)$/m.exec(cpuinfo)?.[1] ?? '' };
 }
 
 /** One process per device; a minute of grace, because it finishes or hands back the step it is in. */
@@ -69,7 +69,7 @@ export function gpuWorkers(count: number, extra: Record<string, string>): Servic
       ...definition,
       async command(surroundings: Surroundings) {
         const command = await definition.command(surroundings);
-        return { ...command, env: { ...suitedSettings(await thisMachine(count), process.env), ...visible, ...command.env } };
+        return { ...command, env: { ...suitedSettings(await thisMachine(), process.env), ...visible, ...command.env } };
       },
     };
   });
