@@ -16,7 +16,7 @@ import { suitedSettings, thisMachine } from './services/workers.js';
 import { setUp, smolLm2Path } from './setup/index.js';
 import { inRuntime, repositoryRoot } from './setup/paths.js';
 
-const suited = suitedSettings(await thisMachine(1), process.env);
+const suited = suitedSettings(await thisMachine(), process.env);
 const names = workRows.map(({ name }) => name);
 const USAGE = `npm run bench -- [OPTIONS]
 
