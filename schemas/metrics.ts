@@ -16,27 +16,53 @@ export const RolloutMetrics = z.strictObject({
 });
 export type RolloutMetrics = z.infer<typeof RolloutMetrics>;
 
-/** What one turn's update did; means are over the active trajectories of the pool. */
+/** Least, 5th, 50th and 95th percentile, greatest. */
+export const Quantiles = z.strictObject({ min: z.number(), p05: z.number(), p50: z.number(), p95: z.number(), max: z.number() });
+export type Quantiles = z.infer<typeof Quantiles>;
+
+/** Ways in which a turn's update can undo itself, see GuardConfig. */
+export const Violation = z.enum(['surrogate-fell', 'kl-over-limit', 'non-finite']);
+export type Violation = z.infer<typeof Violation>;
+
+/**
+ * What one turn's update did; means are over the active trajectories of the pool. Of a rejected update: what it was rejected for, or,
+ * where that is no number, the turn as it was found.
+ */
 export const TurnUpdateMetrics = z.strictObject({
   turn: z.int().positive(),
   active: z.int().nonnegative(),
+  /** Steps that theta keeps: 0 of a rejected update. */
   optimizerSteps: z.int().nonnegative(),
-  /** Mean over minibatches of the loss before the step: -surrogate + beta * KL. */
+  /** Mean over minibatches of the loss before the step: -surrogate + beta * KL - c * entropy. */
   loss: z.number(),
-  /** Mean of min(s M, clip(s) M) before the update and after it, all samples, Eq. 6. */
+  /** The algorithm's surrogate over all samples, Eq. 6's mean of min(s M, clip(s) M): as the turn found theta, and after it. */
   surrogateBefore: z.number(),
   surrogateAfter: z.number(),
-  /** Mean k3 against the frozen reference, nats per token, before each step. */
+  /** Mean divergence from the frozen reference, nats per token, before each step. */
   klReference: z.number(),
-  /** Mean of -(log rho): how far the update moved this turn from theta_k, nats per token. */
+  /** Mean k3 estimate of KL(theta_k || theta) after the update, nats per token; never negative. */
   klIteration: z.number(),
-  /** Share of samples whose ratio lies outside the clip range at the last forward pass. */
+  /** Share of samples whose surrogate term is clipped after the update. */
   clipFraction: z.number(),
   ratioMean: z.number(),
-  ratioMin: z.number(),
-  ratioMax: z.number(),
+  /** rho_it after the update. */
+  ratio: Quantiles,
+  /** M_{t+1,i}: what the turn was trained with. */
+  weight: Quantiles,
+  /** Kish's effective sample size of the ratio products that make M_t, as a share of the samples: 1 if all are equal. */
+  effectiveSampleSize: z.number(),
+  /** Share of the pool's groups whose samples all have the same advantage. */
+  groupsWithoutVariance: z.number(),
+  /** Mean entropy of the policy per response token before each step, nats. */
+  entropy: z.number(),
   /** |gradient| before clipping, mean over steps. */
   gradientNorm: z.number(),
+  /** PPO's value head, before each step; null without one. Explained variance: 1 - var(return - V) / var(return), 0 if returns are all equal. */
+  critic: z.strictObject({ valueLoss: z.number(), explainedVariance: z.number() }).nullable(),
+  guard: z.strictObject({
+    decision: z.enum(['kept', 'stopped', 'rejected']),
+    violations: z.array(Violation),
+  }),
 });
 export type TurnUpdateMetrics = z.infer<typeof TurnUpdateMetrics>;
 

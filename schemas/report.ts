@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ArtifactRef, Sha256 } from './artifact-ref.js';
+import { TurnUpdateMetrics } from './metrics.js';
 import { Split } from './task.js';
 import { EpisodeEnd, ResponseEnd } from './trajectory.js';
 import { RunId, TrainConfig } from './train-config.js';
@@ -77,22 +78,7 @@ export const IterationRow = z.strictObject({
 });
 export type IterationRow = z.infer<typeof IterationRow>;
 
-export const TurnUpdateRow = z.strictObject({
-  iteration: z.int().positive(),
-  turn: z.int().positive(),
-  active: z.int().nonnegative(),
-  optimizerSteps: z.int().nonnegative(),
-  loss: z.number(),
-  surrogateBefore: z.number(),
-  surrogateAfter: z.number(),
-  klReference: z.number(),
-  klIteration: z.number(),
-  clipFraction: z.number(),
-  ratioMean: z.number(),
-  ratioMin: z.number(),
-  ratioMax: z.number(),
-  gradientNorm: z.number(),
-});
+export const TurnUpdateRow = TurnUpdateMetrics.extend({ iteration: z.int().positive() });
 export type TurnUpdateRow = z.infer<typeof TurnUpdateRow>;
 
 /** A whole trajectory as a person reads it. */
@@ -150,6 +136,8 @@ export const ReportContent = z.strictObject({
   codeVersion: z.string(),
   model: z.strictObject({ path: z.string(), sha256: Sha256, bytes: z.int() }),
   config: TrainConfig,
+  /** Settings that could not act, each as a sentence that says why. */
+  inertSettings: z.array(z.string()).default([]),
   completedIterations: z.int().nonnegative(),
   stages: z.array(Stage),
   /** Start minus untouched: what the supervised warm start did, before any reinforcement learning. */

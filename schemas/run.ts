@@ -23,6 +23,8 @@ export const RunManifest = z.strictObject({
   /** The run whose beginning this one shares; null if it has its own. */
   forkedFrom: ForkPoint.nullable(),
   model: z.strictObject({ path: z.string(), sha256: Sha256, bytes: z.int() }),
+  /** Settings that cannot act in this combination, each as a sentence that says why. */
+  inertSettings: z.array(z.string()).default([]),
   trainTasks: z.array(Task).min(1),
   heldoutTasks: z.array(Task),
   code: z.strictObject({

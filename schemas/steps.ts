@@ -94,6 +94,8 @@ export const UpdateTurnInput = z.strictObject({
   scores: ArtifactRef,
   /** theta as the turn before in the order left it; theta_k for the first. */
   policy: PolicyState,
+  /** Turns updated before this one, in their order: those whose ratios make M. */
+  updatedBefore: z.array(z.int().positive()),
   /** Suffix products as the turn before left them; null for the first: M_{T+1} = A. */
   suffixProducts: ArtifactRef.nullable(),
 });
@@ -157,6 +159,9 @@ export const IterationResult = z.strictObject({
   turnPassRate: z.array(z.number()),
   groupsWithoutVariance: z.int(),
   klReference: z.number(),
+  /** Turn updates that undid themselves, see GuardConfig, and how many of them were rejected. */
+  violations: z.int(),
+  rejections: z.int(),
   seconds: z.number(),
   tokens: z.int(),
 });
@@ -205,6 +210,8 @@ export const OpenRunResult = z.strictObject({
   progress: RunProgress,
   /** Changes made so far. */
   revisions: z.int().nonnegative(),
+  /** Settings that cannot act in this combination, each as a sentence that says why. */
+  inertSettings: z.array(z.string()),
 });
 export type OpenRunResult = z.infer<typeof OpenRunResult>;
 

@@ -1,16 +1,14 @@
 import { z } from 'zod';
+import { AlgorithmConfig } from './algorithm-config.js';
 import { PlayConfig } from './play-config.js';
 import { RetentionRule } from './retention-rule.js';
+
+export { AlgorithmConfig, GrpoConfig, GspoConfig, PpoConfig, ReinforceConfig, SeeupoConfig } from './algorithm-config.js';
 
 /** Names become parts of S3 keys and workflow ids: no slash, no dot-dot, no blank. */
 export const RunId = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, 'must be 1 to 64 of letters, digits, - and _, starting with a letter or digit');
-
-/** A clip range [1 - low, 1 + high] or an explicit interval around 1; null switches it off. */
-const IntervalAroundOne = z
-  .tuple([z.number().positive(), z.number().positive()])
-  .refine(([low, high]) => low <= 1 && 1 <= high, 'must contain 1, the ratio of an unmoved policy, e.g. [0.8, 1.2]');
 
 export const ModelConfig = z.strictObject({
   /**
@@ -52,168 +50,6 @@ export const ScheduleConfig = z.strictObject({
 export const ScheduledOptimizerConfig = OptimizerConfig.extend({ schedule: ScheduleConfig.prefault({}) });
 export type ScheduledOptimizerConfig = z.infer<typeof ScheduledOptimizerConfig>;
 
-const Clip = z.strictObject({ low: z.number().positive().lt(1), high: z.number().positive() });
-const NORMALIZATIONS = ['batch', 'group', 'none'] as const;
-
-/** Settings that every algorithm has: rewards, the divergence from the frozen reference, passes and steps. */
-const common = {
-  /** What advantages are learned from: the reward R, or the authors' 1 + 0.5 R where R >= 1 and 0.5 R elsewhere. */
-  rewardShaping: z.enum(['none', 'magnified']).optional(),
-  /** Advantages are clamped to [-x, x]; null is the paper, 3 the authors' code. */
-  advantageClip: z.number().positive().nullable().optional(),
-  /**
-   * Estimate of the divergence per token, d = log pi_ref - log pi_theta: k1 = -d (as a loss its expected
-   * gradient is 0 on-policy), k2 = d^2 / 2, k3 = exp(d) - d - 1; `none` switches it off.
-   */
-  klEstimator: z.enum(['k1', 'k2', 'k3', 'none']).default('k3'),
-  /** beta: weight of the divergence from the frozen reference; 0 disables. */
-  klCoefficient: z.number().nonnegative().optional(),
-  /**
-   * Leave groups whose rewards are all equal out of the update: their advantage is 0, so only their
-   * KL term is lost, and the passes through the model that it would cost. The paper keeps them.
-   */
-  skipGroupsWithoutVariance: z.boolean().optional(),
-  /** Passes over a pool. */
-  epochs: z.int().positive().default(1),
-  /** Optimiser steps per pass: the pool's tasks are dealt over so many minibatches. */
-  minibatches: z.int().positive().default(1),
-};
-const commonDefaults = { rewardShaping: 'none', advantageClip: null, skipGroupsWithoutVariance: false } as const;
-
-/** Values given override the named set's; what is left out is spelled out. */
-function resolved<Given extends { klEstimator: string; klCoefficient?: number | undefined }, Set extends object>(given: Given, set: Set) {
-  const stated = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Given;
-  const klCoefficient = given.klCoefficient ?? (given.klEstimator === 'none' ? 0 : 0.002);
-  return { ...commonDefaults, ...set, ...stated, klCoefficient } as Resolved<Given>;
-}
-/** Every option stated: a named set says the value of each. */
-type Resolved<Given> = { [Key in keyof Given]-?: Exclude<Given[Key], undefined> };
-
-const klIsOneThing = ({ value, issues }: z.core.ParsePayload<{ klEstimator: string; klCoefficient?: number | undefined }>): void => {
-  if (value.klEstimator !== 'none' || !value.klCoefficient) return;
-  issues.push({ code: 'custom', input: value, path: ['klCoefficient'], message: `is ${value.klCoefficient}, but klEstimator is "none": set it to 0, or choose k3` });
-};
-
-const SEEUPO_OBJECTIVES = {
-  paper: {
-    ratioReference: 'iteration', suffixRatio: 'running', advantageStatistics: 'iteration',
-    dualClip: null, suffixRatioClip: null, suffixProductClip: null,
-  },
-  authors: {
-    ratioReference: 'turn', suffixRatio: 'running', advantageStatistics: 'turn-pool',
-    dualClip: 3, suffixRatioClip: [0.8, 1.2], suffixProductClip: [0.8, 1.2], advantageClip: 3, rewardShaping: 'magnified',
-  },
-  'exact-suffix': {
-    ratioReference: 'iteration', suffixRatio: 'exact', advantageStatistics: 'iteration',
-    dualClip: null, suffixRatioClip: null, suffixProductClip: null,
-  },
-} as const;
-
-/** SeeUPO, arXiv 2602.06554 section 4; the defaults are the paper's objective. */
-export const SeeupoConfig = z
-  .strictObject({
-    name: z.literal('seeupo'),
-    /**
-     * A named set of the options below; an option that is given wins over it.
-     * paper: Eq. 6 to 8 as printed. authors: as their published code. exact-suffix: Eq. 8's product
-     * recomputed at the current theta before each turn, because turns share parameters.
-     */
-    objective: z.enum(['paper', 'authors', 'exact-suffix']).default('paper'),
-    /** Order in which the turn pools are updated; `reverse` (T..1) is what the theorems need. A list names every turn up to rollout.maxTurns once. */
-    updateOrder: z.union([z.enum(['reverse', 'forward', 'random']), z.array(z.int().positive()).min(1)]).default('reverse'),
-    /** What advantages are normalised by, Eq. 9: the whole batch, each group (biased), or nothing. */
-    normalization: z.enum(NORMALIZATIONS).default('batch'),
-    /** Batch statistics over all trajectories of the iteration, or over the active ones of each turn pool (authors). */
-    advantageStatistics: z.enum(['iteration', 'turn-pool']).optional(),
-    /** Denominator of the ratios s and rho: theta_k (paper), or theta as it stood before the turn's update (authors). */
-    ratioReference: z.enum(['iteration', 'turn']).optional(),
-    /** Eq. 8's product as it accumulated, or recomputed at the current theta: T - t more forward passes per turn. */
-    suffixRatio: z.enum(['running', 'exact']).optional(),
-    /** Eq. 6: a ratio below 1 - low or above 1 + high earns nothing more in its favoured direction. */
-    clip: Clip.default({ low: 0.2, high: 0.2 }),
-    /** c: a term with negative M is at least c M, however large its ratio; null is the paper, 3 the authors' code. */
-    dualClip: z.number().gt(1).nullable().optional(),
-    /** Clamp on each turn's ratio before it is multiplied into M, Eq. 8; null is the paper, [0.8, 1.2] the authors' code. */
-    suffixRatioClip: IntervalAroundOne.nullable().optional(),
-    /** Clamp on the running product of ratios; null is the paper, [0.8, 1.2] the authors' code. */
-    suffixProductClip: IntervalAroundOne.nullable().optional(),
-    ...common,
-  })
-  .check(klIsOneThing)
-  .superRefine(({ updateOrder, objective, suffixRatio }, context) => {
-    if (updateOrder === 'random' && (suffixRatio ?? SEEUPO_OBJECTIVES[objective].suffixRatio) === 'exact') {
-      context.addIssue({ code: 'custom', path: ['updateOrder'], message: 'is "random", which suffixRatio "exact" cannot follow yet: choose reverse, forward or a list' });
-    }
-  })
-  .transform((given) => resolved(given, SEEUPO_OBJECTIVES[given.objective]));
-export type SeeupoConfig = z.infer<typeof SeeupoConfig>;
-
-/** REINFORCE with a group baseline, sequence level, all turns at once: loss -A log pi(y). No ratio, so no clip. */
-export const ReinforceConfig = z
-  .strictObject({
-    name: z.literal('reinforce'),
-    /** Baseline of a sample: the mean of the *others* of its group (RLOO), or of the whole group. */
-    baseline: z.enum(['leave-one-out', 'group-mean']).default('leave-one-out'),
-    normalization: z.enum(NORMALIZATIONS).default('none'),
-    /** log pi(y): the sum over its tokens (the sequence's own), or their mean. */
-    aggregation: z.enum(['token-sum', 'token-mean']).default('token-sum'),
-    ...common,
-  })
-  .check(klIsOneThing)
-  .transform((given) => resolved(given, {}));
-export type ReinforceConfig = z.infer<typeof ReinforceConfig>;
-
-const GRPO_VARIANTS = {
-  grpo: { normalization: 'group', aggregation: 'sequence-mean', clip: { low: 0.2, high: 0.2 } },
-  'dr-grpo': { normalization: 'none', aggregation: 'constant', clip: { low: 0.2, high: 0.2 }, klCoefficient: 0 },
-  dapo: { normalization: 'group', aggregation: 'token-mean', clip: { low: 0.2, high: 0.28 }, klCoefficient: 0, skipGroupsWithoutVariance: true },
-} as const;
-
-/** GRPO (arXiv 2402.03300): token-level ratios, group advantage, all turns at once. */
-export const GrpoConfig = z
-  .strictObject({
-    name: z.literal('grpo'),
-    /**
-     * A named set of the options below; an option that is given wins. dr-grpo (arXiv 2503.20783): no division by
-     * the deviation nor by the length. dapo (arXiv 2503.14476): higher upper clip, mean over tokens, groups without
-     * variance left out (not sampled again), no KL; its shaping of overlong responses is not here.
-     */
-    variant: z.enum(['grpo', 'dr-grpo', 'dapo']).default('grpo'),
-    normalization: z.enum(NORMALIZATIONS).optional(),
-    /** Mean per response then over responses; over all tokens; or the sum over rollout.maxResponseTokens, then over responses. */
-    aggregation: z.enum(['sequence-mean', 'token-mean', 'constant']).optional(),
-    clip: Clip.optional(),
-    /** c: a term with negative A is at least c A, however large its ratio; null disables. */
-    dualClip: z.number().gt(1).nullable().default(null),
-    ...common,
-  })
-  .check(klIsOneThing)
-  .transform((given) => {
-    const set = { ...GRPO_VARIANTS[given.variant] };
-    const klCoefficient = given.klCoefficient ?? ('klCoefficient' in set ? set.klCoefficient : undefined);
-    return resolved({ ...given, klCoefficient }, set);
-  });
-export type GrpoConfig = z.infer<typeof GrpoConfig>;
-
-/** GSPO (arXiv 2507.18071): SeeUPO's sequence ratio and clip, all turns at once, weighted by A alone. */
-export const GspoConfig = z
-  .strictObject({
-    name: z.literal('gspo'),
-    normalization: z.enum(NORMALIZATIONS).default('group'),
-    /** The SeeUPO paper's; the GSPO paper's own experiments clip at 3e-4 and 4e-4. */
-    clip: Clip.default({ low: 0.2, high: 0.2 }),
-    /** c: a term with negative A is at least c A, however large its ratio; null disables. */
-    dualClip: z.number().gt(1).nullable().default(null),
-    ...common,
-  })
-  .check(klIsOneThing)
-  .transform((given) => resolved(given, {}));
-export type GspoConfig = z.infer<typeof GspoConfig>;
-
-/** Which rule makes theta_{k+1} of theta_k and its rollouts. */
-export const AlgorithmConfig = z.discriminatedUnion('name', [SeeupoConfig, ReinforceConfig, GrpoConfig, GspoConfig]);
-export type AlgorithmConfig = z.infer<typeof AlgorithmConfig>;
-
 /** Supervised fine-tuning on other tasks' ground truth before RL; its adapter is folded into the frozen weights. */
 export const WarmStartConfig = z.strictObject({
   epochs: z.int().positive().default(1),
@@ -226,6 +62,26 @@ export const WarmStartConfig = z.strictObject({
   warmUpSteps: z.int().nonnegative().default(4),
   finalRate: z.number().min(0).max(1).default(0.1),
 });
+
+/**
+ * The watch over every turn's update. It is measured on the turn's own samples after the update: a surrogate (Eq. 6) below the one
+ * before it, a divergence above the limit, or a loss, gradient or log-probability that is no number.
+ */
+export const GuardConfig = z.strictObject({
+  /**
+   * What follows. `warn`: it is recorded and training goes on; what is no number pauses the run. `stop-epochs`: besides, the turn takes no
+   * further step after the epoch in which it shows. `reject`: theta and its moments stay as the turn found them, and its ratios are 1.
+   */
+  onViolation: z.enum(['warn', 'stop-epochs', 'reject']).default('warn'),
+  /**
+   * Largest KL(theta_k || theta) of a turn's responses, nats per token (k3); null disables. Spinning Up's PPO stops its epochs at 0.015; sixty turn
+   * updates of quickstart runs that learned moved theta by up to 0.03 (mean of -log s), so the default only finds what is far from that.
+   */
+  maxKl: z.number().positive().nullable().default(0.1),
+  /** The surrogate may fall by so much, in its own units: what fp32 rounds away; null disables. */
+  surrogateTolerance: z.number().nonnegative().nullable().default(1e-6),
+});
+export type GuardConfig = z.infer<typeof GuardConfig>;
 
 /** Everything that decides a run's numbers: the input of the `train` workflow. Unknown keys are refused. */
 export const TrainConfig = z
@@ -269,6 +125,7 @@ export const TrainConfig = z
     warmStart: WarmStartConfig.nullable().default(null),
     algorithm: AlgorithmConfig,
     optimizer: ScheduledOptimizerConfig,
+    guard: GuardConfig.prefault({}),
     evaluation: z.strictObject({
       /** Every so many iterations; null evaluates only before and after training. */
       everyIterations: z.int().positive().nullable().default(null),
@@ -297,6 +154,13 @@ export const TrainConfig = z
         code: 'custom',
         path: ['update', 'shards'],
         message: `is ${config.update.shards}, but training "full" keeps its gradient on one worker: set it to 1, or choose training "lora"`,
+      });
+    }
+    if (config.update.shards > 1 && (algorithm.name === 'ppo' || config.guard.onViolation !== 'warn')) {
+      context.addIssue({
+        code: 'custom',
+        path: ['update', 'shards'],
+        message: `is ${config.update.shards}, but ${algorithm.name === 'ppo' ? "ppo's value head is" : `guard.onViolation "${config.guard.onViolation}" is`} for one worker a turn: set it to 1`,
       });
     }
     if (config.update.shards > 1 && algorithm.name === 'seeupo' && algorithm.suffixRatio === 'exact') {

@@ -14,8 +14,8 @@ export const GradientManifest = z.strictObject({
   parts: ArtifactRef,
 });
 export type GradientManifest = z.infer<typeof GradientManifest>;
-/** What a sample contributed to the loss: Eq. 6's term, and the divergence from the frozen reference in nats per token. */
-export const SamplePart = z.strictObject({ surrogate: z.number(), kl: z.number() });
+/** What a sample contributed to the loss: Eq. 6's term, the divergence from the frozen reference and the entropy, in nats per token. */
+export const SamplePart = z.strictObject({ surrogate: z.number(), kl: z.number(), entropy: z.number() });
 
 /** Theta after one optimiser step on the sum of the shards' gradients. */
 export const OptimizerStepManifest = z.strictObject({
@@ -23,7 +23,7 @@ export const OptimizerStepManifest = z.strictObject({
   inputHash: Sha256,
   policy: PolicyState,
   /** Null if the pool has fewer minibatches than steps: nothing was stepped. */
-  made: z.strictObject({ loss: z.number(), gradientNorm: z.number(), kl: z.array(z.number()) }).nullable(),
+  made: z.strictObject({ gradientNorm: z.number(), parts: z.array(SamplePart) }).nullable(),
 });
 export type OptimizerStepManifest = z.infer<typeof OptimizerStepManifest>;
 
@@ -35,4 +35,7 @@ export const RatiosManifest = z.strictObject({
   measured: ArtifactRef,
 });
 export type RatiosManifest = z.infer<typeof RatiosManifest>;
-export const MeasuredSample = z.strictObject({ id: z.string(), weight: z.number(), ratio: z.number(), klIteration: z.number() });
+export const MeasuredSample = z.strictObject({
+  id: z.string(), taskId: z.string(), advantage: z.number(), suffixProduct: z.number(),
+  ratio: z.number(), surrogate: z.number(), clipped: z.boolean(), kl: z.number(),
+});

@@ -44,6 +44,8 @@ export const TrajectoryScores = z.strictObject({
       old: z.array(z.number()),
       /** Under the frozen reference; null if the KL coefficient is 0. */
       reference: z.array(z.number()).nullable(),
+      /** V before each token, under theta_k's value head; only where there is a learned critic. */
+      values: z.array(z.number()).optional(),
     }),
   ),
 });

@@ -17,11 +17,22 @@ export const PolicyState = z.strictObject({
   moments: ArtifactRef.nullable(),
   /** AdamW steps taken since the moments were zero. */
   optimizerSteps: z.int().nonnegative(),
+  /** JSON of ValueHead; only where there is a learned critic, and after its first update. */
+  valueHead: ArtifactRef.optional(),
 });
 export type PolicyState = z.infer<typeof PolicyState>;
 
 /** Safetensors of a whole model's tensors: a blob per tensor group, in the model's order. */
 export const TensorGroups = z.array(ArtifactRef).min(1);
+
+/** PPO's linear value head, V = w h + b on the last hidden state h, with AdamW's moments. Element H is the bias. */
+export const ValueHead = z.strictObject({
+  weights: z.array(z.number()),
+  first: z.array(z.number()),
+  second: z.array(z.number()),
+  steps: z.int().nonnegative(),
+});
+export type ValueHead = z.infer<typeof ValueHead>;
 
 /** Commit of one turn's update: theta after it together with the M it implies, which must not part. */
 export const TurnStateManifest = z.strictObject({

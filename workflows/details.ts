@@ -3,7 +3,7 @@ import { spelledChange } from './settings.js';
 
 /** The run as the Web UI shows it: Markdown, no HTML. */
 export function trainDetails(progress: TrainProgress, { iterations, evaluations, checkpoint }: TrainMetrics): string {
-  const { title, paused, phase, iteration, secondsLeft, stopping, changes } = progress;
+  const { title, paused, phase, iteration, secondsLeft, stopping, changes, inertSettings } = progress;
   const left = secondsLeft === null ? '' : `, about ${minutes(secondsLeft)} left`;
   return [
     `### ${title || progress.runId}`,
@@ -11,18 +11,20 @@ export function trainDetails(progress: TrainProgress, { iterations, evaluations,
     progress.iterations === null ? '' : `${iteration} of ${progress.iterations} iterations done${left}${stopping ? ', stopping after this one' : ''}`,
     checkpoint === null ? '' : `Last checkpoint: \`${checkpoint.key}\``,
     changes.map(({ fromIteration, change }) => `- from iteration ${fromIteration}: ${spelledChange(change)}`).join('\n'),
+    inertSettings.length === 0 ? '' : `Settings without effect:\n\n${inertSettings.map((setting) => `- ${setting}`).join('\n')}`,
     table(
       ['evaluation', 'split', 'reward', 'success', 'turns passed'],
       evaluations.map((e) => [e.name, e.split, fixed(e.meanReward), percent(e.successRate), e.turnPassRate.map(percent).join(' ')]),
     ),
     table(
-      ['iteration', 'reward', 'success', 'KL', 'groups without variance', 'seconds'],
+      ['iteration', 'reward', 'success', 'KL', 'groups without variance', 'turn updates against the guard', 'seconds'],
       iterations.slice(-10).map((i) => [
         String(i.iteration + 1),
         fixed(i.meanReward),
         percent(i.successRate),
         i.klReference.toPrecision(3),
         String(i.groupsWithoutVariance),
+        i.violations ? `${i.violations}${i.rejections ? `, ${i.rejections} rejected` : ''}` : '0',
         i.wallSeconds.toFixed(0),
       ]),
     ),

@@ -56,10 +56,11 @@ export async function iteration({ run, iteration, policy }: IterationInput): Pro
     // Step 4: one turn after the other, each weighted by how far the turns before it in the order have moved, Eq. 6 to 8.
     let theta: Pick<UpdateTurnResult, 'policy'> & { suffixProducts: ArtifactRef | null } = { policy, suffixProducts: null }; // Eq. 7: M_{T+1} = A
     const turnStates: ArtifactRef[] = [];
-    for (const turn of turnOrder(run.updateOrder, groups.turns, iteration)) {
+    const order = turnOrder(run.updateOrder, groups.turns, iteration);
+    for (const [index, turn] of order.entries()) {
       if (stopping) return null;
       now({ phase: 'update turn', turn, turns: groups.turns });
-      const input = { run, iteration, turn, groups: groups.manifest, scores: scores.manifest, ...theta };
+      const input = { run, iteration, turn, groups: groups.manifest, scores: scores.manifest, updatedBefore: order.slice(0, index), ...theta };
       const { policy: moved, suffixProducts, manifest } = run.spread
         ? await updateTurnSpread(input, run.spread)
         : await gpu(`update turn ${turn} of ${groups.turns}`).updateTurn(input);

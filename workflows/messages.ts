@@ -82,6 +82,8 @@ export interface TrainProgress {
   /** Estimate from the iterations so far; null before the first. */
   readonly secondsLeft: number | null;
   readonly latest: IterationPoint | null;
+  /** Settings that cannot act in this combination, each as a sentence that says why. */
+  readonly inertSettings: readonly string[];
 }
 
 export interface IterationProgress {

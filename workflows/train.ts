@@ -48,6 +48,8 @@ export interface TrainState {
   /** The first ones and the last ones. */
   evaluations: messages.EvaluationPoint[];
   steering: Steering;
+  /** Settings that cannot act, as openRun found them. */
+  inertSettings?: readonly string[];
 }
 
 export interface TrainResult {
@@ -125,6 +127,7 @@ export async function train(config: TrainInput, continued?: TrainState): Promise
       startedAt,
       secondsLeft: left,
       latest,
+      inertSettings: state?.inertSettings ?? [],
     };
   }
 
@@ -141,13 +144,13 @@ export async function train(config: TrainInput, continued?: TrainState): Promise
   async function open(): Promise<TrainState> {
     enter(phase);
     const execution = { namespace, workflowId, firstRunId: firstExecutionRunId };
-    const { run, next, progress, revisions } = await cpu('check the configuration, open the run').openRun({ config: config ?? null, execution });
+    const { run, next, progress, revisions, inertSettings } = await cpu('check the configuration, open the run').openRun({ config: config ?? null, execution });
     upsertMemo({ title: run.title, model: run.model, environment: run.environment, algorithm: run.algorithm });
     upsertSearchAttributes(runAttributes(run, { iteration: progress.iteration }));
     const { iteration, begun, checkpoint, evaluations } = progress;
     const points = progress.points.map((point) => ({ ...point, wallSeconds: point.seconds }));
     const policy = progress.policy ?? UNTOUCHED;
-    return { run, next, begun: begun ? iteration : null, revisions, changes: [], startedAt, policy, iteration, checkpoint, points, evaluations, steering };
+    return { run, next, begun: begun ? iteration : null, revisions, changes: [], startedAt, policy, iteration, checkpoint, points, evaluations, steering, inertSettings };
   }
 
   async function evaluate(state: TrainState, name: string, by: <R>(work: () => Promise<R>) => Promise<R | null> = (work) => persevere(phase, 0, work)): Promise<void> {

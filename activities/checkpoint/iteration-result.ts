@@ -16,6 +16,8 @@ export function iterationResult(manifest: CheckpointManifest, checkpoint: Artifa
     turnPassRate: rollout.turnPassRate,
     groupsWithoutVariance,
     klReference: turns.reduce((sum, turn) => sum + turn.klReference, 0) / turns.length,
+    violations: turns.filter(({ guard }) => guard.violations.length > 0).length,
+    rejections: turns.filter(({ guard }) => guard.decision === 'rejected').length,
     seconds: steps.reduce((sum, step) => sum + step.seconds, 0),
     tokens: steps.reduce((sum, step) => sum + step.tokens, 0),
   };

@@ -3,14 +3,23 @@ import type { ArtifactRef } from '../../schemas/artifact-ref.js';
 import { Trajectory } from '../../schemas/trajectory.js';
 import { GroupedTrajectory, GroupsManifest } from '../../schemas/turn-pool.js';
 import type { ArtifactStore } from '../artifacts/store.js';
+import { keptFromLast } from '../artifacts/last-read.js';
 import { groupBy } from '../numerics/group-by.js';
 
 export interface SeatedTrajectory extends GroupedTrajectory {
   readonly trajectory: Trajectory;
 }
 
+interface Groups {
+  readonly manifest: GroupsManifest;
+  readonly seated: readonly SeatedTrajectory[];
+}
+const kept = keptFromLast<Groups>();
+
 /** Trajectories of an iteration with their advantages, in the order of the groups artifact. */
-export async function readGroups(artifacts: ArtifactStore, groups: ArtifactRef): Promise<{ manifest: GroupsManifest; seated: SeatedTrajectory[] }> {
+export const readGroups = (artifacts: ArtifactStore, groups: ArtifactRef): Promise<Groups> => kept(artifacts, groups.sha256, () => read(artifacts, groups));
+
+async function read(artifacts: ArtifactStore, groups: ArtifactRef): Promise<Groups> {
   const manifest = await artifacts.getJson(groups, GroupsManifest);
   const [grouped, ...shards] = await Promise.all([
     artifacts.getJson(manifest.trajectories, z.array(GroupedTrajectory)),

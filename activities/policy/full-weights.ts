@@ -1,5 +1,5 @@
 import { isBf16, product, tf, toBf16, type Tensor } from './backend.js';
-import type { HeadForward } from './head.js';
+import { pLogP, type HeadForward, type HeadGradients } from './head.js';
 import { moduleNames, narrowModules, type ModelConfig, type ModuleName } from './model-config.js';
 import { rmsScale, type FrozenWeights, type LayerTraining, type LayerWeights, type PackedTries } from './transformer.js';
 import { EMBEDDING, FINAL_NORM, HEAD, moduleTensor, normTensor, tensorShapes } from './weights/hugging-face.js';
@@ -126,16 +126,14 @@ export function weightTraining(weights: LayerWeights, layer: number): LayerTrain
 }
 
 /**
- * Gradients of head and final norm by sum_p c_p log p. With x^ = x / rms(x) of a predicting node and
- * delta = (sum_p c_p onehot(token_p) - (sum_p c_p) softmax) / temperature its gradient by the logits,
+ * Gradients of head and final norm by sum_p (c_p log p + e_p entropy_p + v_p V_p). With x^ = x / rms(x) of a predicting node and
+ * delta = (sum_p c_p onehot(token_p) - (sum_p c_p) softmax - e softmax (log softmax + entropy)) / temperature its gradient by the logits,
  * Z = sum over nodes of delta x^T, (V, H): the head's is Z gain, the gain's the sum over V of Z head.
- * So nothing passes over nodes x V but one matrix product.
- *
- * @param coefficients  c, one per prediction
+ * So nothing passes over nodes x V but one matrix product (two with entropies). V reaches the gain alone: v w x^.
  */
 export function headWeightGradients(
   { hidden, chunks }: HeadForward,
-  coefficients: Float32Array,
+  { logProbs: coefficients, entropies: ofEntropies, values }: HeadGradients,
   weights: FrozenWeights,
   temperature: number,
 ): { head: Tensor; finalNorm: Tensor } {
@@ -148,15 +146,27 @@ export function headWeightGradients(
     const predicted = chunks.flatMap(({ predictions, nodes }) => predictions.map(({ row, token, index }) => ({ node: nodes[row]!, token, c: coefficients[index]! })));
     const targets = tf.mul(normalised(Int32Array.from(predicted, ({ node }) => node)), tf.tensor2d(predicted.map(({ c }) => c), [predicted.length, 1]));
     let z: Tensor = tf.unsortedSegmentSum(targets, tf.tensor1d(predicted.map(({ token }) => token), 'int32'), vocabulary);
-    for (const { predictions, nodes, probabilities } of chunks) {
-      const totals = new Float32Array(nodes.length);
-      for (const { row, index } of predictions) totals[row]! += coefficients[index]!;
+    let byGain: Tensor = tf.zeros([weights.finalNorm.shape[0]!]);
+    for (const { predictions, nodes, probabilities, entropies } of chunks) {
+      const perNode = (of: Float32Array): Float32Array => {
+        const totals = new Float32Array(nodes.length);
+        for (const { row, index } of predictions) totals[row]! += of[index]!;
+        return totals;
+      };
+      const column = (of: Float32Array): Tensor => tf.tensor2d(of, [nodes.length, 1]);
+      const e = ofEntropies && perNode(ofEntropies);
+      const totals = perNode(coefficients).map((c, row) => c + (e ? e[row]! * entropies[row]! : 0));
       const before = z;
-      z = tf.tidy(() => tf.sub(before, tf.matMul(probabilities as never, tf.mul(normalised(nodes), tf.tensor2d(totals, [nodes.length, 1])) as never, true, false)));
+      z = tf.tidy(() => {
+        const x = normalised(nodes);
+        const ofTokens = tf.sub(before, tf.matMul(probabilities as never, tf.mul(x, column(totals)) as never, true, false)) as Tensor;
+        return e ? tf.sub(ofTokens, tf.matMul(pLogP(probabilities) as never, tf.mul(x, column(e)) as never, true, false)) : ofTokens;
+      });
       before.dispose();
+      if (values) byGain = tf.add(byGain, tf.mul(values.weights, tf.sum(tf.mul(normalised(nodes), column(perNode(values.coefficients))), 0)));
     }
     const scaled = tf.mul(z, 1 / temperature) as Tensor;
-    return { head: tf.mul(scaled, weights.finalNorm), finalNorm: tf.sum(tf.mul(scaled, weights.head), 0) } as never;
+    return { head: tf.mul(scaled, weights.finalNorm), finalNorm: tf.add(byGain, tf.sum(tf.mul(scaled, weights.head), 0)) } as never;
   });
 }
 

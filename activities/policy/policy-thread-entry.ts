@@ -2,8 +2,8 @@ import { parentPort, workerData } from 'node:worker_threads';
 import * as Comlink from 'comlink';
 import { threadEndpoint } from './thread-endpoint.js';
 import type {
-  AdamWOptions, DeviceReport, LossGradient, OnProgress, PolicyWeights, Precision, SampledResponse, SampleRequest, SamplingOptions, ScoringOptions,
-  StepResult, TokenSequence, TrainedGroup, TrainedTensors,
+  AdamWOptions, DeviceReport, LossGradient, LossGradients, OnProgress, PolicyWeights, Precision, SampledResponse, SampleRequest, SamplingOptions, ScoringOptions,
+  StepResult, TokenSequence, TrainedGroup, TrainedTensors, ValueHeadWeights,
 } from './policy.js';
 import { TensorFlowPolicy } from './tf-policy.js';
 
@@ -56,9 +56,25 @@ const thread = {
     options: ScoringOptions & { weights: 'current' | 'reference' },
     onProgress: OnProgress,
   ): Promise<number[][]> => releasing([onProgress], () => policy.logProbs(sequences, options, onProgress)),
-  step: (sequences: TokenSequence[], gradient: LossGradient, options: ScoringOptions & AdamWOptions, onProgress: OnProgress): Promise<StepResult> =>
+  values: (
+    sequences: TokenSequence[],
+    valueHead: ValueHeadWeights,
+    options: Pick<ScoringOptions, 'microBatchTokens'>,
+    onProgress: OnProgress,
+  ): Promise<number[][]> => releasing([onProgress], () => policy.values(sequences, valueHead, options, onProgress)),
+  step: (
+    sequences: TokenSequence[],
+    gradient: LossGradient,
+    options: ScoringOptions & AdamWOptions & { valueHead?: ValueHeadWeights },
+    onProgress: OnProgress,
+  ): Promise<StepResult> =>
     releasing([gradient, onProgress], () => policy.step(sequences, gradient, options, onProgress)),
-  gradient: (sequences: TokenSequence[], gradient: LossGradient, options: ScoringOptions, onProgress: OnProgress): Promise<Uint8Array> =>
+  gradient: (
+    sequences: TokenSequence[],
+    gradient: LossGradient,
+    options: ScoringOptions & { valueHead?: ValueHeadWeights },
+    onProgress: OnProgress,
+  ): Promise<LossGradients> =>
     releasing([gradient, onProgress], () => policy.gradient(sequences, gradient, options, onProgress)),
   stepAlong: (gradients: string[], options: AdamWOptions, read: Read): Promise<{ gradientNorm: number }> =>
     releasing([read], () => policy.stepAlong(gradients.map(stored(read)), options)),

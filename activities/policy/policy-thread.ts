@@ -72,6 +72,7 @@ async function startPolicyThread(precision: Precision): Promise<RunningPolicy> {
     },
     sample: (requests, options, onProgress = nothing) => alive(thread.sample([...requests], options, progress(onProgress))),
     logProbs: (sequences, options, onProgress = nothing) => alive(thread.logProbs([...sequences], options, progress(onProgress))),
+    values: (sequences, valueHead, options, onProgress = nothing) => alive(thread.values([...sequences], [...valueHead], options, progress(onProgress))),
     step: (sequences, gradient: LossGradient, options, onProgress = nothing) =>
       alive(thread.step([...sequences], Comlink.proxy(gradient), options, progress(onProgress))),
     gradient: (sequences, gradient: LossGradient, options, onProgress = nothing) =>

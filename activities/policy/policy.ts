@@ -82,15 +82,34 @@ export interface ScoringOptions {
   readonly microBatchTokens: number;
 }
 
+/** A linear value head on the last hidden state: its weights, then its bias; no element is the zero head. */
+export type ValueHeadWeights = readonly number[];
+
+/** Of every response token: element [n][l]. */
+export interface TokenMeasures {
+  /** Entropy of the distribution that the token was drawn from, nats, at the temperature. */
+  readonly entropies: readonly (readonly number[])[];
+  /** V before the token; null without a value head. */
+  readonly values: readonly (readonly number[])[] | null;
+}
+
+/** dLoss by what the policy computed for each response token; what is left out is 0. */
+export interface TokenGradients {
+  readonly logProbs: number[][];
+  readonly entropies?: number[][];
+  readonly values?: number[][];
+}
+
 /**
  * dLoss/dlogProb of every response token of the sequences at `indices`, given their log-probs:
- * element [n][l] for token l of sequence indices[n]. Called once per micro-batch, so the loss must be a sum over
- * sequences. The policy knows nothing of objectives; this is where they enter.
+ * element [n][l] for token l of sequence indices[n]; with the gradient by entropies and values if the loss has such terms. Called once
+ * per micro-batch, so the loss must be a sum over sequences. The policy knows nothing of objectives; this is where they enter.
  */
 export type LossGradient = (
   indices: readonly number[],
   logProbs: readonly (readonly number[])[],
-) => number[][] | Promise<number[][]>;
+  measures: TokenMeasures,
+) => number[][] | TokenGradients | Promise<number[][] | TokenGradients>;
 
 export interface AdamWOptions {
   readonly learningRate: number;
@@ -105,6 +124,14 @@ export interface StepResult {
   readonly gradientNorm: number;
   /** Log-probs before the step, nats, shaped like the sequences' responses. */
   readonly logProbs: number[][];
+  /** dLoss by the weights of the value head and its bias; null without one. */
+  readonly valueHeadGradient: number[] | null;
+}
+
+/** A gradient that is not stepped along yet. */
+export interface LossGradients extends Pick<StepResult, 'valueHeadGradient'> {
+  /** Safetensors in the adapter's layout. */
+  readonly gradient: Uint8Array;
 }
 
 export interface TrainedTensors {
@@ -159,15 +186,25 @@ export interface Policy {
     options: ScoringOptions & { readonly weights: 'current' | 'reference' },
     onProgress?: OnProgress,
   ): Promise<number[][]>;
-  /** One AdamW step on the loss whose gradient with respect to the log-probs is given. */
+  /** V before every response token, by a value head on the last hidden state of theta. */
+  values(sequences: readonly TokenSequence[], valueHead: ValueHeadWeights, options: Pick<ScoringOptions, 'microBatchTokens'>, onProgress?: OnProgress): Promise<number[][]>;
+  /**
+   * One AdamW step on the loss whose gradient with respect to the log-probs is given. The value head, if there is one,
+   * is the caller's to step: its gradient is returned.
+   */
   step(
     sequences: readonly TokenSequence[],
     gradient: LossGradient,
-    options: ScoringOptions & AdamWOptions,
+    options: ScoringOptions & AdamWOptions & { readonly valueHead?: ValueHeadWeights },
     onProgress?: OnProgress,
   ): Promise<StepResult>;
-  /** The gradient of that loss by the trainable parameters, without a step: safetensors in the adapter's layout. */
-  gradient(sequences: readonly TokenSequence[], gradient: LossGradient, options: ScoringOptions, onProgress?: OnProgress): Promise<Uint8Array>;
+  /** The gradient of that loss by the trainable parameters, and by the value head, without a step. */
+  gradient(
+    sequences: readonly TokenSequence[],
+    gradient: LossGradient,
+    options: ScoringOptions & { readonly valueHead?: ValueHeadWeights },
+    onProgress?: OnProgress,
+  ): Promise<LossGradients>;
   /** One AdamW step along the sum of such gradients, added in the order given. */
   stepAlong(gradients: readonly StoredTensors[], options: AdamWOptions): Promise<Pick<StepResult, 'gradientNorm'>>;
   /** The state after the steps so far, to be stored. @throws if all weights are trained */

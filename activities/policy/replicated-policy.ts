@@ -46,6 +46,11 @@ export function replicatedPolicy(replicas: readonly Policy[]): Policy {
       const own = { ...options, microBatchTokens: budget(options.microBatchTokens) };
       return shared(sequences, nodesOf, (replica, share) => replica.logProbs(share.map((i) => sequences[i]!), own, report(replicas.indexOf(replica))));
     },
+    values(sequences, valueHead, options, onProgress = nothing) {
+      const report = together(onProgress, replicas.length);
+      const own = { microBatchTokens: budget(options.microBatchTokens) };
+      return shared(sequences, nodesOf, (replica, share) => replica.values(share.map((i) => sequences[i]!), valueHead, own, report(replicas.indexOf(replica))));
+    },
     async step(sequences, gradient, options, onProgress = nothing) {
       const report = together(onProgress, replicas.length);
       const logProbs: number[][] = [];
@@ -56,18 +61,23 @@ export function replicatedPolicy(replicas: readonly Policy[]): Policy {
           if (share.length === 0) return Promise.resolve(null);
           return replicas[r]!.gradient(
             share.map((i) => sequences[i]!),
-            (indices, rows) => {
+            (indices, rows, measures) => {
               indices.forEach((n, k) => (logProbs[share[n]!] = [...rows[k]!]));
-              return gradient(indices.map((n) => share[n]!), rows);
+              return gradient(indices.map((n) => share[n]!), rows, measures);
             },
-            { temperature: options.temperature, microBatchTokens: budget(options.microBatchTokens) },
+            { temperature: options.temperature, microBatchTokens: budget(options.microBatchTokens), ...(options.valueHead && { valueHead: options.valueHead }) },
             report(r),
           );
         }),
       );
-      for (const bytes of made) if (bytes) gradients.push(inMemory(bytes));
+      let valueHeadGradient: number[] | null = null;
+      for (const part of made) {
+        if (!part) continue;
+        gradients.push(inMemory(part.gradient));
+        if (part.valueHeadGradient) valueHeadGradient = part.valueHeadGradient.map((g, i) => g + (valueHeadGradient?.[i] ?? 0));
+      }
       const [first] = await everywhere((replica) => replica.stepAlong(gradients, options));
-      return { ...first!, logProbs };
+      return { ...first!, logProbs, valueHeadGradient };
     },
     async gradient(sequences, gradient, options, onProgress = nothing) {
       return replicas[0]!.gradient(sequences, gradient, options, onProgress);

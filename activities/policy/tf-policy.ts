@@ -9,8 +9,8 @@ import { adapterLayout, zeroAdapter } from './lora.js';
 import { moduleNames, type ModuleName } from './model-config.js';
 import { modelFingerprint } from './model-files.js';
 import type {
-  AdamWOptions, DeviceReport, LossGradient, OnProgress, Policy, PolicyWeights, Precision, SampledResponse, SampleRequest, SamplingOptions,
-  ScoringOptions, StepResult, StoredParts, StoredTensors, TokenSequence, TrainedGroup, TrainedTensors,
+  AdamWOptions, DeviceReport, LossGradient, LossGradients, OnProgress, Policy, PolicyWeights, Precision, SampledResponse, SampleRequest, SamplingOptions,
+  ScoringOptions, StepResult, StoredParts, StoredTensors, TokenSequence, TrainedGroup, TrainedTensors, ValueHeadWeights,
 } from './policy.js';
 import { sampleResponses, type OnSampled } from './sampling.js';
 import {
@@ -18,6 +18,7 @@ import {
   type Adapter, type FrozenWeights, type LayerAdapter, type LayerOutput,
 } from './transformer.js';
 import { flatten, keyOf, namedValues, partsOf, readStored, type ParameterLayout } from './stored-tensors.js';
+import { headGradients, valueHeadGradient, valueHeadOf, valuesAt, type DeviceValueHead } from './value-head.js';
 import { microBatches, packTrie, rowsOf } from './trie.js';
 import { loadWeights } from './weights/load-weights.js';
 import { ModelFileInvalid } from './weights/model-file-error.js';
@@ -114,6 +115,32 @@ export class TensorFlowPolicy implements Policy {
     }
   }
 
+  async values(
+    sequences: readonly TokenSequence[],
+    valueHead: ValueHeadWeights,
+    { microBatchTokens }: Pick<ScoringOptions, 'microBatchTokens'>,
+    onProgress: OnProgress = nothing,
+  ): Promise<number[][]> {
+    const theta = this.#theta('current');
+    const head = valueHeadOf(valueHead, theta.weights);
+    try {
+      const batches = this.#microBatches(sequences, microBatchTokens);
+      const result: number[][] = sequences.map(() => []);
+      for (const [done, batch] of batches.entries()) {
+        const { packed, predictions } = this.#pack(sequences, batch);
+        const hidden = this.#lastHidden(packed, theta);
+        const values = valuesAt(hidden, predictions.flat(), head, theta.weights);
+        hidden.dispose();
+        disposePackedTries(packed);
+        unflatten(values, batch.sequences, predictions).forEach((row, n) => (result[batch.sequences[n]!] = row));
+        await onProgress({ phase: 'score', done: done + 1, of: batches.length });
+      }
+      return result;
+    } finally {
+      tf.dispose([head.weights, theta.views] as never);
+    }
+  }
+
   /**
    * Log-probs of ids[from..] of each list given what stands before them, and the likeliest tokens
    * after its end; under theta, at temperature 1.
@@ -155,21 +182,26 @@ export class TensorFlowPolicy implements Policy {
   async step(
     sequences: readonly TokenSequence[],
     gradient: LossGradient,
-    options: ScoringOptions & AdamWOptions,
+    options: ScoringOptions & AdamWOptions & { readonly valueHead?: ValueHeadWeights },
     onProgress: OnProgress = nothing,
   ): Promise<StepResult> {
-    const { flat, logProbs } = await this.#summedGradient(sequences, gradient, options, onProgress);
+    const { flat, logProbs, valueHeadGradient } = await this.#summedGradient(sequences, gradient, options, onProgress);
     try {
-      return { gradientNorm: this.#stepAlong(flat, options), logProbs };
+      return { gradientNorm: this.#stepAlong(flat, options), logProbs, valueHeadGradient };
     } finally {
       flat.dispose();
     }
   }
 
-  async gradient(sequences: readonly TokenSequence[], gradient: LossGradient, options: ScoringOptions, onProgress: OnProgress = nothing): Promise<Uint8Array> {
-    const { flat } = await this.#summedGradient(sequences, gradient, options, onProgress);
+  async gradient(
+    sequences: readonly TokenSequence[],
+    gradient: LossGradient,
+    options: ScoringOptions & { readonly valueHead?: ValueHeadWeights },
+    onProgress: OnProgress = nothing,
+  ): Promise<LossGradients> {
+    const { flat, valueHeadGradient } = await this.#summedGradient(sequences, gradient, options, onProgress);
     try {
-      return writeSafetensors(this.#named(flat, ''));
+      return { gradient: writeSafetensors(this.#named(flat, '')), valueHeadGradient };
     } finally {
       flat.dispose();
     }
@@ -193,28 +225,31 @@ export class TensorFlowPolicy implements Policy {
   async #summedGradient(
     sequences: readonly TokenSequence[],
     gradient: LossGradient,
-    options: ScoringOptions,
+    options: ScoringOptions & { readonly valueHead?: ValueHeadWeights },
     onProgress: OnProgress,
-  ): Promise<{ flat: Tensor; logProbs: number[][] }> {
+  ): Promise<{ flat: Tensor; logProbs: number[][]; valueHeadGradient: number[] | null }> {
     const theta = this.#theta('current');
+    const valueHead = options.valueHead ? valueHeadOf(options.valueHead, theta.weights) : null;
+    let headGradient: number[] | null = null;
     const logProbs: number[][] = sequences.map(() => []);
     let sum: Tensor | null = null;
     try {
       const batches = this.#microBatches(sequences, options.microBatchTokens);
       for (const [done, batch] of batches.entries()) {
-        const { flat, batchLogProbs } = await this.#gradientOf(sequences, batch, gradient, theta, options.temperature);
+        const { flat, batchLogProbs, byValueHead } = await this.#gradientOf(sequences, batch, gradient, { theta, valueHead }, options.temperature);
+        if (byValueHead) headGradient = byValueHead.map((g, i) => g + (headGradient?.[i] ?? 0));
         batch.sequences.forEach((i, n) => (logProbs[i] = batchLogProbs[n]!));
         const before: Tensor | null = sum;
         sum = before === null ? flat : tf.add(before, flat);
         if (before !== null) tf.dispose([before, flat]);
         await onProgress({ phase: 'gradient', done: done + 1, of: batches.length });
       }
-      return { flat: sum!, logProbs };
+      return { flat: sum!, logProbs, valueHeadGradient: headGradient };
     } catch (failure) {
       sum?.dispose();
       throw failure;
     } finally {
-      tf.dispose(theta.views as never);
+      tf.dispose([theta.views, valueHead?.weights] as never);
     }
   }
 
@@ -462,9 +497,9 @@ export class TensorFlowPolicy implements Policy {
     sequences: readonly TokenSequence[],
     batch: MicroBatch,
     gradient: LossGradient,
-    theta: Theta,
+    { theta, valueHead }: { readonly theta: Theta; readonly valueHead: DeviceValueHead | null },
     temperature: number,
-  ): Promise<{ flat: Tensor; batchLogProbs: number[][] }> {
+  ): Promise<{ flat: Tensor; batchLogProbs: number[][]; byValueHead: number[] | null }> {
     const { weights, adapter } = theta;
     const { config } = weights;
     const { packed, predictions } = this.#pack(sequences, batch);
@@ -476,17 +511,22 @@ export class TensorFlowPolicy implements Policy {
       outputs.push(forward);
       inputs.push((x = forward.output));
     }
-    const head = headForward(x, predictions.flat(), weights, temperature, true);
+    const predicted = predictions.flat();
+    const head = headForward(x, predicted, weights, temperature, true);
     let d: Tensor | null = null;
     let top: ReturnType<typeof headWeightGradients> | null = null;
     let bottom: NamedGradients | null = null;
     const gradients: (LayerAdapter | NamedGradients)[] = [];
     try {
       const batchLogProbs = unflatten(head.logProbs, batch.sequences, predictions);
-      const coefficients = await gradient(batch.sequences, batchLogProbs);
-      const c = Float32Array.from(coefficients.flat());
-      d = headBackward(head, c, weights, temperature);
-      if (!adapter) top = headWeightGradients(head, c, weights, temperature);
+      const given = await gradient(batch.sequences, batchLogProbs, {
+        entropies: unflatten(head.entropies, batch.sequences, predictions),
+        values: valueHead && unflatten(valuesAt(x, predicted, valueHead, weights), batch.sequences, predictions),
+      });
+      const byOutput = headGradients(Array.isArray(given) ? { logProbs: given } : given, valueHead);
+      const byValueHead = valueHead && valueHeadGradient(x, predicted, byOutput.values?.coefficients ?? new Float32Array(predicted.length), weights);
+      d = headBackward(head, byOutput, weights, temperature);
+      if (!adapter) top = headWeightGradients(head, byOutput, weights, temperature);
       disposeHead(head);
       for (let layer = config.layers - 1; layer >= 0; layer--) {
         const saved = outputs[layer]!.saved!;
@@ -501,7 +541,7 @@ export class TensorFlowPolicy implements Policy {
       const flat = adapter
         ? this.#trainedPart(gradients as LayerAdapter[])
         : flattened(new Map(Object.entries(Object.assign({ [FINAL_NORM]: top!.finalNorm }, bottom, ...(gradients as NamedGradients[])) as NamedGradients)), config);
-      return { flat, batchLogProbs };
+      return { flat, batchLogProbs, byValueHead };
     } finally {
       d?.dispose();
       disposeHead(head);

@@ -54,7 +54,7 @@ export const metricDefinitions: readonly MetricDefinition[] = [
   },
   {
     name: 'Loss',
-    formula: '−surrogate + β · KL to the reference, mean over minibatches, before each step',
+    formula: '−surrogate + β · KL to the reference − c · entropy (PPO: + value coefficient · value loss), mean over minibatches, before each step',
     meaning: 'What AdamW lowers.',
   },
   {
@@ -64,18 +64,48 @@ export const metricDefinitions: readonly MetricDefinition[] = [
   },
   {
     name: 'KL of the iteration',
-    formula: 'mean of −log s_it, nats per token',
-    meaning: 'How far one update moved its turn from θ_k.',
+    formula: 'mean over active i of (1/L_it) Σ_l [ exp(d) − d − 1 ], d = log π_θ − log π_θk per token, after the update, nats per token',
+    meaning: 'Estimate of KL(θ_k ‖ θ) on the turn’s responses: how far the turn stands from θ_k. The guard holds it against guard.maxKl.',
   },
   {
     name: 'Clip fraction',
-    formula: 'share of active i with s_it outside [1 − ε, 1 + ε] at the last forward pass',
+    formula: 'share of active i whose term of the surrogate is clipped after the update (token-level algorithms: a token of it)',
     meaning: '0 means that clipping did nothing.',
   },
   {
     name: 'Gradient norm',
     formula: '‖∇_θ loss‖₂ before it is clipped, mean over steps',
     meaning: 'Spikes point at too high a learning rate.',
+  },
+  {
+    name: 'Quantiles of s and M',
+    formula: 'least, 5 %, 50 %, 95 % and greatest of s_it after the update, and of M_{t+1,i} before it',
+    meaning: 'A few samples far out are what clipping and the effective sample size are about.',
+  },
+  {
+    name: 'Effective samples',
+    formula: '(Σ_i w_i)² / (n Σ_i w_i²), w_i = Π_{t′ ≥ t} s_it′ the product of ratios in M_t (Kish)',
+    meaning: '100 % if every sample weighs the same; near 1/n if one has all the weight, and M is then noise.',
+  },
+  {
+    name: 'Flat groups of a pool',
+    formula: 'share of D_t’s groups whose active samples all have the same A',
+    meaning: 'They prefer none of their samples to another.',
+  },
+  {
+    name: 'Entropy',
+    formula: 'mean over active i of (1/L_it) Σ_l H(π_θ(· | y_it,<l)), H = −Σ_v p_v log p_v, before each step, nats per token',
+    meaning: 'Falls as the policy makes up its mind. Rewarded with weight c = algorithm.entropyCoefficient, 0 by default.',
+  },
+  {
+    name: 'Guard',
+    formula: 'surrogate after < before − guard.surrogateTolerance; KL of the iteration > guard.maxKl; or a figure that is no number',
+    meaning: 'An update that undid itself, and what was done: kept (warned), stopped (no further epoch) or rejected (θ and its moments stay, ratio 1), by guard.onViolation.',
+  },
+  {
+    name: 'Value loss, explained variance (PPO)',
+    formula: 'mean of ½ max( (V − R̂)², (V_k + clip(V − V_k, ±c) − R̂)² ); 1 − Var(R̂ − V_k) / Var(R̂), R̂ = Â + V_k of GAE, over tokens',
+    meaning: 'Whether the value head foretells the return: 1 is perfectly, 0 no better than a constant.',
   },
   {
     name: 'Response length',

@@ -175,10 +175,11 @@ function turnUpdateTable({ turnUpdates, config }: ReportContent): SafeHtml {
     algorithm.name === 'seeupo'
       ? `In the order in which they were made (${String(algorithm.updateOrder)}): the sequential update is what SeeUPO is about.`
       : `${algorithm.name} updates all turns at once: one pool, named turn 1.`;
+  const hasCritic = turnUpdates.some(({ critic }) => critic !== null);
   return html`<p>${order}</p>
 ${table(
   'Every turn update',
-  ['iteration', 'turn', 'active', 'steps', 'loss', 'surrogate before', 'after', 'KL reference', 'KL iteration', 'ratio mean', 'min', 'max', 'clipped', 'gradient norm'],
+  ['iteration', 'turn', 'active', 'steps', 'loss', 'surrogate before', 'after', 'KL reference', 'KL iteration', 'ratio mean', 'min', 'max', 'clipped', 'gradient norm', 'guard'],
   turnUpdates.map((row) => [
     String(row.iteration),
     String(row.turn),
@@ -190,13 +191,31 @@ ${table(
     fixed(row.klReference, 4),
     fixed(row.klIteration, 4),
     fixed(row.ratioMean),
-    fixed(row.ratioMin),
-    fixed(row.ratioMax),
+    fixed(row.ratio.min),
+    fixed(row.ratio.max),
     percent(row.clipFraction),
     fixed(row.gradientNorm, 2),
+    guardText(row.guard),
+  ]),
+)}
+${table(
+  'How the samples of every turn update are spread',
+  ['iteration', 'turn', 'entropy', 'effective samples', 'flat groups', 'ratio 5 %', '50 %', '95 %', 'M min', '5 %', '50 %', '95 %', 'max', ...(hasCritic ? ['value loss', 'explained variance'] : [])],
+  turnUpdates.map(({ ratio, weight, ...row }) => [
+    String(row.iteration),
+    String(row.turn),
+    fixed(row.entropy),
+    percent(row.effectiveSampleSize),
+    percent(row.groupsWithoutVariance),
+    ...[ratio.p05, ratio.p50, ratio.p95, weight.min, weight.p05, weight.p50, weight.p95, weight.max].map((x) => fixed(x)),
+    ...(hasCritic ? [orDash(row.critic?.valueLoss, 4), orDash(row.critic?.explainedVariance, 2)] : []),
   ]),
 )}`;
 }
+
+/** E.g. `kept: surrogate fell`; `–` if there was nothing to decide. */
+const guardText = ({ decision, violations }: ReportContent['turnUpdates'][number]['guard']): string =>
+  violations.length === 0 ? '–' : `${decision}: ${violations.join(', ').replaceAll('-', ' ')}`;
 
 function trajectories({ episodes }: ReportContent): SafeHtml {
   if (episodes.length === 0) return html`<p>No trajectory was kept for this page.</p>`;
@@ -245,13 +264,14 @@ ${metricDefinitions.map(({ name, formula, meaning }) => html`<dt>${name}</dt><dd
 </dl>`;
 }
 
-function runFacts({ runId, codeVersion, model, config, completedIterations, finalAdapterSha256 }: ReportContent): SafeHtml {
+function runFacts({ runId, codeVersion, model, config, inertSettings, completedIterations, finalAdapterSha256 }: ReportContent): SafeHtml {
   return html`<dl class="facts">
 <dt>Run id</dt><dd><code>${runId}</code></dd>
 <dt>Code version</dt><dd><code>${codeVersion}</code></dd>
 <dt>Model</dt><dd><code>${model.path}</code>, ${model.bytes} bytes, sha256 <code>${model.sha256}</code></dd>
 <dt>Iterations</dt><dd>${completedIterations} of ${config.iterations}</dd>
 <dt>Final adapter</dt><dd>${finalAdapterSha256 === null ? html`none` : html`sha256 <code>${finalAdapterSha256}</code>`}</dd>
+<dt>Settings without effect</dt><dd>${inertSettings.length === 0 ? html`none` : html`<ul>${inertSettings.map((setting) => html`<li>${setting}</li>`)}</ul>`}</dd>
 </dl>
 <details><summary>Exact configuration</summary><pre class="text">${JSON.stringify(config, null, 2)}</pre></details>`;
 }

@@ -68,6 +68,7 @@ export function reportContent(sources: ReportSources): ReportContent {
     codeVersion: run.code.version,
     model: run.model,
     config: run.config,
+    inertSettings: run.inertSettings,
     completedIterations: checkpoints.length,
     stages,
     warmStartGains,

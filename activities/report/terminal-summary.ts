@@ -5,7 +5,7 @@ const BAR_WIDTH = 30;
 
 /** The report's main figures as plain text, at most 80 columns wide for up to 3 turns. */
 export function terminalSummary(content: ReportContent): string {
-  const { stages, warmStartGains, seeupoGains, iterations, learning } = content;
+  const { stages, warmStartGains, seeupoGains, iterations, learning, inertSettings } = content;
   const parts: string[] = [];
   for (const [split, heading] of [['train', 'Training tasks'], ['heldout', 'Held-out tasks']] as const) {
     const shown = stages.filter((stage) => stage.split === split);
@@ -30,6 +30,7 @@ export function terminalSummary(content: ReportContent): string {
       `Last ${lastIterations === 1 ? 'iteration' : `${lastIterations} iterations`}: ${fixed(meanOfLast)}, before SeeUPO: ${fixed(startReward)}, rise ${signed(rise)}`,
     );
   }
+  if (inertSettings.length > 0) parts.push(['Settings without effect', ...inertSettings.map((setting) => `  ${setting}`)].join('\n'));
   parts.push(content.verdict);
   return parts.join('\n\n');
 }

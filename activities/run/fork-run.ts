@@ -8,7 +8,6 @@ import type { Settings } from '../../schemas/settings.js';
 import { GroupsManifest } from '../../schemas/turn-pool.js';
 import type { TrainConfig } from '../../schemas/train-config.js';
 import { keys, type ArtifactStore } from '../artifacts/store.js';
-import { turnsUpdatedBefore } from '../turn-update/suffix-ratios.js';
 import { withChange } from './change-config.js';
 import { BadConfig, differences } from './resolve-config.js';
 import { configAt, latestSettings } from './run-context.js';
@@ -73,7 +72,9 @@ async function turnsKept(
   if (turn! > turns) throw refuse(`iteration ${iteration} of run "${run}" has turns 1 to ${turns}, not ${turn}`);
   const order = algorithm.name === 'seeupo' ? algorithm.updateOrder : 'forward';
   if (order === 'random') throw refuse('a random order of turns cannot be forked between two of them: leave turn out');
-  const kept = turnsUpdatedBefore(turn!, order, turns).filter((earlier) => earlier <= turns);
+  const forward = Array.from({ length: turns }, (_, index) => index + 1);
+  const listed = order === 'forward' ? forward : order === 'reverse' ? forward.reverse() : order.filter((listedTurn) => listedTurn <= turns);
+  const kept = listed.slice(0, listed.indexOf(turn!));
   const committed = new Set<string>();
   for await (const key of artifacts.list(keys.iteration(run, iteration))) committed.add(key);
   const missing = kept.filter((earlier) => !committed.has(keys.turnState(run, iteration, earlier)));

@@ -9,6 +9,7 @@ import { ConflictingCommit } from '../artifacts/errors.js';
 import { keys, type ArtifactStore } from '../artifacts/store.js';
 import type { CpuDependencies } from '../dependencies.js';
 import { forkRun } from './fork-run.js';
+import { inertSettings } from './inert-settings.js';
 import { identifyModelFile, ModelFileInvalid } from './model-file.js';
 import { claimRun } from './ownership.js';
 import { BadConfig, differences, problemsWithTasks, resolveConfig } from './resolve-config.js';
@@ -80,7 +81,7 @@ async function described({ artifacts, environments, codec, fetchModel, modelsDir
   problems.push(...problemsWithTasks(config, trainTasks, heldoutTasks));
   if (problems.length > 0 || !model) throw new BadConfig(problems);
   const settings: Settings = { kind: 'settings', from: { iteration: 0, keptTurns: null }, config, before: null };
-  return { kind: 'run', runId, config, settings: await artifacts.putJson(settings), forkedFrom: null, model, trainTasks, heldoutTasks, code: { version: codeVersion } };
+  return { kind: 'run', runId, config, settings: await artifacts.putJson(settings), forkedFrom: null, model, inertSettings: inertSettings(config), trainTasks, heldoutTasks, code: { version: codeVersion } };
 }
 
 async function problemsWithLengths(codec: CpuDependencies['codec'], modelFile: string, { rollout }: TrainConfig): Promise<string[]> {
@@ -95,7 +96,7 @@ async function forked({ artifacts, codec, modelsDir, codeVersion }: CpuDependenc
   const { model, trainTasks, heldoutTasks } = source;
   const problems = [...problemsWithTasks(config, trainTasks, heldoutTasks), ...(await problemsWithLengths(codec, `${modelsDir}/${model.path}`, config))];
   if (problems.length > 0) throw new BadConfig(problems);
-  return { kind: 'run', runId, config, settings, forkedFrom, model, trainTasks, heldoutTasks, code: { version: codeVersion } };
+  return { kind: 'run', runId, config, settings, forkedFrom, model, inertSettings: inertSettings(config), trainTasks, heldoutTasks, code: { version: codeVersion } };
 }
 
 /** The run as its next iteration finds it, and as later ones do. */
@@ -107,7 +108,7 @@ async function standing(artifacts: ArtifactStore, manifest: RunManifest, ref: Ar
   const place = { manifest: ref, generation, settings };
   const run = { ...runRefOf(manifest, place, now), iterations: later.iterations };
   const next = now === later ? null : { from: progress.iteration + 1, run: runRefOf(manifest, place, later) };
-  return { run, next, progress, revisions: revisions.length };
+  return { run, next, progress, revisions: revisions.length, inertSettings: inertSettings(now) };
 }
 
 /** The stored run goes on only as what it was; the code's version may differ. */

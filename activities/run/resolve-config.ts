@@ -1,7 +1,7 @@
 import { closest, distance } from 'fastest-levenshtein';
 import { z } from 'zod';
 import type { Task } from '../../schemas/task.js';
-import { TrainConfig } from '../../schemas/train-config.js';
+import { AlgorithmConfig, TrainConfig } from '../../schemas/train-config.js';
 
 /** The configuration cannot be run; the message lists every problem found, one a line. */
 export class BadConfig extends Error {
@@ -30,7 +30,7 @@ export function checkedConfig<T>(schema: z.ZodType<T>, input: unknown): T {
 }
 
 function problemsOf(issue: z.core.$ZodIssue, input: unknown, schema: z.ZodType): string[] {
-  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey([...issue.path, key], knownKeys(schema)));
+  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey([...issue.path, key], schema, algorithmOf(input)));
   const found = valueAt(input, issue.path);
   const path = dotted(issue.path) || 'the configuration';
   if (found === undefined && issue.code !== 'custom') return [`${path} is missing: ${lowerFirst(issue.message)}`];
@@ -38,8 +38,11 @@ function problemsOf(issue: z.core.$ZodIssue, input: unknown, schema: z.ZodType):
   return [`${path} is ${shown(found)}: ${lowerFirst(issue.message)}`];
 }
 
-function unknownKey(path: PropertyKey[], known: readonly string[]): string {
+function unknownKey(path: PropertyKey[], schema: z.ZodType, algorithm: string | null): string {
   const key = String(path.at(-1));
+  const others = algorithm === null ? [] : ALGORITHMS.filter((name) => name !== algorithm && knownKeys(schema, name).includes(dotted(path)));
+  if (others.length > 0) return `${dotted(path)} is a setting of ${others.join(', ')}, not of ${algorithm}: leave it out, or choose another algorithm.name`;
+  const known = knownKeys(schema, algorithm);
   const siblings = known.filter((one) => parentOf(one) === dotted(path.slice(0, -1)));
   const elsewhere = known.filter((one) => lastOf(one) === key);
   const names = siblings.map(lastOf);
@@ -53,19 +56,29 @@ function unknownKey(path: PropertyKey[], known: readonly string[]): string {
   return `${dotted(path)} is no setting: ${advice}`;
 }
 
-/** Every setting as a dotted path, read off the schema. */
-const knownKeys = (schema: z.ZodType): string[] => pathsOf(z.toJSONSchema(schema, { io: 'input' }) as JsonSchema, '');
+const ALGORITHMS = AlgorithmConfig.options.map((variant) => variant.in.shape.name.value);
+
+/** The algorithm that the configuration chooses, if it chooses a known one. */
+function algorithmOf(input: unknown): string | null {
+  const name = valueAt(input, ['algorithm', 'name']);
+  return ALGORITHMS.find((known) => known === name) ?? null;
+}
+
+/** Every setting as a dotted path, read off the schema; those of one algorithm, or of all of them. */
+const knownKeys = (schema: z.ZodType, algorithm: string | null): string[] => pathsOf(z.toJSONSchema(schema, { io: 'input' }) as JsonSchema, '', algorithm);
 
 interface JsonSchema {
   readonly properties?: Record<string, JsonSchema>;
+  readonly const?: unknown;
   readonly anyOf?: JsonSchema[];
   readonly oneOf?: JsonSchema[];
   readonly allOf?: JsonSchema[];
 }
-function pathsOf(schema: JsonSchema, prefix: string): string[] {
-  const own = Object.entries(schema.properties ?? {}).flatMap(([key, inner]) => [prefix + key, ...pathsOf(inner, `${prefix}${key}.`)]);
+function pathsOf(schema: JsonSchema, prefix: string, algorithm: string | null): string[] {
+  const own = Object.entries(schema.properties ?? {}).flatMap(([key, inner]) => [prefix + key, ...pathsOf(inner, `${prefix}${key}.`, algorithm)]);
   const variants = [...(schema.anyOf ?? []), ...(schema.oneOf ?? []), ...(schema.allOf ?? [])];
-  return [...new Set([...own, ...variants.flatMap((variant) => pathsOf(variant, prefix))])];
+  const chosen = prefix === 'algorithm.' && algorithm !== null ? variants.filter(({ properties }) => properties?.['name']?.const === algorithm) : variants;
+  return [...new Set([...own, ...chosen.flatMap((variant) => pathsOf(variant, prefix, algorithm))])];
 }
 
 /** Problems between a configuration and the tasks that it names; none is an empty list. */

@@ -6,7 +6,6 @@ import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
 import { openedRun, policyWeightsOf, stepOf, storedTensors } from '../run/run-context.js';
 import { learningRateAt } from './learning-rate.js';
-import { totalLoss } from './objectives.js';
 
 /** One AdamW step along the sum of the shards' gradients, added in the shards' order. GPU queue. */
 export const createApplyGradients = (dependencies: GpuDependencies) =>
@@ -32,7 +31,7 @@ export const createApplyGradients = (dependencies: GpuDependencies) =>
         const manifest = {
           kind: 'optimizer-step' as const,
           policy: { folded: stepped.folded, adapter, moments, optimizerSteps: stepped.optimizerSteps + 1 },
-          made: { loss: totalLoss(parts, opened.config.algorithm.klCoefficient), gradientNorm, kl: parts.map(({ kl }) => kl) },
+          made: { gradientNorm, parts },
         };
         return { manifest, tokens: 0 };
       }),

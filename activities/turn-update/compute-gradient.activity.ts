@@ -4,10 +4,10 @@ import { commitOnce } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
 import { openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
-import type { SampleLoss } from './objectives.js';
+import type { LossParts } from './objectives.js';
 import { readTurn } from './read-turn.js';
 import { shardOf } from './shard-of.js';
-import { denominatorsOf, lossGradient, minibatchesOf, sequenceOf, tokensOf } from './update-pool.js';
+import { denominatorsOf, epochsOf, lossGradient, scoringOf, sequenceOf, tokensOf } from './update-pool.js';
 
 /** One shard's part of one optimiser step's gradient (Eq. 6): a sum over its samples of a loss that is a mean over the whole minibatch. GPU queue. */
 export const createComputeGradient = (dependencies: GpuDependencies) =>
@@ -20,20 +20,18 @@ export const createComputeGradient = (dependencies: GpuDependencies) =>
     const { ref } = await commitOnce(artifacts, key, GradientManifest, stepOf(opened, given), () =>
       heartbeats(async (report) => {
         const { products, options, poolOf } = await readTurn(artifacts, opened, given);
-        const minibatch = minibatchesOf(poolOf(products), options)[step] ?? [];
+        const minibatch = epochsOf(poolOf(products), options).flat()[step] ?? [];
         const members = shardOf(minibatch, shard, shards);
-        const parts: SampleLoss[] = [];
+        const parts: LossParts[] = [];
         let gradient = null;
         if (members.length > 0) {
           await policy.use(policyWeightsOf(dependencies, opened, theta), report);
           const denominators = await denominatorsOf(policy, members, options, report);
           await policy.use(policyWeightsOf(dependencies, opened, stepped), report);
           const loss = lossGradient(minibatch, members, denominators, options, parts);
-          const { temperature, microBatchTokens } = options; // no more than what crosses into the policy's thread
-          gradient = await artifacts.putBlob(await policy.gradient(members.map(sequenceOf), loss, { temperature, microBatchTokens }, report));
+          gradient = await artifacts.putBlob((await policy.gradient(members.map(sequenceOf), loss, scoringOf(options), report)).gradient);
         }
-        const stored = await artifacts.putJson(parts.map(({ surrogate, kl }) => ({ surrogate, kl })));
-        return { manifest: { kind: 'gradient', gradient, parts: stored }, tokens: tokensOf(members) };
+        return { manifest: { kind: 'gradient', gradient, parts: await artifacts.putJson(parts) }, tokens: tokensOf(members) };
       }),
     );
     return { manifest: ref };

@@ -6,9 +6,12 @@ import { commitOnce } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { CpuDependencies } from '../dependencies.js';
 import { openedRun, stepOf } from '../run/run-context.js';
+import { mean } from '../numerics/statistics.js';
 import { readTurn } from './read-turn.js';
 import { extendSuffixProducts } from './suffix-ratios.js';
-import { turnMetrics } from './update-pool.js';
+import { violationsOf } from './guard.js';
+import { divergenceOf, measuredAtOne, surrogateOf, turnMetrics } from './turn-metrics.js';
+import { startsAtOne } from './update-pool.js';
 
 /** Commits a turn that was spread over workers: theta after its last step with the M that the shards' ratios make (Eq. 8). CPU queue. */
 export const createFinishTurn = ({ artifacts }: Pick<CpuDependencies, 'artifacts'>) =>
@@ -17,19 +20,26 @@ export const createFinishTurn = ({ artifacts }: Pick<CpuDependencies, 'artifacts
     const { iteration, turn, stepped, ...parts } = given;
     const opened = await openedRun(artifacts, run, { iteration, turn });
     const { ref, manifest } = await commitOnce(artifacts, keys.turnState(run.runId, iteration, turn), TurnStateManifest, stepOf(opened, given), async () => {
-      const { products, options } = await readTurn(artifacts, opened, given);
+      const { products, options, poolOf } = await readTurn(artifacts, opened, given);
       const steps = await Promise.all(parts.steps.map((step) => artifacts.getJson(step, OptimizerStepManifest)));
       const shards = await Promise.all(parts.ratios.map((shard) => artifacts.getJson(shard, RatiosManifest)));
       const measured = (await Promise.all(shards.map((shard) => artifacts.getJson(shard.measured, z.array(MeasuredSample))))).flat();
       const ratios = new Map(measured.map(({ id, ratio }) => [id, ratio]));
-      const { algorithm } = options;
+      const { algorithm, guard } = options;
+      const taken = steps.flatMap(({ made }) => made ?? []);
+      const pool = poolOf(products);
+      // Where the turn begins with ratios of 1 they need no pass; else each sample's term before its first step, which with one minibatch is before any.
+      const surrogateBefore = startsAtOne(options)
+        ? surrogateOf(measuredAtOne(pool, options))
+        : mean(taken.slice(0, algorithm.minibatches).flatMap(({ parts: ofStep }) => ofStep.map(({ surrogate }) => surrogate)));
+      const violations = violationsOf({ surrogateBefore, surrogateAfter: surrogateOf(measured), kl: divergenceOf(measured) }, guard);
       const made = {
         kind: 'turn-state' as const,
         iteration,
         turn,
         policy: stepped,
         suffixProducts: await artifacts.putJson(algorithm.name === 'seeupo' ? extendSuffixProducts(products, ratios, algorithm) : products),
-        metrics: turnMetrics(measured, steps.flatMap(({ made }) => made ?? []), options),
+        metrics: turnMetrics(measured, { surrogateBefore, steps: taken }, { turn, algorithm, guard: { decision: 'kept', violations } }),
       };
       return { manifest: made, tokens: 0 };
     });

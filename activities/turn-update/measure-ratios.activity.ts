@@ -6,7 +6,8 @@ import type { GpuDependencies } from '../dependencies.js';
 import { openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
 import { readTurn } from './read-turn.js';
 import { shardOf } from './shard-of.js';
-import { denominatorsOf, measure, tokensOf, type MeasuredSample } from './update-pool.js';
+import { measured, type MeasuredSample } from './turn-metrics.js';
+import { denominatorsOf, scoredBy, tokensOf } from './update-pool.js';
 
 /** rho of one shard's samples after the turn's steps. GPU queue. */
 export const createMeasureRatios = (dependencies: GpuDependencies) =>
@@ -19,15 +20,16 @@ export const createMeasureRatios = (dependencies: GpuDependencies) =>
     const { ref } = await commitOnce(artifacts, key, RatiosManifest, stepOf(opened, given), () =>
       heartbeats(async (report) => {
         const { products, options, poolOf } = await readTurn(artifacts, opened, given);
-        const members = shardOf(poolOf(products), shard, shards);
-        let measured: MeasuredSample[] = [];
+        const pool = poolOf(products);
+        const members = shardOf(pool, shard, shards);
+        let standing: MeasuredSample[] = [];
         if (members.length > 0) {
           await policy.use(policyWeightsOf(dependencies, opened, theta), report);
           const denominators = await denominatorsOf(policy, members, options, report);
           await policy.use(policyWeightsOf(dependencies, opened, stepped), report);
-          measured = await measure(policy, members, denominators, options, report);
+          standing = measured(members, denominators, await scoredBy(policy, members, options, report), pool, options);
         }
-        return { manifest: { kind: 'ratios', measured: await artifacts.putJson(measured) }, tokens: tokensOf(members) };
+        return { manifest: { kind: 'ratios', measured: await artifacts.putJson(standing) }, tokens: tokensOf(members) };
       }),
     );
     return { manifest: ref };

@@ -12,6 +12,8 @@ export interface ResponseSample {
   readonly reference: readonly number[] | null;
   /** M_{t+1,i}: advantage times the ratios of the turns already updated. */
   readonly weight: number;
+  /** PPO's advantage of each token; left out: the weight, for every token. */
+  readonly advantages?: readonly number[];
 }
 
 export type Clip = { readonly low: number; readonly high: number };
@@ -110,12 +112,14 @@ export interface TokenAggregation {
  *
  *   loss = -(1/count) sum_i scale_i sum_l min(r_il A_i, clip(r_il) A_i) + beta (1/count) sum_i scale_i sum_l kl_il
  *
- * scale 1/L_i is GRPO's; 1/(longest response allowed) dr-grpo's; count / (tokens of the batch) dapo's.
+ * scale 1/L_i is GRPO's; 1/(longest response allowed) dr-grpo's; count / (tokens of the batch) dapo's. With an advantage of its own
+ * for each token, A_il, it is PPO's clipped objective (Eq. 7 of arXiv 1707.06347).
  */
-export function grpoLoss({ current, old, reference, weight }: ResponseSample, { count, scale }: TokenAggregation, options: ObjectiveOptions): SampleLoss {
+export function grpoLoss({ current, old, reference, weight, advantages }: ResponseSample, { count, scale }: TokenAggregation, options: ObjectiveOptions): SampleLoss {
   const terms = current.map((logProb, l) => {
     const ratio = sequenceRatio([logProb], [old[l]!]);
-    return { ratio, ...clippedTerm(ratio, weight, options.clip, options.dualClip) };
+    const advantage = advantages?.[l] ?? weight;
+    return { ratio, advantage, ...clippedTerm(ratio, advantage, options.clip, options.dualClip) };
   });
   const divergence = divergenceTerm(current, reference, scale, options);
   return {
@@ -123,7 +127,7 @@ export function grpoLoss({ current, old, reference, weight }: ResponseSample, { 
     surrogate: scale * sum(terms.map(({ value }) => value)),
     clipped: terms.some(({ active }) => !active),
     kl: divergence.kl,
-    gradient: terms.map(({ ratio, active }, l) => (divergence.gradient[l]! - (active ? scale * weight * ratio : 0)) / count),
+    gradient: terms.map(({ ratio, advantage, active }, l) => (divergence.gradient[l]! - (active ? scale * advantage * ratio : 0)) / count),
   };
 }
 
@@ -144,6 +148,21 @@ export function reinforceLoss(
 }
 
 /**
+ * What a response of L tokens multiplies the sum of its token terms by, so that a mean over the batch's responses is the mean that
+ * `aggregation` names.
+ *
+ * @param lengths  tokens of each response of the batch
+ */
+export function tokenScale(
+  { aggregation }: { readonly aggregation: 'sequence-mean' | 'token-mean' | 'constant' },
+  lengths: readonly number[],
+  maxResponseTokens: number,
+): (L: number) => number {
+  const tokens = sum(lengths);
+  return (L) => (aggregation === 'sequence-mean' ? 1 / L : aggregation === 'token-mean' ? lengths.length / tokens : 1 / maxResponseTokens);
+}
+
+/**
  * The configured loss of one response of a minibatch.
  *
  * @param lengths            tokens of each response of the minibatch: its means are over them
@@ -156,10 +175,9 @@ export function batchLoss(algorithm: AlgorithmConfig, lengths: readonly number[]
       return (sample) => seeupoLoss(sample, count, algorithm);
     case 'gspo': // all turns at once, so M is A
       return (sample) => seeupoLoss(sample, count, algorithm);
-    case 'grpo': {
-      const { aggregation } = algorithm;
-      const tokens = sum(lengths);
-      const scaleOf = (L: number): number => (aggregation === 'sequence-mean' ? 1 / L : aggregation === 'token-mean' ? count / tokens : 1 / maxResponseTokens);
+    case 'grpo':
+    case 'ppo': {
+      const scaleOf = tokenScale(algorithm, lengths, maxResponseTokens);
       return (sample) => grpoLoss(sample, { count, scale: scaleOf(sample.current.length) }, algorithm);
     }
     case 'reinforce':
@@ -167,6 +185,31 @@ export function batchLoss(algorithm: AlgorithmConfig, lengths: readonly number[]
   }
 }
 
+/** dLoss/dH of every token of a response: the loss has -c times the mean over `count` responses of their mean token entropy H. */
+export const entropyGradient = (tokens: number, count: number, coefficient: number): number[] =>
+  new Array<number>(tokens).fill(-coefficient / (tokens * count));
+
+/** What one response adds to a batch's loss. */
+export interface LossParts extends Pick<SampleLoss, 'surrogate' | 'kl'> {
+  /** Mean entropy of the response's tokens, nats. */
+  readonly entropy?: number;
+  /** PPO's value loss of the response. */
+  readonly valueLoss?: number;
+}
+
+/** Weights of the loss's terms beside the surrogate. */
+export interface LossCoefficients {
+  readonly klCoefficient: number;
+  readonly entropyCoefficient?: number;
+  readonly valueCoefficient?: number;
+}
+
 /** Loss of a batch from its samples' parts. */
-export const totalLoss = (parts: readonly Pick<SampleLoss, 'surrogate' | 'kl'>[], klCoefficient: number): number =>
-  -mean(parts.map(({ surrogate }) => surrogate)) + klCoefficient * mean(parts.map(({ kl }) => kl));
+export const totalLoss = (
+  parts: readonly LossParts[],
+  { klCoefficient, entropyCoefficient = 0, valueCoefficient = 0 }: LossCoefficients,
+): number =>
+  -mean(parts.map(({ surrogate }) => surrogate)) +
+  klCoefficient * mean(parts.map(({ kl }) => kl)) -
+  entropyCoefficient * mean(parts.map(({ entropy = 0 }) => entropy)) +
+  valueCoefficient * mean(parts.map(({ valueLoss = 0 }) => valueLoss));

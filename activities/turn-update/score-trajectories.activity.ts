@@ -1,4 +1,5 @@
 import { ScoreTrajectoriesInput, type ScoreTrajectoriesResult } from '../../schemas/steps.js';
+import { ValueHead } from '../../schemas/turn-state.js';
 import { ScoresManifest, type TrajectoryScores } from '../../schemas/turn-pool.js';
 import { commitOnce } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
@@ -29,7 +30,14 @@ export const createScoreTrajectories = (dependencies: GpuDependencies) =>
         await policy.use(policyWeightsOf(dependencies, opened, theta), report);
         const old = await policy.logProbs(sequences, { ...options, weights: 'current' }, report);
         const reference = algorithm.klCoefficient === 0 ? null : await policy.logProbs(sequences, { ...options, weights: 'reference' }, report);
-        const perTurn = old.map((logProbs, i) => ({ old: logProbs, reference: reference && reference[i]! }));
+        const head = algorithm.name === 'ppo' && theta.valueHead ? await artifacts.getJson(theta.valueHead, ValueHead) : null;
+        const values = head && (await policy.values(sequences, head.weights, options, report));
+        const perTurn = old.map((logProbs, i) => ({
+          old: logProbs,
+          reference: reference && reference[i]!,
+          // Before its first update the value head foretells 0.
+          ...(algorithm.name === 'ppo' && { values: values ? values[i]! : logProbs.map(() => 0) }),
+        }));
         const scores = scored.map(({ id, trajectory }): TrajectoryScores => ({ id, turns: perTurn.splice(0, trajectory.turns.length) }));
         const gaps = turns.flatMap(({ turn }, i) => turn.behaviorLogProbs.map((logProb, l) => Math.abs(logProb - old[i]![l]!)));
         const behaviorGap = { max: gaps.reduce((a, b) => Math.max(a, b), 0), mean: mean(gaps) };

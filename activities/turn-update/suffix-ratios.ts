@@ -50,11 +50,3 @@ export function extendSuffixProducts(
 
 /** Eq. 7: M_{T+1} = A, so every product starts at 1. */
 export const initialSuffixProducts = (ids: readonly string[]): Record<string, number> => Object.fromEntries(ids.map((id) => [id, 1]));
-
-/** The turns that an order updates before `turn`, in that order: those whose ratios make M. */
-export function turnsUpdatedBefore(turn: number, order: 'reverse' | 'forward' | 'random' | readonly number[], turns: number): number[] {
-  if (order === 'random') throw new RangeError('a random order is not known here: suffixRatio "exact" needs reverse, forward or a list');
-  const forward = Array.from({ length: turns }, (_, index) => index + 1);
-  const listed = order === 'forward' ? forward : order === 'reverse' ? forward.reverse() : [...order];
-  return listed.slice(0, listed.indexOf(turn));
-}

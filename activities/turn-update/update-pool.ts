@@ -1,28 +1,20 @@
-import type { AlgorithmConfig, OptimizerConfig } from '../../schemas/train-config.js';
-import type { TurnUpdateMetrics } from '../../schemas/metrics.js';
+import type { TurnUpdateMetrics, Violation } from '../../schemas/metrics.js';
+import type { AlgorithmConfig, GuardConfig, OptimizerConfig } from '../../schemas/train-config.js';
+import type { ValueHead } from '../../schemas/turn-state.js';
 import { mean } from '../numerics/statistics.js';
 import type { LossGradient, OnProgress, Policy, TokenSequence } from '../policy/policy.js';
+import { steppedValueHead, valueLoss } from './critic.js';
+import { decisionOn, violationsOf } from './guard.js';
 import { dealMinibatches } from './minibatches.js';
-import { batchLoss, clippedTerm, totalLoss, type SampleLoss } from './objectives.js';
-import { meanLogRatio, sequenceRatio } from './suffix-ratios.js';
-
-/** One active trajectory's seat in D_t: its turn's tokens and what is known about them. */
-export interface PoolSample {
-  readonly id: string;
-  readonly taskId: string;
-  readonly promptIds: readonly number[];
-  readonly responseIds: readonly number[];
-  /** log pi_theta_k, nats. */
-  readonly old: readonly number[];
-  readonly reference: readonly number[] | null;
-  /** M_{t+1,i} */
-  readonly weight: number;
-}
+import { batchLoss, entropyGradient, tokenScale, type LossParts, type SampleLoss } from './objectives.js';
+import { responseOf, weightOf, type PoolSample } from './pool-sample.js';
+import { divergenceOf, measured, surrogateOf, turnMetrics, type PoolStep } from './turn-metrics.js';
 
 export interface UpdatePoolOptions {
   readonly turn: number;
   readonly algorithm: AlgorithmConfig;
   readonly optimizer: OptimizerConfig;
+  readonly guard: GuardConfig;
   /** Of each optimiser step of this turn, from 0; left out, `optimizer`'s own. */
   readonly learningRate?: (step: number) => number;
   readonly temperature: number;
@@ -31,6 +23,19 @@ export interface UpdatePoolOptions {
   readonly maxResponseTokens: number;
   /** Order of the minibatches is a function of it. */
   readonly randomKey: string;
+  /** Theta is still theta_k: no turn of the iteration has moved it. */
+  readonly unmoved: boolean;
+  /** PPO's, as the turn finds it. */
+  readonly valueHead?: ValueHead;
+}
+
+export interface PoolUpdate {
+  /** rho_it by trajectory; empty if the update was rejected: its ratios are 1. */
+  readonly ratios: Map<string, number>;
+  readonly metrics: TurnUpdateMetrics;
+  /** Tokens that went through the model in steps. */
+  readonly tokens: number;
+  readonly valueHead: ValueHead | undefined;
 }
 
 /** The loss is not a number: theta was not changed by this step. */
@@ -38,133 +43,173 @@ export class NonFiniteLoss extends Error {
   override readonly name = 'NonFiniteLoss';
 }
 
-/** What one optimiser step was made of. */
-export interface PoolStep {
-  readonly loss: number;
-  readonly gradientNorm: number;
-  /** Divergence of each sample from the frozen reference before the step, nats per token. */
-  readonly kl: readonly number[];
-}
-
-/** Where a sample stands after the steps. */
-export interface MeasuredSample {
-  readonly id: string;
-  /** M_{t+1,i} */
-  readonly weight: number;
-  /** rho_it */
-  readonly ratio: number;
-  /** -(mean log ratio) to theta_k, nats per token. */
-  readonly klIteration: number;
-}
-
-type Denominators = ReadonlyMap<PoolSample, readonly number[]>;
-
 /**
  * One turn of the sequential update (Eq. 6): epochs of minibatches of AdamW steps on the samples of
  * D_t, then rho_it, the ratio of the new theta to theta_k (`ratioReference: turn`: to theta as it
  * found it) on the same samples. The rivals have one pool with all turns and no use for rho.
  *
- * `policy` holds theta and its moments when this is called, and the new ones when it returns.
- * @throws {NonFiniteLoss} naming the samples whose loss is no number
+ * `policy` holds theta and its moments when this is called, and the new ones when it returns, also those of a rejected update: the
+ * caller commits the ones that the turn found.
+ * @throws {NonFiniteLoss} naming the samples whose loss is no number, unless the guard's policy goes on
  */
-export async function updatePool(
-  policy: Policy,
-  samples: readonly PoolSample[],
-  options: UpdatePoolOptions,
-  onProgress: OnProgress,
-): Promise<{ ratios: Map<string, number>; metrics: TurnUpdateMetrics; tokens: number }> {
-  const { algorithm, optimizer, temperature, microBatchTokens } = options;
-  const denominators = await denominatorsOf(policy, samples, options, onProgress);
+export async function updatePool(policy: Policy, samples: readonly PoolSample[], options: UpdatePoolOptions, onProgress: OnProgress): Promise<PoolUpdate> {
+  const { algorithm, guard, turn } = options;
+  const scored = (): Promise<number[][]> => scoredBy(policy, samples, options, onProgress);
+  const denominatorOf = await denominatorsOf(policy, samples, options, onProgress);
+  const denominators = samples.map((sample) => denominatorOf.get(sample)!);
+  const epochs = epochsOf(samples, options);
+  // Theta as the turn found it: with one minibatch the first step's own forward pass is that of the whole pool.
+  const isSeenByFirstStep = !startsAtOne(options) && algorithm.minibatches === 1;
+  let found: readonly (readonly number[])[] = startsAtOne(options) || isSeenByFirstStep || samples.length === 0 ? denominators : await scored();
+  const after = (logProbs: readonly (readonly number[])[]) => measured(samples, denominatorOf, logProbs, samples, options);
+  const judged = (logProbs: readonly (readonly number[])[]): Violation[] => {
+    const [before, pool] = [after(found), after(logProbs)];
+    return violationsOf({ surrogateBefore: surrogateOf(before), surrogateAfter: surrogateOf(pool), kl: divergenceOf(pool) }, guard);
+  };
+
   const steps: PoolStep[] = [];
+  let { valueHead } = options;
   let tokens = 0;
-  for (const minibatch of minibatchesOf(samples, options)) {
-    const parts: SampleLoss[] = [];
-    const gradient = lossGradient(minibatch, minibatch, denominators, options, parts);
-    const { gradientNorm } = await policy.step(minibatch.map(sequenceOf), gradient, { temperature, microBatchTokens, ...optimizer, learningRate: options.learningRate?.(steps.length) ?? optimizer.learningRate }, onProgress);
-    steps.push({ loss: totalLoss(parts, algorithm.klCoefficient), gradientNorm, kl: parts.map(({ kl }) => kl) });
-    tokens += tokensOf(minibatch);
+  let current: readonly (readonly number[])[] | null = null;
+  let failure: NonFiniteLoss | null = null;
+  let isStopped = false;
+  for (const [epoch, minibatches] of epochs.entries()) {
+    for (const minibatch of minibatches) {
+      const step = await stepOn(policy, minibatch, denominatorOf, { ...options, ...(valueHead && { valueHead }) }, steps.length, onProgress);
+      tokens += tokensOf(minibatch);
+      if (step instanceof NonFiniteLoss) {
+        if (guard.onViolation === 'warn') throw step;
+        failure = step;
+        break;
+      }
+      if (isSeenByFirstStep && steps.length === 0) found = step.logProbs;
+      steps.push(step);
+      valueHead = step.valueHead;
+    }
+    current = null;
+    if (failure || epoch === epochs.length - 1) break;
+    if (guard.onViolation !== 'stop-epochs') continue;
+    current = await scored();
+    if ((isStopped = judged(current).length > 0)) break;
   }
-  const measured = await measure(policy, samples, denominators, options, onProgress);
-  return { ratios: new Map(measured.map(({ id, ratio }) => [id, ratio])), tokens, metrics: turnMetrics(measured, steps, options) };
+
+  current ??= await scored();
+  const violations: Violation[] = [...new Set([...(failure ? (['non-finite'] as const) : []), ...judged(current)])];
+  const decision = decisionOn(violations, guard, isStopped || failure !== null);
+  const isFinite = after(current).every(({ ratio, surrogate, kl }) => [ratio, surrogate, kl].every(Number.isFinite));
+  if (!isFinite && decision !== 'rejected') throw nonFiniteTheta(turn);
+  const pool = after(isFinite ? current : found);
+  return {
+    ratios: new Map(decision === 'rejected' ? [] : samples.map(({ id }, i) => [id, pool[i]!.ratio])),
+    tokens,
+    metrics: turnMetrics(pool, { surrogateBefore: surrogateOf(after(found)), steps, critics: samples.flatMap(({ critic }) => critic ?? []) }, { turn, algorithm, guard: { decision, violations } }),
+    valueHead: decision === 'rejected' ? options.valueHead : valueHead,
+  };
 }
 
-/** The minibatch of every optimiser step of a turn, epoch after epoch. */
-export const minibatchesOf = (samples: readonly PoolSample[], { algorithm, randomKey }: Pick<UpdatePoolOptions, 'algorithm' | 'randomKey'>): PoolSample[][] =>
-  Array.from({ length: algorithm.epochs }, (_, epoch) => dealMinibatches(samples.map(({ taskId }) => taskId), algorithm.minibatches, `${randomKey}/${epoch}`))
-    .flat()
-    .map((taskIds) => samples.filter(({ taskId }) => taskIds.includes(taskId)));
+type Step = PoolStep & { readonly logProbs: readonly (readonly number[])[]; readonly valueHead: ValueHead | undefined };
 
-/** Denominators of the ratios: theta_k, or theta as this turn found it (the authors' code), which `policy` must then hold. */
+/** One optimiser step on a minibatch, or why it was not taken. */
+async function stepOn(
+  policy: Policy,
+  minibatch: readonly PoolSample[],
+  denominators: Denominators,
+  options: UpdatePoolOptions,
+  taken: number,
+  onProgress: OnProgress,
+): Promise<Step | NonFiniteLoss> {
+  const { optimizer, algorithm, valueHead, turn } = options;
+  const parts: LossParts[] = [];
+  // A failure is noted here, and not told by its class: it may come back through another thread, as a plain error.
+  const noted: { failure?: NonFiniteLoss } = {};
+  const gradient = lossGradient(minibatch, minibatch, denominators, options, parts, noted);
+  const learningRate = options.learningRate?.(taken) ?? optimizer.learningRate;
+  const stepOptions = { ...scoringOf(options), ...optimizer, learningRate, ...(valueHead && { valueHead: valueHead.weights }) };
+  try {
+    const { gradientNorm, logProbs, valueHeadGradient } = await policy.step(minibatch.map(sequenceOf), gradient, stepOptions, onProgress);
+    const stepped =
+      valueHead && valueHeadGradient && algorithm.name === 'ppo'
+        ? steppedValueHead(valueHead, valueHeadGradient, { ...optimizer, learningRate: algorithm.valueLearningRate })
+        : valueHead;
+    return Number.isFinite(gradientNorm) ? { parts, gradientNorm, logProbs, valueHead: stepped } : nonFiniteTheta(turn);
+  } catch (error) {
+    if (noted.failure) return noted.failure;
+    throw error;
+  }
+}
+
+type Denominators = ReadonlyMap<PoolSample, readonly number[]>;
+
+/** The ratio is taken against theta as the turn found it, as in the authors' code, and not against theta_k. */
+const isAgainstTurn = (algorithm: AlgorithmConfig): boolean => algorithm.name === 'seeupo' && algorithm.ratioReference === 'turn';
+
+/** The turn begins with ratios that are 1 by construction. */
+export const startsAtOne = ({ algorithm, unmoved }: Pick<UpdatePoolOptions, 'algorithm' | 'unmoved'>): boolean => unmoved || isAgainstTurn(algorithm);
+
+/** Denominators of the ratios: theta_k, or theta as this turn found it, which `policy` must then hold. */
 export async function denominatorsOf(policy: Pick<Policy, 'logProbs'>, samples: readonly PoolSample[], options: UpdatePoolOptions, onProgress: OnProgress): Promise<Denominators> {
-  const { algorithm, temperature, microBatchTokens } = options;
-  const ofTurn = algorithm.name === 'seeupo' && algorithm.ratioReference === 'turn' && samples.length > 0;
-  const found = ofTurn
-    ? await policy.logProbs(samples.map(sequenceOf), { temperature, microBatchTokens, weights: 'current' }, onProgress)
-    : samples.map(({ old }) => old);
+  const found = isAgainstTurn(options.algorithm) && samples.length > 0 ? await scoredBy(policy, samples, options, onProgress) : samples.map(({ old }) => old);
   return new Map(samples.map((sample, i) => [sample, found[i]!]));
 }
+
+/** Log-probs of every sample under the theta that `policy` holds. */
+export const scoredBy = async (policy: Pick<Policy, 'logProbs'>, samples: readonly PoolSample[], options: UpdatePoolOptions, onProgress: OnProgress): Promise<number[][]> =>
+  policy.logProbs(samples.map(sequenceOf), { ...scoringOf(options), weights: 'current' }, onProgress);
 
 /**
  * The loss of a minibatch, whose means are over all of it, as a policy takes it for some of its samples.
  * @param parts  filled with what each of `members` contributes
+ * @param noted  tells of a loss that is no number, where the error that is thrown loses its class on the way
  */
 export function lossGradient(
   minibatch: readonly PoolSample[],
   members: readonly PoolSample[],
   denominators: Denominators,
   { algorithm, maxResponseTokens, turn }: UpdatePoolOptions,
-  parts: SampleLoss[],
+  parts: LossParts[],
+  noted: { failure?: NonFiniteLoss } = {},
 ): LossGradient {
-  const lossOf = batchLoss(algorithm, minibatch.map(({ responseIds }) => responseIds.length), maxResponseTokens);
-  return (indices, logProbs) =>
-    indices.map((i, n) => {
-      const part = lossOf({ ...members[i]!, old: denominators.get(members[i]!)!, current: logProbs[n]! });
-      if (![part.surrogate, part.kl, ...part.gradient].every(Number.isFinite)) throw nonFinite(turn, members[i]!, part);
-      parts.push(part);
-      return part.gradient;
+  const lengths = minibatch.map(({ responseIds }) => responseIds.length);
+  const count = lengths.length;
+  const lossOf = batchLoss(algorithm, lengths, maxResponseTokens);
+  const { entropyCoefficient } = algorithm;
+  return (indices, logProbs, { entropies, values }) => {
+    const rows = indices.map((i, n) => {
+      const sample = members[i]!;
+      const L = sample.responseIds.length;
+      const { critic } = sample;
+      const part = lossOf({ ...responseOf(sample), old: denominators.get(sample)!, current: logProbs[n]! });
+      const ofValue =
+        algorithm.name === 'ppo' && critic && values
+          ? valueLoss({ current: values[n]!, old: critic.values, returns: critic.returns }, { count, scale: tokenScale(algorithm, lengths, maxResponseTokens)(L) }, algorithm.valueClip)
+          : null;
+      if (![part.surrogate, part.kl, ...part.gradient, ofValue?.value ?? 0].every(Number.isFinite)) throw (noted.failure = nonFinite(turn, sample, part));
+      parts.push({ surrogate: part.surrogate, kl: part.kl, entropy: mean(entropies[n]!), ...(ofValue && { valueLoss: ofValue.value }) });
+      return { part, ofValue, L };
     });
-}
-
-/** rho and the divergence from theta_k of each sample, under the theta that `policy` holds. */
-export async function measure(policy: Pick<Policy, 'logProbs'>, samples: readonly PoolSample[], denominators: Denominators, options: UpdatePoolOptions, onProgress: OnProgress): Promise<MeasuredSample[]> {
-  const { temperature, microBatchTokens } = options;
-  const current = await policy.logProbs(samples.map(sequenceOf), { temperature, microBatchTokens, weights: 'current' }, onProgress);
-  return samples.map((sample, i) => ({
-    id: sample.id,
-    weight: sample.weight,
-    ratio: sequenceRatio(current[i]!, denominators.get(sample)!),
-    klIteration: -meanLogRatio(current[i]!, sample.old),
-  }));
-}
-
-export function turnMetrics(measured: readonly MeasuredSample[], steps: readonly PoolStep[], { algorithm, turn }: Pick<UpdatePoolOptions, 'algorithm' | 'turn'>): TurnUpdateMetrics {
-  const clip = 'clip' in algorithm ? algorithm.clip : null;
-  const after = measured.map(({ ratio, weight }) => clippedTerm(ratio, weight, clip));
-  const ratios = measured.map(({ ratio }) => ratio);
-  return {
-    turn,
-    active: measured.length,
-    optimizerSteps: steps.length,
-    loss: mean(steps.map(({ loss }) => loss)),
-    surrogateBefore: mean(measured.map(({ weight }) => weight)),
-    surrogateAfter: mean(after.map(({ value }) => value)),
-    klReference: mean(steps.flatMap(({ kl }) => kl)),
-    klIteration: mean(measured.map(({ klIteration }) => klIteration)),
-    clipFraction: mean(after.map(({ active }) => (active ? 0 : 1))),
-    ratioMean: ratios.length === 0 ? 1 : mean(ratios),
-    ratioMin: ratios.reduce((a, b) => Math.min(a, b), ratios.length === 0 ? 1 : Infinity),
-    ratioMax: ratios.reduce((a, b) => Math.max(a, b), ratios.length === 0 ? 1 : -Infinity),
-    gradientNorm: mean(steps.map(({ gradientNorm }) => gradientNorm)),
+    return {
+      logProbs: rows.map(({ part }) => part.gradient),
+      ...(entropyCoefficient > 0 && { entropies: rows.map(({ L }) => entropyGradient(L, count, entropyCoefficient)) }),
+      ...(algorithm.name === 'ppo' && values && { values: rows.map(({ ofValue, L }) => ofValue?.gradient.map((g) => algorithm.valueCoefficient * g) ?? new Array<number>(L).fill(0)) }),
+    };
   };
 }
 
-export const sequenceOf = ({ taskId, promptIds, responseIds }: PoolSample): TokenSequence => ({ row: taskId, promptIds, responseIds });
+/** The minibatches of every epoch. */
+export const epochsOf = (samples: readonly PoolSample[], { algorithm, randomKey }: Pick<UpdatePoolOptions, 'algorithm' | 'randomKey'>): PoolSample[][][] =>
+  Array.from({ length: algorithm.epochs }, (_, epoch) =>
+    dealMinibatches(samples.map(({ taskId }) => taskId), algorithm.minibatches, `${randomKey}/${epoch}`).map((taskIds) =>
+      samples.filter(({ taskId }) => taskIds.includes(taskId)),
+    ),
+  );
 
+export const scoringOf = ({ temperature, microBatchTokens }: UpdatePoolOptions) => ({ temperature, microBatchTokens });
+export const sequenceOf = ({ taskId, promptIds, responseIds }: PoolSample): TokenSequence => ({ row: taskId, promptIds, responseIds });
 export const tokensOf = (samples: readonly PoolSample[]): number =>
   samples.reduce((total, { promptIds, responseIds }) => total + promptIds.length + responseIds.length, 0);
 
-const nonFinite = (turn: number, { id, weight }: PoolSample, { ratio, kl }: SampleLoss): NonFiniteLoss =>
-  new NonFiniteLoss(
-    `turn ${turn}, trajectory ${id}: the loss is no number (ratio ${ratio}, M ${weight}, KL ${kl}); theta was not changed. ` +
-      'Lower optimizer.learningRate or set algorithm.suffixRatioClip, and start again from the last checkpoint',
-  );
+const ADVICE = 'Lower optimizer.learningRate or set algorithm.suffixRatioClip, and start again from the last checkpoint; or set guard.onViolation to "reject", which leaves such an update out';
+const nonFinite = (turn: number, sample: PoolSample, { ratio, kl }: SampleLoss): NonFiniteLoss =>
+  new NonFiniteLoss(`turn ${turn}, trajectory ${sample.id}: the loss is no number (ratio ${ratio}, M ${weightOf(sample)}, KL ${kl}); theta was not changed. ${ADVICE}`);
+const nonFiniteTheta = (turn: number): NonFiniteLoss =>
+  new NonFiniteLoss(`turn ${turn}: a step made theta no number; the update was not committed. ${ADVICE}`);

@@ -1,23 +1,26 @@
 import { UpdateTurnInput, type UpdateTurnResult } from '../../schemas/steps.js';
-import { TurnStateManifest } from '../../schemas/turn-state.js';
+import { TurnStateManifest, ValueHead, type PolicyState } from '../../schemas/turn-state.js';
+import type { TrainConfig } from '../../schemas/train-config.js';
 import { commitOnce } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
 import { momentsOf, openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
+import { zeroValueHead } from './critic.js';
 import { readTurn } from './read-turn.js';
 import { storeTrained } from './store-trained.js';
-import { extendSuffixProducts, initialSuffixProducts, sequenceRatio, turnsUpdatedBefore } from './suffix-ratios.js';
-import { updatePool } from './update-pool.js';
+import { extendSuffixProducts, initialSuffixProducts, sequenceRatio } from './suffix-ratios.js';
+import { updatePool, type PoolUpdate } from './update-pool.js';
 
 /**
  * Step 4 for one turn: steps theta on D_t weighted by M_{t+1} (Eq. 6), then multiplies the turn's new
- * ratios into M (Eq. 8). Theta, its moments and M are committed as one. GPU queue.
+ * ratios into M (Eq. 8). Theta, its moments and M are committed as one. An update that the guard rejects is committed as that: theta
+ * and its moments are the ones that the turn found, M does not move. GPU queue.
  */
 export const createUpdateTurn = (dependencies: GpuDependencies) =>
   async function updateTurn(input: UpdateTurnInput): Promise<UpdateTurnResult> {
     const { artifacts, policy, heartbeats } = dependencies;
     const { run, ...given } = UpdateTurnInput.parse(input);
-    const { iteration, turn, policy: theta } = given;
+    const { iteration, turn, updatedBefore, policy: theta } = given;
     const key = keys.turnState(run.runId, iteration, turn);
     const opened = await openedRun(artifacts, run, { iteration, turn });
     // A retry after a crash must not step theta twice: the key is the step's identity.
@@ -29,7 +32,7 @@ export const createUpdateTurn = (dependencies: GpuDependencies) =>
         let { products } = found;
         if (algorithm.name === 'seeupo' && algorithm.suffixRatio === 'exact') {
           products = initialSuffixProducts(seated.map(({ id }) => id));
-          for (const earlier of turnsUpdatedBefore(turn, algorithm.updateOrder, opened.config.rollout.maxTurns)) {
+          for (const earlier of updatedBefore) {
             const seats = trained.flatMap((seat) => seatAt(seat, earlier));
             const sequences = seats.map(({ taskId, promptIds, responseIds }) => ({ row: taskId, promptIds, responseIds }));
             const scoring = { temperature, microBatchTokens, weights: 'current' } as const;
@@ -38,18 +41,25 @@ export const createUpdateTurn = (dependencies: GpuDependencies) =>
           }
         }
         await policy.useMoments(momentsOf(artifacts, opened, theta), theta.optimizerSteps);
-        const { ratios, metrics, tokens } = await updatePool(policy, poolOf(products), options, report);
-        const stepped = await storeTrained(artifacts, policy, opened.config.training);
+        const valueHead = algorithm.name !== 'ppo' ? undefined : theta.valueHead ? await artifacts.getJson(theta.valueHead, ValueHead) : zeroValueHead;
+        const update = await updatePool(policy, poolOf(products), { ...options, ...(valueHead && { valueHead }) }, report);
         const made = {
           kind: 'turn-state' as const,
           iteration,
           turn,
-          policy: { folded: theta.folded, ...stepped, optimizerSteps: theta.optimizerSteps + metrics.optimizerSteps },
-          suffixProducts: await artifacts.putJson(algorithm.name === 'seeupo' ? extendSuffixProducts(products, ratios, algorithm) : products),
-          metrics,
+          policy: update.metrics.guard.decision === 'rejected' ? theta : await stepped(opened.config.training, update),
+          suffixProducts: await artifacts.putJson(algorithm.name === 'seeupo' ? extendSuffixProducts(products, update.ratios, algorithm) : products),
+          metrics: update.metrics,
         };
-        return { manifest: made, tokens };
+        return { manifest: made, tokens: update.tokens };
       }),
     );
     return { manifest: ref, policy: manifest.policy, suffixProducts: manifest.suffixProducts, metrics: manifest.metrics };
+
+    /** Theta as the steps left it, stored. */
+    async function stepped(training: TrainConfig['training'], { metrics, valueHead }: PoolUpdate): Promise<PolicyState> {
+      const tensors = await storeTrained(artifacts, policy, training);
+      const optimizerSteps = theta.optimizerSteps + metrics.optimizerSteps;
+      return { folded: theta.folded, ...tensors, optimizerSteps, ...(valueHead && { valueHead: await artifacts.putJson(valueHead) }) };
+    }
   };

@@ -8,7 +8,8 @@ import { uniforms } from '../../activities/numerics/random.js';
 import { packTrie, rowsOf } from '../../activities/policy/trie.js';
 import { writeMergedModel } from '../../activities/policy/weights/merged-model.js';
 import { dealMinibatches } from '../../activities/turn-update/minibatches.js';
-import type { PoolSample, UpdatePoolOptions } from '../../activities/turn-update/update-pool.js';
+import type { PoolSample } from '../../activities/turn-update/pool-sample.js';
+import type { UpdatePoolOptions } from '../../activities/turn-update/update-pool.js';
 import { RolloutShardManifest } from '../../schemas/rollout.js';
 import { RunManifest } from '../../schemas/run.js';
 import type { TrainConfig } from '../../schemas/train-config.js';
@@ -93,14 +94,14 @@ export function poolOf(config: TrainConfig, trajectories: readonly Trajectory[],
   const turn = 1 + pools.reduce((best, pool, t) => (tokensOf(pool) > tokensOf(pools[best]!) ? t : best), 0);
   const pool = pools[turn - 1]!;
   if (pool.length === 0) throw new UsageError('there is no turn with a sequence to train on in what was played: choose another --run or --iteration');
-  const { algorithm, optimizer, rollout, microBatchTokens, seed } = config;
+  const { algorithm, optimizer, guard, rollout, microBatchTokens, seed } = config;
   const randomKey = `${seed}/0/${turn}`;
   const { temperature, maxResponseTokens } = rollout;
   const sequences = pool.map(({ taskId, ...sequence }) => ({ ...sequence, row: taskId }));
   const nodes = rowsOf(sequences).reduce((sum, row) => sum + packTrie(row.map((i) => sequences[i]!)).tokens.length, 0);
   return {
-    samples: pool.map((sample, i) => ({ ...sample, weight: i % 2 === 0 ? 1 : -1 })),
-    options: { turn, algorithm, optimizer, temperature, maxResponseTokens, microBatchTokens, randomKey },
+    samples: pool.map((sample, i) => ({ ...sample, advantage: i % 2 === 0 ? 1 : -1, suffixProduct: 1 })),
+    options: { turn, algorithm, optimizer, guard, temperature, maxResponseTokens, microBatchTokens, randomKey, unmoved: true },
     minibatches: dealMinibatches(pool.map(({ taskId }) => taskId), algorithm.minibatches, `${randomKey}/0`),
     detail: `turn ${turn} of ${pools.length}, ${pool.length} sequences, ${tokensOf(pool)} tokens (${nodes} where a prefix that is shared counts once); ${algorithm.minibatches} AdamW steps`,
   };

@@ -1,4 +1,4 @@
-import { AlgorithmConfig, OptimizerConfig } from '../../schemas/train-config.js';
+import { GrpoConfig, GspoConfig, OptimizerConfig, ReinforceConfig, SeeupoConfig } from '../../schemas/train-config.js';
 import type { StepRule } from './step-rules.js';
 import { labPpo, type LabAlgorithm } from './tabular-ppo.js';
 
@@ -15,11 +15,12 @@ const NORMALIZATIONS = ['batch', 'group', 'none'] as const;
 const ORDERS = ['reverse', 'forward', 'random'] as const;
 const OBJECTIVES = ['paper', 'authors', 'exact-suffix'] as const;
 
-type Given = { readonly name: 'seeupo' | 'reinforce' | 'grpo' | 'gspo' } & Readonly<Record<string, unknown>>;
+const SCHEMAS = { seeupo: SeeupoConfig, reinforce: ReinforceConfig, grpo: GrpoConfig, gspo: GspoConfig } as const;
+type Given = { readonly name: keyof typeof SCHEMAS } & Readonly<Record<string, unknown>>;
 
 /** Whatever is not given is the schema's vetted default, but for the divergence: its optimum is another one. */
 function arm(given: Given, epochs: number): Arm {
-  const algorithm = AlgorithmConfig.parse({ ...given, epochs, klEstimator: 'none' });
+  const algorithm = SCHEMAS[given.name].parse({ ...given, epochs, klEstimator: 'none' });
   const kind = algorithm.name === 'seeupo' ? ` ${algorithm.objective}` : algorithm.name === 'grpo' && algorithm.variant !== 'grpo' ? ` ${algorithm.variant}` : '';
   return {
     name: `${algorithm.name}${kind}`,
@@ -47,8 +48,7 @@ export const defaultArms = (epochs: number): Arm[] => [
 export function allArms(epochs: number): Arm[] {
   const arms = [
     ...OBJECTIVES.flatMap((objective) => [
-      // exact-suffix cannot follow a random order, and the schema says so.
-      ...ORDERS.filter((order) => !(order === 'random' && objective === 'exact-suffix')).map((updateOrder) => seeupo(epochs, { objective, updateOrder })),
+      ...ORDERS.map((updateOrder) => seeupo(epochs, { objective, updateOrder })),
       ...NORMALIZATIONS.map((normalization) => seeupo(epochs, { objective, normalization })),
     ]),
     ...NORMALIZATIONS.map((normalization) => arm({ name: 'reinforce', normalization }, epochs)),

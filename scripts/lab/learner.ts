@@ -3,8 +3,8 @@ import { trainedOn } from '../../activities/grouping/read-groups.js';
 import { onePool, turnPools } from '../../activities/grouping/turn-pools.js';
 import { sum } from '../../activities/numerics/statistics.js';
 import { batchLoss } from '../../activities/turn-update/objectives.js';
-import { extendSuffixProducts, initialSuffixProducts, sequenceRatio, turnsUpdatedBefore } from '../../activities/turn-update/suffix-ratios.js';
-import type { AlgorithmConfig, SeeupoConfig } from '../../schemas/train-config.js';
+import { extendSuffixProducts, initialSuffixProducts, sequenceRatio } from '../../activities/turn-update/suffix-ratios.js';
+import type { AlgorithmConfig, PpoConfig, SeeupoConfig } from '../../schemas/train-config.js';
 import { turnOrder } from '../../workflows/turn-order.js';
 import { exactReturn } from './game-tree.js';
 import { rollOut, type Rollouts, type Seat } from './rollouts.js';
@@ -93,13 +93,13 @@ export class Learner {
     const atIteration = groupRelativeAdvantages(seats, algorithm);
     const ids = seats.map(({ id }) => id);
     let products = initialSuffixProducts(ids);
-    const order = algorithm.updateOrder === 'random' ? { random: numberOf(this.settings.seed) } : algorithm.updateOrder;
-    for (const turn of turnOrder(order, pools.length, iteration)) {
+    const order = turnOrder(algorithm.updateOrder === 'random' ? { random: numberOf(this.settings.seed) } : algorithm.updateOrder, pools.length, iteration);
+    for (const [index, turn] of order.entries()) {
       const pool = pools[turn - 1]!;
       const before = this.responses();
       if (algorithm.suffixRatio === 'exact') {
         products = initialSuffixProducts(ids);
-        for (const earlier of turnsUpdatedBefore(turn, algorithm.updateOrder, pools.length)) {
+        for (const earlier of order.slice(0, index)) {
           products = extendSuffixProducts(products, this.ratios(pools[earlier - 1]!, earlier, before, old), algorithm);
         }
       }
@@ -114,7 +114,7 @@ export class Learner {
   }
 
   /** One pool with every turn of every trajectory. */
-  private iterateRival(algorithm: Exclude<AlgorithmConfig, SeeupoConfig>, seats: readonly Seat[]): void {
+  private iterateRival(algorithm: Exclude<AlgorithmConfig, SeeupoConfig | PpoConfig>, seats: readonly Seat[]): void {
     const advantages = groupRelativeAdvantages(seats, algorithm);
     const byId = new Map(seats.map((seat) => [seat.id, seat]));
     const taken = new Map<string, number>();

@@ -1,10 +1,10 @@
 import { groupBy } from '../../activities/numerics/group-by.js';
 import { sum } from '../../activities/numerics/statistics.js';
 import { grpoLoss, type ResponseSample, type SampleLoss } from '../../activities/turn-update/objectives.js';
-import type { AlgorithmConfig } from '../../schemas/train-config.js';
+import type { AlgorithmConfig, PpoConfig } from '../../schemas/train-config.js';
 
 /**
- * PPO with a learned critic, **the laboratory's own**: real runs have no such algorithm. A value for every
+ * PPO with a learned critic, **the laboratory's own**: where real runs' `ppo` has a linear value head, it has a value for every
  * place where a token is chosen, undiscounted GAE over the tokens of the whole trajectory, advantages
  * whitened over the batch, and the token-level clipped loss of the project's GRPO.
  */
@@ -20,7 +20,7 @@ export interface LabPpo {
 
 export const labPpo = (epochs: number): LabPpo => ({ name: 'ppo', epochs, clip: { low: 0.2, high: 0.2 }, lambda: 0.95, criticRate: 0.5 });
 
-export type LabAlgorithm = AlgorithmConfig | LabPpo;
+export type LabAlgorithm = Exclude<AlgorithmConfig, PpoConfig> | LabPpo;
 
 /** One token of one trajectory. */
 export interface TokenVisit {

@@ -58,6 +58,9 @@ export function liveBlock(snapshot: Snapshot, { url, now }: { url: string; now: 
 /** What happened between two looks, one line each: the log of a run without a terminal. */
 export function eventLines(before: Snapshot | null, after: Snapshot, now: number): string[] {
   const lines: string[] = [];
+  const noted = before?.progress?.inertSettings ?? [];
+  for (const setting of after.progress?.inertSettings ?? []) if (!noted.includes(setting)) lines.push(`setting without effect: ${setting}`);
+
   const known = new Set((before?.metrics?.evaluations ?? []).map(nameOf));
   for (const evaluation of after.metrics?.evaluations ?? []) if (!known.has(nameOf(evaluation))) lines.push(evaluationLine(evaluation));
 
@@ -82,6 +85,10 @@ function evaluationLine({ name, split, meanReward, successRate, turnPassRate }: 
   return `evaluation ${name}, ${tasks}: reward ${fixed(meanReward)}, success ${percent(successRate)}, turns passed ${turnPassRate.map(percent).join(' ')}`;
 }
 
+/** Updates that undid themselves; the report says which and how. */
+const guardText = ({ violations, rejections }: IterationPoint): string =>
+  violations > 0 ? `; the guard found ${violations} turn update(s) that undid themselves${rejections > 0 ? `, ${rejections} of them rejected` : ''}` : '';
+
 function iterationLine(point: IterationPoint, { progress }: Snapshot, now: number): string {
   const of = progress?.iterations ?? '?';
   const elapsed = progress === null ? '' : `, elapsed ${duration((now - progress.startedAt) / 1000)}`;
@@ -90,6 +97,6 @@ function iterationLine(point: IterationPoint, { progress }: Snapshot, now: numbe
   return (
     `iteration ${point.iteration + 1}/${of} done: reward ${fixed(point.meanReward)}, success ${percent(point.successRate)}, ` +
     `turns passed ${point.turnPassRate.map(percent).join(' ')}, KL ${fixed(point.klReference)}, ` +
-    `${duration(point.wallSeconds)}, ${tokensPerSecond(point)}${elapsed}${left}`
+    `${duration(point.wallSeconds)}, ${tokensPerSecond(point)}${elapsed}${left}${guardText(point)}`
   );
 }

@@ -54,7 +54,7 @@ test('the turn pool is the one with the most tokens; of a committed run only gro
     trajectory('b#1', 'b', 1, turn([7], [9])),
   ];
   const all = poolOf(config, played, false); // turn 1: 3 + 3 + 2 + 2 = 10 tokens, turn 2: 6
-  assert.deepEqual(all.samples.map(({ id, weight }) => [id, weight]), [['a#0', 1], ['a#1', -1], ['b#0', 1], ['b#1', -1]]);
+  assert.deepEqual(all.samples.map(({ id, advantage }) => [id, advantage]), [['a#0', 1], ['a#1', -1], ['b#0', 1], ['b#1', -1]]);
   // Prompts are shared and a response's last token predicts nothing: 1 2 of task a, 7 of task b.
   assert.match(all.detail, /turn 1 of 2, 4 sequences, 10 tokens \(3 where/);
   assert.deepEqual(all.minibatches.flat().sort(), ['a', 'b']);

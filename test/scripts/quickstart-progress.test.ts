@@ -6,14 +6,14 @@ import type { Snapshot } from '../../scripts/quickstart/snapshot.js';
 import type { IterationPoint, TrainProgress } from '../../workflows/messages.js';
 
 const point = (iteration: number, meanReward: number): IterationPoint => ({
-  iteration, meanReward, successRate: 0.25, turnPassRate: [0.5, 0.25], groupsWithoutVariance: 0, klReference: 0.01,
+  iteration, meanReward, successRate: 0.25, turnPassRate: [0.5, 0.25], groupsWithoutVariance: 0, klReference: 0.01, violations: 0, rejections: 0,
   seconds: 20, tokens: 10_000, wallSeconds: 25,
 });
 const at = (changes: Partial<TrainProgress> = {}, rest: Partial<Snapshot> = {}): Snapshot => ({
   status: 'RUNNING',
   progress: {
     runId: 'r', title: 'R', phase: 'iteration', iteration: 2, iterations: 8, child: 'r/iteration-0002', paused: null,
-    stopping: false, changes: [], startedAt: 0, secondsLeft: 150, latest: point(1, 0.5), ...changes,
+    stopping: false, changes: [], inertSettings: [], startedAt: 0, secondsLeft: 150, latest: point(1, 0.5), ...changes,
   },
   iteration: { iteration: 2, phase: 'update turn', turn: 2, turns: 2 },
   metrics: { evaluations: [], iterations: [point(0, 0.25), point(1, 0.5)], checkpoint: null },
@@ -45,6 +45,12 @@ test('a step that is tried again shows its attempt and why', () => {
   const retried = at({}, { steps: [{ activity: 'updateTurn', attempt: 2, work: null, lastFailure: 'activity Heartbeat timeout' }] });
   assert.match(liveBlock(retried, { url: 'u', now: 0 }), /updateTurn: waiting for a worker, attempt 2 after: activity Heartbeat timeout/);
   assert.deepEqual(eventLines(at(), retried, 0), ['updateTurn is tried again (attempt 2): activity Heartbeat timeout']);
+});
+
+test('settings that cannot act are told once, as soon as the run is open', () => {
+  const told = at({ inertSettings: ['algorithm.clip never acts'] });
+  assert.deepEqual(eventLines(at(), told, 0), ['setting without effect: algorithm.clip never acts']);
+  assert.deepEqual(eventLines(told, told, 0), []);
 });
 
 test('a log gets one line per event and none while nothing changes', () => {

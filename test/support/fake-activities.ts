@@ -15,9 +15,11 @@ const metrics: RolloutMetrics = {
 };
 const estimate = { value: 0.5, interval: null };
 const figures: Figures = { tasks: 2, episodes: 4, averageReward: estimate, taskGoalCompletion: estimate, passAtK: [], scenarioGoalCompletion: null };
+const ones = { min: 1, p05: 1, p50: 1, p95: 1, max: 1 };
 const turnMetrics = (turn: number): TurnUpdateMetrics => ({
   turn, active: 4, optimizerSteps: 1, loss: 0, surrogateBefore: 0, surrogateAfter: 0.1, klReference: 0.01, klIteration: 0,
-  clipFraction: 0, ratioMean: 1, ratioMin: 1, ratioMax: 1, gradientNorm: 1,
+  clipFraction: 0, ratioMean: 1, ratio: ones, weight: ones, effectiveSampleSize: 1, groupsWithoutVariance: 0, entropy: 1, gradientNorm: 1,
+  critic: null, guard: { decision: 'kept', violations: [] },
 });
 
 /** What a run of the fakes is made of; goes where the configuration goes. */
@@ -30,8 +32,9 @@ export interface FakeRun {
   evaluateEvery: number | null;
   /** Left out: a turn is one activity. */
   spread?: { shards: number; steps: number };
+  inertSettings: string[];
 }
-export const fakeRun: FakeRun = { iterations: 1, shards: 2, turns: 2, updateOrder: 'reverse', warmStart: false, evaluateEvery: null };
+export const fakeRun: FakeRun = { iterations: 1, shards: 2, turns: 2, updateOrder: 'reverse', warmStart: false, evaluateEvery: null, inertSettings: [] };
 
 export interface Call {
   readonly name: string;
@@ -65,7 +68,7 @@ export function fakeActivities(before: (call: Call) => Promise<void> | void = ()
         shards: fake.shards, updateOrder: fake.updateOrder, warmStart: fake.warmStart, evaluateEvery: fake.evaluateEvery,
         algorithm: 'seeupo', environment: 'fake', model: 'fake.gguf', ...(fake.spread && { spread: fake.spread }),
       };
-      return { run, next: null, revisions: 0, progress: { iteration: 0, begun: false, policy: null, checkpoint: null, points: [], evaluations: [] } };
+      return { run, next: null, revisions: 0, inertSettings: fake.inertSettings, progress: { iteration: 0, begun: false, policy: null, checkpoint: null, points: [], evaluations: [] } };
     },
     reviseSettings: async ({ run, revision, change }) => ({
       ...run, settings: ref(`settings-${revision}`), iterations: (change.iterations as number | undefined) ?? run.iterations,
@@ -78,7 +81,7 @@ export function fakeActivities(before: (call: Call) => Promise<void> | void = ()
     }),
     commitCheckpoint: async ({ iteration, turnStates }) => ({
       iteration, checkpoint: ref(`${iteration}/checkpoint`), policy: policyState(turnStates.at(-1)!.key), meanReward: 0.5, successRate: 0.25,
-      turnPassRate: [0.75, 0.25], groupsWithoutVariance: 0, klReference: 0.01, seconds: 5, tokens: 50,
+      turnPassRate: [0.75, 0.25], groupsWithoutVariance: 0, klReference: 0.01, violations: 0, rejections: 0, seconds: 5, tokens: 50,
     }),
     applyRetention: async () => ({ kept: [], dropped: [] }),
     writeReport: async () => ({ html: ref('report.html'), json: ref('report.json') }),

@@ -59,6 +59,7 @@ export function toyDependencies(tasks: readonly Task[] = toyTasks) {
       use: async (weights) => void used.push(weights.adapter?.sha256 ?? null),
       useMoments: unused,
       logProbs: unused,
+      values: unused,
       step: unused,
       gradient: unused,
       stepAlong: unused,

@@ -37,8 +37,10 @@ export async function trainInProcess(dependencies: GpuDependencies, workflowId: 
     const made = { groups: groups.manifest, scores: scores.manifest };
     let theta: { policy: PolicyState; suffixProducts: ArtifactRef | null } = { policy, suffixProducts: null };
     const turnStates: ArtifactRef[] = [];
-    for (const turn of turnOrder(now.updateOrder, groups.turns, iteration)) {
-      const { policy: moved, suffixProducts, manifest } = now.spread ? await spreadTurn({ ...at, turn, ...made, ...theta }, now.spread) : await activities.updateTurn({ ...at, turn, ...made, ...theta });
+    const order = turnOrder(now.updateOrder, groups.turns, iteration);
+    for (const [index, turn] of order.entries()) {
+      const input = { ...at, turn, updatedBefore: order.slice(0, index), ...made, ...theta };
+      const { policy: moved, suffixProducts, manifest } = now.spread ? await spreadTurn(input, now.spread) : await activities.updateTurn(input);
       theta = { policy: moved, suffixProducts };
       turnStates.push(manifest);
     }

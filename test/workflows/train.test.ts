@@ -220,15 +220,16 @@ test('cancelling tells the activity, and parent and child end CANCELED', async (
   });
 });
 
-test('continue-as-new when the server suggests it carries theta, curve and position', async () => {
+test('continue-as-new when the server suggests it carries theta, curve, position and what openRun told', async () => {
   const small = await startTemporal(60);
   try {
-    await run({ iterations: 8, shards: 1, turns: 1 }, { on: small }, async (handle, calls) => {
+    await run({ iterations: 8, shards: 1, turns: 1, inertSettings: ['algorithm.clip never acts'] }, { on: small }, async (handle, calls) => {
       const result = await handle.result();
       assert.equal(result.iterations, 8);
       assert.deepEqual(calls.filter(({ name }) => name === 'commitCheckpoint').map(({ input }) => input.iteration), [0, 1, 2, 3, 4, 5, 6, 7]);
       assert.equal(calls.filter(({ name }) => name === 'openRun').length, 1);
       assert.deepEqual(result.evaluations.map(({ name }) => name), ['untouched', 'untouched', 'end', 'end']);
+      assert.deepEqual((await handle.query(messages.progress)).inertSettings, ['algorithm.clip never acts']);
       const executions = [];
       for await (const execution of small.environment.client.workflow.list({ query: `WorkflowId = "${handle.workflowId}"` })) executions.push(execution.status.name);
       assert.ok(executions.includes('CONTINUED_AS_NEW'), executions.join(' '));

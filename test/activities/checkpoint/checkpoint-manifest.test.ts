@@ -19,9 +19,11 @@ const metrics = {
   trajectories: 4, meanReward: 0.5, successRate: 0.25, turnPassRate: [0.75, 0.25],
   meanResponseTokens: 5, sampledTokens: 20, truncatedRate: 0, malformedCallRate: 0,
 };
+const ones = { min: 1, p05: 1, p50: 1, p95: 1, max: 1 };
 const turnMetrics = (turn: number, klReference: number): TurnUpdateMetrics => ({
   turn, active: 4, optimizerSteps: 1, loss: 0, surrogateBefore: 0, surrogateAfter: 0.1, klReference, klIteration: 0,
-  clipFraction: 0, ratioMean: 1, ratioMin: 1, ratioMax: 1, gradientNorm: 1,
+  clipFraction: 0, ratioMean: 1, ratio: ones, weight: ones, effectiveSampleSize: 1, groupsWithoutVariance: 0, entropy: 1, gradientNorm: 1,
+  critic: null, guard: { decision: 'kept', violations: [] },
 });
 /** An iteration with two shards and two turns, in a store. */
 async function iteration(k = 3, turns: readonly number[] = [2, 1]) {

@@ -197,3 +197,36 @@ test('groups are the embedding, each layer, and the final norm with the head, en
     assert.equal(end, parameters);
   }
 });
+
+for (const name of ['llama-tied', 'qwen3-untied']) {
+  test(`${name}: entropies and a value head move every weight along the gradient of their sum, by central differences`, async () => {
+    const { hidden } = await configOfModel(tinyModel(name));
+    const valueHead = Array.from({ length: hidden + 1 }, (_, i) => 0.1 * Math.sin(0.3 * i));
+    /** L = 0.3 sum H + 0.7 sum V, and its gradient's norm, at theta moved by -h times the gradient. */
+    const at = async (h: number): Promise<{ loss: number; gradientNorm: number }> => {
+      await policy.use(await fullWeights(name));
+      await policy.useMoments(null, 0);
+      let loss = 0;
+      const run = async (options: object) => {
+        loss = 0;
+        return policy.step(
+          sequences,
+          (_, rows, { entropies, values }) => {
+            loss += 0.3 * entropies.flat().reduce((a, b) => a + b, 0) + 0.7 * values!.flat().reduce((a, b) => a + b, 0);
+            const all = (value: number): number[][] => rows.map((row) => row.map(() => value));
+            return { logProbs: all(0), entropies: all(0.3), values: all(0.7) };
+          },
+          { ...scoring, ...still, ...options, valueHead },
+        );
+      };
+      // AdamW without memory and with an epsilon far above every gradient is gradient descent.
+      const { gradientNorm } = await run({ epsilon: 1e6, learningRate: h * 1e6 });
+      await run({});
+      return { loss, gradientNorm };
+    };
+    const h = 2e-5;
+    const [forth, back] = [await at(h), await at(-h)];
+    const expected = -2 * h * forth.gradientNorm ** 2;
+    assert.ok(Math.abs((forth.loss - back.loss) / expected - 1) < 0.01, `the loss moves by ${forth.loss - back.loss}, expected ${expected}`);
+  });
+}

@@ -13,7 +13,7 @@ const adamW = { learningRate: 1e-2, betas: [0.9, 0.95], epsilon: 1e-3, weightDec
 const scoring = { temperature: 0.9, microBatchTokens: 64 };
 /** Five rows of unlike size; row b has two sequences with a common prefix. */
 const sequences: TokenSequence[] = ['a', 'b', 'c', 'b', 'd', 'e'].map((row, i) => ({ row, promptIds: tiny.prompt.slice(0, row === 'b' ? 6 : 3 + i), responseIds: tiny.response.slice(0, 2 + (i % 3)) }));
-const loss: LossGradient = (indices, rows) => rows.map((row, n) => row.map((logProb) => (indices[n]! + 1) * 0.1 * logProb));
+const loss = (indices: readonly number[], rows: readonly (readonly number[])[]): number[][] => rows.map((row, n) => row.map((logProb) => (indices[n]! + 1) * 0.1 * logProb));
 const two = (): Policy => replicatedPolicy([new TensorFlowPolicy(), new TensorFlowPolicy()]);
 
 async function round(policy: Policy) {

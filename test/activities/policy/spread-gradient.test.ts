@@ -23,7 +23,7 @@ async function fresh(): Promise<TensorFlowPolicy> {
 test('a step along the gradient that another worker computed is the step taken at once, byte for byte', async () => {
   const [one, other, stepping] = [await fresh(), await fresh(), await fresh()];
   const { gradientNorm } = await one.step(sequences, loss, { ...scoring, ...adamW });
-  const gradient = stored(await other.gradient(sequences, loss, scoring));
+  const gradient = stored((await other.gradient(sequences, loss, scoring)).gradient);
   assert.deepEqual(await stepping.stepAlong([gradient], adamW), { gradientNorm });
   assert.ok(gradientNorm > 0);
   assert.deepEqual(await stepping.trained(), await one.trained());
@@ -32,7 +32,7 @@ test('a step along the gradient that another worker computed is the step taken a
 test('gradients of two shares add up to the whole gradient, and each leaves theta where it was', async () => {
   const policy = await fresh();
   const before = await policy.trained();
-  const values = async (members: readonly TokenSequence[]) => [...readSafetensors(await policy.gradient(members, loss, scoring)).tensors.values()].flatMap((tensor) => [...tensor.values]);
+  const values = async (members: readonly TokenSequence[]) => [...readSafetensors((await policy.gradient(members, loss, scoring)).gradient).tensors.values()].flatMap((tensor) => [...tensor.values]);
   const all = await values(sequences);
   const [first, second] = [await values(sequences.slice(0, 2)), await values(sequences.slice(2))];
   const largest = Math.max(...all.map(Math.abs));
@@ -45,8 +45,8 @@ test('a gradient comes out of the policy\'s thread as the bytes that it has insi
   try {
     await thread.use(await tinyWeights(tinyModel('llama-tied')));
     await thread.useMoments(null, 0);
-    const gradient = stored(await thread.gradient(sequences, loss, scoring));
-    assert.equal(gradient.sha256, stored(await inside.gradient(sequences, loss, scoring)).sha256);
+    const gradient = stored((await thread.gradient(sequences, loss, scoring)).gradient);
+    assert.equal(gradient.sha256, stored((await inside.gradient(sequences, loss, scoring)).gradient).sha256);
     await thread.stepAlong([gradient], adamW);
     await inside.stepAlong([gradient], adamW);
     assert.equal(stored((await thread.trained()).adapter).sha256, stored((await inside.trained()).adapter).sha256);

@@ -8,9 +8,13 @@ import { modelFingerprint } from '../../../activities/policy/model-files.js';
 import { TensorFlowPolicy } from '../../../activities/policy/tf-policy.js';
 import { openModel } from '../../../activities/policy/weights/open-model.js';
 import { readSafetensors } from '../../../activities/policy/weights/safetensors.js';
+import { GuardConfig } from '../../../schemas/train-config.js';
+import { updatePool } from '../../../activities/turn-update/update-pool.js';
+import { adapterLayout } from '../../../activities/policy/lora.js';
 import { configOfModel, tiny, tinyAdapter, tinyModel, tinyWeights } from './tiny-models.js';
+import { algorithmOf, poolOf, torch } from './torch-objectives.js';
 
-/** Oracle: transformers and PyTorch on the same weights (fixtures/make_tiny_models.py). */
+/** Oracle: transformers and PyTorch on the same weights (fixtures/make_tiny_models.py, make_objectives.py). */
 const policy = new TensorFlowPolicy();
 const scoring = { temperature: 1, microBatchTokens: 1024 };
 
@@ -67,6 +71,60 @@ for (const [name, expected] of Object.entries(tiny.models)) {
     const loss = -stepped!.reduce((sum, value) => sum + value, 0) / stepped!.length;
     assert.ok(Math.abs(loss / expected.lora.lossAfterOneStep - 1) < 1e-4, `loss ${loss}, PyTorch ${expected.lora.lossAfterOneStep}`);
   });
+}
+
+for (const [name, model] of Object.entries(torch.models)) {
+  test(`${name}: entropies and values of every token are those of PyTorch within 1e-5`, async () => {
+    await policy.use(await tinyWeights(tinyModel(name), tinyAdapter(await configOfModel(tinyModel(name)))));
+    await policy.useMoments(null, 0);
+    const sequences = poolOf(model, { name: 'ppo' }).map(({ taskId, promptIds, responseIds }) => ({ row: taskId, promptIds, responseIds }));
+    const values = await policy.values(sequences, model.valueHead, scoring);
+    assert.ok(largest(values.flat(), model.values.flat()) < 1e-5 * Math.max(...model.values.flat().map(Math.abs)));
+    const seen: { entropies: number[][]; values: number[][] } = { entropies: [], values: [] };
+    await policy.step(
+      sequences,
+      (indices, rows, measures) => {
+        indices.forEach((i, n) => {
+          seen.entropies[i] = [...measures.entropies[n]!];
+          seen.values[i] = [...measures.values![n]!];
+        });
+        return rows.map((row) => row.map(() => 0));
+      },
+      { ...scoring, temperature: tiny.temperature, learningRate: 1e-9, betas: [0, 0], epsilon: 1e-8, weightDecay: 0, maxGradientNorm: null, valueHead: model.valueHead },
+    );
+    assert.ok(largest(seen.entropies.flat(), model.entropies.flat()) < 1e-5 * Math.max(...model.entropies.flat()));
+    assert.deepEqual(seen.values, values);
+  });
+
+  for (const { config, loss, norm, dot, valueHeadGradient } of model.algorithms) {
+    test(`${name}: the update of a pool has PyTorch's loss and gradient, adapter and value head: ${JSON.stringify(config)}`, async () => {
+      const algorithm = algorithmOf(config);
+      const adapter = tinyAdapter(await configOfModel(tinyModel(name)));
+      await policy.use(await tinyWeights(tinyModel(name), adapter));
+      await policy.useMoments(null, 0);
+      // With betas of 0 and no clipping the first moment after a step is the gradient itself.
+      const optimizer = { learningRate: 1e-9, betas: [0, 0] as [number, number], epsilon: 1e-8, weightDecay: 0, maxGradientNorm: null };
+      const valueHead = algorithm.name === 'ppo' ? { weights: model.valueHead, first: [], second: [], steps: 0 } : undefined;
+      const { metrics, valueHead: stepped } = await updatePool(
+        policy,
+        poolOf(model, algorithm),
+        {
+          turn: 1, algorithm, optimizer, guard: GuardConfig.parse({}), temperature: tiny.temperature, microBatchTokens: 80,
+          maxResponseTokens: torch.longest, randomKey: 'k', unmoved: false, ...(valueHead && { valueHead }),
+        },
+        () => undefined,
+      );
+      assert.ok(Math.abs(metrics.loss - loss) <= 1e-5 * Math.abs(loss), `loss ${metrics.loss}, PyTorch ${loss}`);
+      assert.ok(Math.abs(metrics.gradientNorm / norm - 1) < 1e-5, `norm ${metrics.gradientNorm}, PyTorch ${norm}`);
+      const { tensors } = readSafetensors((await policy.trained()).moments);
+      let [at, product] = [0, 0];
+      for (const { name: tensor } of adapterLayout(await configOfModel(tinyModel(name)), { rank: tiny.rank, alpha: tiny.alpha }).tensors) {
+        for (const value of tensors.get(`first.${tensor}`)!.values) product += value * Math.sin(0.01 * at++);
+      }
+      assert.ok(Math.abs(product - dot) < 1e-5 * norm * Math.sqrt(at / 2), `product ${product}, PyTorch ${dot}`);
+      if (stepped) assert.ok(largest(stepped.first, valueHeadGradient) < 1e-5 * Math.hypot(...valueHeadGradient));
+    });
+  }
 }
 
 test('loading other models, whole and broken, and using them leaves the tensor count where it was', async () => {

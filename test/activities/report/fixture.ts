@@ -125,9 +125,14 @@ export const turnUpdate = (turn: number, changes: Partial<TurnUpdateMetrics> = {
   klIteration: 0.01,
   clipFraction: 0.25,
   ratioMean: 1.02,
-  ratioMin: 0.8,
-  ratioMax: 1.3,
+  ratio: { min: 0.8, p05: 0.81, p50: 1, p95: 1.29, max: 1.3 },
+  weight: { min: -1.7, p05: -1.6, p50: 0.1, p95: 1.5, max: 1.6 },
+  effectiveSampleSize: 0.875,
+  groupsWithoutVariance: 0.5,
+  entropy: 0.75,
   gradientNorm: 1.5,
+  critic: null,
+  guard: { decision: 'kept', violations: [] },
   ...changes,
 });
 

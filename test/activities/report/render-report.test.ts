@@ -70,3 +70,8 @@ test('runs without warm start, without held-out tasks, without iterations and wi
 test('html escapes every value that is not html already', () => {
   assert.equal(html`<b>${'<i>"&\''}</b>${html`<u>${1}</u>`}`.text, '<b>&lt;i&gt;&quot;&amp;&#39;</b><u>1</u>');
 });
+
+test('settings that could not act are listed with the facts of the run', () => {
+  assert.match(page({ run: runManifest({ inertSettings: ['algorithm.clip never acts'] }) }), /Settings without effect<\/dt><dd><ul><li>algorithm\.clip never acts<\/li>/);
+  assert.match(page(), /Settings without effect<\/dt><dd>none/);
+});

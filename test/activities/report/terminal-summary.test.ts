@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { reportContent } from '../../../activities/report/report-data.js';
 import { bar, terminalSummary } from '../../../activities/report/terminal-summary.js';
-import { sources } from './fixture.js';
+import { runManifest, sources } from './fixture.js';
 
 test('the terminal shows before and after, both gains and the reward of each iteration', () => {
   const text = terminalSummary(reportContent(sources()));
@@ -35,4 +35,9 @@ test('a bar is empty at 0, full at 1 and never longer', () => {
   assert.equal(bar(0, 4), '░░░░');
   assert.equal(bar(0.5, 4), '██░░');
   assert.equal(bar(7, 4), '████');
+});
+
+test('settings that could not act stand above the verdict', () => {
+  const run = runManifest({ inertSettings: ['algorithm.clip never acts'] });
+  assert.match(terminalSummary(reportContent(sources({ run }))), /\n\nSettings without effect\n {2}algorithm\.clip never acts\n\n[^\n]*$/);
 });

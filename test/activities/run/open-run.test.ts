@@ -22,6 +22,13 @@ test('opening a run commits what it is and returns what a workflow needs of it',
   assert.deepEqual(manifest.config.lora, { rank: 8, alpha: 16 });
 });
 
+test('settings that cannot act are told to the workflow and stand in the manifest, for the report', async () => {
+  const { dependencies, artifacts } = toyDependencies();
+  const { run, inertSettings } = await createOpenRun(dependencies)(openInput('run-1', { ...toyConfig, algorithm: { name: 'gspo' } }));
+  assert.match(inertSettings.join('\n'), /^algorithm\.clip never acts/);
+  assert.deepEqual((await openedRun(artifacts, run, { iteration: 0 })).inertSettings, inertSettings);
+});
+
 test('opening it again with the same configuration finds the same run, also from other code', async () => {
   const { dependencies } = toyDependencies();
   const first = await createOpenRun(dependencies)(openInput('run-1', toyConfig));

@@ -116,3 +116,12 @@ test('a configuration has no place for a credential, and one that is put there i
   assert.match(problem!, /^s3 is no setting/);
   assert.ok(!problem!.includes('hunter2'));
 });
+
+test('a key under algorithm is held against the algorithm that is chosen', () => {
+  const found = (algorithm: object) => problems((c) => void (c.algorithm = algorithm as never)).join('\n');
+  assert.equal(found({ name: 'gspo', cliip: {} }), 'algorithm.cliip is no setting: did you mean "clip"?');
+  assert.equal(
+    found({ name: 'gspo', updateOrder: 'reverse' }),
+    'algorithm.updateOrder is a setting of seeupo, not of gspo: leave it out, or choose another algorithm.name',
+  );
+});

@@ -52,7 +52,7 @@ test('property: the gradient is that of the loss, by finite differences', () => 
   const h = 1e-6;
   fc.assert(
     fc.property(fc.array(sample, { minLength: 1, maxLength: 4 }), (samples: ResponseSample[]) => {
-      const lossOf = (batch: readonly ResponseSample[]): number => totalLoss(batch.map((s) => seeupoLoss(s, batch.length, options)), options.klCoefficient);
+      const lossOf = (batch: readonly ResponseSample[]): number => totalLoss(batch.map((s) => seeupoLoss(s, batch.length, options)), options);
       samples.forEach((s, i) => {
         const { ratio, gradient } = seeupoLoss(s, samples.length, options);
         // At the corner of the clip there is no derivative.
@@ -71,7 +71,7 @@ test('property: a trajectory that stands twice weighs twice', () => {
   fc.assert(
     fc.property(sample, sample, (a, b) => {
       const options = { clip, klCoefficient: 0.1 };
-      const loss = (batch: ResponseSample[]): number => totalLoss(batch.map((s) => seeupoLoss(s, batch.length, options)), 0.1);
+      const loss = (batch: ResponseSample[]): number => totalLoss(batch.map((s) => seeupoLoss(s, batch.length, options)), options);
       near(loss([a, a, b]), (2 * loss([a]) + loss([b])) / 3, 1e-9);
     }),
   );

@@ -1,21 +1,24 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { OptimizerConfig, SeeupoConfig } from '../../../schemas/train-config.js';
-import { updatePool, type PoolSample } from '../../../activities/turn-update/update-pool.js';
+import { GuardConfig, OptimizerConfig, SeeupoConfig } from '../../../schemas/train-config.js';
+import type { PoolSample } from '../../../activities/turn-update/pool-sample.js';
+import { updatePool } from '../../../activities/turn-update/update-pool.js';
 import { TabularPolicy } from '../../support/tabular-policy.js';
 
 const old = Math.log(1 / 4);
-const seat = (id: string, token: number, weight: number): PoolSample => ({
-  id, taskId: id.split('#')[0]!, promptIds: [0], responseIds: [token], old: [old], reference: [old], weight,
+const seat = (id: string, token: number, advantage: number): PoolSample => ({
+  id, taskId: id.split('#')[0]!, promptIds: [0], responseIds: [token], old: [old], reference: [old], advantage, suffixProduct: 1,
 });
-const options = (algorithm: object = {}, learningRate = 0.1) => ({
+const options = (algorithm: object = {}, learningRate = 0.1, guard: object = {}) => ({
   turn: 2,
   algorithm: SeeupoConfig.parse({ name: 'seeupo', klCoefficient: 0, ...algorithm }),
   optimizer: OptimizerConfig.parse({ learningRate }),
   temperature: 1,
   microBatchTokens: 8,
   maxResponseTokens: 32,
+  guard: GuardConfig.parse({ maxKl: 0.015, ...guard }),
   randomKey: 'k',
+  unmoved: true,
 });
 const silent = (): void => undefined;
 
@@ -70,4 +73,109 @@ test('a loss that is no number stops the update, names the trajectory, and leave
     message: /turn 2, trajectory a#0.*theta was not changed.*optimizer\.learningRate/,
   });
   assert.deepEqual(policy.logits, [0, 0, 0, 0]);
+});
+
+const pair = (): PoolSample[] => [seat('a#0', 1, 1), seat('a#1', 2, -1)];
+
+test('entropy is measured always, and its bonus moves theta towards the uniform policy', async () => {
+  const from = [1, 0, 0, 0];
+  const moved = async (entropyCoefficient: number) => {
+    const policy = new TabularPolicy();
+    policy.logits = [...from];
+    const z = Math.E + 3;
+    const indifferent = [{ ...seat('a#0', 0, 0), old: [1 - Math.log(z)] }];
+    const { metrics } = await updatePool(policy, indifferent, options({ entropyCoefficient }), silent);
+    const p = [Math.E / z, 1 / z, 1 / z, 1 / z];
+    const entropy = -p.reduce((total, q) => total + q * Math.log(q), 0);
+    assert.ok(Math.abs(metrics.entropy - entropy) < 1e-12);
+    return { logits: policy.logits, first: -p[0]! * (Math.log(p[0]!) + entropy) };
+  };
+  assert.deepEqual((await moved(0)).logits, from);
+  const { logits, first } = await moved(0.5);
+  assert.ok(Math.abs(logits[0]! - (1 + 0.1 * 0.5 * first)) < 1e-12, 'the logit steps along c dH/dlogit');
+  assert.ok(logits[0]! < 1);
+});
+
+test('on a pool that later turns have moved, the surrogate before is that of theta as it is found', async () => {
+  const policy = new TabularPolicy();
+  policy.logits = [0, Math.log(1.1), 0, 0]; // theta_k was uniform
+  const ratio = (4 * 1.1) / 4.1;
+  for (const minibatches of [1, 2]) {
+    const pool = [seat('a#0', 1, 2), seat('b#0', 1, 2)];
+    const { metrics } = await updatePool(policy, pool, { ...options({ minibatches }, 1e-300), unmoved: false }, silent);
+    assert.ok(Math.abs(metrics.surrogateBefore - 2 * ratio) < 1e-12);
+    assert.equal(metrics.surrogateAfter, metrics.surrogateBefore);
+  }
+});
+
+test('`warn` keeps an update past the KL limit and says so', async () => {
+  const policy = new TabularPolicy();
+  const { ratios, metrics } = await updatePool(policy, pair(), options({}, 1), silent);
+  assert.deepEqual(metrics.guard, { decision: 'kept', violations: ['kl-over-limit'] });
+  assert.equal(ratios.size, 2);
+});
+
+test('`reject` gives no ratio and no step, and the figures that it was rejected for', async () => {
+  const { ratios, metrics } = await updatePool(new TabularPolicy(), pair(), options({}, 1, { onViolation: 'reject' }), silent);
+  assert.deepEqual(metrics.guard, { decision: 'rejected', violations: ['kl-over-limit'] });
+  assert.equal(ratios.size, 0);
+  assert.equal(metrics.optimizerSteps, 0);
+  assert.ok(metrics.klIteration > 0.015 && metrics.ratio.max > 1);
+});
+
+test('`reject` keeps an update that is none of these', async () => {
+  const { ratios, metrics } = await updatePool(new TabularPolicy(), pair(), options({}, 0.1, { onViolation: 'reject' }), silent);
+  assert.deepEqual(metrics.guard, { decision: 'kept', violations: [] });
+  assert.equal(ratios.size, 2);
+});
+
+test('`stop-epochs` takes no epoch after the one that went past the limit', async () => {
+  const policy = new TabularPolicy();
+  const { metrics } = await updatePool(policy, pair(), options({ epochs: 4 }, 0.4, { onViolation: 'stop-epochs' }), silent);
+  assert.deepEqual(policy.calls, ['step 2', 'logProbs current 2']);
+  assert.deepEqual(metrics.guard, { decision: 'stopped', violations: ['kl-over-limit'] });
+  assert.equal(metrics.optimizerSteps, 1);
+  const calm = new TabularPolicy();
+  await updatePool(calm, pair(), options({ epochs: 2 }, 0.01, { onViolation: 'stop-epochs' }), silent);
+  assert.deepEqual(calm.calls, ['step 2', 'logProbs current 2', 'step 2', 'logProbs current 2']);
+});
+
+test('a step against the surrogate is found: it fell', async () => {
+  const { metrics } = await updatePool(new TabularPolicy(), pair(), { ...options(), optimizer: { ...options().optimizer, learningRate: -0.1 } }, silent);
+  assert.ok(metrics.surrogateAfter < metrics.surrogateBefore);
+  assert.deepEqual(metrics.guard.violations, ['surrogate-fell']);
+});
+
+test('with `reject`, a loss that is no number leaves the update out, and its figures are those of the turn as found', async () => {
+  const policy = new TabularPolicy();
+  const { ratios, metrics } = await updatePool(policy, [seat('a#0', 1, NaN), seat('a#1', 2, 1)], options({}, 0.1, { onViolation: 'reject' }), silent);
+  assert.equal(metrics.guard.decision, 'rejected');
+  assert.ok(metrics.guard.violations.includes('non-finite'));
+  assert.equal(ratios.size, 0);
+  assert.deepEqual(policy.logits, [0, 0, 0, 0]);
+});
+
+/** Its step makes theta no number, as an overflow on a device does. */
+class Overflowing extends TabularPolicy {
+  override async step(...args: Parameters<TabularPolicy['step']>) {
+    const result = await super.step(...args);
+    this.logits = this.logits.map(() => NaN);
+    return result;
+  }
+}
+
+test('a step that makes theta no number is never kept: it fails, or with `reject` it is left out', async () => {
+  for (const onViolation of ['warn', 'stop-epochs']) {
+    await assert.rejects(updatePool(new Overflowing(), pair(), options({}, 0.1, { onViolation }), silent), { name: 'NonFiniteLoss', message: /turn 2: a step made theta no number/ });
+  }
+  const { metrics, ratios } = await updatePool(new Overflowing(), pair(), options({}, 0.1, { onViolation: 'reject' }), silent);
+  assert.deepEqual(metrics.guard, { decision: 'rejected', violations: ['non-finite'] });
+  assert.equal(ratios.size, 0);
+  assert.deepEqual([metrics.klIteration, metrics.ratio.max, metrics.surrogateAfter], [0, 1, 0]);
+});
+
+test('an error of the policy that is no loss is not taken for one', async () => {
+  const policy = new TabularPolicy();
+  policy.step = async () => Promise.reject(new Error('the device is gone'));
+  await assert.rejects(updatePool(policy, pair(), options({}, 0.1, { onViolation: 'reject' }), silent), { message: 'the device is gone' });
 });

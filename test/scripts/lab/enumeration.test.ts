@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { AlgorithmConfig } from '../../../schemas/train-config.js';
+import { SeeupoConfig } from '../../../schemas/train-config.js';
 import { gameTree, type GameTree } from '../../../scripts/lab/game-tree.js';
 import { gameOf } from '../../../scripts/lab/games.js';
 import { Learner } from '../../../scripts/lab/learner.js';
@@ -82,7 +82,7 @@ for (const objective of ['paper', 'authors', 'exact-suffix'] as const) {
         const tree = gameTree(gameOf(name, 'enumeration'));
         const policy = randomPolicy(tree, sharing, `${objective}/${name}`);
         const expected = iterationByEnumeration(tree, sharing, [...policy.parameters], objective);
-        const algorithm = AlgorithmConfig.parse({ name: 'seeupo', objective, klEstimator: 'none', epochs: EPOCHS });
+        const algorithm = SeeupoConfig.parse({ name: 'seeupo', objective, klEstimator: 'none', epochs: EPOCHS });
         const learner = new Learner(policy, { algorithm, step: { rule: 'gradient', learningRate: RATE }, rollouts: 'exact', seed: '' });
         const start = [...policy.parameters];
         learner.iterate(0);

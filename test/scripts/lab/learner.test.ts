@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { groupRelativeAdvantages } from '../../../activities/grouping/advantages.js';
 import type { Policy } from '../../../activities/policy/policy.js';
-import { updatePool, type PoolSample } from '../../../activities/turn-update/update-pool.js';
+import type { PoolSample } from '../../../activities/turn-update/pool-sample.js';
+import { updatePool } from '../../../activities/turn-update/update-pool.js';
 import { extendSuffixProducts, initialSuffixProducts } from '../../../activities/turn-update/suffix-ratios.js';
-import { AlgorithmConfig, OptimizerConfig } from '../../../schemas/train-config.js';
+import { SeeupoConfig, GuardConfig, OptimizerConfig } from '../../../schemas/train-config.js';
 import { gameTree } from '../../../scripts/lab/game-tree.js';
 import { gameOf } from '../../../scripts/lab/games.js';
 import { Learner } from '../../../scripts/lab/learner.js';
@@ -14,7 +15,7 @@ import { parameterGradient, pathProbabilities, randomPolicy, tokenLogProbs, unsh
 import { generalizedAdvantages } from '../../../scripts/lab/tabular-ppo.js';
 
 const apart = (a: ArrayLike<number>, b: ArrayLike<number>): number => Math.max(...Array.from(a, (value, i) => Math.abs(value - b[i]!)));
-const seeupo = (given: object = {}) => AlgorithmConfig.parse({ name: 'seeupo', klEstimator: 'none', ...given });
+const seeupo = (given: object = {}) => SeeupoConfig.parse({ name: 'seeupo', klEstimator: 'none', ...given });
 
 test('with small tables the natural step is the exact proximal update: pi <- pi exp(rate Q) / Z, last turn first', () => {
   const tree = gameTree(gameOf('climbing', ''));
@@ -50,12 +51,13 @@ test('where rollouts are sampled, an iteration is the one of real runs: updatePo
     step: async (sequences, gradient, { learningRate }) => {
       const logProbs = tokenLogProbs(theirs);
       const current = sequences.map(({ promptIds }) => said()[promptIds[0]!]!);
-      const coefficients = await gradient([...sequences.keys()], current);
+      const given = await gradient([...sequences.keys()], current, { entropies: current.map((row) => row.map(() => 0)), values: null });
+      const coefficients = Array.isArray(given) ? given : given.logProbs;
       const towards = new Float64Array(tree.logits);
       sequences.forEach(({ promptIds }, i) => tree.responses[promptIds[0]!]!.logits.forEach((logit, l) => (towards[logit]! += coefficients[i]![l]!)));
       const direction = parameterGradient(theirs, towards, logProbs);
       direction.forEach((g, i) => (theirs.parameters[i]! -= learningRate * g));
-      return { gradientNorm: Math.hypot(...direction), logProbs: current };
+      return { gradientNorm: Math.hypot(...direction), logProbs: current, valueHeadGradient: null };
     },
   };
   const old = said();
@@ -66,9 +68,9 @@ test('where rollouts are sampled, an iteration is the one of real runs: updatePo
   for (const turn of [4, 3, 2, 1]) {
     const samples = seats.filter(({ turns }) => turns >= turn).map(({ id, taskId, path }): PoolSample => {
       const response = tree.paths[path]!.responses[turn - 1]!;
-      return { id, taskId, promptIds: [response], responseIds: tree.responses[response]!.logits, old: old[response]!, reference: null, weight: products[id]! * advantages.get(id)! };
+      return { id, taskId, promptIds: [response], responseIds: tree.responses[response]!.logits, old: old[response]!, reference: null, advantage: advantages.get(id)!, suffixProduct: products[id]! };
     });
-    const options = { turn, algorithm, optimizer: OptimizerConfig.parse({ learningRate: 0.5 }), temperature: 1, microBatchTokens: 64, maxResponseTokens: 1, randomKey: 'k' };
+    const options = { turn, algorithm, optimizer: OptimizerConfig.parse({ learningRate: 0.5 }), temperature: 1, microBatchTokens: 64, maxResponseTokens: 1, randomKey: 'k', guard: GuardConfig.parse({}), unmoved: turn === 4 };
     const { ratios } = await updatePool(policy as Policy, samples, options, () => undefined);
     products = extendSuffixProducts(products, ratios, none);
   }
