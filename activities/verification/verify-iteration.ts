@@ -72,10 +72,11 @@ export async function verifyIteration(artifacts: ArtifactStore, run: RunManifest
   const checkpoint = await found(keys.checkpoint(runId, iteration), CheckpointManifest);
   const states: Committed<TurnStateManifest>[] = [];
   let theta: { policy: unknown; suffixProducts: ArtifactRef | null } = { policy: content, suffixProducts: null };
-  for (const { turn } of checkpoint.manifest.turns) {
+  const order = checkpoint.manifest.turns.map(({ turn }) => turn);
+  for (const [index, turn] of order.entries()) {
     const state = await found(keys.turnState(runId, iteration, turn), TurnStateManifest);
     const spread = config.update.shards > 1 ? await partsOf(artifacts, runId, iteration, turn, state.manifest.policy) : {};
-    await requireMadeOf(state.ref.key, state.manifest, { turn, groups: groups.ref, scores: scores.ref, ...theta, ...spread } as object);
+    await requireMadeOf(state.ref.key, state.manifest, { turn, groups: groups.ref, scores: scores.ref, updatedBefore: order.slice(0, index), ...theta, ...spread } as object);
     theta = { policy: state.manifest.policy, suffixProducts: state.manifest.suffixProducts };
     states.push(state);
   }
