@@ -2,6 +2,7 @@ import { groupRelativeAdvantages } from '../../activities/grouping/advantages.js
 import { trainedOn } from '../../activities/grouping/read-groups.js';
 import { onePool, turnPools } from '../../activities/grouping/turn-pools.js';
 import { sum } from '../../activities/numerics/statistics.js';
+import { generalizedAdvantages } from '../../activities/turn-update/generalized-advantages.js';
 import { batchLoss } from '../../activities/turn-update/objectives.js';
 import { extendSuffixProducts, initialSuffixProducts, sequenceRatio } from '../../activities/turn-update/suffix-ratios.js';
 import type { AlgorithmConfig, PpoConfig, SeeupoConfig } from '../../schemas/train-config.js';
@@ -10,7 +11,7 @@ import { exactReturn } from './game-tree.js';
 import { rollOut, type Rollouts, type Seat } from './rollouts.js';
 import { adamWStep, naturalStep, noMoments, type Moments, type StepRule } from './step-rules.js';
 import { parameterGradient, parametersOf, pathProbabilities, tokenLogProbs, type TabularPolicy } from './tabular-policy.js';
-import { fitCritic, generalizedAdvantages, ppoLoss, whitened, type LabAlgorithm, type LabPpo } from './tabular-ppo.js';
+import { fitCritic, ppoLoss, whitened, type LabAlgorithm, type LabPpo } from './tabular-ppo.js';
 
 export interface LearnerSettings {
   readonly algorithm: LabAlgorithm;
@@ -131,7 +132,7 @@ export class Learner {
     const { tree } = this.policy;
     const played = seats.map(({ path }) => tree.paths[path]!.responses.flatMap((response) => tree.responses[response]!.logits));
     const visits = seats.flatMap(({ share = 1 }, i) => played[i]!.map((logit) => ({ context: this.contextOf[logit]!, share })));
-    const advantages = seats.flatMap(({ reward }, i) => generalizedAdvantages(played[i]!.map((logit) => this.values[this.contextOf[logit]!]!), reward, algorithm.lambda));
+    const advantages = seats.flatMap(({ reward }, i) => generalizedAdvantages(reward, played[i]!.map((logit) => this.values[this.contextOf[logit]!]!), { gamma: 1, lambda: algorithm.lambda }).advantages);
     const weights = whitened(advantages, visits);
     const terms = played.flat().map((logit, n) => ({ unit: logit, weight: weights[n]!, share: visits[n]!.share }));
     this.update(terms, this.tokens, this.spoken(this.tokens), null);

@@ -30,20 +30,6 @@ export interface TokenVisit {
   readonly share: number;
 }
 
-/**
- * GAE of a trajectory whose only reward comes at its end: delta_l = V_{l+1} - V_l, the last one R - V_L;
- * A_l = sum_{j >= l} lambda^{j - l} delta_j.
- */
-export function generalizedAdvantages(values_L: readonly number[], reward: number, lambda: number): number[] {
-  const result = new Array<number>(values_L.length);
-  let later = 0;
-  for (let l = values_L.length - 1; l >= 0; l--) {
-    later = (values_L[l + 1] ?? reward) - values_L[l]! + lambda * later;
-    result[l] = later;
-  }
-  return result;
-}
-
 /** Moves each visited place's value towards the mean of V + A over its visits, in place. */
 export function fitCritic(values: Float64Array, visits: readonly TokenVisit[], advantages: readonly number[], criticRate: number): void {
   for (const [context, members] of groupBy([...visits.keys()], (i) => visits[i]!.context)) {

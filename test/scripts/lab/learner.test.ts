@@ -12,7 +12,6 @@ import { Learner } from '../../../scripts/lab/learner.js';
 import { rollOut } from '../../../scripts/lab/rollouts.js';
 import { adamWStep, noMoments } from '../../../scripts/lab/step-rules.js';
 import { parameterGradient, pathProbabilities, randomPolicy, tokenLogProbs, unshared, type TabularPolicy } from '../../../scripts/lab/tabular-policy.js';
-import { generalizedAdvantages } from '../../../scripts/lab/tabular-ppo.js';
 
 const apart = (a: ArrayLike<number>, b: ArrayLike<number>): number => Math.max(...Array.from(a, (value, i) => Math.abs(value - b[i]!)));
 const seeupo = (given: object = {}) => SeeupoConfig.parse({ name: 'seeupo', klEstimator: 'none', ...given });
@@ -88,10 +87,6 @@ test('AdamW: equal gradients step by the rate; a gradient that turns about first
   // m = 0.9 * 0.1 - 0.1 = -0.01, over 1 - 0.81; v = 0.95 * 0.05 + 0.05 = 0.0975, over 1 - 0.9025
   assert.ok(Math.abs(parameters[0]! - (-0.1 + (0.1 * 0.01) / 0.19)) < 1e-8);
   assert.equal(parameters[1], 5); // not of the block
-});
-
-test('GAE: values 1 and 2, reward 5, lambda 0.5: deltas 1 and 3, advantages 2.5 and 3', () => {
-  assert.deepEqual(generalizedAdvantages([1, 2], 5, 0.5), [2.5, 3]);
 });
 
 test('a shared policy taken apart is the same distribution', () => {
