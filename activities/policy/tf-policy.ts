@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { tensorflowVersion, tf, type Tensor } from './backend.js';
 import { foldAdapter, fusedWeights, withFolded, type DecodeWeights, type Theta } from './decode-weights.js';
 import { adamWStep, type Moments } from './adamw.js';
-import { embeddingGradient, flattened, flatWeights, headWeightGradients, viewsOf, weightLayout, weightTraining, type NamedGradients } from './full-weights.js';
-import { disposeHead, headBackward, headForward, logitsOf, type Prediction } from './head.js';
+import { flatWeights, viewsOf, weightLayout } from './full-weights.js';
+import { headForward, logitsOf } from './head.js';
 import { adapterLayout, zeroAdapter } from './lora.js';
 import { moduleNames, type ModuleName } from './model-config.js';
 import { modelFingerprint } from './model-files.js';
@@ -13,17 +13,14 @@ import type {
   ScoringOptions, StepResult, StoredParts, StoredTensors, TokenSequence, TrainedGroup, TrainedTensors, ValueHeadWeights,
 } from './policy.js';
 import { sampleResponses, type OnSampled } from './sampling.js';
-import {
-  adapterTraining, disposePackedTries, layerBackward, layerForward, packTries, savedTensors,
-  type Adapter, type FrozenWeights, type LayerAdapter, type LayerOutput,
-} from './transformer.js';
+import { batchesOf, checkIds, gradientOf, lastHidden, packBatch, unflatten } from './passes.js';
+import { disposePackedTries, type Adapter, type FrozenWeights, type LayerAdapter } from './transformer.js';
 import { flatten, keyOf, namedValues, partsOf, readStored, type ParameterLayout } from './stored-tensors.js';
-import { headGradients, valueHeadGradient, valueHeadOf, valuesAt, type DeviceValueHead } from './value-head.js';
-import { microBatches, packTrie, rowsOf } from './trie.js';
+import { valueHeadOf, valuesAt } from './value-head.js';
+import { rowsOf } from './trie.js';
 import { loadWeights } from './weights/load-weights.js';
 import { ModelFileInvalid } from './weights/model-file-error.js';
 import { openModel } from './weights/open-model.js';
-import { FINAL_NORM } from './weights/hugging-face.js';
 import { writeSafetensors, type NamedTensor } from './weights/safetensors.js';
 import { endOfTurnIdOf } from './text-codec.js';
 
@@ -86,7 +83,7 @@ export class TensorFlowPolicy implements Policy {
       }
     }
     if (requests.length === 0) return [];
-    this.#checkIds(requests.map(({ promptIds }) => promptIds));
+    checkIds(requests.map(({ promptIds }) => promptIds), this.#frozen!.config);
     this.#decode ??= fusedWeights(this.#theta('current'));
     return sampleResponses(this.#decode, requests, rowsOf(requests), { ...options, endOfTurnId, prefillTokens: PREFILL_TOKENS }, onProgress);
   }
@@ -98,11 +95,11 @@ export class TensorFlowPolicy implements Policy {
   ): Promise<number[][]> {
     const theta = this.#theta(options.weights);
     try {
-      const batches = this.#microBatches(sequences, options.microBatchTokens);
+      const batches = batchesOf(sequences, this.#frozen!.config, options.microBatchTokens);
       const result: number[][] = sequences.map(() => []);
       for (const [done, batch] of batches.entries()) {
-        const { packed, predictions } = this.#pack(sequences, batch);
-        const hidden = this.#lastHidden(packed, theta);
+        const { packed, predictions } = packBatch(sequences, batch, this.#frozen!.config);
+        const hidden = lastHidden(packed, theta);
         const head = headForward(hidden, predictions.flat(), theta.weights, options.temperature, false);
         hidden.dispose();
         disposePackedTries(packed);
@@ -124,11 +121,11 @@ export class TensorFlowPolicy implements Policy {
     const theta = this.#theta('current');
     const head = valueHeadOf(valueHead, theta.weights);
     try {
-      const batches = this.#microBatches(sequences, microBatchTokens);
+      const batches = batchesOf(sequences, this.#frozen!.config, microBatchTokens);
       const result: number[][] = sequences.map(() => []);
       for (const [done, batch] of batches.entries()) {
-        const { packed, predictions } = this.#pack(sequences, batch);
-        const hidden = this.#lastHidden(packed, theta);
+        const { packed, predictions } = packBatch(sequences, batch, this.#frozen!.config);
+        const hidden = lastHidden(packed, theta);
         const values = valuesAt(hidden, predictions.flat(), head, theta.weights);
         hidden.dispose();
         disposePackedTries(packed);
@@ -152,9 +149,9 @@ export class TensorFlowPolicy implements Policy {
     const theta = this.#theta('current');
     try {
       const result: TokenScores[] = [];
-      for (const batch of this.#microBatches(sequences, microBatchTokens)) {
-        const { packed, predictions } = this.#pack(sequences, batch);
-        const hidden = this.#lastHidden(packed, theta);
+      for (const batch of batchesOf(sequences, this.#frozen!.config, microBatchTokens)) {
+        const { packed, predictions } = packBatch(sequences, batch, this.#frozen!.config);
+        const hidden = lastHidden(packed, theta);
         disposePackedTries(packed);
         const head = headForward(hidden, predictions.flat(), theta.weights, 1, false);
         const top = tf.tidy(() => {
@@ -234,9 +231,9 @@ export class TensorFlowPolicy implements Policy {
     const logProbs: number[][] = sequences.map(() => []);
     let sum: Tensor | null = null;
     try {
-      const batches = this.#microBatches(sequences, options.microBatchTokens);
+      const batches = batchesOf(sequences, this.#frozen!.config, options.microBatchTokens);
       for (const [done, batch] of batches.entries()) {
-        const { flat, batchLogProbs, byValueHead } = await this.#gradientOf(sequences, batch, gradient, { theta, valueHead }, options.temperature);
+        const { flat, batchLogProbs, byValueHead } = await gradientOf(sequences, batch, gradient, { theta, valueHead }, options.temperature, (gradients) => this.#trainedPart(gradients));
         if (byValueHead) headGradient = byValueHead.map((g, i) => g + (headGradient?.[i] ?? 0));
         batch.sequences.forEach((i, n) => (logProbs[i] = batchLogProbs[n]!));
         const before: Tensor | null = sum;
@@ -438,118 +435,6 @@ export class TensorFlowPolicy implements Policy {
     if (this.#decode) tf.dispose(this.#decode.owned as never);
     this.#decode = null;
   }
-
-  // -- passes through the model -------------------------------------------------------------------
-
-  #checkIds(lists: readonly (readonly number[])[]): void {
-    const { vocabulary } = this.#frozen!.config;
-    for (const ids of lists) {
-      const bad = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < vocabulary));
-      if (bad !== undefined) throw new RangeError(`token id ${bad} is outside the vocabulary of ${vocabulary}: were the ids made by this model's tokenizer?`);
-    }
-  }
-
-  #microBatches(sequences: readonly TokenSequence[], budget: number): MicroBatch[] {
-    this.#checkIds(sequences.flatMap(({ promptIds, responseIds }) => [promptIds, responseIds]));
-    const { contextLength } = this.#held!;
-    // The last token predicts nothing and needs no place of its own.
-    const long = sequences.findIndex(({ promptIds, responseIds }) => promptIds.length + responseIds.length - 1 > contextLength);
-    if (long >= 0) {
-      const { row, promptIds, responseIds } = sequences[long]!;
-      throw new RangeError(`sequence ${long} of row ${row}: a prompt of ${promptIds.length} and a response of ${responseIds.length} tokens exceed the model's context of ${contextLength}: shorten them`);
-    }
-    const rows = rowsOf(sequences);
-    const tries = rows.map((row) => packTrie(row.map((i) => sequences[i]!)));
-    return microBatches(tries.map((trie) => trie.tokens.length), budget).map((batch) => ({
-      tries: batch.map((row) => tries[row]!),
-      sequences: batch.flatMap((row) => rows[row]!),
-    }));
-  }
-
-  #pack(sequences: readonly TokenSequence[], { tries, sequences: members }: MicroBatch) {
-    const packed = packTries(this.#frozen!.config, tries);
-    const predictors = tries.flatMap((trie, r) => trie.predictors.map((nodes) => ({ start: packed.starts[r]!, nodes })));
-    const predictions: Prediction[][] = members.map((i, n) => {
-      const { start, nodes } = predictors[n]!;
-      return sequences[i]!.responseIds.map((token, l) => ({ node: start + nodes[l]!, token }));
-    });
-    return { packed, predictions };
-  }
-
-  #forward(x: Tensor, layer: number, { weights: { config, layers }, adapter }: Theta, packed: ReturnType<typeof packTries>, save: boolean): LayerOutput {
-    return layerForward(x, layers[layer]!, adapter && { scale: adapter.scale, layer: adapter.layers[layer]! }, packed, config, { save, cache: false });
-  }
-
-  /** Output of the last layer, (N, H), keeping nothing of those below. */
-  #lastHidden(packed: ReturnType<typeof packTries>, theta: Theta): Tensor {
-    return tf.tidy(() => {
-      let x: Tensor = tf.gather(theta.weights.embedding, packed.tokens);
-      for (let layer = 0; layer < theta.weights.config.layers; layer++) {
-        const { output } = this.#forward(x, layer, theta, packed, false);
-        x.dispose();
-        x = output;
-      }
-      return x;
-    });
-  }
-
-  async #gradientOf(
-    sequences: readonly TokenSequence[],
-    batch: MicroBatch,
-    gradient: LossGradient,
-    { theta, valueHead }: { readonly theta: Theta; readonly valueHead: DeviceValueHead | null },
-    temperature: number,
-  ): Promise<{ flat: Tensor; batchLogProbs: number[][]; byValueHead: number[] | null }> {
-    const { weights, adapter } = theta;
-    const { config } = weights;
-    const { packed, predictions } = this.#pack(sequences, batch);
-    const outputs: LayerOutput[] = [];
-    let x: Tensor = tf.tidy(() => tf.gather(weights.embedding, packed.tokens));
-    const inputs = [x];
-    for (let layer = 0; layer < config.layers; layer++) {
-      const forward = this.#forward(x, layer, theta, packed, true);
-      outputs.push(forward);
-      inputs.push((x = forward.output));
-    }
-    const predicted = predictions.flat();
-    const head = headForward(x, predicted, weights, temperature, true);
-    let d: Tensor | null = null;
-    let top: ReturnType<typeof headWeightGradients> | null = null;
-    let bottom: NamedGradients | null = null;
-    const gradients: (LayerAdapter | NamedGradients)[] = [];
-    try {
-      const batchLogProbs = unflatten(head.logProbs, batch.sequences, predictions);
-      const given = await gradient(batch.sequences, batchLogProbs, {
-        entropies: unflatten(head.entropies, batch.sequences, predictions),
-        values: valueHead && unflatten(valuesAt(x, predicted, valueHead, weights), batch.sequences, predictions),
-      });
-      const byOutput = headGradients(Array.isArray(given) ? { logProbs: given } : given, valueHead);
-      const byValueHead = valueHead && valueHeadGradient(x, predicted, byOutput.values?.coefficients ?? new Float32Array(predicted.length), weights);
-      d = headBackward(head, byOutput, weights, temperature);
-      if (!adapter) top = headWeightGradients(head, byOutput, weights, temperature);
-      disposeHead(head);
-      for (let layer = config.layers - 1; layer >= 0; layer--) {
-        const saved = outputs[layer]!.saved!;
-        const training = adapter ? adapterTraining(weights.layers[layer]!, saved, { scale: adapter.scale, layer: adapter.layers[layer]! }) : weightTraining(weights.layers[layer]!, layer);
-        const back: { dInput: Tensor; gradients: LayerAdapter | NamedGradients } = layerBackward<LayerAdapter | NamedGradients>(d!, saved, weights.layers[layer]!, training, packed, config);
-        tf.dispose([d!, ...savedTensors(saved), inputs.pop()!]);
-        outputs.pop();
-        d = back.dInput;
-        gradients[layer] = back.gradients;
-      }
-      if (top) bottom = embeddingGradient(d!, packed, config, top.head);
-      const flat = adapter
-        ? this.#trainedPart(gradients as LayerAdapter[])
-        : flattened(new Map(Object.entries(Object.assign({ [FINAL_NORM]: top!.finalNorm }, bottom, ...(gradients as NamedGradients[])) as NamedGradients)), config);
-      return { flat, batchLogProbs, byValueHead };
-    } finally {
-      d?.dispose();
-      disposeHead(head);
-      tf.dispose([top, bottom, gradients] as never);
-      tf.dispose([...outputs.flatMap(({ saved }) => (saved ? savedTensors(saved) : [])), ...inputs]);
-      disposePackedTries(packed);
-    }
-  }
 }
 
 export interface TokenScores {
@@ -557,22 +442,6 @@ export interface TokenScores {
   readonly logProbs: number[];
   /** [id, log-prob] of the likeliest next tokens, likeliest first. */
   readonly top: [id: number, logProb: number][];
-}
-
-interface MicroBatch {
-  readonly tries: readonly ReturnType<typeof packTrie>[];
-  /** Indices of the sequences, in the order of the tries' predictors. */
-  readonly sequences: readonly number[];
-}
-
-function unflatten(flat: Float32Array, members: readonly number[], predictions: readonly (readonly unknown[])[]): number[][] {
-  let at = 0;
-  return members.map((_, n) => {
-    const length = predictions[n]!.length;
-    const part = [...flat.subarray(at, at + length)];
-    at += length;
-    return part;
-  });
 }
 
 const sha256Of = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');

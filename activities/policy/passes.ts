@@ -1,0 +1,148 @@
+import { tf, type Tensor } from './backend.js';
+import type { Theta } from './decode-weights.js';
+import { embeddingGradient, flattened, headWeightGradients, weightTraining, type NamedGradients } from './full-weights.js';
+import { disposeHead, headBackward, headForward, type Prediction } from './head.js';
+import type { ModelConfig } from './model-config.js';
+import type { LossGradient, TokenSequence } from './policy.js';
+import { adapterTraining, disposePackedTries, layerBackward, layerForward, packTries, savedTensors, type LayerAdapter, type LayerOutput, type PackedTries } from './transformer.js';
+import { microBatches, packTrie, rowsOf } from './trie.js';
+import { headGradients, valueHeadGradient, valuesAt, type DeviceValueHead } from './value-head.js';
+import { FINAL_NORM } from './weights/hugging-face.js';
+/** Tries that go through the model together. */
+export interface MicroBatch {
+  readonly tries: readonly ReturnType<typeof packTrie>[];
+  /** Indices of the sequences, in the order of the tries' predictors. */
+  readonly sequences: readonly number[];
+}
+
+/** @throws {RangeError} naming an id that the model has not */
+export function checkIds(lists: readonly (readonly number[])[], { vocabulary }: ModelConfig): void {
+  for (const ids of lists) {
+    const bad = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < vocabulary));
+    if (bad !== undefined) throw new RangeError(`token id ${bad} is outside the vocabulary of ${vocabulary}: were the ids made by this model's tokenizer?`);
+  }
+}
+
+/**
+ * Sequences as tries, in micro-batches of at most `budget` nodes.
+ * @throws {RangeError} on an id outside the vocabulary, or a sequence longer than the model's context
+ */
+export function batchesOf(sequences: readonly TokenSequence[], config: ModelConfig, budget: number): MicroBatch[] {
+  checkIds(sequences.flatMap(({ promptIds, responseIds }) => [promptIds, responseIds]), config);
+  const { contextLength } = config;
+  // The last token predicts nothing and needs no place of its own.
+  const long = sequences.findIndex(({ promptIds, responseIds }) => promptIds.length + responseIds.length - 1 > contextLength);
+  if (long >= 0) {
+    const { row, promptIds, responseIds } = sequences[long]!;
+    throw new RangeError(`sequence ${long} of row ${row}: a prompt of ${promptIds.length} and a response of ${responseIds.length} tokens exceed the model's context of ${contextLength}: shorten them`);
+  }
+  const rows = rowsOf(sequences);
+  const tries = rows.map((row) => packTrie(row.map((i) => sequences[i]!)));
+  return microBatches(tries.map((trie) => trie.tokens.length), budget).map((batch) => ({
+    tries: batch.map((row) => tries[row]!),
+    sequences: batch.flatMap((row) => rows[row]!),
+  }));
+}
+
+/** A micro-batch on the device, and the tokens that its nodes predict, by sequence. */
+export function packBatch(sequences: readonly TokenSequence[], { tries, sequences: members }: MicroBatch, config: ModelConfig): { packed: PackedTries; predictions: Prediction[][] } {
+  const packed = packTries(config, tries);
+  const predictors = tries.flatMap((trie, r) => trie.predictors.map((nodes) => ({ start: packed.starts[r]!, nodes })));
+  const predictions: Prediction[][] = members.map((i, n) => {
+    const { start, nodes } = predictors[n]!;
+    return sequences[i]!.responseIds.map((token, l) => ({ node: start + nodes[l]!, token }));
+  });
+  return { packed, predictions };
+}
+
+const forward = (x: Tensor, layer: number, { weights: { config, layers }, adapter }: Theta, packed: PackedTries, save: boolean): LayerOutput =>
+  layerForward(x, layers[layer]!, adapter && { scale: adapter.scale, layer: adapter.layers[layer]! }, packed, config, { save, cache: false });
+
+/** Output of the last layer, (N, H), keeping nothing of those below. */
+export function lastHidden(packed: PackedTries, theta: Theta): Tensor {
+  return tf.tidy(() => {
+    let x: Tensor = tf.gather(theta.weights.embedding, packed.tokens);
+    for (let layer = 0; layer < theta.weights.config.layers; layer++) {
+      const { output } = forward(x, layer, theta, packed, false);
+      x.dispose();
+      x = output;
+    }
+    return x;
+  });
+}
+
+/**
+ * Gradient of a loss, given by its derivatives by the log-probs, by the trainable parameters: forward through all layers, keeping
+ * what the backward pass needs, the head where something is predicted, and back layer by layer.
+ *
+ * @param trainedPart  the flat gradient of an adapter in the layout's order; not used where the weights themselves are trained
+ */
+export async function gradientOf(
+  sequences: readonly TokenSequence[],
+  batch: MicroBatch,
+  gradient: LossGradient,
+  { theta, valueHead }: { readonly theta: Theta; readonly valueHead: DeviceValueHead | null },
+  temperature: number,
+  trainedPart: (gradients: readonly LayerAdapter[]) => Tensor,
+): Promise<{ flat: Tensor; batchLogProbs: number[][]; byValueHead: number[] | null }> {
+  const { weights, adapter } = theta;
+  const { config } = weights;
+  const { packed, predictions } = packBatch(sequences, batch, config);
+  const outputs: LayerOutput[] = [];
+  let x: Tensor = tf.tidy(() => tf.gather(weights.embedding, packed.tokens));
+  const inputs = [x];
+  for (let layer = 0; layer < config.layers; layer++) {
+    const done = forward(x, layer, theta, packed, true);
+    outputs.push(done);
+    inputs.push((x = done.output));
+  }
+  const predicted = predictions.flat();
+  const head = headForward(x, predicted, weights, temperature, true);
+  let d: Tensor | null = null;
+  let top: ReturnType<typeof headWeightGradients> | null = null;
+  let bottom: NamedGradients | null = null;
+  const gradients: (LayerAdapter | NamedGradients)[] = [];
+  try {
+    const batchLogProbs = unflatten(head.logProbs, batch.sequences, predictions);
+    const given = await gradient(batch.sequences, batchLogProbs, {
+      entropies: unflatten(head.entropies, batch.sequences, predictions),
+      values: valueHead && unflatten(valuesAt(x, predicted, valueHead, weights), batch.sequences, predictions),
+    });
+    const byOutput = headGradients(Array.isArray(given) ? { logProbs: given } : given, valueHead);
+    const byValueHead = valueHead && valueHeadGradient(x, predicted, byOutput.values?.coefficients ?? new Float32Array(predicted.length), weights);
+    d = headBackward(head, byOutput, weights, temperature);
+    if (!adapter) top = headWeightGradients(head, byOutput, weights, temperature);
+    disposeHead(head);
+    for (let layer = config.layers - 1; layer >= 0; layer--) {
+      const saved = outputs[layer]!.saved!;
+      const training = adapter ? adapterTraining(weights.layers[layer]!, saved, { scale: adapter.scale, layer: adapter.layers[layer]! }) : weightTraining(weights.layers[layer]!, layer);
+      const back: { dInput: Tensor; gradients: LayerAdapter | NamedGradients } = layerBackward<LayerAdapter | NamedGradients>(d!, saved, weights.layers[layer]!, training, packed, config);
+      tf.dispose([d!, ...savedTensors(saved), inputs.pop()!]);
+      outputs.pop();
+      d = back.dInput;
+      gradients[layer] = back.gradients;
+    }
+    if (top) bottom = embeddingGradient(d!, packed, config, top.head);
+    const flat = adapter
+      ? trainedPart(gradients as LayerAdapter[])
+      : flattened(new Map(Object.entries(Object.assign({ [FINAL_NORM]: top!.finalNorm }, bottom, ...(gradients as NamedGradients[])) as NamedGradients)), config);
+    return { flat, batchLogProbs, byValueHead };
+  } finally {
+    d?.dispose();
+    disposeHead(head);
+    tf.dispose([top, bottom, gradients] as never);
+    tf.dispose([...outputs.flatMap(({ saved }) => (saved ? savedTensors(saved) : [])), ...inputs]);
+    disposePackedTries(packed);
+  }
+}
+
+/** Values of predictions one after another as a list per sequence. */
+export function unflatten(flat: Float32Array, members: readonly number[], predictions: readonly (readonly unknown[])[]): number[][] {
+  let at = 0;
+  return members.map((_, n) => {
+    const length = predictions[n]!.length;
+    const part = [...flat.subarray(at, at + length)];
+    at += length;
+    return part;
+  });
+}
