@@ -32,6 +32,8 @@ before(async () => {
   const passing = (name: string) => `import { test } from 'node:test';\ntest('${name} ran', () => undefined);\n`;
   await writeFile(join(checkout, 'test', 'one.test.ts'), passing('one'));
   await writeFile(join(checkout, 'test', 'two.test.ts'), passing('two'));
+  await mkdir(join(checkout, 'test', 'durability'));
+  await writeFile(join(checkout, 'test', 'durability', 'slow.test.ts'), passing('slow'));
 });
 after(() => rm(checkout, { recursive: true, force: true }));
 
@@ -71,6 +73,11 @@ test('`test` runs the chosen files and ends with the summary of the test runner;
   const none = bootstrap('test', 'three');
   assert.equal(none.status, 1);
   assert.match(none.stderr, /no test file matches three/);
+});
+
+test('proofs that take long run only when they are asked for', () => {
+  assert.doesNotMatch(bootstrap('test').stdout, /slow ran/);
+  assert.match(bootstrap('test', 'durability').stdout, /slow ran[\s\S]*tests 1\b/);
 });
 
 test('a test whose source was deleted does not run any more', async () => {
