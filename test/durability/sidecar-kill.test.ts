@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RestoringEnvironment } from '../../../activities/environments/restoring-environment.js';
-import { sidecarEnvironment } from '../../../activities/environments/registry.js';
-import { uniform } from '../../../activities/numerics/random.js';
-import { playEpisodes, type Seat } from '../../../activities/rollout/play-episodes.js';
-import { PlayConfig } from '../../../schemas/play-config.js';
-import { toyCodec } from '../../support/toy-codec.js';
-import { bfclScripts, scriptedPolicy } from './bfcl-scripts.js';
-import { startSidecar } from './sidecar-process.js';
+import { RestoringEnvironment } from '../../activities/environments/restoring-environment.js';
+import { sidecarEnvironment } from '../../activities/environments/registry.js';
+import { uniform } from '../../activities/numerics/random.js';
+import { playEpisodes, type Seat } from '../../activities/rollout/play-episodes.js';
+import { PlayConfig } from '../../schemas/play-config.js';
+import { toyCodec } from '../support/toy-codec.js';
+import { bfclScripts, scriptedPolicy } from '../activities/environments/bfcl-scripts.js';
+import { startSidecar } from '../activities/environments/sidecar-process.js';
 
 const KILLS = 100;
 const EPISODES = 24;

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { TensorFlowPolicy } from '../../../activities/policy/tf-policy.js';
-import { tiny, tinyModel, tinyWeights } from './tiny-models.js';
+import { TensorFlowPolicy } from '../../activities/policy/tf-policy.js';
+import { tiny, tinyModel, tinyWeights } from '../activities/policy/tiny-models.js';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
