@@ -74,12 +74,10 @@ export function fusedWeights({ weights, adapter, views }: Theta): DecodeWeights 
   const made = layers.flatMap(({ qkNorm, ...linears }) => [qkNorm, ...Object.values(linears).flatMap(({ matrix, bias, low }) => [matrix, bias, low?.A, low?.B])]);
   const owned = made.filter((tensor): tensor is Tensor => tensor != null && !held.has(tensor));
   if (!folds) return { frozen: weights, adapter, layers, owned: [owned, views] };
-  // Prefill takes the folded matrices as they are; what is not fused is among the owned already.
+  // Prefill takes the folded matrices as they are.
   tf.dispose(views as never);
-  return { frozen: { ...weights, layers: sources }, adapter: null, layers, owned: [owned, sources.map(({ modules }) => moduleNames.filter((name) => !isAlone(name)).map((name) => modules[name]))] };
+  return { frozen: { ...weights, layers: sources }, adapter: null, layers, owned: [owned, sources.map(({ modules }) => modules)] };
 }
-
-const isAlone = (module: ModuleName): boolean => module === FUSED.output[0] || module === FUSED.down[0];
 
 function fusedMatrix({ modules }: LayerWeights, names: readonly ModuleName[]): Tensor {
   if (names.length === 1) return modules[names[0]!];

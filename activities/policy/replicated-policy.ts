@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { sha256 } from '../artifacts/canonical-json.js';
 import type { OnProgress, Policy, PolicyProgress, SampleRequest, StoredTensors, TokenSequence } from './policy.js';
 import { packTrie, rowsOf } from './trie.js';
 
@@ -137,12 +137,11 @@ function together(onProgress: OnProgress, count: number): (replica: number) => O
   };
 }
 
-const sha256Of = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
-const inMemory = (bytes: Uint8Array): StoredTensors => ({ sha256: sha256Of(bytes), read: async () => bytes });
+const inMemory = (bytes: Uint8Array): StoredTensors => ({ sha256: sha256(bytes), read: async () => bytes });
 
 /** The state that all replicas hold. @throws if they do not hold the same */
 function agreed<S>(states: readonly S[], tensorsOf: (state: S) => readonly Uint8Array[]): S {
-  const hashes = new Set(states.map((state) => tensorsOf(state).map(sha256Of).join()));
+  const hashes = new Set(states.map((state) => tensorsOf(state).map((bytes) => sha256(bytes)).join()));
   if (hashes.size > 1) throw new Error(`${states.length} replicas of the policy took the same step and hold ${hashes.size} different states: is a processor or memory module faulty?`);
   return states[0]!;
 }

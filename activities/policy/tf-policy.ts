@@ -1,5 +1,5 @@
 import { cpus } from 'node:os';
-import { createHash } from 'node:crypto';
+import { sha256 } from '../artifacts/canonical-json.js';
 import { tensorflowVersion, tf, type Tensor } from './backend.js';
 import { foldAdapter, fusedWeights, withFolded, type DecodeWeights, type Theta } from './decode-weights.js';
 import { adamWStep, type Moments } from './adamw.js';
@@ -270,8 +270,8 @@ export class TensorFlowPolicy implements Policy {
     const adapter = writeSafetensors(this.#named(this.#parameters!, ''), { format: 'pt' });
     const moments = writeSafetensors([...this.#named(this.#moments!.first, 'first.'), ...this.#named(this.#moments!.second, 'second.')]);
     // What was just named can be recognised by the next call.
-    this.#held!.adapterKey = sha256Of(adapter);
-    this.#momentsKey = sha256Of(moments);
+    this.#held!.adapterKey = sha256(adapter);
+    this.#momentsKey = sha256(moments);
     return { adapter, moments };
   }
 
@@ -287,7 +287,7 @@ export class TensorFlowPolicy implements Policy {
     ]);
     // What was just named can be recognised by the next call, once it is whole.
     if (group === 0) this.#namedGroups = [];
-    this.#namedGroups.push([sha256Of(weights), sha256Of(moments)]);
+    this.#namedGroups.push([sha256(weights), sha256(moments)]);
     if (this.#namedGroups.length === groups.length) {
       this.#held!.adapterKey = this.#namedGroups.map(([key]) => key).join();
       this.#momentsKey = this.#namedGroups.map(([, key]) => key).join();
@@ -443,8 +443,6 @@ export interface TokenScores {
   /** [id, log-prob] of the likeliest next tokens, likeliest first. */
   readonly top: [id: number, logProb: number][];
 }
-
-const sha256Of = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
 /** @throws {ModelFileInvalid} if the model is not the one that the run was opened with */
 async function verifyModel(path: string, sha256: string): Promise<void> {
