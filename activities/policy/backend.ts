@@ -34,7 +34,11 @@ interface NativeBackend {
     TF_Version?: string;
     executeOp(name: string, attributes: NativeAttribute[], inputs: number[], outputs: number): NativeTensor[];
     deleteTensor(id: number): void;
+    loadSavedModel(folder: string, tags: string): number;
+    runSavedModel(session: number, inputs: number[], names: string, outputs: string): NativeTensor[];
+    deleteSavedModel(session: number): void;
   };
+  readonly isUsingGpuDevice: boolean;
   getInputTensorIds(tensors: Tensor[]): number[];
   createOutputTensor(native: NativeTensor): Tensor;
   /** Runs any TensorFlow operation; the result is tracked by the scope like every other tensor. */
@@ -119,6 +123,25 @@ export function product(a: Tensor, weight: Tensor, transposeA: boolean, transpos
   } finally {
     passing.forEach((id) => native.binding.deleteTensor(id));
   }
+}
+
+/** Tensors lie in host memory, so that what is fed to a graph is not copied. */
+export const isOnProcessor = !native.isUsingGpuDevice;
+
+export interface Graph {
+  /** @param names, outputs  of nodes, with commas between them; tensors are fed in the order of the names */
+  run(names: string, tensors: readonly Tensor[], outputs: string): Tensor[];
+  close(): void;
+}
+
+/** Loads the SavedModel in a folder, which may be deleted afterwards. @throws {Error} TensorFlow's, if it refuses the graph */
+export function loadGraph(folder: string): Graph {
+  const session = native.binding.loadSavedModel(folder, 'serve');
+  return {
+    run: (names, tensors, outputs) =>
+      native.binding.runSavedModel(session, native.getInputTensorIds([...tensors]), names, outputs).map((tensor) => native.createOutputTensor(tensor)),
+    close: () => native.binding.deleteSavedModel(session),
+  };
 }
 
 export const tensorflowVersion = (): string => native.binding.TF_Version ?? 'unknown version';

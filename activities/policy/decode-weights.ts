@@ -1,4 +1,5 @@
-import { isBf16, product, tf, toBf16, widened, type Tensor } from './backend.js';
+import { isBf16, tf, toBf16, widened, type Tensor } from './backend.js';
+import type { DecodeLayer } from './decode-layer.js';
 import { moduleNames, moduleShape, type ModelConfig, type ModuleName } from './model-config.js';
 import type { Adapter, AdapterPair, FrozenWeights, LayerAdapter, LayerWeights } from './transformer.js';
 
@@ -12,11 +13,11 @@ export interface Theta {
 }
 
 /** x W^T + b, and an adapter's part where it is not folded in. */
-export interface FusedLinear {
-  readonly matrix: Tensor; // (out, in)
-  readonly bias: Tensor | null; // (out)
+export interface FusedLinear<T = Tensor> {
+  readonly matrix: T; // (out, in)
+  readonly bias: T | null; // (out)
   /** A is (r, in); B is (out, r) with the scale in it. */
-  readonly low: AdapterPair<Tensor> | null;
+  readonly low: AdapterPair<T> | null;
 }
 
 /** theta for decoding: few and large matrix products. */
@@ -24,14 +25,7 @@ export interface DecodeWeights {
   /** For prefill. */
   readonly frozen: FrozenWeights;
   readonly adapter: Adapter | null;
-  readonly layers: readonly {
-    readonly qkv: FusedLinear; // ((Q + 2 K) D, H)
-    readonly output: FusedLinear; // (H, Q D)
-    readonly gateUp: FusedLinear; // (2 F, H)
-    readonly down: FusedLinear; // (H, F)
-    /** Gains of the norms of queries and keys. */
-    readonly qkNorm: Tensor | null; // (Q + K, D)
-  }[];
+  readonly layers: readonly DecodeLayer<Tensor>[];
   /** What was made for decoding and goes with it. */
   readonly owned: readonly unknown[];
 }
@@ -42,13 +36,6 @@ const FUSED = {
   gateUp: ['mlp.gate_proj', 'mlp.up_proj'],
   down: ['mlp.down_proj'],
 } as const satisfies Record<string, readonly ModuleName[]>;
-
-/** Runs inside a tidy. */
-export function fusedLinear(x: Tensor, { matrix, bias, low }: FusedLinear): Tensor {
-  let y = product(x, matrix, false, true);
-  if (bias) y = tf.add(y, bias);
-  return low ? tf.add(y, tf.matMul(tf.matMul(x as never, low.A as never, false, true), low.B as never, false, true)) : y;
-}
 
 /** Into fp32 weights the adapter is folded; bfloat16 would round its small changes away, so there it stays beside them. */
 export function fusedWeights({ weights, adapter, views }: Theta): DecodeWeights {
@@ -66,12 +53,14 @@ export function fusedWeights({ weights, adapter, views }: Theta): DecodeWeights 
       ]);
       return {
         ...Object.fromEntries(parts),
+        attentionNorm: source.attentionNorm,
+        mlpNorm: source.mlpNorm,
         qkNorm: queryNorm && keyNorm ? tf.concat([repeated(queryNorm, heads), repeated(keyNorm, keyValueHeads)], 0) : null,
       } as never;
     }),
   ) as unknown as DecodeWeights['layers'];
   const held = new Set<Tensor>(weights.layers.flatMap(({ modules, biases }) => [...Object.values(modules), ...Object.values(biases)]));
-  const made = layers.flatMap(({ qkNorm, ...linears }) => [qkNorm, ...Object.values(linears).flatMap(({ matrix, bias, low }) => [matrix, bias, low?.A, low?.B])]);
+  const made = layers.flatMap(({ qkNorm, qkv, output, gateUp, down }) => [qkNorm, ...[qkv, output, gateUp, down].flatMap(({ matrix, bias, low }) => [matrix, bias, low?.A, low?.B])]);
   const owned = made.filter((tensor): tensor is Tensor => tensor != null && !held.has(tensor));
   if (!folds) return { frozen: weights, adapter, layers, owned: [owned, views] };
   // Prefill takes the folded matrices as they are.

@@ -56,7 +56,7 @@ export function packBatch(sequences: readonly TokenSequence[], { tries, sequence
 }
 
 const forward = (x: Tensor, layer: number, { weights: { config, layers }, adapter }: Theta, packed: PackedTries, save: boolean): LayerOutput =>
-  layerForward(x, layers[layer]!, adapter && { scale: adapter.scale, layer: adapter.layers[layer]! }, packed, config, { save, cache: false });
+  layerForward(x, layers[layer]!, adapter && { scale: adapter.scale, layer: adapter.layers[layer]! }, packed, config, { save });
 
 /** Output of the last layer, (N, H), keeping nothing of those below. */
 export function lastHidden(packed: PackedTries, theta: Theta): Tensor {

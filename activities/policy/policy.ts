@@ -58,6 +58,11 @@ export interface SamplingOptions {
   readonly maxResponseTokens: number;
   /** Left out: every token may be drawn, as training needs, whose log-probs are of the whole distribution. */
   readonly truncation?: Truncation;
+  /**
+   * Name of a play of episodes, never used for another one: what one call of it reads, the next does not read again, as long as
+   * theta is the same. Results depend on the calls of the session so far; left out, on this call alone.
+   */
+  readonly session?: string;
 }
 
 export interface SampledResponse {

@@ -15,9 +15,17 @@ export function replicatedPolicy(replicas: readonly Policy[]): Policy {
   const everywhere = <R>(work: (replica: Policy) => Promise<R>): Promise<R[]> => settled(replicas.map(work));
   const budget = (tokens: number): number => Math.ceil(tokens / replicas.length);
 
+  /** Where the rows of the session under way were sampled: what their prompts hold is remembered there. */
+  let seats: { readonly session: string; readonly of: Map<string, number> } | null = null;
+
   /** Does the work of the items' rows on the replicas, each with its share; results come back in the items' order. */
-  async function shared<T extends { readonly row: string }, R>(items: readonly T[], sizeOf: (row: readonly T[]) => number, work: (replica: Policy, share: readonly number[]) => Promise<readonly R[]>): Promise<R[]> {
-    const shares = dealRows(items, replicas.length, sizeOf);
+  async function shared<T extends { readonly row: string }, R>(
+    items: readonly T[],
+    sizeOf: (row: readonly T[]) => number,
+    work: (replica: Policy, share: readonly number[]) => Promise<readonly R[]>,
+    seated: ReadonlyMap<string, number> = new Map(),
+  ): Promise<R[]> {
+    const shares = dealRows(items, replicas.length, sizeOf, seated);
     const results: R[] = [];
     await settled(
       shares.map(async (share, r) => {
@@ -39,7 +47,20 @@ export function replicatedPolicy(replicas: readonly Policy[]): Policy {
     sample(requests, options, onProgress = nothing) {
       const report = together(onProgress, replicas.length);
       const cost = (row: readonly SampleRequest[]) => nodesOf(row.map(({ promptIds }) => ({ promptIds, responseIds: [0] }))) + row.length * options.maxResponseTokens;
-      return shared(requests, cost, (replica, share) => replica.sample(share.map((i) => requests[i]!), options, report(replicas.indexOf(replica))));
+      const { session } = options;
+      if (session === undefined) seats = null;
+      else if (seats?.session !== session) seats = { session, of: new Map() };
+      const seated = seats?.of ?? new Map<string, number>();
+      return shared(
+        requests,
+        cost,
+        (replica, share) => {
+          const r = replicas.indexOf(replica);
+          share.forEach((i) => seated.set(requests[i]!.row, r));
+          return replica.sample(share.map((i) => requests[i]!), options, report(r));
+        },
+        seated,
+      );
     },
     logProbs(sequences, options, onProgress = nothing) {
       const report = together(onProgress, replicas.length);
@@ -105,14 +126,20 @@ export function replicatedPolicy(replicas: readonly Policy[]): Policy {
   };
 }
 
-/** Whole rows over so many shares, the largest first, each to the share that is smallest then; elements are indices, in order. */
-export function dealRows<T extends { readonly row: string }>(items: readonly T[], shares: number, sizeOf: (row: readonly T[]) => number): number[][] {
+/**
+ * Whole rows over so many shares: those that have a seat to it, then the largest first, each to the share that is smallest then;
+ * elements are indices, in order.
+ */
+export function dealRows<T extends { readonly row: string }>(items: readonly T[], shares: number, sizeOf: (row: readonly T[]) => number, seats: ReadonlyMap<string, number> = new Map()): number[][] {
   const rows = rowsOf(items).map((members) => ({ members, size: sizeOf(members.map((i) => items[i]!)) }));
   const dealt = Array.from({ length: shares }, () => ({ members: [] as number[], size: 0 }));
-  for (const { members, size } of [...rows].sort((a, b) => b.size - a.size || a.members[0]! - b.members[0]!)) {
-    const least = dealt.reduce((a, b) => (b.size < a.size ? b : a));
-    least.members.push(...members);
-    least.size += size;
+  const seatOf = ({ members }: (typeof rows)[number]) => seats.get(items[members[0]!]!.row);
+  const bySize = [...rows].sort((a, b) => b.size - a.size || a.members[0]! - b.members[0]!);
+  for (const row of [...bySize.filter((row) => seatOf(row) !== undefined), ...bySize.filter((row) => seatOf(row) === undefined)]) {
+    const seat = seatOf(row);
+    const share = seat === undefined ? dealt.reduce((a, b) => (b.size < a.size ? b : a)) : dealt[seat]!;
+    share.members.push(...row.members);
+    share.size += row.size;
   }
   return dealt.map(({ members }) => members.sort((a, b) => a - b));
 }

@@ -1,6 +1,7 @@
 import { cpus } from 'node:os';
 import { sha256 } from '../artifacts/canonical-json.js';
-import { tensorflowVersion, tf, type Tensor } from './backend.js';
+import { isOnProcessor, tensorflowVersion, tf, type Tensor } from './backend.js';
+import { DecodeGraphs } from './decode-graph.js';
 import { foldAdapter, fusedWeights, withFolded, type DecodeWeights, type Theta } from './decode-weights.js';
 import { adamWStep, type Moments } from './adamw.js';
 import { flatWeights, viewsOf, weightLayout } from './full-weights.js';
@@ -13,6 +14,7 @@ import type {
   ScoringOptions, StepResult, StoredParts, StoredTensors, TokenSequence, TrainedGroup, TrainedTensors, ValueHeadWeights,
 } from './policy.js';
 import { sampleResponses, type OnSampled } from './sampling.js';
+import { KeyValueStore } from './key-value-store.js';
 import { batchesOf, checkIds, gradientOf, lastHidden, packBatch, unflatten } from './passes.js';
 import { disposePackedTries, type Adapter, type FrozenWeights, type LayerAdapter } from './transformer.js';
 import { flatten, keyOf, namedValues, partsOf, readStored, type ParameterLayout } from './stored-tensors.js';
@@ -28,6 +30,9 @@ const nothing: OnProgress = () => undefined;
 /** Trie nodes that go through prefill at once. */
 const PREFILL_TOKENS = 2048;
 
+/** Keys and values that are kept from turn to turn; a play that has more reads its prompts anew each turn. */
+const MOST_KEPT_BYTES = 2 * 2 ** 30;
+
 /** `Policy` on TensorFlow: one model, one adapter, synchronous kernels. Lives in a thread of its own (policy-thread.ts). */
 export class TensorFlowPolicy implements Policy {
   constructor(readonly precision: Precision = 'fp32') {}
@@ -42,6 +47,8 @@ export class TensorFlowPolicy implements Policy {
   #stepsTaken = 0;
   #momentsKey: string | null = null;
   #decode: DecodeWeights | null = null;
+  #graphs: DecodeGraphs | null = null;
+  #play: { readonly session: string | null; readonly store: KeyValueStore } | null = null;
   #namedGroups: [weights: string, moments: string][] = []; // groups that were asked for since the first
 
   async use(weights: PolicyWeights, onProgress: OnProgress = nothing): Promise<void> {
@@ -85,7 +92,18 @@ export class TensorFlowPolicy implements Policy {
     if (requests.length === 0) return [];
     checkIds(requests.map(({ promptIds }) => promptIds), this.#frozen!.config);
     this.#decode ??= fusedWeights(this.#theta('current'));
-    return sampleResponses(this.#decode, requests, rowsOf(requests), { ...options, endOfTurnId, prefillTokens: PREFILL_TOKENS }, onProgress);
+    if (isOnProcessor) this.#graphs ??= new DecodeGraphs(this.#frozen!.config);
+    const { session = null } = options;
+    if (session === null || this.#play?.session !== session) this.#dropPlay();
+    const { store } = (this.#play ??= { session, store: new KeyValueStore() });
+    let keep = false;
+    try {
+      const responses = await sampleResponses(this.#decode, store, requests, rowsOf(requests), { ...options, endOfTurnId, prefillTokens: PREFILL_TOKENS, keepResponses: session !== null, graphs: this.#graphs }, onProgress);
+      keep = session !== null && store.bytes <= MOST_KEPT_BYTES;
+      return responses;
+    } finally {
+      if (!keep) this.#dropPlay();
+    }
   }
 
   async logProbs(
@@ -345,6 +363,8 @@ export class TensorFlowPolicy implements Policy {
     this.#dropFrozen();
     tf.dispose([this.#parameters, this.#moments] as never);
     this.#dropDecodeWeights();
+    this.#graphs?.dispose();
+    this.#graphs = null;
     this.#frozen = this.#parameters = this.#moments = this.#held = this.#momentsKey = null;
     this.#frozenDropped = false;
   }
@@ -431,7 +451,13 @@ export class TensorFlowPolicy implements Policy {
     return { scale: lora.alpha / lora.rank, layers: layers as LayerAdapter[] };
   }
 
+  #dropPlay(): void {
+    this.#play?.store.dispose();
+    this.#play = null;
+  }
+
   #dropDecodeWeights(): void {
+    this.#dropPlay();
     if (this.#decode) tf.dispose(this.#decode.owned as never);
     this.#decode = null;
   }

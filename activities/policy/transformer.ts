@@ -1,7 +1,8 @@
 import { product, softmaxLastAxis, tf, type Tensor } from './backend.js';
+import { eager, rmsScaleBy, rotateBy } from './ops.js';
 import { moduleNames, type ModelConfig, type ModuleName } from './model-config.js';
 import { rotaryFrequencies } from './rope.js';
-import { causalMask, segmentsOf, type TokenTrie } from './trie.js';
+import { causalMask, segmentsOf, type GrowingTrie, type Segment, type TokenTrie } from './trie.js';
 import type { NormName } from './weights/weight-reader.js';
 
 /**
@@ -71,6 +72,25 @@ export function rotaryTables(config: ModelConfig, positions: readonly number[] |
   return { cos: tf.tensor3d(cos, shape), sin: tf.tensor3d(sin, shape) };
 }
 
+/** The nodes of a growing trie from `first` to before `last`, whose segments' keys are any nodes of it. For a forward pass alone. */
+export function packNodes(config: ModelConfig, trie: GrowingTrie, first: number, last: number): PackedTries {
+  const segments = segmentsOf(trie, first, last).map((segment) => ({ ...packSegment(segment, 0), start: segment.start - first }));
+  return {
+    tokens: tf.tensor1d(trie.tokens.slice(first, last), 'int32'),
+    ...rotaryTables(config, trie.positions.slice(first, last)),
+    starts: [0],
+    segments,
+    allKeys: tf.tensor1d([], 'int32'),
+  };
+}
+
+/** A segment on the device, whose trie begins at node `offset` of the packed ones. */
+function packSegment(segment: Segment, offset: number): PackedTries['segments'][number] {
+  const { size } = segment;
+  const keys = segment.keys.map((node) => offset + node);
+  return { start: offset + segment.start, size, keys: tf.tensor1d(keys, 'int32'), width: keys.length, mask: tf.tensor2d(causalMask(segment), [size, keys.length]) };
+}
+
 export function packTries(config: ModelConfig, tries: readonly TokenTrie[]): PackedTries {
   const starts: number[] = [];
   let total = 0;
@@ -85,16 +105,8 @@ export function packTries(config: ModelConfig, tries: readonly TokenTrie[]): Pac
     tokens.set(trie.tokens, starts[t]!);
     positions.set(trie.positions, starts[t]!);
     return segmentsOf(trie).map((segment) => {
-      const keys = segment.keys.map((node) => starts[t]! + node);
-      allKeys.push(...keys);
-      const { size } = segment;
-      return {
-        start: starts[t]! + segment.start,
-        size,
-        keys: tf.tensor1d(keys, 'int32'),
-        width: keys.length,
-        mask: tf.tensor2d(causalMask(segment), [size, keys.length]),
-      };
+      segment.keys.forEach((node) => allKeys.push(starts[t]! + node));
+      return packSegment(segment, starts[t]!);
     });
   });
   return { tokens: tf.tensor1d(tokens, 'int32'), ...rotaryTables(config, positions), starts, segments, allKeys: tf.tensor1d(allKeys, 'int32') };
@@ -126,22 +138,20 @@ interface SavedLayer {
   /** x A^T of each module, (N, r) */
   low: Partial<Record<ModuleName, Tensor>>;
 }
+/** Rotated keys, and values, of one layer. (nodes, K, D) each */
+export interface KeysAndValues {
+  readonly k: Tensor;
+  readonly v: Tensor;
+}
 export interface LayerOutput {
   output: Tensor; // (N, H)
   saved: SavedLayer | null;
-  /** Rotated keys and values for a cache, (N, K, D); null unless asked for. */
-  cache: { k: Tensor; v: Tensor } | null;
+  /** Those of the past and then of these nodes; null unless a past was given. */
+  cache: KeysAndValues | null;
 }
 
-export const rmsScale = (x: Tensor, epsilon: number): Tensor => tf.rsqrt(tf.add(tf.mean(tf.square(x), -1, true), epsilon));
-
-/** Rotates the two halves of each head: x cos + (-x2, x1) sin. `sign` -1 is the inverse, and so the backward pass. */
-export function rotate(x: Tensor, cos: Tensor, sin: Tensor, sign: 1 | -1): Tensor {
-  const axis = x.rank - 1;
-  const [first, second] = tf.split(x, 2, axis) as [Tensor, Tensor];
-  const turned = sign === 1 ? tf.concat([tf.neg(second), first], axis) : tf.concat([second, tf.neg(first)], axis);
-  return tf.add(tf.mul(x, cos), tf.mul(turned, sin));
-}
+export const rmsScale = (x: Tensor, epsilon: number): Tensor => rmsScaleBy(eager, x, epsilon);
+const rotate = (x: Tensor, { cos, sin }: PackedTries, sign: 1 | -1): Tensor => rotateBy(eager, x, cos, sin, x.shape[2]!, sign);
 
 /** RMSNorm of every head of queries or keys, (N, heads, D); without a gain nothing happens. */
 function headNorm(x: Tensor, gain: Tensor | null, epsilon: number): { normed: Tensor; saved: { x: Tensor; scale: Tensor } | null } {
@@ -153,14 +163,17 @@ function headNorm(x: Tensor, gain: Tensor | null, epsilon: number): { normed: Te
 /** Keys or values of some nodes, by head: (N, K, D) -> (K, w, D). */
 const gathered = (x: Tensor, keys: Tensor): Tensor => tf.transpose(tf.gather(x, keys), [1, 0, 2]);
 
-/** One decoder layer. Runs inside a tidy; what it returns survives. */
+/**
+ * One decoder layer. Runs inside a tidy; what it returns survives.
+ * @param want.past  keys and values of the nodes before these, to which segments' keys count too; null if there are none yet
+ */
 export function layerForward(
   input: Tensor,
   weights: LayerWeights,
   adapter: { readonly scale: number; readonly layer: LayerAdapter } | null,
   batch: PackedTries,
   config: ModelConfig,
-  want: { readonly save: boolean; readonly cache: boolean },
+  want: { readonly save: boolean; readonly past?: KeysAndValues | null },
 ): LayerOutput {
   return tf.tidy(() => {
     const { heads: Q, keyValueHeads: K, headDimension: D, normEpsilon } = config;
@@ -182,15 +195,16 @@ export function layerForward(
     const normed = tf.mul(tf.mul(input, inputScale), weights.attentionNorm) as Tensor;
     const query = headNorm(linear(normed, 'self_attn.q_proj').reshape([N, Q, D]), weights.queryNorm, normEpsilon);
     const key = headNorm(linear(normed, 'self_attn.k_proj').reshape([N, K, D]), weights.keyNorm, normEpsilon);
-    const q = tf.mul(rotate(query.normed, batch.cos, batch.sin, 1), D ** -0.5) as Tensor;
-    const k = rotate(key.normed, batch.cos, batch.sin, 1);
+    const q = tf.mul(rotate(query.normed, batch, 1), D ** -0.5) as Tensor;
+    const k = rotate(key.normed, batch, 1);
     const v = linear(normed, 'self_attn.v_proj').reshape([N, K, D]);
+    const cache = want.past ? { k: tf.concat([want.past.k, k], 0), v: tf.concat([want.past.v, v], 0) } : { k, v };
     const segments = batch.segments.map(({ start, size: n, keys, width, mask }) => {
       // Query heads that share a key head stand together, so that keys are never repeated.
       const qRow = q.slice([start, 0, 0], [n, Q, D]).reshape([n, K, R, D]).transpose([1, 2, 0, 3]).reshape([K, R * n, D]);
-      const scores = (tf.matMul(qRow as never, gathered(k, keys) as never, false, true) as Tensor).reshape([K * R, n, width]);
+      const scores = (tf.matMul(qRow as never, gathered(cache.k, keys) as never, false, true) as Tensor).reshape([K * R, n, width]);
       const probabilities = softmaxLastAxis(tf.add(scores, mask)).reshape([K, R * n, width]);
-      const output = tf.matMul(probabilities as never, gathered(v, keys) as never) as Tensor;
+      const output = tf.matMul(probabilities as never, gathered(cache.v, keys) as never) as Tensor;
       return { q: qRow, probabilities, output };
     });
     const attended = tf.concat(
@@ -213,7 +227,7 @@ export function layerForward(
       saved: want.save
         ? { input, inputScale, normed, queryNorm: query.saved, keyNorm: key.saved, k, v, segments, attended, middle, middleScale, middleNormed, gate, gateSigmoid, up, activated, low }
         : null,
-      cache: want.cache ? { k, v } : null,
+      cache: want.past === undefined ? null : cache,
     } satisfies LayerOutput as never;
   });
 }
@@ -312,8 +326,8 @@ export function layerBackward<Gradients>(
       const norm = saved[`${which}Norm`];
       return norm ? normBackward(which, d, norm.x, norm.scale, weights[`${which}Norm`]!) : d;
     };
-    const dQuery = rotate(tf.mul(joined('dQ'), D ** -0.5) as Tensor, batch.cos, batch.sin, -1);
-    const dKey = rotate(summed('dK'), batch.cos, batch.sin, -1);
+    const dQuery = rotate(tf.mul(joined('dQ'), D ** -0.5) as Tensor, batch, -1);
+    const dKey = rotate(summed('dK'), batch, -1);
     const dQ = unnormed('query', dQuery).reshape([N, Q * D]);
     const dK = unnormed('key', dKey).reshape([N, K * D]);
     const dV = summed('dV').reshape([N, K * D]);

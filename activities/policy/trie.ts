@@ -15,45 +15,66 @@ export interface TokenTrie {
   readonly predictors: readonly Int32Array[];
 }
 
+/** A token trie that grows: nodes are numbered in the order in which they came. */
+export class GrowingTrie {
+  readonly tokens: number[] = [];
+  readonly parents: number[] = [];
+  readonly positions: number[] = [];
+  readonly #children: Map<number, number>[] = [];
+  readonly #roots = new Map<number, number>();
+
+  /** The node of a token after another node, -1 for none before it; null if it is not there. */
+  find(from: number, token: number): number | null {
+    return this.#after(from).get(token) ?? null;
+  }
+
+  /** The same node, made if it is not there. */
+  step(from: number, token: number): number {
+    const known = this.find(from, token);
+    if (known !== null) return known;
+    const node = this.append(from, token);
+    this.#after(from).set(token, node);
+    return node;
+  }
+
+  /** A node that no later step finds. */
+  append(from: number, token: number): number {
+    const node = this.tokens.length;
+    this.tokens.push(token);
+    this.parents.push(from);
+    this.positions.push(from < 0 ? 0 : this.positions[from]! + 1);
+    this.#children.push(new Map());
+    return node;
+  }
+
+  #after(node: number): Map<number, number> {
+    return node < 0 ? this.#roots : this.#children[node]!;
+  }
+}
+
 /**
  * Packs sequences into a trie. The last token of a response predicts nothing and is left out.
  * @throws {RangeError} on an empty prompt or response
  */
 export function packTrie(sequences: readonly Pick<TokenSequence, 'promptIds' | 'responseIds'>[]): TokenTrie {
-  const tokens: number[] = [];
-  const parents: number[] = [];
-  const positions: number[] = [];
-  const children: Map<number, number>[] = [];
-  const roots = new Map<number, number>();
-  const step = (from: number, token: number): number => {
-    const siblings = from < 0 ? roots : children[from]!;
-    const known = siblings.get(token);
-    if (known !== undefined) return known;
-    const node = tokens.length;
-    siblings.set(token, node);
-    tokens.push(token);
-    parents.push(from);
-    positions.push(from < 0 ? 0 : positions[from]! + 1);
-    children.push(new Map());
-    return node;
-  };
+  const trie = new GrowingTrie();
   const predictors = sequences.map(({ promptIds, responseIds }, i) => {
     if (promptIds.length === 0 || responseIds.length === 0) {
       throw new RangeError(`sequence ${i} has ${promptIds.length} prompt and ${responseIds.length} response tokens, needs at least 1 of each`);
     }
     let node = -1;
-    for (const token of promptIds) node = step(node, token);
+    for (const token of promptIds) node = trie.step(node, token);
     const nodes = new Int32Array(responseIds.length);
     responseIds.forEach((token, l) => {
       nodes[l] = node;
-      if (l < responseIds.length - 1) node = step(node, token);
+      if (l < responseIds.length - 1) node = trie.step(node, token);
     });
     return nodes;
   });
   return {
-    tokens: Int32Array.from(tokens),
-    parents: Int32Array.from(parents),
-    positions: Int32Array.from(positions),
+    tokens: Int32Array.from(trie.tokens),
+    parents: Int32Array.from(trie.parents),
+    positions: Int32Array.from(trie.positions),
     predictors,
   };
 }
@@ -69,13 +90,15 @@ export interface Segment {
 /** Half of the scores of a long chain are masked; in pieces of this size only half of a piece's are. */
 const LONGEST_SEGMENT = 128;
 
-/** A trie as chains: what attention is computed over, so that branches cost nothing to each other. */
-export function segmentsOf(trie: Pick<TokenTrie, 'parents' | 'positions'>): Segment[] {
+/** What the shape of a trie is read from. */
+type Links = { readonly [name in 'parents' | 'positions']: ArrayLike<number> };
+
+/** The nodes from `first` to before `last` of a trie as chains: what attention is computed over, so that branches cost nothing to each other. */
+export function segmentsOf(trie: Links, first = 0, last = trie.parents.length): Segment[] {
   const segments: Segment[] = [];
-  const n = trie.parents.length;
-  for (let start = 0; start < n; ) {
+  for (let start = first; start < last; ) {
     let end = start + 1;
-    while (end < n && end - start < LONGEST_SEGMENT && trie.parents[end] === end - 1) end++;
+    while (end < last && end - start < LONGEST_SEGMENT && trie.parents[end] === end - 1) end++;
     segments.push({ start, size: end - start, keys: pathTo(trie, end - 1) });
     start = end;
   }
@@ -91,7 +114,7 @@ export function causalMask({ size, keys }: Segment): Float32Array {
 }
 
 /** Nodes from the root to a node, in order. */
-export function pathTo({ parents, positions }: Pick<TokenTrie, 'parents' | 'positions'>, node: number): Int32Array {
+export function pathTo({ parents, positions }: Links, node: number): Int32Array {
   const path = new Int32Array(positions[node]! + 1);
   for (let at = node, i = path.length - 1; at >= 0; at = parents[at]!, i--) path[i] = at;
   return path;

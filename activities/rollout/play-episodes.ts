@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import type { Action, Message, Observation, ToolCall, Verdict } from '../../schemas/environment-protocol.js';
@@ -69,6 +70,7 @@ interface Episode extends Seat {
 export async function playEpisodes(seats: readonly Seat[], players: Players, options: PlayOptions): Promise<Trajectory[]> {
   const { policy, codec, environment, onProgress } = players;
   const limit = pLimit(REQUESTS_AT_ONCE);
+  const session = randomUUID(); // a second attempt starts as the first one did
   const all = <T, R>(items: readonly T[], work: (item: T, index: number) => Promise<R>): Promise<R[]> =>
     Promise.all(items.map((item, index) => limit(() => work(item, index))));
   try {
@@ -79,7 +81,7 @@ export async function playEpisodes(seats: readonly Seat[], players: Players, opt
       await onProgress?.({ phase: 'decode', done: episodes.length - live.length, of: episodes.length });
       const responses = await policy.sample(
         live.map((episode) => ({ row: episode.task.id, promptIds: episode.promptIds, randomKey: `${episode.randomKey}/${episode.turns.length + 1}` })),
-        { temperature: options.temperature, maxResponseTokens: options.maxResponseTokens },
+        { temperature: options.temperature, maxResponseTokens: options.maxResponseTokens, session },
         onProgress,
       );
       await all(live, async (episode, index) => {
