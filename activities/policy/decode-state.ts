@@ -8,7 +8,7 @@ import { rotaryTables } from './transformer.js';
 export class DecodeState {
   /** Index of each live request in the caller's list. */
   members: number[];
-  caches: LayerCache<Tensor>[];
+  caches: LayerCache<Tensor>[] = [];
   /** Tokens that the tails hold. */
   step = 0;
   #groupOf: number[];
@@ -43,22 +43,28 @@ export class DecodeState {
     });
     this.#mask = tf.tensor4d(mask, [1, rests.length, 1, S + P]);
     this.#places = placesOf(this.#groupOf, this.#groups);
-    const { layers, keyValueHeads: K, headDimension: D } = config;
-    this.caches = tf.tidy(() => {
-      const sharedNodes = padded(beginnings, S);
-      const ownNodes = padded(rests, P);
-      const part = (layer: number, nodes: Tensor, width: number): CachePart<Tensor> => {
-        const { k, v } = store.layer(layer);
-        const gathered = (x: Tensor): Tensor => tf.transpose(tf.gather(x, nodes as never).reshape([-1, width, K, D]), [2, 0, 1, 3]);
-        return { keys: gathered(k), values: gathered(v) };
-      };
-      const none = (): Tensor => tf.zeros([K, rests.length, 0, D]);
-      return Array.from({ length: layers }, (_, layer) => ({
-        shared: part(layer, sharedNodes, S),
-        own: P === 0 ? null : part(layer, ownNodes, P),
-        tail: { keys: none(), values: none() },
-      })) as never;
-    }) as unknown as LayerCache<Tensor>[];
+    try {
+      this.caches = tf.tidy(() => this.#gathered(store, padded(beginnings, S), padded(rests, P)) as never) as unknown as LayerCache<Tensor>[];
+    } catch (failure) {
+      this.dispose();
+      throw failure;
+    }
+  }
+
+  /** @param sharedNodes, ownNodes  (G S), (B P) of what is shared by groups, and of the rests of prompts */
+  #gathered(store: KeyValueStore, sharedNodes: Tensor, ownNodes: Tensor): LayerCache<Tensor>[] {
+    const { layers, keyValueHeads: K, headDimension: D } = this.config;
+    const part = (layer: number, nodes: Tensor, width: number): CachePart<Tensor> => {
+      const { k, v } = store.layer(layer);
+      const gathered = (x: Tensor): Tensor => tf.transpose(tf.gather(x, nodes as never).reshape([-1, width, K, D]), [2, 0, 1, 3]);
+      return { keys: gathered(k), values: gathered(v) };
+    };
+    const none = (): Tensor => tf.zeros([K, this.members.length, 0, D]);
+    return Array.from({ length: layers }, (_, layer) => ({
+      shared: part(layer, sharedNodes, this.#shared),
+      own: this.#own === 0 ? null : part(layer, ownNodes, this.#own),
+      tail: { keys: none(), values: none() },
+    }));
   }
 
   /** What the next step's layers have in common. The caller disposes of cos and sin. */

@@ -6,7 +6,7 @@ import { GrowingTrie, pathTo } from './trie.js';
 
 /**
  * Keys and values of all tokens read so far, every distinct prefix once: what prompts of one play of episodes have in
- * common, over samples and over turns, goes through the model once.
+ * common, over samples and over turns, goes through the model once. After a failure it can only be disposed of.
  */
 export class KeyValueStore {
   readonly #trie = new GrowingTrie();
@@ -110,15 +110,21 @@ export class KeyValueStore {
   #forward({ frozen, adapter }: DecodeWeights, first: number, last: number): Tensor {
     const packed = packNodes(frozen.config, this.#trie, first, last);
     let x: Tensor = tf.tidy(() => tf.gather(frozen.embedding, packed.tokens));
-    frozen.layers.forEach((source, l) => {
-      const past = this.#layers[l] ?? null;
-      const { output, cache } = layerForward(x, source, adapter && { scale: adapter.scale, layer: adapter.layers[l]! }, packed, frozen.config, { save: false, past });
-      tf.dispose([x, ...(past ? [past.k, past.v] : [])]);
-      x = output;
-      this.#layers[l] = cache!;
-    });
+    try {
+      frozen.layers.forEach((source, l) => {
+        const past = this.#layers[l] ?? null;
+        const { output, cache } = layerForward(x, source, adapter && { scale: adapter.scale, layer: adapter.layers[l]! }, packed, frozen.config, { save: false, past });
+        tf.dispose([x, ...(past ? [past.k, past.v] : [])]);
+        x = output;
+        this.#layers[l] = cache!;
+      });
+    } catch (failure) {
+      x.dispose();
+      throw failure;
+    } finally {
+      disposePackedTries(packed);
+    }
     this.#filled = last;
-    disposePackedTries(packed);
     return x;
   }
 }

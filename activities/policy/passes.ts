@@ -58,8 +58,20 @@ export function packBatch(sequences: readonly TokenSequence[], { tries, sequence
 const forward = (x: Tensor, layer: number, { weights: { config, layers }, adapter }: Theta, packed: PackedTries, save: boolean): LayerOutput =>
   layerForward(x, layers[layer]!, adapter && { scale: adapter.scale, layer: adapter.layers[layer]! }, packed, config, { save });
 
-/** Output of the last layer, (N, H), keeping nothing of those below. */
-export function lastHidden(packed: PackedTries, theta: Theta): Tensor {
+/** Gives a micro-batch's last hidden states, (N, H), to `read`, keeping nothing of the layers below, and nothing afterwards. */
+export async function withHidden(sequences: readonly TokenSequence[], batch: MicroBatch, theta: Theta, read: (hidden: Tensor, predictions: Prediction[][]) => void): Promise<void> {
+  const { packed, predictions } = packBatch(sequences, batch, theta.weights.config);
+  let hidden: Tensor | null = null;
+  try {
+    hidden = lastHidden(packed, theta);
+    read(hidden, predictions);
+  } finally {
+    hidden?.dispose();
+    disposePackedTries(packed);
+  }
+}
+
+function lastHidden(packed: PackedTries, theta: Theta): Tensor {
   return tf.tidy(() => {
     let x: Tensor = tf.gather(theta.weights.embedding, packed.tokens);
     for (let layer = 0; layer < theta.weights.config.layers; layer++) {
@@ -73,7 +85,7 @@ export function lastHidden(packed: PackedTries, theta: Theta): Tensor {
 
 /**
  * Gradient of a loss, given by its derivatives by the log-probs, by the trainable parameters: forward through all layers, keeping
- * what the backward pass needs, the head where something is predicted, and back layer by layer.
+ * what the backward pass needs, the head where something is predicted, and back layer by layer. A failure leaves nothing behind.
  *
  * @param trainedPart  the flat gradient of an adapter in the layout's order; not used where the weights themselves are trained
  */
@@ -89,20 +101,22 @@ export async function gradientOf(
   const { config } = weights;
   const { packed, predictions } = packBatch(sequences, batch, config);
   const outputs: LayerOutput[] = [];
-  let x: Tensor = tf.tidy(() => tf.gather(weights.embedding, packed.tokens));
-  const inputs = [x];
-  for (let layer = 0; layer < config.layers; layer++) {
-    const done = forward(x, layer, theta, packed, true);
-    outputs.push(done);
-    inputs.push((x = done.output));
-  }
-  const predicted = predictions.flat();
-  const head = headForward(x, predicted, weights, temperature, true);
+  const inputs: Tensor[] = [];
+  let head: ReturnType<typeof headForward> | null = null;
   let d: Tensor | null = null;
   let top: ReturnType<typeof headWeightGradients> | null = null;
   let bottom: NamedGradients | null = null;
   const gradients: (LayerAdapter | NamedGradients)[] = [];
   try {
+    let x: Tensor = tf.tidy(() => tf.gather(weights.embedding, packed.tokens));
+    inputs.push(x);
+    for (let layer = 0; layer < config.layers; layer++) {
+      const done = forward(x, layer, theta, packed, true);
+      outputs.push(done);
+      inputs.push((x = done.output));
+    }
+    const predicted = predictions.flat();
+    head = headForward(x, predicted, weights, temperature, true);
     const batchLogProbs = unflatten(head.logProbs, batch.sequences, predictions);
     const given = await gradient(batch.sequences, batchLogProbs, {
       entropies: unflatten(head.entropies, batch.sequences, predictions),
@@ -129,7 +143,7 @@ export async function gradientOf(
     return { flat, batchLogProbs, byValueHead };
   } finally {
     d?.dispose();
-    disposeHead(head);
+    if (head) disposeHead(head);
     tf.dispose([top, bottom, gradients] as never);
     tf.dispose([...outputs.flatMap(({ saved }) => (saved ? savedTensors(saved) : [])), ...inputs]);
     disposePackedTries(packed);

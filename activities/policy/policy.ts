@@ -107,8 +107,8 @@ export interface TokenGradients {
 
 /**
  * dLoss/dlogProb of every response token of the sequences at `indices`, given their log-probs:
- * element [n][l] for token l of sequence indices[n]; with the gradient by entropies and values if the loss has such terms. Called once
- * per micro-batch, so the loss must be a sum over sequences. The policy knows nothing of objectives; this is where they enter.
+ * element [n][l] for token l of sequence indices[n]; with the gradient by entropies and values if the loss has such terms. Called
+ * per micro-batch, so the loss must be a sum over sequences; of a micro-batch that memory did not suffice for, again in halves. The policy knows nothing of objectives; this is where they enter.
  */
 export type LossGradient = (
   indices: readonly number[],

@@ -32,9 +32,15 @@ export async function sampleResponses(
 ): Promise<SampledResponse[]> {
   const responses = requests.map(() => ({ ids: [] as number[], logProbs: [] as number[], end: 'token-limit' as SampledResponse['end'] }));
   const { paths, hidden: ends } = await store.read(weights, requests.map(({ promptIds }) => promptIds), options.prefillTokens, onProgress);
-  const state = new DecodeState(weights.frozen.config, store, groups, paths);
-  let hidden: Tensor = tf.tidy(() => tf.gather(ends, tf.tensor1d(state.members, 'int32')));
+  let hidden: Tensor = tf.tidy(() => tf.gather(ends, tf.tensor1d(groups.flat(), 'int32')));
   ends.dispose();
+  let state: DecodeState;
+  try {
+    state = new DecodeState(weights.frozen.config, store, groups, paths);
+  } catch (failure) {
+    hidden.dispose();
+    throw failure;
+  }
   const keep = (places: readonly number[]): void => {
     if (!options.keepResponses || state.step === 0) return;
     const kept = places.map((b) => state.members[b]!).map((i) => ({ after: paths[i]!.at(-1)!, ids: responses[i]!.ids }));

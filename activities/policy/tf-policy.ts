@@ -15,11 +15,12 @@ import type {
 } from './policy.js';
 import { sampleResponses, type OnSampled } from './sampling.js';
 import { KeyValueStore } from './key-value-store.js';
-import { batchesOf, checkIds, gradientOf, lastHidden, packBatch, unflatten } from './passes.js';
-import { disposePackedTries, type Adapter, type FrozenWeights, type LayerAdapter } from './transformer.js';
+import { batchesOf, checkIds, gradientOf, unflatten, withHidden } from './passes.js';
+import type { Adapter, FrozenWeights, LayerAdapter } from './transformer.js';
 import { flatten, keyOf, namedValues, partsOf, readStored, type ParameterLayout } from './stored-tensors.js';
 import { valueHeadOf, valuesAt } from './value-head.js';
 import { rowsOf } from './trie.js';
+import { isOutOfMemory, withinMemory } from './within-memory.js';
 import { loadWeights } from './weights/load-weights.js';
 import { ModelFileInvalid } from './weights/model-file-error.js';
 import { openModel } from './weights/open-model.js';
@@ -101,9 +102,16 @@ export class TensorFlowPolicy implements Policy {
       const responses = await sampleResponses(this.#decode, store, requests, rowsOf(requests), { ...options, endOfTurnId, prefillTokens: PREFILL_TOKENS, keepResponses: session !== null, graphs: this.#graphs }, onProgress);
       keep = session !== null && store.bytes <= MOST_KEPT_BYTES;
       return responses;
+    } catch (failure) {
+      if (requests.length === 1 || !isOutOfMemory(failure)) throw failure;
     } finally {
       if (!keep) this.#dropPlay();
     }
+    // Fewer at once, each half reading its prompts anew; what is drawn does not depend on the others.
+    const { session: _, onSampled, ...each } = options;
+    const half = requests.length >> 1;
+    const from = (first: number) => (onSampled ? { ...each, onSampled: (request: number, id: number) => onSampled(first + request, id) } : each);
+    return [...(await this.sample(requests.slice(0, half), from(0), onProgress)), ...(await this.sample(requests.slice(half), from(half), onProgress))];
   }
 
   async logProbs(
@@ -115,15 +123,13 @@ export class TensorFlowPolicy implements Policy {
     try {
       const batches = batchesOf(sequences, this.#frozen!.config, options.microBatchTokens);
       const result: number[][] = sequences.map(() => []);
-      for (const [done, batch] of batches.entries()) {
-        const { packed, predictions } = packBatch(sequences, batch, this.#frozen!.config);
-        const hidden = lastHidden(packed, theta);
-        const head = headForward(hidden, predictions.flat(), theta.weights, options.temperature, false);
-        hidden.dispose();
-        disposePackedTries(packed);
-        unflatten(head.logProbs, batch.sequences, predictions).forEach((logProbs, n) => (result[batch.sequences[n]!] = logProbs));
-        await onProgress({ phase: 'score', done: done + 1, of: batches.length });
-      }
+      await withinMemory(sequences, batches, async (batch, progress) => {
+        await withHidden(sequences, batch, theta, (hidden, predictions) => {
+          const head = headForward(hidden, predictions.flat(), theta.weights, options.temperature, false);
+          unflatten(head.logProbs, batch.sequences, predictions).forEach((logProbs, n) => (result[batch.sequences[n]!] = logProbs));
+        });
+        await onProgress({ phase: 'score', ...progress });
+      });
       return result;
     } finally {
       tf.dispose(theta.views as never);
@@ -141,15 +147,13 @@ export class TensorFlowPolicy implements Policy {
     try {
       const batches = batchesOf(sequences, this.#frozen!.config, microBatchTokens);
       const result: number[][] = sequences.map(() => []);
-      for (const [done, batch] of batches.entries()) {
-        const { packed, predictions } = packBatch(sequences, batch, this.#frozen!.config);
-        const hidden = lastHidden(packed, theta);
-        const values = valuesAt(hidden, predictions.flat(), head, theta.weights);
-        hidden.dispose();
-        disposePackedTries(packed);
-        unflatten(values, batch.sequences, predictions).forEach((row, n) => (result[batch.sequences[n]!] = row));
-        await onProgress({ phase: 'score', done: done + 1, of: batches.length });
-      }
+      await withinMemory(sequences, batches, async (batch, progress) => {
+        await withHidden(sequences, batch, theta, (hidden, predictions) => {
+          const values = valuesAt(hidden, predictions.flat(), head, theta.weights);
+          unflatten(values, batch.sequences, predictions).forEach((row, n) => (result[batch.sequences[n]!] = row));
+        });
+        await onProgress({ phase: 'score', ...progress });
+      });
       return result;
     } finally {
       tf.dispose([head.weights, theta.views] as never);
@@ -167,21 +171,19 @@ export class TensorFlowPolicy implements Policy {
     const theta = this.#theta('current');
     try {
       const result: TokenScores[] = [];
-      for (const batch of batchesOf(sequences, this.#frozen!.config, microBatchTokens)) {
-        const { packed, predictions } = packBatch(sequences, batch, this.#frozen!.config);
-        const hidden = lastHidden(packed, theta);
-        disposePackedTries(packed);
-        const head = headForward(hidden, predictions.flat(), theta.weights, 1, false);
-        const top = tf.tidy(() => {
-          const ends = Int32Array.from(predictions, (row) => row.at(-1)!.node);
-          const { values, indices } = tf.topk(tf.logSoftmax(logitsOf(hidden, ends, theta.weights, 1)), Math.min(likeliest, vocabulary));
-          return { values: values.arraySync() as number[][], indices: indices.arraySync() as number[][] };
-        });
-        hidden.dispose();
-        unflatten(head.logProbs, batch.sequences, predictions).forEach((logProbs, n) => {
-          result[batch.sequences[n]!] = { logProbs: logProbs.slice(0, -1), top: top.indices[n]!.map((id, k) => [id, top.values[n]![k]!]) };
-        });
-      }
+      await withinMemory(sequences, batchesOf(sequences, this.#frozen!.config, microBatchTokens), (batch) =>
+        withHidden(sequences, batch, theta, (hidden, predictions) => {
+          const head = headForward(hidden, predictions.flat(), theta.weights, 1, false);
+          const top = tf.tidy(() => {
+            const ends = Int32Array.from(predictions, (row) => row.at(-1)!.node);
+            const { values, indices } = tf.topk(tf.logSoftmax(logitsOf(hidden, ends, theta.weights, 1)), Math.min(likeliest, vocabulary));
+            return { values: values.arraySync() as number[][], indices: indices.arraySync() as number[][] };
+          });
+          unflatten(head.logProbs, batch.sequences, predictions).forEach((logProbs, n) => {
+            result[batch.sequences[n]!] = { logProbs: logProbs.slice(0, -1), top: top.indices[n]!.map((id, k) => [id, top.values[n]![k]!]) };
+          });
+        }),
+      );
       return result;
     } finally {
       tf.dispose(theta.views as never);
@@ -247,21 +249,21 @@ export class TensorFlowPolicy implements Policy {
     const valueHead = options.valueHead ? valueHeadOf(options.valueHead, theta.weights) : null;
     let headGradient: number[] | null = null;
     const logProbs: number[][] = sequences.map(() => []);
-    let sum: Tensor | null = null;
+    const sum: { so?: Tensor } = {};
     try {
       const batches = batchesOf(sequences, this.#frozen!.config, options.microBatchTokens);
-      for (const [done, batch] of batches.entries()) {
+      await withinMemory(sequences, batches, async (batch, progress) => {
         const { flat, batchLogProbs, byValueHead } = await gradientOf(sequences, batch, gradient, { theta, valueHead }, options.temperature, (gradients) => this.#trainedPart(gradients));
         if (byValueHead) headGradient = byValueHead.map((g, i) => g + (headGradient?.[i] ?? 0));
         batch.sequences.forEach((i, n) => (logProbs[i] = batchLogProbs[n]!));
-        const before: Tensor | null = sum;
-        sum = before === null ? flat : tf.add(before, flat);
-        if (before !== null) tf.dispose([before, flat]);
-        await onProgress({ phase: 'gradient', done: done + 1, of: batches.length });
-      }
-      return { flat: sum!, logProbs, valueHeadGradient: headGradient };
+        const { so } = sum;
+        sum.so = so ? tf.add(so, flat) : flat;
+        if (so) tf.dispose([so, flat]);
+        await onProgress({ phase: 'gradient', ...progress });
+      });
+      return { flat: sum.so!, logProbs, valueHeadGradient: headGradient };
     } catch (failure) {
-      sum?.dispose();
+      sum.so?.dispose();
       throw failure;
     } finally {
       tf.dispose([theta.views, valueHead?.weights] as never);

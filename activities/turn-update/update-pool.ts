@@ -184,7 +184,8 @@ export function lossGradient(
           ? valueLoss({ current: values[n]!, old: critic.values, returns: critic.returns }, { count, scale: tokenScale(algorithm, lengths, maxResponseTokens)(L) }, algorithm.valueClip)
           : null;
       if (![part.surrogate, part.kl, ...part.gradient, ofValue?.value ?? 0].every(Number.isFinite)) throw (noted.failure = nonFinite(turn, sample, part));
-      parts.push({ surrogate: part.surrogate, kl: part.kl, entropy: mean(entropies[n]!), ...(ofValue && { valueLoss: ofValue.value }) });
+      // By place: a policy that runs out of memory asks again.
+      parts[i] = { surrogate: part.surrogate, kl: part.kl, entropy: mean(entropies[n]!), ...(ofValue && { valueLoss: ofValue.value }) };
       return { part, ofValue, L };
     });
     return {
