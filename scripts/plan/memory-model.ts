@@ -79,8 +79,10 @@ export function memoryPlan(model: ModelConfig, config: TrainConfig, { prompt, ob
   const activations = FLOAT * (layers * (nodes * perNode + probabilities) + responseNodes * V);
 
   const requests = G * tasksPerShard;
-  // Prompts as gathered from the tries and once more as joined, and the tail of what is sampled.
-  const cache = FLOAT * requests * 2 * K * D * layers * (2 * (longest - L) + L);
+  // Every distinct prefix once in the store, and what decoding took of it: a task's first prompt once, the rest for each request; and the tails.
+  const stored = tasksPerShard * (prompt + G * (own + 1));
+  const taken = tasksPerShard * prompt + requests * (longest - L - prompt);
+  const cache = FLOAT * 2 * K * D * layers * (stored + taken + requests * L);
   const standing = {
     process: PROCESS_BYTES,
     'frozen weights': frozenBytes,
