@@ -43,6 +43,23 @@ test('every live episode is sampled in one batch per turn, with its own random k
   assert.deepEqual(batches[0]!.map(({ row }) => row), ['a', 'a', 'a', 'b', 'b', 'b']);
 });
 
+test('all turns of a play are one session of the policy, and a second attempt is another', async () => {
+  const sessions: (string | undefined)[][] = [];
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const { policy } = toyPolicy();
+    const own: (string | undefined)[] = [];
+    sessions.push(own);
+    const sample: Players['policy']['sample'] = (requests, sampling, onProgress) => {
+      own.push(sampling.session);
+      return policy.sample(requests, sampling, onProgress);
+    };
+    await playEpisodes(seats, with_({ policy: { sample } }), options);
+  }
+  assert.deepEqual(sessions.map((own) => [own.length, new Set(own).size]), [[3, 1], [3, 1]]);
+  assert.notEqual(sessions[0]![0], sessions[1]![0]);
+  assert.ok(sessions[0]![0]);
+});
+
 test('each prompt continues the one before it by the very ids that were sampled', async () => {
   const { policy } = toyPolicy(() => 'right');
   for (const { turns } of await playEpisodes(seats, with_({ policy }), options)) {
