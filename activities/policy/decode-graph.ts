@@ -26,7 +26,7 @@ export class DecodeGraphs {
 
   run(inputs: DecodeInputs<Tensor>): { output: Tensor; tails: CachePart<Tensor>[] } {
     const leaves = leavesOf(inputs);
-    const kind = leaves.map(({ name, type }) => `${name} ${type}`).join();
+    const kind = leaves.map(({ place, type }) => `${place} ${type}`).join();
     let known = this.#graphs.get(kind);
     if (!known) this.#graphs.set(kind, (known = this.#build(inputs, leaves)));
     const passing: Tensor[] = [];
@@ -48,7 +48,8 @@ export class DecodeGraphs {
 
   #build(inputs: DecodeInputs<Tensor>, leaves: readonly Leaf[]): { graph: Graph; names: string; outputs: string } {
     const builder = new GraphBuilder();
-    const { x, layers, caches, frame } = named(inputs, '', (name, type) => builder.placeholder(name, type)) as DecodeInputs<string>;
+    let fed = 0;
+    const { x, layers, caches, frame } = mapped(inputs, '', (_, type) => builder.placeholder(nameOf(fed++), type)) as DecodeInputs<string>;
     let output = x;
     const tails = layers.map((layer, l) => {
       const step = decodeLayer(builder, output, layer, caches[l]!, frame, this.config);
@@ -59,15 +60,18 @@ export class DecodeGraphs {
     try {
       writeFileSync(path.join(folder, 'saved_model.pb'), builder.serialized());
       const outputs = [output, ...tails.flatMap(({ keys, values }) => [keys, values])].join();
-      return { graph: loadGraph(folder), names: leaves.map(({ name }) => name).join(), outputs };
+      return { graph: loadGraph(folder), names: leaves.map((_, i) => nameOf(i)).join(), outputs };
     } finally {
       rmSync(folder, { recursive: true });
     }
   }
 }
 
+/** Short, because the binding takes room for all names together for each of them, every time. */
+const nameOf = (fed: number): string => `i${fed}`;
+
 interface Leaf {
-  readonly name: string;
+  readonly place: string;
   readonly type: ElementType;
   readonly value: Tensor | readonly number[];
 }
@@ -77,16 +81,16 @@ const isTensor = (node: unknown): node is Tensor => node instanceof tf.Tensor;
 const typeOf = (node: Tensor | readonly number[]): ElementType =>
   !isTensor(node) || node.dtype === 'int32' ? DT_INT32 : isBf16(node) ? DT_BFLOAT16 : DT_FLOAT;
 
-/** The same structure with something else for every tensor and list of sizes, which are named by their place in it. */
-function named(node: unknown, name: string, of: (name: string, type: ElementType, value: Tensor | readonly number[]) => unknown): unknown {
+/** The same structure with something else for every tensor and list of sizes, in a fixed order, each given with its place. */
+function mapped(node: unknown, place: string, of: (place: string, type: ElementType, value: Tensor | readonly number[]) => unknown): unknown {
   if (node === null) return null;
-  if (isTensor(node) || isSizes(node)) return of(name, typeOf(node), node);
-  const inner = (key: string | number, value: unknown): unknown => named(value, name === '' ? String(key) : `${name}.${key}`, of);
+  if (isTensor(node) || isSizes(node)) return of(place, typeOf(node), node);
+  const inner = (key: string | number, value: unknown): unknown => mapped(value, `${place}.${key}`, of);
   return Array.isArray(node) ? node.map((value, i) => inner(i, value)) : Object.fromEntries(Object.entries(node as object).map(([key, value]) => [key, inner(key, value)]));
 }
 
 function leavesOf(inputs: DecodeInputs<Tensor>): Leaf[] {
   const leaves: Leaf[] = [];
-  named(inputs, '', (name, type, value) => leaves.push({ name, type, value }));
+  mapped(inputs, '', (place, type, value) => leaves.push({ place, type, value }));
   return leaves;
 }
