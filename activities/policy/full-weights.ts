@@ -1,7 +1,7 @@
 import { isBf16, product, tf, toBf16, type Tensor } from './backend.js';
 import { pLogP, type HeadForward, type HeadGradients } from './head.js';
 import { moduleNames, narrowModules, type ModelConfig, type ModuleName } from './model-config.js';
-import { rmsScale, type FrozenWeights, type LayerTraining, type LayerWeights, type PackedTries } from './transformer.js';
+import { backwardWeight, rmsScale, type FrozenWeights, type LayerTraining, type LayerWeights, type PackedTries } from './transformer.js';
 import { EMBEDDING, FINAL_NORM, HEAD, moduleTensor, normTensor, tensorShapes } from './weights/hugging-face.js';
 import type { NormName } from './weights/weight-reader.js';
 
@@ -115,9 +115,10 @@ export function weightTraining(weights: LayerWeights, layer: number): LayerTrain
   return {
     gradients,
     linear(dY, x, module) {
-      gradients[moduleTensor(layer, module, 'weight')] = product(dY, isBf16(weights.modules[module]) ? toBf16(x) : x, true, false);
+      const weight = backwardWeight(weights, module);
+      gradients[moduleTensor(layer, module, 'weight')] = product(dY, isBf16(weight) ? toBf16(x) : x, true, false);
       if (weights.biases[module]) gradients[moduleTensor(layer, module, 'bias')] = tf.sum(dY, 0);
-      return product(dY, weights.modules[module], false, false);
+      return product(dY, weight, false, false);
     },
     gain(which: NormName, d, x, scale) {
       gradients[normTensor(layer, which)] = tf.tidy(() => tf.sum(tf.mul(tf.mul(d, x), scale), d.shape.slice(0, -1).map((_, axis) => axis)));

@@ -18,14 +18,8 @@ export function replicatedPolicy(replicas: readonly Policy[]): Policy {
   /** Where the rows of the session under way were sampled: what their prompts hold is remembered there. */
   let seats: { readonly session: string; readonly of: Map<string, number> } | null = null;
 
-  /** Does the work of the items' rows on the replicas, each with its share; results come back in the items' order. */
-  async function shared<T extends { readonly row: string }, R>(
-    items: readonly T[],
-    sizeOf: (row: readonly T[]) => number,
-    work: (replica: Policy, share: readonly number[]) => Promise<readonly R[]>,
-    seated: ReadonlyMap<string, number> = new Map(),
-  ): Promise<R[]> {
-    const shares = dealRows(items, replicas.length, sizeOf, seated);
+  /** Does the work on the replicas, each with its share of the items, by index; results come back in the items' order. */
+  async function shared<R>(shares: readonly (readonly number[])[], work: (replica: Policy, share: readonly number[]) => Promise<readonly R[]>): Promise<R[]> {
     const results: R[] = [];
     await settled(
       shares.map(async (share, r) => {
@@ -51,32 +45,27 @@ export function replicatedPolicy(replicas: readonly Policy[]): Policy {
       if (session === undefined) seats = null;
       else if (seats?.session !== session) seats = { session, of: new Map() };
       const seated = seats?.of ?? new Map<string, number>();
-      return shared(
-        requests,
-        cost,
-        (replica, share) => {
-          const r = replicas.indexOf(replica);
-          share.forEach((i) => seated.set(requests[i]!.row, r));
-          return replica.sample(share.map((i) => requests[i]!), options, report(r));
-        },
-        seated,
-      );
+      return shared(dealRows(requests, replicas.length, cost, seated), (replica, share) => {
+        const r = replicas.indexOf(replica);
+        share.forEach((i) => seated.set(requests[i]!.row, r));
+        return replica.sample(share.map((i) => requests[i]!), options, report(r));
+      });
     },
     logProbs(sequences, options, onProgress = nothing) {
       const report = together(onProgress, replicas.length);
       const own = { ...options, microBatchTokens: budget(options.microBatchTokens) };
-      return shared(sequences, nodesOf, (replica, share) => replica.logProbs(share.map((i) => sequences[i]!), own, report(replicas.indexOf(replica))));
+      return shared(dealSequences(sequences, replicas.length), (replica, share) => replica.logProbs(share.map((i) => sequences[i]!), own, report(replicas.indexOf(replica))));
     },
     values(sequences, valueHead, options, onProgress = nothing) {
       const report = together(onProgress, replicas.length);
       const own = { microBatchTokens: budget(options.microBatchTokens) };
-      return shared(sequences, nodesOf, (replica, share) => replica.values(share.map((i) => sequences[i]!), valueHead, own, report(replicas.indexOf(replica))));
+      return shared(dealSequences(sequences, replicas.length), (replica, share) => replica.values(share.map((i) => sequences[i]!), valueHead, own, report(replicas.indexOf(replica))));
     },
     async step(sequences, gradient, options, onProgress = nothing) {
       const report = together(onProgress, replicas.length);
       const logProbs: number[][] = [];
       const gradients: StoredTensors[] = [];
-      const shares = dealRows(sequences, replicas.length, nodesOf);
+      const shares = dealSequences(sequences, replicas.length);
       const made = await settled(
         shares.map((share, r) => {
           if (share.length === 0) return Promise.resolve(null);
@@ -142,6 +131,30 @@ export function dealRows<T extends { readonly row: string }>(items: readonly T[]
     share.size += row.size;
   }
   return dealt.map(({ members }) => members.sort((a, b) => a - b));
+}
+
+/**
+ * The same for sequences that go through the model, levelled: of the largest share, part of one row goes over to the smallest, its
+ * shared prefixes then being computed twice, if that makes the larger of the two smaller by more than a tenth.
+ */
+export function dealSequences(sequences: readonly TokenSequence[], shares: number): number[][] {
+  const dealt = dealRows(sequences, shares, nodesOf);
+  const sizeOf = (members: readonly number[]): number => rowsOf(members.map((i) => sequences[i]!)).reduce((sum, row) => sum + nodesOf(row.map((n) => sequences[members[n]!]!)), 0);
+  const sizes = dealt.map(sizeOf);
+  const from = sizes.indexOf(Math.max(...sizes));
+  const to = sizes.indexOf(Math.min(...sizes));
+  let best = { largest: 0.9 * sizes[from]!, moved: [] as number[] };
+  for (const row of rowsOf(dealt[from]!.map((i) => sequences[i]!))) {
+    for (let kept = 1; kept < row.length; kept++) {
+      const moved = row.slice(kept).map((n) => dealt[from]![n]!);
+      const largest = Math.max(sizeOf(dealt[from]!.filter((i) => !moved.includes(i))), sizes[to]! + sizeOf(moved));
+      if (largest < best.largest) best = { largest, moved };
+    }
+  }
+  return dealt.map((share, r) => {
+    if (r === from) return share.filter((i) => !best.moved.includes(i));
+    return r === to ? [...share, ...best.moved].sort((a, b) => a - b) : share;
+  });
 }
 
 const nodesOf = (row: readonly Pick<TokenSequence, 'promptIds' | 'responseIds'>[]): number => packTrie(row).tokens.length;

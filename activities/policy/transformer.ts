@@ -1,4 +1,4 @@
-import { product, softmaxLastAxis, tf, type Tensor } from './backend.js';
+import { isBf16, product, softmaxLastAxis, tf, toBf16, type Tensor } from './backend.js';
 import { eager, rmsScaleBy, rotateBy } from './ops.js';
 import { moduleNames, type ModelConfig, type ModuleName } from './model-config.js';
 import { rotaryFrequencies } from './rope.js';
@@ -131,8 +131,8 @@ interface SavedLayer {
   middle: Tensor; // (N, H)
   middleScale: Tensor; // (N, 1)
   middleNormed: Tensor; // (N, H)
-  gate: Tensor; // (N, F)
   gateSigmoid: Tensor; // (N, F)
+  silu: Tensor; // (N, F) gate sigmoid(gate)
   up: Tensor; // (N, F)
   activated: Tensor; // (N, F)
   /** x A^T of each module, (N, r) */
@@ -220,12 +220,13 @@ export function layerForward(
     const gate = linear(middleNormed, 'mlp.gate_proj');
     const up = linear(middleNormed, 'mlp.up_proj');
     const gateSigmoid = tf.sigmoid(gate);
-    const activated = tf.mul(tf.mul(gate, gateSigmoid), up) as Tensor;
+    const silu = tf.mul(gate, gateSigmoid) as Tensor;
+    const activated = tf.mul(silu, up) as Tensor;
     const output = tf.add(middle, linear(activated, 'mlp.down_proj')) as Tensor;
     return {
       output,
       saved: want.save
-        ? { input, inputScale, normed, queryNorm: query.saved, keyNorm: key.saved, k, v, segments, attended, middle, middleScale, middleNormed, gate, gateSigmoid, up, activated, low }
+        ? { input, inputScale, normed, queryNorm: query.saved, keyNorm: key.saved, k, v, segments, attended, middle, middleScale, middleNormed, gateSigmoid, silu, up, activated, low }
         : null,
       cache: want.past === undefined ? null : cache,
     } satisfies LayerOutput as never;
@@ -248,6 +249,15 @@ export interface LayerTraining<Gradients> {
   gain(which: NormName, d: Tensor, x: Tensor, scale: Tensor): void;
 }
 
+/**
+ * A weight as the backward pass takes it: where products are in bfloat16, rounded, also that of queries and keys, whose
+ * forward pass is kept in fp32: what errors do there goes through an exponential, and a gradient's do not.
+ */
+export function backwardWeight({ modules }: LayerWeights, module: ModuleName): Tensor {
+  const weight = modules[module];
+  return isBf16(modules['mlp.down_proj']) && !isBf16(weight) ? toBf16(weight) : weight;
+}
+
 /** An adapter on frozen weights, of which only dX is taken. */
 export function adapterTraining(weights: LayerWeights, saved: SavedLayer, { scale, layer }: { readonly scale: number; readonly layer: LayerAdapter }): LayerTraining<LayerAdapter> {
   const gradients: Partial<Record<ModuleName, AdapterPair<Tensor>>> = {};
@@ -260,7 +270,7 @@ export function adapterTraining(weights: LayerWeights, saved: SavedLayer, { scal
         A: tf.matMul(dLow as never, x as never, true, false),
         B: tf.mul(tf.matMul(dY as never, saved.low[module]! as never, true, false), scale),
       };
-      return tf.add(product(dY, weights.modules[module], false, false), tf.matMul(dLow as never, A as never));
+      return tf.add(product(dY, backwardWeight(weights, module), false, false), tf.matMul(dLow as never, A as never));
     },
     gain: () => undefined,
   };
@@ -287,9 +297,8 @@ export function layerBackward<Gradients>(
     };
 
     // MLP: activated = gate sigmoid(gate) up
-    const { gate, gateSigmoid, up } = saved;
+    const { gateSigmoid, silu, up } = saved;
     const dActivated = linearBackward(dOutput, saved.activated, 'mlp.down_proj');
-    const silu = tf.mul(gate, gateSigmoid);
     const dUp = tf.mul(dActivated, silu) as Tensor;
     const dSilu = tf.mul(dActivated, up);
     // silu' = s + gate s (1 - s) = s + silu - silu s
@@ -353,8 +362,8 @@ export const savedTensors = (saved: SavedLayer): Tensor[] => [
   saved.middle,
   saved.middleScale,
   saved.middleNormed,
-  saved.gate,
   saved.gateSigmoid,
+  saved.silu,
   saved.up,
   saved.activated,
   ...moduleNames.flatMap((module) => saved.low[module] ?? []),

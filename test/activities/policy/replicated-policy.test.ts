@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import type { LossGradient, Policy, TokenSequence } from '../../../activities/policy/policy.js';
-import { dealRows, replicatedPolicy } from '../../../activities/policy/replicated-policy.js';
+import { dealRows, dealSequences, replicatedPolicy } from '../../../activities/policy/replicated-policy.js';
 import { TensorFlowPolicy } from '../../../activities/policy/tf-policy.js';
 import { configOfModel, tiny, tinyAdapter, tinyModel, tinyWeights } from './tiny-models.js';
 
@@ -69,4 +69,26 @@ test('rows are dealt whole, the largest first: sizes 5 3 3 2 1 over two shares a
   const shares = dealRows(items, 2, (row) => row.length);
   assert.deepEqual(shares.map((share) => [...new Set(share.map((i) => items[i]!.row))]), [['c', 'e'], ['a', 'b', 'd']]);
   assert.deepEqual(shares.flat().sort((a, b) => a - b), [...items.keys()]);
+});
+
+test('rows keep their seats, whatever their size', () => {
+  const items = ['a', 'b', 'c'].flatMap((row, r) => Array.from({ length: [5, 1, 2][r]! }, () => ({ row })));
+  const shares = dealRows(items, 2, (row) => row.length, new Map([['a', 1], ['b', 1]]));
+  assert.deepEqual(shares.map((share) => [...new Set(share.map((i) => items[i]!.row))]), [['c'], ['a', 'b']]);
+});
+
+test('of the largest share part of a row goes over where that levels them, and nowhere else', () => {
+  const sequence = (row: string, first: number, own: number): TokenSequence => ({ row, promptIds: [1, 2, 3, 4], responseIds: Array.from({ length: own + 1 }, (_, l) => first + l) });
+  // Each row: a prompt of 4 nodes and three branches of 10. Whole rows would be 34 + 34 and 34.
+  const three = ['a', 'b', 'c'].flatMap((row, r) => [0, 1, 2].map((g) => sequence(row, 100 * (3 * r + g + 1), 10)));
+  const shares = dealSequences(three, 2);
+  assert.deepEqual(shares.flat().sort((x, y) => x - y), three.map((_, i) => i));
+  // One branch goes over: 34 + 24 against 34 + 14 nodes, where whole rows are 68 against 34.
+  assert.deepEqual(shares.map((share) => share.length).sort(), [4, 5]);
+  const two = ['a', 'b'].flatMap((row, r) => [0, 1].map((g) => sequence(row, 100 * (2 * r + g + 1), 10)));
+  assert.deepEqual(dealSequences(two, 2), [[0, 1], [2, 3]]);
+  // One row alone whose prompt is nearly all of it stays whole; one that is nearly all branches does not.
+  const alone = (prompt: number, own: number) => [1, 2].map((g) => ({ ...sequence('a', 100 * g, own), promptIds: Array.from({ length: prompt }, (_, i) => i) }));
+  assert.deepEqual(dealSequences(alone(50, 1), 2), [[0, 1], []]);
+  assert.deepEqual(dealSequences(alone(4, 40), 2), [[0], [1]]);
 });
