@@ -1,7 +1,7 @@
 import { isBf16, product, tf, toBf16, type Tensor } from './backend.js';
 import { pLogP, type HeadForward, type HeadGradients } from './head.js';
 import { moduleNames, narrowModules, type ModelConfig, type ModuleName } from './model-config.js';
-import { backwardWeight, rmsScale, type FrozenWeights, type LayerTraining, type LayerWeights, type PackedTries } from './transformer.js';
+import { backwardWeight, isNarrow, rmsScale, type FrozenWeights, type LayerTraining, type LayerWeights, type PackedTries } from './transformer.js';
 import { EMBEDDING, FINAL_NORM, HEAD, moduleTensor, normTensor, tensorShapes } from './weights/hugging-face.js';
 import type { NormName } from './weights/weight-reader.js';
 
@@ -146,6 +146,7 @@ export function headWeightGradients(
     };
     const predicted = chunks.flatMap(({ predictions, nodes }) => predictions.map(({ row, token, index }) => ({ node: nodes[row]!, token, c: coefficients[index]! })));
     const targets = tf.mul(normalised(Int32Array.from(predicted, ({ node }) => node)), tf.tensor2d(predicted.map(({ c }) => c), [predicted.length, 1]));
+    const factor = (y: Tensor): Tensor => (isNarrow(weights.layers[0]!) ? toBf16(y) : y);
     let z: Tensor = tf.unsortedSegmentSum(targets, tf.tensor1d(predicted.map(({ token }) => token), 'int32'), vocabulary);
     let byGain: Tensor = tf.zeros([weights.finalNorm.shape[0]!]);
     for (const { predictions, nodes, probabilities, entropies } of chunks) {
@@ -160,8 +161,8 @@ export function headWeightGradients(
       const before = z;
       z = tf.tidy(() => {
         const x = normalised(nodes);
-        const ofTokens = tf.sub(before, tf.matMul(probabilities as never, tf.mul(x, column(totals)) as never, true, false)) as Tensor;
-        return e ? tf.sub(ofTokens, tf.matMul(pLogP(probabilities) as never, tf.mul(x, column(e)) as never, true, false)) : ofTokens;
+        const ofTokens = tf.sub(before, product(probabilities, factor(tf.mul(x, column(totals))), true, false)) as Tensor;
+        return e ? tf.sub(ofTokens, product(pLogP(probabilities), factor(tf.mul(x, column(e))), true, false)) : ofTokens;
       });
       before.dispose();
       if (values) byGain = tf.add(byGain, tf.mul(values.weights, tf.sum(tf.mul(normalised(nodes), column(perNode(values.coefficients))), 0)));

@@ -253,10 +253,13 @@ export interface LayerTraining<Gradients> {
  * A weight as the backward pass takes it: where products are in bfloat16, rounded, also that of queries and keys, whose
  * forward pass is kept in fp32: what errors do there goes through an exponential, and a gradient's do not.
  */
-export function backwardWeight({ modules }: LayerWeights, module: ModuleName): Tensor {
-  const weight = modules[module];
-  return isBf16(modules['mlp.down_proj']) && !isBf16(weight) ? toBf16(weight) : weight;
+export function backwardWeight(layer: LayerWeights, module: ModuleName): Tensor {
+  const weight = layer.modules[module];
+  return isNarrow(layer) && !isBf16(weight) ? toBf16(weight) : weight;
 }
+
+/** Products with the weights are in bfloat16. */
+export const isNarrow = ({ modules }: LayerWeights): boolean => isBf16(modules['mlp.down_proj']);
 
 /** An adapter on frozen weights, of which only dX is taken. */
 export function adapterTraining(weights: LayerWeights, saved: SavedLayer, { scale, layer }: { readonly scale: number; readonly layer: LayerAdapter }): LayerTraining<LayerAdapter> {
