@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { checkEnvironment, DEFAULT_CHECK_OPTIONS, type Finding, type Subject } from '../activities/environments/conformance/check-environment.js';
 import { isModuleName, ModuleEnvironment } from '../activities/environments/module-environment.js';
 import { sidecarEnvironment, sidecarEnvironments } from '../activities/environments/registry.js';
+import { sidecarComponent } from './services/sidecar-command.js';
 import { startSidecarProcess } from './services/sidecar-process.js';
 import { describeFailure, setUp } from './setup/index.js';
 
@@ -66,7 +67,7 @@ async function subjectOf(name: string, url: string | undefined): Promise<{ subje
   }
   if (!sidecarEnvironments().includes(name)) throw new UsageError(`${JSON.stringify(name)} is no environment: expected one of ${sidecarEnvironments().join(', ')}, or a module such as ./my-environment.ts`);
   if (url !== undefined) return { subject: remote(name, url), end: async () => {} };
-  await setUp();
+  await setUp([sidecarComponent(name)]);
   let sidecar = await startSidecarProcess(name);
   return {
     subject: {
