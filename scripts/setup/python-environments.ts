@@ -20,6 +20,9 @@ interface Environment {
   readonly sources?: readonly string[];
 }
 
+/** What is imported now is compiled for later, whatever the person's shell says: AppWorld then loads in half the time. */
+const compiling = { PYTHONDONTWRITEBYTECODE: '' };
+
 function environment({ name, title, diskBytes, python, imports, prepare, sources = [] }: Environment): Component {
   // The pins are the version: a change of one makes a new environment.
   const version = async () => {
@@ -41,7 +44,7 @@ function environment({ name, title, diskBytes, python, imports, prepare, sources
       await prepare?.(step);
       step.progress(0.9, 'import');
       await runCommand(python, ['-c', imports], {
-        purpose: `importing the packages of the ${name} Python environment`, log: name, cwd: inRuntime(),
+        purpose: `importing the packages of the ${name} Python environment`, log: name, cwd: inRuntime(), env: compiling,
       });
       await writeStamp(name, { version: await version(), files: {} });
     },
@@ -87,7 +90,7 @@ export const appworld = environment({
   sources: [BUILDER],
 
   async prepare(step) {
-    const env = { APPWORLD_CACHE: appworldCache, PYTHONHASHSEED: '0' };
+    const env = { APPWORLD_CACHE: appworldCache, PYTHONHASHSEED: '0', ...compiling };
     step.progress(0.6, 'unpacking apps');
     await runCommand(appworldPython, ['-m', 'appworld.cli', 'install'], { purpose: 'unpacking the apps of AppWorld', log: 'appworld', cwd: inRuntime(), env });
     step.progress(0.7, 'small world');
