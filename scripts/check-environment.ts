@@ -18,7 +18,9 @@ actions, limits, leaks. NAME is one of ${sidecarEnvironments().join(', ')}, or a
   --episodes N      of the leak check (default ${DEFAULT_CHECK_OPTIONS.leakEpisodes}, or what ${DEFAULT_CHECK_OPTIONS.maxLeakMs / 60_000} minutes allow; 0 leaves it out)
   --tasks N         tasks that are played (default ${DEFAULT_CHECK_OPTIONS.tasks})
   --max-step-ms N   longest time of a step (default ${DEFAULT_CHECK_OPTIONS.maxStepMs})
-  --json            the findings as JSON`;
+  --json            the findings as JSON
+
+appworld plays the data below SEEUPO_APPWORLD_ROOT, or else a small world that set-up builds.`;
 
 class UsageError extends Error {}
 

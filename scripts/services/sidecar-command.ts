@@ -20,10 +20,11 @@ export function sidecarCommand(environment: string, port: number, scratchDir: st
     file: appworld ? appworldPython : bfclPython,
     args: [
       join(sidecarDir, 'server.py'), '--environment', environment, '--host', '127.0.0.1', '--port', String(port),
-      ...(appworld ? ['--data', process.env['SEEUPO_APPWORLD_ROOT'] || appworldSmallWorld] : []),
-      ...(appworld && process.env['SEEUPO_APPWORLD_WORLDS'] ? ['--worlds', process.env['SEEUPO_APPWORLD_WORLDS']] : []),
+      ...(appworld ? ['--data', process.env['SEEUPO_APPWORLD_ROOT'] || appworldSmallWorld, ...given('--worlds', 'SEEUPO_APPWORLD_WORLDS'), ...given('--max-seconds', 'SEEUPO_APPWORLD_SECONDS')] : []),
     ],
     // Without compiled files beside its sources the checkout stays clean.
     env: { ...(appworld ? { APPWORLD_CACHE: appworldCache } : { BFCL_PROJECT_ROOT: scratchDir }), PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1' },
   };
 }
+
+const given = (option: string, variable: string): string[] => (process.env[variable] ? [option, process.env[variable]] : []);
