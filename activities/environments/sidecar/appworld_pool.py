@@ -14,6 +14,7 @@ import asyncio
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any, Callable
 from appworld_engine import World, enter_root, judge, make_root
 from child_process import Child, ChildDied, ChildFault, ChildTooLong, Request
 from confinement import NOBODY, confine
+from landlock import restrict
 from protocol import canonical_json
 
 OPEN_SECONDS = 60.0
@@ -225,6 +227,8 @@ def _playing(seat: Seat, memory_bytes: int) -> Callable[[Request], Any]:
         for folder, folders, files in os.walk(seat.root):
             for name in [*folders, *files]:
                 os.chown(os.path.join(folder, name), NOBODY, NOBODY, follow_symlinks=False)
+    # Not the data: the answers are in it. The engine has read what it needs.
+    restrict(readable=map(Path, (sys.prefix, sys.base_prefix, "/usr", "/lib", "/lib64", "/dev/urandom")), writable=(seat.root, Path("/dev/null")))
     confine(memory_bytes)
     return lambda request: world.execute(request["code"]) if "code" in request else None
 

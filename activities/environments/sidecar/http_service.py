@@ -114,8 +114,8 @@ class _Connection(asyncio.Protocol):
 
     async def _reply_later(self, reply: Awaitable[Reply], closing: bool) -> None:
         """Nothing more is read from the connection until the reply is there."""
-        assert self._transport is not None
-        self._transport.pause_reading()
+        if self._transport is not None:
+            self._transport.pause_reading()
         status, body = await reply
         self._awaited = None
         self._reply(status, body, "application/json", closing)

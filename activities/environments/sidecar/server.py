@@ -62,6 +62,7 @@ def _appworld(options: argparse.Namespace) -> Adapter:
     from appworld_engine import NoData, Tasks, load_engine, start_anew
     from appworld_pool import PoolLimits, WorldPool, make_scratch
     from appworld_react import AppWorldReact
+    from landlock import landlock_version
 
     if options.data is None:
         sys.exit("sidecar: appworld needs --data DIR, the folder in which `appworld download data` put `data`")
@@ -72,6 +73,8 @@ def _appworld(options: argparse.Namespace) -> Adapter:
     except NoData as error:
         sys.exit(f"sidecar: {error}")
     scratch = make_scratch()
+    if landlock_version() == 0:
+        print("sidecar: this kernel has no Landlock: code of a model could read the tasks' answers below --data", file=sys.stderr)
     load_engine(root, scratch / "warm-up", tasks.ids("train")[0])
     limits = PoolLimits(options.worlds, options.max_seconds, options.max_clock_seconds, options.world_memory << 20)
     return AppWorldReact(tasks, WorldPool(root, scratch, limits))

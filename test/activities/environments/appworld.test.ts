@@ -210,15 +210,20 @@ test('more episodes than worlds: the same observations as alone, in bounded memo
   await until(() => worlds().length === 0, 'a closed episode keeps a process');
 });
 
-test('the code sees no secret of the sidecar\'s environment and has no rights of root', async () => {
+test('the code sees no secret of the sidecar\'s environment, has no rights of root, and reads neither the answers nor the machine\'s files', async () => {
   const { texts } = await play(environment, 'curious', TASK, [
     block("import os\nprint(os.getuid(), os.environ.get('SEEUPO_TEST_SECRET'), sorted(os.environ))"),
-    block("import pathlib\nprint('SECRET' in pathlib.Path('/proc/self/environ').read_text())"),
+    // The engine's guard lets code read files by this name; what stops it is the kernel.
+    block("import pathlib\nprint(pathlib.Path('data/tasks/5ee0001_1/ground_truth/answer.json').read_text())"),
+    block("print(pathlib.Path('/proc/self/environ').read_text())"),
+    block("print(pathlib.Path('/etc/passwd').read_text())"),
+    block("print(pathlib.Path('experiments/outputs/sidecar/tasks/5ee0001_1/version/code.txt').read_text())"),
   ]);
   const uid = process.getuid!() === 0 ? 65534 : process.getuid!();
   assert.match(texts[0]!, new RegExp(`^Output:\n\`\`\`\n${uid} None \\['APPWORLD_CACHE', `));
   assert.doesNotMatch(texts[0]!, /SECRET/);
-  assert.match(texts[1]!, /False|PermissionError/);
+  for (const text of texts.slice(1, 4)) assert.match(text, /PermissionError: \[Errno 13\] Permission denied/);
+  assert.equal(texts[4], 'Output:\n```\n0.1.3.post1\n```\n\n', 'what the engine wrote itself can be read');
 });
 
 test('where there is no data, the sidecar says how to get it', async () => {
