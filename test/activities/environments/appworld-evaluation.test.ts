@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { createEnvironments } from '../../../activities/environments/registry.js';
 import { withHeartbeats } from '../../../activities/heartbeats.js';
@@ -6,24 +9,29 @@ import { createCpuActivities, createGpuActivities } from '../../../activities/in
 import type { Policy } from '../../../activities/policy/policy.js';
 import type { EvaluateConfigInput } from '../../../schemas/evaluate-config.js';
 import { EvaluationContent } from '../../../schemas/evaluation-report.js';
-import { startSidecarProcess, type SidecarProcess } from '../../../scripts/services/sidecar-process.js';
+import { startServices, type Services } from '../../../scripts/services.js';
+import { appworld } from '../../../scripts/services/appworld.js';
 import { setUp } from '../../../scripts/setup/index.js';
 import type { evaluate } from '../../../workflows/evaluate.js';
+import { readSettings } from '../../../workers/dependencies.js';
 import { toyDependencies } from '../../support/run-on-paper.js';
 import { startTemporal, type TemporalUnderTest } from '../../support/temporal.js';
 import { toyCodec } from '../../support/toy-codec.js';
 import { SOLUTIONS } from './appworld-scripts.js';
 
-/** The whole stack but the model and the bucket: workflow and activities on a real Temporal server, the real engine behind the sidecar. */
+/** The whole stack but the model and the bucket: workflow and activities on a real Temporal server, the real engine behind the supervised sidecar. */
 let temporal: TemporalUnderTest;
-let sidecar: SidecarProcess;
+let services: Services;
+let dataDir: string;
 before(async () => {
   await setUp(['appworld']);
-  [temporal, sidecar] = await Promise.all([startTemporal(), startSidecarProcess('appworld', 0, ['--worlds', '4'])]);
+  dataDir = await mkdtemp(path.join(tmpdir(), 'seeupo-appworld-services-'));
+  [temporal, services] = await Promise.all([startTemporal(), startServices({ dataDir, only: [], extra: [appworld] })]);
 });
 after(async () => {
-  await sidecar?.kill();
+  await services?.stop();
   await temporal?.stop();
+  await rm(dataDir, { recursive: true, force: true });
 });
 
 const codec = toyCodec(Number.MAX_SAFE_INTEGER);
@@ -46,7 +54,8 @@ test('a scripted policy solves the small world through the evaluate workflow; TG
   const everything = {
     ...dependencies,
     codec: async () => codec,
-    environments: createEnvironments({ appworldUrl: sidecar.url }),
+    // As a worker is told it.
+    environments: createEnvironments({ appworldUrl: readSettings({ ...services.env(), SEEUPO_S3_BUCKET: 'none' }).appworldUrl! }),
     heartbeats: withHeartbeats,
     policy: { ...dependencies.policy, ...scripted },
   };
