@@ -13,7 +13,7 @@ Task ids are the official ones; options follow behind a `?`, so that an id says 
   appended rather than put into the system message, so that a conversation only grows. Neither changes what the
   official checker says of a transcript.
 - prompt=authors: as the paper's authors wrap it (environments.md, section 2): compact documents, one user message with
-  all results, malformed calls dropped, no limit of steps. Their cut of long results at 3,000 tokens is left out.
+  all results, malformed calls dropped, no limit of steps. Their cut of long results is the rollout's (`maxObservationTokens`).
 """
 
 from __future__ import annotations
