@@ -65,7 +65,7 @@ class Tasks:
     def ids(self, dataset: str) -> list[str]:
         """@raises ValueError for a dataset that there is not"""
         if dataset not in self.datasets():
-            raise ValueError(f"AppWorld dataset {dataset!r} is not in {self._data / 'datasets'}, which has {', '.join(self.datasets())}")
+            raise ValueError(f"AppWorld dataset {dataset!r} is not in {self._data / 'datasets'}, which has {', '.join(self.datasets()) or 'none'}")
         lines = (self._data / "datasets" / f"{dataset}.txt").read_text(encoding="utf-8").splitlines()
         return [line.partition(":")[0].strip() for line in lines if line.strip()]
 

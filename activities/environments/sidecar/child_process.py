@@ -91,10 +91,11 @@ class Child:
         """SIGKILL, and waits until the process is gone; its wait status. Safe to call twice."""
         if self._status is None:
             self._writer.close()
-            try:
-                os.kill(self.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+            for kill in (os.killpg, os.kill):  # what it has started goes with it; it may not lead a group yet
+                try:
+                    kill(self.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
             while self._status is None:
                 gone, status = os.waitpid(self.pid, os.WNOHANG)
                 if gone:
@@ -148,6 +149,7 @@ def _fork(serve: Serve, forked: asyncio.Future[tuple[int, socket.socket]]) -> No
 def _be_child(channel: socket.socket, serve: Serve, parent: int) -> None:
     """Never returns: this is a copy of a process in the middle of something else."""
     try:
+        os.setsid()
         for ours in (signal.SIGTERM, signal.SIGINT):
             signal.signal(ours, signal.SIG_DFL)
         nowhere = os.open(os.devnull, os.O_RDWR)

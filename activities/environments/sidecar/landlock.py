@@ -17,8 +17,8 @@ _PATH_BENEATH = 1
 _PR_SET_NO_NEW_PRIVS = 38
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _TRUNCATE = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 14
-_READ = _EXECUTE | _READ_FILE | _READ_DIR
-_OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
+_READ = _READ_FILE | _READ_DIR
+_OF_FILES = _WRITE_FILE | _READ_FILE | _TRUNCATE
 _FILES_BY_VERSION = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1}
 _TCP = (1 << 0) | (1 << 1)
 _TCP_SINCE = 4
@@ -39,7 +39,7 @@ def landlock_version() -> int:
 
 
 def restrict(readable: Iterable[Path], writable: Iterable[Path]) -> bool:
-    """From now on this thread opens files only below these folders (or these files), and no TCP connection.
+    """From now on this thread opens files only below these folders (or these files), no TCP connection, and starts no program.
 
     @returns False, and nothing is restricted, where the kernel has no Landlock
     @raises OSError if the kernel refuses what it should know
@@ -51,7 +51,7 @@ def restrict(readable: Iterable[Path], writable: Iterable[Path]) -> bool:
     wanted = _Ruleset(files, _TCP if version >= _TCP_SINCE else 0)
     ruleset = _call(_CREATE_RULESET, ctypes.byref(wanted), ctypes.sizeof(wanted) if version >= _TCP_SINCE else 8, 0)
     try:
-        for paths, rights in ((readable, _READ), (writable, files)):
+        for paths, rights in ((readable, _READ), (writable, files & ~_EXECUTE)):
             for path in paths:
                 _allow(ruleset, path, rights & files)
         libc = ctypes.CDLL(None, use_errno=True)

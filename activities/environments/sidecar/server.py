@@ -70,12 +70,13 @@ def _appworld(options: argparse.Namespace) -> Adapter:
     root = Path(options.data).resolve()
     try:
         tasks = Tasks(root)
-    except NoData as error:
+        first = tasks.ids("train")[0]
+    except (NoData, ValueError) as error:
         sys.exit(f"sidecar: {error}")
     scratch = make_scratch()
     if landlock_version() == 0:
         print("sidecar: this kernel has no Landlock: code of a model could read the tasks' answers below --data", file=sys.stderr)
-    load_engine(root, scratch / "warm-up", tasks.ids("train")[0])
+    load_engine(root, scratch / "warm-up", first)
     limits = PoolLimits(options.worlds, options.max_seconds, options.max_clock_seconds, options.world_memory << 20)
     return AppWorldReact(tasks, WorldPool(root, scratch, limits))
 
