@@ -17,7 +17,7 @@ const checkEnvironment = (...args: string[]) =>
 
 test('check-environment appworld sets the engine up, plays the small world, kills the sidecar, and finds that all promises hold', async () => {
   // How long a step takes is this machine's matter; a hundred tests run beside this one.
-  const { code, stdout, stderr } = await checkEnvironment('appworld', '--tasks', '1', '--episodes', '10', '--max-step-ms', '60000', '--json');
+  const { code, stdout, stderr } = await checkEnvironment('appworld', '--tasks', '1', '--episodes', '10', '--max-step-ms', '230000', '--json');
   assert.equal(code, 0, stdout + stderr);
   const { environment, findings } = JSON.parse(stdout.slice(stdout.indexOf('{'))) as Report;
   assert.equal(environment, 'appworld');

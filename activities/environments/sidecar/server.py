@@ -186,7 +186,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True, help="0 takes a free one; the first line of output names it")
     parser.add_argument("--max-episodes", type=int, default=4096, help="live episodes; more get 429")
     parser.add_argument("--max-seconds", type=float, default=10.0, help="of processor time for one request; a step that takes more is ended and the episode forgotten, with appworld undone and told")
-    parser.add_argument("--max-clock-seconds", type=float, default=100.0, help="appworld: on the clock, for code that waits (the engine's own limit)")
+    parser.add_argument("--max-clock-seconds", type=float, default=200.0, help="appworld: on the clock, for code that waits")
     parser.add_argument("--data", help="appworld: the folder that holds the downloaded `data`")
     parser.add_argument("--worlds", type=int, default=8, help="appworld: worlds open at once, a process each; other episodes' worlds are opened again when they are needed")
     parser.add_argument("--world-memory", type=int, default=1024, help="appworld: address space of one world, MiB; 430 are in use when it opens")
