@@ -51,6 +51,7 @@ export const EvaluateConfig = z.strictObject({
   maxTurns: PlayConfig.shape.maxTurns.optional(),
   maxPromptTokens: PlayConfig.shape.maxPromptTokens.unwrap().optional(),
   history: PlayConfig.shape.history.unwrap().optional(),
+  maxObservationTokens: PlayConfig.shape.maxObservationTokens.unwrap().optional(),
   truncatedResponse: PlayConfig.shape.truncatedResponse.unwrap().optional(),
   cutEpisodeReward: PlayConfig.shape.cutEpisodeReward.unwrap().optional(),
   /** Tasks whose episodes one activity plays together; the unit of retry. */

@@ -18,6 +18,8 @@ export const PlayConfig = z.strictObject({
   /** A prompt beyond these ends the episode (`context-overflow`), as does one that the model cannot read; null is what the model reads. */
   maxPromptTokens: z.int().positive().nullable().default(null),
   history: HistoryPolicy.default('full'),
+  /** What the environment says after a response is shown up to so many tokens a message; null shows all of it, the authors' code 3000. */
+  maxObservationTokens: z.int().positive().nullable().default(null),
   /** A response cut by maxResponseTokens: the environment gets it as it is and the episode goes on, or it ends there (`truncated`). */
   truncatedResponse: z.enum(['continue', 'end']).default('continue'),
   /** Reward of an episode that ended `truncated` or by `context-overflow`: the verifier's word on what was done until then, or 0. */

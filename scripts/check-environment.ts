@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { checkEnvironment, DEFAULT_CHECK_OPTIONS, type Finding, type Subject } from '../activities/environments/conformance/check-environment.js';
 import { isModuleName, ModuleEnvironment } from '../activities/environments/module-environment.js';
 import { sidecarEnvironment, sidecarEnvironments } from '../activities/environments/registry.js';
+import { sidecarComponent } from './services/sidecar-command.js';
 import { startSidecarProcess } from './services/sidecar-process.js';
 import { describeFailure, setUp } from './setup/index.js';
 
@@ -17,7 +18,9 @@ actions, limits, leaks. NAME is one of ${sidecarEnvironments().join(', ')}, or a
   --episodes N      of the leak check (default ${DEFAULT_CHECK_OPTIONS.leakEpisodes}, or what ${DEFAULT_CHECK_OPTIONS.maxLeakMs / 60_000} minutes allow; 0 leaves it out)
   --tasks N         tasks that are played (default ${DEFAULT_CHECK_OPTIONS.tasks})
   --max-step-ms N   longest time of a step (default ${DEFAULT_CHECK_OPTIONS.maxStepMs})
-  --json            the findings as JSON`;
+  --json            the findings as JSON
+
+appworld plays the data below SEEUPO_APPWORLD_ROOT, or else a small world that set-up builds.`;
 
 class UsageError extends Error {}
 
@@ -66,7 +69,7 @@ async function subjectOf(name: string, url: string | undefined): Promise<{ subje
   }
   if (!sidecarEnvironments().includes(name)) throw new UsageError(`${JSON.stringify(name)} is no environment: expected one of ${sidecarEnvironments().join(', ')}, or a module such as ./my-environment.ts`);
   if (url !== undefined) return { subject: remote(name, url), end: async () => {} };
-  await setUp();
+  await setUp([sidecarComponent(name)]);
   let sidecar = await startSidecarProcess(name);
   return {
     subject: {

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { withLock } from './setup/lock.js';
 import { modelsDir, runtimeDir } from './setup/paths.js';
 import { isRunning, thisProcess } from './setup/process-identity.js';
+import { appworld } from './services/appworld.js';
 import { bfcl, bfclFull } from './services/bfcl.js';
 import type { ServiceDefinition, Surroundings } from './services/definition.js';
 import { terminate } from './services/processes.js';
@@ -153,6 +154,7 @@ export class Services extends EventEmitter<ServicesEvents> {
         : {}),
       ...(this.has('bfcl') ? { SEEUPO_BFCL_URL: url } : {}),
       ...(this.has(bfclFull.name) ? { SEEUPO_BFCL_FULL_URL: `http://127.0.0.1:${this.port(bfclFull.name)}` } : {}),
+      ...(this.has(appworld.name) ? { SEEUPO_APPWORLD_URL: `http://127.0.0.1:${this.port(appworld.name)}` } : {}),
       SEEUPO_RUNTIME_DIR: runtimeDir,
       SEEUPO_MODELS_DIR: modelsDir,
       TF_CPP_MIN_LOG_LEVEL: process.env.TF_CPP_MIN_LOG_LEVEL ?? '2',

@@ -4,14 +4,16 @@
 import { existsSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
-import { describeFailure, programPath, setUp, SetUpError } from './setup/index.js';
+import { defaultComponents, describeFailure, programPath, setUp, SetUpError } from './setup/index.js';
 import { repositoryRoot, runtimeDir } from './setup/paths.js';
 import { startServices, stopRecordedServices, type Services } from './services.js';
+import { appworld } from './services/appworld.js';
 import { bfclFull } from './services/bfcl.js';
 import { onStopSignal } from './services/stop-signal.js';
 
 async function up(gpus: number): Promise<void> {
-  await setUp();
+  const appworldRoot = process.env['SEEUPO_APPWORLD_ROOT'];
+  await setUp([...defaultComponents, ...(appworldRoot ? ['appworld' as const] : [])]);
   const starting = new AbortController();
   const log = (line: string) => console.log(line);
   let services: Services | undefined;
@@ -23,7 +25,7 @@ async function up(gpus: number): Promise<void> {
       services.stop().then(resolve, reject);
     });
   });
-  services = await startServices({ workers: { gpu: gpus }, extra: [bfclFull], log, signal: starting.signal });
+  services = await startServices({ workers: { gpu: gpus }, extra: [bfclFull, ...(appworldRoot ? [appworld] : [])], log, signal: starting.signal });
   if (starting.signal.aborted) return services.stop();
   const { temporal, webUi, s3, bfcl } = services.addresses;
   const cli = await programPath('temporal');
@@ -36,6 +38,7 @@ async function up(gpus: number): Promise<void> {
       `S3               ${s3}  (bucket seeupo; keys in ${relative(process.cwd(), join(runtimeDir, 'services.json'))})`,
       `BFCL sidecar     ${bfcl}`,
       `BFCL whole       ${services.env()['SEEUPO_BFCL_FULL_URL']}  (environment bfcl)`,
+      ...(appworldRoot ? [`AppWorld         ${services.env()['SEEUPO_APPWORLD_URL']}  (data of ${appworldRoot})`] : []),
       `logs             ${relative(process.cwd(), join(runtimeDir, 'logs'))}`,
       '',
       'Start a run from another terminal, in the checkout:',

@@ -46,6 +46,7 @@ const Variables = z.object({
   SEEUPO_S3_KMS_KEY_ID: z.string().min(1).optional(),
   SEEUPO_BFCL_URL: z.url({ protocol: /^https?$/, error: 'must be a URL, e.g. http://127.0.0.1:8300' }).optional(),
   SEEUPO_BFCL_FULL_URL: z.url({ protocol: /^https?$/, error: 'must be a URL, e.g. http://127.0.0.1:8301' }).optional(),
+  SEEUPO_APPWORLD_URL: z.url({ protocol: /^https?$/, error: 'must be a URL, e.g. http://127.0.0.1:8302' }).optional(),
   /** Folders, separated as in PATH, below which environment.name may be a module; left out: modules are refused. */
   SEEUPO_ENVIRONMENTS_DIR: z.string().min(1).optional(),
   /** Ignored files of this checkout: models, binaries, logs. */
@@ -82,6 +83,7 @@ export interface Settings {
   readonly deployment: { readonly name: string; readonly buildId: string } | null;
   readonly bfclUrl: string | null;
   readonly bfclFullUrl: string | null;
+  readonly appworldUrl: string | null;
   readonly environmentRoots: readonly string[];
   readonly modelsDir: string;
   readonly hub: Hub;
@@ -126,6 +128,7 @@ export function readSettings(variables: Readonly<Record<string, string | undefin
     deployment: v.SEEUPO_BUILD_ID ? { name: v.SEEUPO_DEPLOYMENT, buildId: v.SEEUPO_BUILD_ID } : null,
     bfclUrl: v.SEEUPO_BFCL_URL ?? null,
     bfclFullUrl: v.SEEUPO_BFCL_FULL_URL ?? null,
+    appworldUrl: v.SEEUPO_APPWORLD_URL ?? null,
     environmentRoots: (v.SEEUPO_ENVIRONMENTS_DIR ?? '').split(path.delimiter).filter((root) => root !== '').map((root) => path.resolve(root)),
     modelsDir: path.resolve(v.SEEUPO_MODELS_DIR ?? path.join(v.SEEUPO_RUNTIME_DIR, 'models')),
     hub: { endpoint: v.HF_ENDPOINT, token: v.HF_TOKEN ?? null },
@@ -167,6 +170,7 @@ export function createDependencies(settings: Settings): CpuDependencies {
       environmentRoots: settings.environmentRoots,
       ...(settings.bfclUrl === null ? {} : { bfclUrl: settings.bfclUrl }),
       ...(settings.bfclFullUrl === null ? {} : { bfclFullUrl: settings.bfclFullUrl }),
+      ...(settings.appworldUrl === null ? {} : { appworldUrl: settings.appworldUrl }),
     }),
     codec(modelFile) {
       let codec = codecs.get(modelFile);

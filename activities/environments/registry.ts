@@ -20,6 +20,8 @@ export interface EnvironmentSites {
   readonly bfclUrl?: string;
   /** Of the sidecar that serves bfcl, the whole of BFCL v4 multi-turn. */
   readonly bfclFullUrl?: string;
+  /** Of the sidecar that serves appworld. */
+  readonly appworldUrl?: string;
   /** Folders below which `environment.name` may be a module, e.g. `./my-environment.ts`; none: modules are refused. */
   readonly environmentRoots?: readonly string[];
 }
@@ -32,12 +34,16 @@ interface Served {
   readonly url: (sites: EnvironmentSites) => string | undefined;
   /** What a worker is told the address by. */
   readonly variable: string;
+  /** For one request, in milliseconds; the client's own if absent. */
+  readonly timeoutMs?: number;
 }
 
 /** Environments behind a sidecar, one process each. */
 const SERVED: Readonly<Record<string, Served>> = {
   'bfcl-windows': { callFormat: 'call-lines', url: ({ bfclUrl }) => bfclUrl, variable: 'SEEUPO_BFCL_URL' },
   bfcl: { callFormat: 'hermes', url: ({ bfclFullUrl }) => bfclFullUrl, variable: 'SEEUPO_BFCL_FULL_URL' },
+  // A step runs a program, and may wait until one of the pool's processes is free.
+  appworld: { callFormat: 'code-block', url: ({ appworldUrl }) => appworldUrl, variable: 'SEEUPO_APPWORLD_URL', timeoutMs: 240_000 },
 };
 
 const FACTORIES: Readonly<Record<string, Factory>> = Object.fromEntries(
@@ -83,5 +89,7 @@ function served(name: string, url: string | undefined, variable: string, { taskS
 export const sidecarEnvironments = (): string[] => Object.keys(SERVED);
 
 /** Client of one environment of a sidecar; it neither waits nor restores. */
-export const sidecarEnvironment = (name: string, url: string, taskSet?: string): EnvService =>
-  new EnvService({ name, url, callFormat: SERVED[name]?.callFormat ?? 'call-lines', ...(taskSet === undefined ? {} : { taskSet }) });
+export function sidecarEnvironment(name: string, url: string, taskSet?: string): EnvService {
+  const { callFormat = 'call-lines', timeoutMs } = SERVED[name] ?? {};
+  return new EnvService({ name, url, callFormat, ...(taskSet === undefined ? {} : { taskSet }), ...(timeoutMs === undefined ? {} : { timeoutMs }) });
+}

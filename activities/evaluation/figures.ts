@@ -48,8 +48,8 @@ export function ksUpTo(n: number): number[] {
   return n >= 1 ? [...ks, n] : ks;
 }
 
-/** `82e2fac_1`: the first of the tasks of scenario 82e2fac. */
-const SCENARIO = /^([0-9a-f]{7})_\d+$/;
+/** `82e2fac_1`: the first of the tasks of scenario 82e2fac; an environment's options may follow behind a `?`. */
+const SCENARIO = /^([0-9a-f]{7})_\d+(?:\?|$)/;
 
 /**
  * Share of scenarios all of whose tasks were solved by the same sample index, mean over samples: an unbiased estimate of

@@ -8,7 +8,7 @@ import { trajectoryId, type EpisodeEnd, type Trajectory, type Turn } from '../..
 import { canonicalJson } from '../artifacts/canonical-json.js';
 import type { Environment } from '../environments/environment.js';
 import type { OnProgress, Policy, SampledResponse, TextCodec } from '../policy/policy.js';
-import { exchangeOf, firstPrompt, promptAfter, type Exchange } from './prompt.js';
+import { exchangeOf, firstPrompt, promptAfter, shortened, type Exchange } from './prompt.js';
 import { parseCalls, type ActionFormat } from './tool-calls.js';
 
 /** One episode to play: sample g of a task. */
@@ -165,13 +165,14 @@ function goOn(episode: Episode, codec: TextCodec, observation: Observation, opti
     return;
   }
   const last = episode.turns.at(-1)!;
-  episode.exchanges.push(exchangeOf(codec, episode.conversation, last, observation.messages));
+  const shown = observation.messages.map((message) => shortened(codec, message, options.maxObservationTokens));
+  episode.exchanges.push(exchangeOf(codec, episode.conversation, last, shown));
   const promptIds = promptAfter(codec, episode.firstIds, episode.exchanges, options.history);
   if (isTooLong(promptIds, codec, options)) {
     episode.end = 'context-overflow';
     return;
   }
-  episode.conversation = [...episode.conversation, { role: 'assistant', content: last.action.content }, ...observation.messages];
+  episode.conversation = [...episode.conversation, { role: 'assistant', content: last.action.content }, ...shown];
   episode.promptIds = promptIds;
 }
 

@@ -40,6 +40,21 @@ export function exchangeOf(codec: TextCodec, conversation: readonly Message[], a
 }
 
 /**
+ * A message of the environment with its first tokens only.
+ *
+ * @param maxTokens  of the content; null cuts nothing
+ */
+export function shortened(codec: TextCodec, message: Message, maxTokens: number | null): Message {
+  const { content } = message;
+  // No token stands for less than a byte.
+  if (maxTokens === null || Buffer.byteLength(content) <= maxTokens) return message;
+  const ids = codec.encode(codec.quote(content, 'added'));
+  if (ids.length <= maxTokens) return message;
+  // The cut may go through a character, which then decodes as none.
+  return { ...message, content: codec.decode(ids.slice(0, maxTokens)).replace(/\uFFFD+$/, '') };
+}
+
+/**
  * Token ids of the prompt after some exchanges. Whatever of the history the policy keeps, the ids that are returned are
  * those that the model sees, and a turn is trained on with exactly this prompt.
  *

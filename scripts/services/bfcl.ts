@@ -1,28 +1,19 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { bfclPython, repositoryRoot } from '../setup/paths.js';
 import type { ServiceDefinition } from './definition.js';
 import { answers } from './http.js';
+import { sidecarCommand, sidecarDir } from './sidecar-command.js';
 
-const sidecarDir = join(repositoryRoot, 'activities', 'environments', 'sidecar');
-
-/** The official BFCL simulators and checker behind HTTP. */
-const sidecar = (name: string, environment: string, ports: ServiceDefinition['ports']): ServiceDefinition => ({
+/** An environment's official Python package behind HTTP. */
+export const sidecar = (name: string, environment: string, ports: ServiceDefinition['ports']): ServiceDefinition => ({
   name,
   stage: 0,
   ports,
   readyWithinMs: 90_000,
   graceMs: 5_000,
 
-  async command({ dataDir, port }) {
-    return {
-      file: bfclPython,
-      args: [join(sidecarDir, 'server.py'), '--environment', environment, '--host', '127.0.0.1', '--port', String(port(name))],
-      // The package writes below its project root, by default its own installation. -B's effect keeps the checkout clean.
-      env: { BFCL_PROJECT_ROOT: join(dataDir, name), PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1' },
-    };
-  },
+  command: async ({ dataDir, port }) => sidecarCommand(environment, port(name), join(dataDir, name)),
 
   async codeVersion() {
     const hash = createHash('sha256');

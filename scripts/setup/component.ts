@@ -8,7 +8,8 @@ export type ComponentName =
   | 's3'
   | 'temporal'
   | 'reference'
-  | 'openenv';
+  | 'openenv'
+  | 'appworld';
 
 /** What an installing component may tell the person who waits. */
 export interface Step {

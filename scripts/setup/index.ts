@@ -5,7 +5,7 @@ import { model } from './model.js';
 import { inRuntime } from './paths.js';
 import { checkPrerequisites } from './prerequisites.js';
 import { showProgress, type Work } from './progress.js';
-import { bfcl, openenv, reference } from './python-environments.js';
+import { appworld, bfcl, openenv, reference } from './python-environments.js';
 import { SetUpError } from './set-up-error.js';
 import { tensorflow } from './tensorflow.js';
 import { tensorflowBinding } from './tensorflow-binding.js';
@@ -16,12 +16,12 @@ export { smolLm2Path } from './model.js';
 export { SetUpError, describeFailure } from './set-up-error.js';
 
 /** In the order of installing within a lane. */
-const components: readonly Component[] = [tensorflow, tensorflowBinding, model, bfcl, reference, openenv, s3, temporal];
+const components: readonly Component[] = [tensorflow, tensorflowBinding, model, bfcl, reference, openenv, appworld, s3, temporal];
 
 export const componentNames: readonly ComponentName[] = components.map(({ name }) => name);
 
 /** Set up by the commands and tests that need them, or by `npm run setup -- --with NAME`. */
-const onDemand: readonly ComponentName[] = ['reference', 'openenv'];
+const onDemand: readonly ComponentName[] = ['reference', 'openenv', 'appworld'];
 
 /** All that a run needs. */
 export const defaultComponents: readonly ComponentName[] = componentNames.filter((name) => !onDemand.includes(name));

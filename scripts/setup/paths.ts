@@ -33,3 +33,8 @@ export const modelsDir: string = inRuntime('models');
 export const bfclPython: string = inRuntime('venvs', 'bfcl', 'bin', 'python');
 export const referencePython: string = inRuntime('venvs', 'reference', 'bin', 'python');
 export const openenvPython: string = inRuntime('venvs', 'openenv', 'bin', 'python');
+export const appworldPython: string = inRuntime('venvs', 'appworld', 'bin', 'python');
+/** The engine's cache, by default in the user's home. */
+export const appworldCache: string = inRuntime('appworld', 'cache');
+/** An AppWorld root with a `data` of our own: what tests and checks play where there is no downloaded one. */
+export const appworldSmallWorld: string = inRuntime('appworld', 'small-world');

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
-import type { Component } from './component.js';
-import { bfclPython, inRuntime, inSetUpSources, openenvPython, referencePython } from './paths.js';
-import { makeVirtualEnvironment, type PythonEnvironment } from './pip.js';
+import { join } from 'node:path';
+import type { Component, Step } from './component.js';
+import { appworldCache, appworldPython, appworldSmallWorld, bfclPython, inRuntime, inSetUpSources, openenvPython, referencePython } from './paths.js';
+import { emptyTemporary, makeVirtualEnvironment, type PythonEnvironment } from './pip.js';
 import { runCommand } from './run-command.js';
-import { readStamp, writeStamp } from './stamp.js';
+import { moveIntoPlace, readStamp, writeStamp } from './stamp.js';
 
 interface Environment {
   readonly name: PythonEnvironment;
@@ -13,12 +14,22 @@ interface Environment {
   readonly python: string;
   /** Imported once after the install, as proof that it is whole. */
   readonly imports: string;
+  /** What else belongs to it, made with its Python between the packages and the import. */
+  readonly prepare?: (step: Step) => Promise<void>;
+  /** Files of the set-up sources that `prepare` runs. */
+  readonly sources?: readonly string[];
 }
 
-function environment({ name, title, diskBytes, python, imports }: Environment): Component {
-  const requirements = inSetUpSources('requirements', `${name}.txt`);
+/** What is imported now is compiled for later, whatever the person's shell says: AppWorld then loads in half the time. */
+const compiling = { PYTHONDONTWRITEBYTECODE: '' };
+
+function environment({ name, title, diskBytes, python, imports, prepare, sources = [] }: Environment): Component {
   // The pins are the version: a change of one makes a new environment.
-  const version = async () => createHash('sha256').update(await readFile(requirements)).digest('hex');
+  const version = async () => {
+    const hash = createHash('sha256');
+    for (const file of [join('requirements', `${name}.txt`), ...sources]) hash.update(await readFile(inSetUpSources(file)));
+    return hash.digest('hex');
+  };
   return {
     name, title, lane: 'registry', after: [], prerequisites: async () => ['python'], diskBytes,
 
@@ -30,9 +41,10 @@ function environment({ name, title, diskBytes, python, imports }: Environment): 
 
     async install(step) {
       await makeVirtualEnvironment(name, step);
+      await prepare?.(step);
       step.progress(0.9, 'import');
       await runCommand(python, ['-c', imports], {
-        purpose: `importing the packages of the ${name} Python environment`, log: name, cwd: inRuntime(),
+        purpose: `importing the packages of the ${name} Python environment`, log: name, cwd: inRuntime(), env: compiling,
       });
       await writeStamp(name, { version: await version(), files: {} });
     },
@@ -64,4 +76,28 @@ export const openenv = environment({
   diskBytes: 300e6,
   python: openenvPython,
   imports: 'import openenv.core.env_server.http_server',
+});
+
+const BUILDER = join('appworld', 'build_small_world.py');
+
+/** The engine, whose protected part `appworld install` unpacks from the wheel, and a small world made with it. The official data is the user's to download. */
+export const appworld = environment({
+  name: 'appworld',
+  title: 'AppWorld engine (appworld 0.1.3.post1)',
+  diskBytes: 400e6,
+  python: appworldPython,
+  imports: 'import appworld.environment, appworld.evaluator',
+  sources: [BUILDER],
+
+  async prepare(step) {
+    const env = { APPWORLD_CACHE: appworldCache, PYTHONHASHSEED: '0', ...compiling };
+    step.progress(0.6, 'unpacking apps');
+    await runCommand(appworldPython, ['-m', 'appworld.cli', 'install'], { purpose: 'unpacking the apps of AppWorld', log: 'appworld', cwd: inRuntime(), env });
+    step.progress(0.7, 'small world');
+    const root = await emptyTemporary('appworld-small-world');
+    await runCommand(appworldPython, [inSetUpSources(BUILDER)], {
+      purpose: 'building the small world of AppWorld', log: 'appworld', cwd: root, env: { ...env, APPWORLD_ROOT: root },
+    });
+    await moveIntoPlace(root, appworldSmallWorld);
+  },
 });

@@ -7,7 +7,18 @@ export function hostileActions(format: ActionFormat): [string, Action][] {
   const written = (content: string): Action => ({ content, calls: parseCalls(content, format) });
   const calls = (...made: ToolCall[]): Action => ({ content: '', calls: made });
   const deep = (levels: number): unknown => JSON.parse('['.repeat(levels) + ']'.repeat(levels));
+  const programs: [string, string][] = [
+    ['a program that never ends', 'while True:\n    try:\n        pass\n    except BaseException:\n        pass'],
+    ['a program that prints without end', "while True:\n    print('x' * 100_000)"],
+    ['a program that ends the process', 'import os\nos.abort()'],
+    ['a program that runs another', "import os\nos.system('sleep 100')"],
+    ['a program that reads files', "print(open('/etc/passwd').read())"],
+    ['a program that is none', 'def ('],
+    ['a program of brackets', '('.repeat(50_000)],
+    ['half a surrogate pair in a program', "print('\ud800')"],
+  ];
   return [
+    ...(format === 'code-block' ? programs.map(([what, code]): [string, Action] => [what, calls(call('python', [code]))]) : []),
     ['nothing', written('')],
     ['prose', written('I am afraid I cannot do that.')],
     ['half a call', written(format === 'hermes' ? '<tool_call>{"name": "ls", "argum' : 'CALL ls(')],

@@ -1,11 +1,13 @@
 import type { Action, Observation, Verdict } from '../../../schemas/environment-protocol.js';
 import type { Task } from '../../../schemas/task.js';
 import { shuffled } from '../../numerics/random.js';
-import { parseCalls, type ActionFormat } from '../../rollout/tool-calls.js';
+import { parseCalls, renderCalls, type ActionFormat } from '../../rollout/tool-calls.js';
 import type { RestorableEnvironment } from '../environment.js';
 import type { Subject } from './check-environment.js';
 
 const MAX_STEPS = 64;
+/** For environments that run a response as a program: output, state that the next step sees, an error, text that is long. */
+const PROGRAMS = ["seen = ['a']\nprint('probe', seen)", "seen.append('b')\nprint(seen, {str(n) for n in range(20)})", 'print(no_such_name)', "print('long ' * 1000)"];
 
 export interface Played {
   readonly actions: Action[];
@@ -37,7 +39,7 @@ export class Player {
     return (this.known = shuffled(all, 'conformance').slice(0, this.tasks));
   }
 
-  /** Scripted policies for a task: its solution where known, calls of the tools that its prompt names, silence. */
+  /** Scripted policies for a task: its solution where known; programs, or calls of the tools that its prompt names; silence. */
   scripts(task: Task): Promise<Action[][]> {
     const known = this.scripted.get(task.id) ?? this.writeScripts(task);
     this.scripted.set(task.id, known);
@@ -52,10 +54,11 @@ export class Player {
     const format = environment.callFormat;
     const named = toolsIn(messages.map(({ content }) => content).join('\n'));
     const solution = (await environment.solution?.(task.id)) ?? null;
+    const programs = PROGRAMS.map((code) => act(renderCalls([{ name: 'python', positional: [code], keyword: {} }], 'code-block'), 'code-block'));
     const probe = (name: string): Action => ({ content: `call ${name}`, calls: [{ name, positional: [], keyword: {} }, { name, positional: ['x', 2], keyword: {} }] });
     return [
       ...(solution && solution.length > 0 ? [solution.map((content) => act(content, format))] : []),
-      named.length > 0 ? shuffled(named, task.id).slice(0, 8).map(probe) : [act('hello', format)],
+      format === 'code-block' ? programs : named.length > 0 ? shuffled(named, task.id).slice(0, 8).map(probe) : [act('hello', format)],
       Array.from({ length: 3 }, () => act('I do not know.', format)),
     ];
   }

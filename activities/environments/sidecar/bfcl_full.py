@@ -13,7 +13,7 @@ Task ids are the official ones; options follow behind a `?`, so that an id says 
   appended rather than put into the system message, so that a conversation only grows. Neither changes what the
   official checker says of a transcript.
 - prompt=authors: as the paper's authors wrap it (environments.md, section 2): compact documents, one user message with
-  all results, malformed calls dropped, no limit of steps. Their cut of long results at 3,000 tokens is left out.
+  all results, malformed calls dropped, no limit of steps. Their cut of long results is the rollout's (`maxObservationTokens`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 from adapter import Message, UnknownTask
 from bfcl_actions import executable, resolve
 from bfcl_simulators import CATEGORIES, BfclTask, Call, OfficialTurnCheck, Simulators, function_docs, load_tasks
+from task_options import task_options
 
 MAX_STEPS = 20
 MAX_CALLS = 64
@@ -46,6 +47,7 @@ class Bfcl:
     """The adapter. The first half of a category trains, as in the authors' split of base."""
 
     name = "bfcl"
+    concurrent = False
 
     def __init__(self) -> None:
         self._tasks = {task.id: task for category in CATEGORIES for task in load_tasks(category)}
@@ -54,7 +56,7 @@ class Bfcl:
         chosen, _, written = (task_set or "authors").partition("?")
         if chosen not in TASK_SETS:
             raise ValueError(f"taskSet: {chosen!r} is unknown, expected one of {sorted(TASK_SETS)}")
-        _options(written)
+        task_options(written, OPTIONS)
         numbers = range(0, 100) if split == "train" else range(100, 200)
         suffix = f"?{written}" if written else ""
         return [
@@ -70,7 +72,7 @@ class Bfcl:
         if task is None:
             raise UnknownTask(f"bfcl has no task {official_id[:60]!r}; it has e.g. multi_turn_base_0")
         try:
-            return BfclEpisode(task, _options(written))
+            return BfclEpisode(task, task_options(written, OPTIONS))
         except ValueError as error:
             raise UnknownTask(str(error)) from None
 
@@ -134,6 +136,9 @@ class BfclEpisode:
         score = 1.0 if success else min(prefix, turns - 1) / turns if dense else 0.0
         return {"score": score, "success": success, "turnsPassed": passed}
 
+    def close(self) -> None:
+        pass
+
     def _judge(self, check: OfficialTurnCheck) -> tuple[bool, bool]:
         """Is the turn under way valid, and did it call where nothing was to be called?"""
         turn = len(self._passed)
@@ -179,13 +184,3 @@ def _authors_result(index: int, call: dict[str, Any], result: str) -> str:
     """One result as the authors' prompt has it: in tags of a call, under the function's name and its place."""
     named = {"name": f"{call['name']}_{index}", "content": result}
     return f"<tool_call>\n{json.dumps(named)}\n</tool_call>"
-
-
-def _options(written: str) -> dict[str, str]:
-    options = {key: values[0] for key, values in OPTIONS.items()}
-    for pair in filter(None, written.split("&")):
-        key, _, value = pair.partition("=")
-        if value not in OPTIONS.get(key, ()):
-            raise ValueError(f"option {pair[:60]!r} is unknown, expected {', '.join(f'{k}={chr(124).join(v)}' for k, v in OPTIONS.items())}")
-        options[key] = value
-    return options

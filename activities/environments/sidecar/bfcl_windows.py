@@ -60,6 +60,7 @@ class BfclWindows:
     """The adapter. Prompts are built once per window; episodes own their simulators."""
 
     name = "bfcl-windows"
+    concurrent = False
 
     def __init__(self) -> None:
         self._tasks = dict(enumerate(load_tasks("multi_turn_base")))
@@ -169,6 +170,9 @@ class WindowEpisode:
             "success": passed == self._window.turns,
             "turnsPassed": list(self._passed),
         }
+
+    def close(self) -> None:
+        pass
 
 
 def conversation(task: BfclTask, turns: int, then_ask: bool = False) -> list[Message]:

@@ -14,13 +14,22 @@ MAX_FILE_BYTES = 64 << 20
 NOBODY = 65534
 
 
-def confine() -> None:
+def confine(memory_bytes: int = MAX_MEMORY_BYTES) -> None:
     """Sets limits that nothing in this process can raise, and gives root's rights away where it has them.
 
     Called once everything is loaded and the port is open: what comes later needs no file.
     """
+    limit_resources(memory_bytes)
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+
+
+def limit_resources(memory_bytes: int = MAX_MEMORY_BYTES) -> None:
+    """The limits alone, for a process that runs nothing of a model's and whose children still have files to read."""
     limits = {
-        resource.RLIMIT_AS: MAX_MEMORY_BYTES,
+        resource.RLIMIT_AS: memory_bytes,
         resource.RLIMIT_NOFILE: MAX_OPEN_FILES,
         resource.RLIMIT_FSIZE: MAX_FILE_BYTES,
         resource.RLIMIT_CORE: 0,
@@ -29,7 +38,3 @@ def confine() -> None:
         _, hard = resource.getrlimit(limit)
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(limit, (most, most))
-    if os.geteuid() == 0:
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)

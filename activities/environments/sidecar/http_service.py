@@ -1,15 +1,16 @@
-"""A small HTTP/1.1 server for one thread: keep-alive, Content-Length bodies, one answer after the other.
+"""A small HTTP/1.1 server for one thread: keep-alive, Content-Length bodies, on a connection one answer after the other.
 
 `http.server` gives every connection a thread and parses headers as e-mail, which together cost several times what a
-step of an environment does. Requests of this protocol are short and answered at once, so one thread that reads them
-as they come is both simpler and faster. Refused is whatever the protocol has no use for: other methods, chunked bodies,
-large heads, bodies that are too large or of another content type.
+step of an environment does. Requests of this protocol are short and answered at once, or by another process that is
+waited for, so one thread that reads them as they come is both simpler and faster. Refused is whatever the protocol has
+no use for: other methods, chunked bodies, large heads, bodies that are too large or of another content type.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Awaitable
 from http import HTTPStatus
 from typing import Callable
 
@@ -19,8 +20,10 @@ MAX_HEAD_BYTES = 16 * 1024
 IDLE_S = 120.0
 _BACKLOG = 512
 
-Answer = Callable[[str, bytes], tuple[int, bytes]]
-"""Path and body of a POST -> status and JSON body; never raises."""
+Reply = tuple[int, bytes]
+"""Status and JSON body."""
+Answer = Callable[[str, bytes], Reply | Awaitable[Reply]]
+"""The reply to path and body of a POST, or the promise of one; never raises."""
 
 
 class _Connection(asyncio.Protocol):
@@ -30,6 +33,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._idle: asyncio.TimerHandle | None = None
         self._used = 0.0
+        self._awaited: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -48,15 +52,20 @@ class _Connection(asyncio.Protocol):
         if self._transport is None:
             return
         left = self._used + IDLE_S - loop.time()
-        if left <= 0:
+        if self._awaited is not None:
+            self._idle = loop.call_later(IDLE_S, self._watch)
+        elif left <= 0:
             self._transport.close()
         else:
             self._idle = loop.call_later(left, self._watch)
 
     def data_received(self, data: bytes) -> None:
-        self._used = asyncio.get_running_loop().time()
         self._received += data
-        while self._transport is not None and not self._transport.is_closing() and self._take_request():
+        self._take_requests()
+
+    def _take_requests(self) -> None:
+        self._used = asyncio.get_running_loop().time()
+        while self._transport is not None and not self._transport.is_closing() and self._awaited is None and self._take_request():
             pass
 
     def _take_request(self) -> bool:
@@ -96,8 +105,23 @@ class _Connection(asyncio.Protocol):
             return False
         body = bytes(self._received[end + 4 : whole])
         del self._received[:whole]
-        self._reply(*self._answer(path, body), "application/json", closing=_closes(version, headers))
+        reply, closing = self._answer(path, body), _closes(version, headers)
+        if isinstance(reply, tuple):
+            self._reply(*reply, "application/json", closing)
+        else:
+            self._awaited = asyncio.create_task(self._reply_later(reply, closing))
         return True
+
+    async def _reply_later(self, reply: Awaitable[Reply], closing: bool) -> None:
+        """Nothing more is read from the connection until the reply is there."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+        status, body = await reply
+        self._awaited = None
+        self._reply(status, body, "application/json", closing)
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+            self._take_requests()
 
     def _refuse(self, status: int, message: str) -> None:
         """What follows cannot be read as a request: the connection ends."""

@@ -20,12 +20,15 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Awaitable, Coroutine
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, Callable
 
 from adapter import Adapter
-from confinement import confine
+from confinement import confine, limit_resources
 from episodes import EpisodeStore
-from http_service import listening_socket, serve
+from http_service import Reply, listening_socket, serve
 from protocol import (
     ProtocolError,
     action_value,
@@ -39,7 +42,7 @@ from protocol import (
 )
 from time_limit import TooLong, time_limit
 
-def _bfcl_windows() -> Adapter:
+def _bfcl_windows(options: argparse.Namespace) -> Adapter:
     from bfcl_simulators import load_simulators
     from bfcl_windows import BfclWindows
 
@@ -47,7 +50,7 @@ def _bfcl_windows() -> Adapter:
     return BfclWindows()
 
 
-def _bfcl() -> Adapter:
+def _bfcl(options: argparse.Namespace) -> Adapter:
     from bfcl_full import Bfcl
     from bfcl_simulators import load_simulators
 
@@ -55,17 +58,40 @@ def _bfcl() -> Adapter:
     return Bfcl()
 
 
-ENVIRONMENTS: dict[str, Callable[[], Adapter]] = {"bfcl-windows": _bfcl_windows, "bfcl": _bfcl}
+def _appworld(options: argparse.Namespace) -> Adapter:
+    from appworld_engine import NoData, Tasks, load_engine, start_anew
+    from appworld_pool import PoolLimits, WorldPool, make_scratch
+    from appworld_react import AppWorldReact
+    from landlock import landlock_version
+
+    if options.data is None:
+        sys.exit("sidecar: appworld needs --data DIR, the folder in which `appworld download data` put `data`")
+    start_anew()
+    root = Path(options.data).resolve()
+    try:
+        tasks = Tasks(root)
+        first = tasks.ids("train")[0]
+    except (NoData, ValueError) as error:
+        sys.exit(f"sidecar: {error}")
+    scratch = make_scratch()
+    if landlock_version() == 0:
+        print("sidecar: this kernel has no Landlock: code of a model could read the tasks' answers below --data", file=sys.stderr)
+    load_engine(root, scratch / "warm-up", first)
+    limits = PoolLimits(options.worlds, options.max_seconds, options.max_clock_seconds, options.world_memory << 20)
+    return AppWorldReact(tasks, WorldPool(root, scratch, limits))
+
+
+ENVIRONMENTS: dict[str, Callable[[argparse.Namespace], Adapter]] = {"bfcl-windows": _bfcl_windows, "bfcl": _bfcl, "appworld": _appworld}
 
 
 class Service:
-    """The protocol's calls by path, one at a time: the simulators are not thread-safe, and a call takes well under 1 ms."""
+    """The protocol's calls by path: one at a time, since simulators are not thread-safe and a call takes well under 1 ms, unless the adapter is concurrent."""
 
     def __init__(self, adapter: Adapter, store: EpisodeStore, max_seconds: float = 10.0) -> None:
         self._adapter = adapter
         self._store = store
         self._max_seconds = max_seconds
-        self._calls: dict[str, Callable[[dict[str, Any]], Any]] = {
+        self._calls: dict[str, Callable[[dict[str, Any]], Awaitable[Any]]] = {
             "/list-tasks": self._list_tasks,
             "/reset": self._reset,
             "/step": self._step,
@@ -75,15 +101,20 @@ class Service:
             "/demonstrations": self._demonstrations,
         }
 
-    def answer(self, path: str, body: bytes) -> tuple[int, bytes]:
+    def answer(self, path: str, body: bytes) -> Reply | Awaitable[Reply]:
         """HTTP status and JSON body for one POST; never raises."""
+        reply = self._reply(path, body)
+        return reply if self._adapter.concurrent else _at_once(reply)
+
+    async def _reply(self, path: str, body: bytes) -> Reply:
         try:
             call = self._calls.get(path)
             if call is None:
                 raise ProtocolError("bad_request", f"no path {path}; there are {', '.join(self._calls)}", 404)
             request = parse_body(body)
-            with time_limit(self._max_seconds):
-                return 200, canonical_json(call(request))
+            # The alarm is one for the whole process: it cannot tell steps that overlap.
+            with nullcontext() if self._adapter.concurrent else time_limit(self._max_seconds):
+                return 200, canonical_json(await call(request))
         except ProtocolError as error:
             return error.status, canonical_json({"code": error.code, "message": error.message})
         except TooLong:
@@ -94,7 +125,7 @@ class Service:
             message = f"{path}: {type(error).__name__}: {error}"[:1000]
             return 500, canonical_json({"code": "internal", "message": message})
 
-    def _list_tasks(self, request: dict[str, Any]) -> Any:
+    async def _list_tasks(self, request: dict[str, Any]) -> Any:
         only_keys(request, {"split"}, frozenset({"taskSet"}))
         if request["split"] not in ("train", "heldout"):
             raise ProtocolError("bad_request", "split: expected 'train' or 'heldout'")
@@ -104,29 +135,29 @@ class Service:
         except ValueError as error:
             raise ProtocolError("bad_request", str(error)) from None
 
-    def _reset(self, request: dict[str, Any]) -> Any:
+    async def _reset(self, request: dict[str, Any]) -> Any:
         only_keys(request, {"episodeId", "taskId", "seed"})
-        return self._store.reset(episode_id(request), text_field(request, "taskId"), integer_field(request, "seed", 0))
+        return await self._store.reset(episode_id(request), text_field(request, "taskId"), integer_field(request, "seed", 0))
 
-    def _step(self, request: dict[str, Any]) -> Any:
+    async def _step(self, request: dict[str, Any]) -> Any:
         only_keys(request, {"episodeId", "stepIndex", "action"})
         index = integer_field(request, "stepIndex", 1)
-        return self._store.step(episode_id(request), index, action_value(request["action"], "action"))
+        return await self._store.step(episode_id(request), index, action_value(request["action"], "action"))
 
-    def _evaluate(self, request: dict[str, Any]) -> Any:
+    async def _evaluate(self, request: dict[str, Any]) -> Any:
         only_keys(request, {"episodeId"})
-        return self._store.evaluate(episode_id(request))
+        return await self._store.evaluate(episode_id(request))
 
-    def _close(self, request: dict[str, Any]) -> Any:
+    async def _close(self, request: dict[str, Any]) -> Any:
         only_keys(request, {"episodeId"})
-        self._store.close(episode_id(request))
+        await self._store.close(episode_id(request))
         return {}
 
-    def _restore(self, request: dict[str, Any]) -> Any:
+    async def _restore(self, request: dict[str, Any]) -> Any:
         only_keys(request, {"episodeId", "taskId", "seed", "actions", "observationHashes"})
         if not isinstance(request["actions"], list):
             raise ProtocolError("bad_request", "actions: expected a list")
-        return self._store.restore(
+        return await self._store.restore(
             episode_id(request),
             text_field(request, "taskId"),
             integer_field(request, "seed", 0),
@@ -134,9 +165,18 @@ class Service:
             hashes_field(request, "observationHashes"),
         )
 
-    def _demonstrations(self, request: dict[str, Any]) -> Any:
+    async def _demonstrations(self, request: dict[str, Any]) -> Any:
         only_keys(request, set())
         return {"demonstrations": self._adapter.demonstrations()}
+
+
+def _at_once(reply: Coroutine[Any, Any, Reply]) -> Reply:
+    """Runs what waits for nothing, without a round of the event loop."""
+    try:
+        reply.send(None)
+    except StopIteration as ended:
+        return ended.value
+    raise RuntimeError("a call of an adapter that is not concurrent waited for something")
 
 
 def main() -> None:
@@ -145,25 +185,32 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True, help="0 takes a free one; the first line of output names it")
     parser.add_argument("--max-episodes", type=int, default=4096, help="live episodes; more get 429")
-    parser.add_argument("--max-seconds", type=float, default=10.0, help="of processor time for one request; a step that takes more is ended and the episode forgotten")
+    parser.add_argument("--max-seconds", type=float, default=10.0, help="of processor time for one request; a step that takes more is ended and the episode forgotten, with appworld undone and told")
+    parser.add_argument("--max-clock-seconds", type=float, default=200.0, help="appworld: on the clock, for code that waits")
+    parser.add_argument("--data", help="appworld: the folder that holds the downloaded `data`")
+    parser.add_argument("--worlds", type=int, default=8, help="appworld: worlds open at once, a process each; other episodes' worlds are opened again when they are needed")
+    parser.add_argument("--world-memory", type=int, default=1024, help="appworld: address space of one world, MiB; 430 are in use when it opens")
     parser.add_argument("--idle-expiry", type=float, default=3600.0, help="seconds after which an idle episode is dropped")
     options = parser.parse_args()
 
     os.environ["TZ"] = "UTC"  # a simulator formats local times
     time.tzset()
     try:
-        adapter = ENVIRONMENTS[options.environment]()
+        adapter = ENVIRONMENTS[options.environment](options)
     except ModuleNotFoundError as error:
         sys.exit(
             f"sidecar: {options.environment} needs the Python package {error.name}, which {sys.executable} lacks: run "
-            "`npm run setup`, or start the sidecar with the virtual environment's python"
+            "`npm run setup` (for appworld `npm run setup -- --with appworld`), or start the sidecar with the virtual environment's python"
         )
     service = Service(adapter, EpisodeStore(adapter, options.max_episodes, options.idle_expiry), options.max_seconds)
     try:
         listening = listening_socket(options.host, options.port)
     except (OSError, socket.gaierror) as error:
         sys.exit(f"sidecar: cannot listen on {options.host}:{options.port}: {error}: choose another --port")
-    confine()
+    if adapter.concurrent:
+        limit_resources()  # its children read files, and confine themselves before they run anything of a model's
+    else:
+        confine()
     gc.freeze()  # the loaded data lives as long as the process
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     print(f"{options.environment} listening on http://{options.host}:{listening.getsockname()[1]}", flush=True)

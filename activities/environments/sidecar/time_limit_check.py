@@ -18,6 +18,7 @@ class _Slow:
     """Spins for ever, and swallows every Exception as simulators do, when it is told `spin`; else answers at once."""
 
     name = "slow"
+    concurrent = False
 
     def list_tasks(self, split: str, task_set: str | None) -> list[dict[str, Any]]:
         return []
@@ -38,6 +39,9 @@ class _Slow:
 
     def verdict(self) -> dict[str, Any]:
         return {"score": 0.0, "success": False, "turnsPassed": []}
+
+    def close(self) -> None:
+        pass
 
     def demonstrations(self) -> list[dict[str, Any]]:
         return []

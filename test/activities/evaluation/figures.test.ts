@@ -37,6 +37,12 @@ test('SGC is the share of scenarios whose tasks the same sample solves, mean ove
   near(scenarioGoalCompletion!.value, 0.5);
 });
 
+test('a scenario is told by the official id, whatever options follow it', () => {
+  const tasks = ['82e2fac_1?reward=shaped', '82e2fac_2?reward=shaped'].map(task);
+  const played = playedTasks(tasks, tasks.flatMap(({ id }) => outcomes(id, 1)));
+  assert.deepEqual(figuresOf(played, options).scenarioGoalCompletion!.scenarios, 1);
+});
+
 test('BFCL ids have no scenario: the word before their _ is none', () => {
   assert.equal(figuresOf(playedTasks([task('multi_turn_base_0')], outcomes('multi_turn_base_0', 1)), options).scenarioGoalCompletion, null);
 });

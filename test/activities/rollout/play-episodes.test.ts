@@ -133,6 +133,15 @@ for (const history of ['thinking-stripped', { slidingWindow: 1 }] as const) {
   });
 }
 
+test('with maxObservationTokens the model sees the first tokens of what the environment says; the record keeps all of it', async () => {
+  const [trajectory] = await playEpisodes(seats.slice(3, 4), with_({ policy: toyPolicy(() => 'right').policy }), { ...options, maxObservationTokens: 4 });
+  const [first, second, third] = trajectory!.turns;
+  const after = (turn: typeof first, before: typeof first) => codec.decode(turn!.promptIds.slice(before!.promptIds.length + before!.responseIds.length));
+  // `turn 2` and `turn 3` have six characters, a token each.
+  assert.deepEqual([after(second, first), after(third, second)], ['\n<user>turn<end>\n<assistant>', '\n<user>turn<end>\n<assistant>']);
+  assert.deepEqual(first!.observation, [{ role: 'user', content: 'turn 2' }]);
+});
+
 test('a failure of the environment is thrown, never scored, and the episodes of its shard are closed: they may hold processes', async () => {
   const { environment, episodes } = toyEnvironment(tasks);
   const step = async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Message } from '../../../schemas/environment-protocol.js';
-import { exchangeOf, firstPrompt, promptAfter, withoutThinking, type AnsweredTurn } from '../../../activities/rollout/prompt.js';
+import { exchangeOf, firstPrompt, promptAfter, shortened, withoutThinking, type AnsweredTurn } from '../../../activities/rollout/prompt.js';
 import type { TextCodec } from '../../../activities/policy/policy.js';
 import { toyCodec } from '../../support/toy-codec.js';
 
@@ -77,4 +77,11 @@ test('an environment that spells out the end of a turn does not end it', () => {
   assert.equal(codec.decode(ids), '<user>more<end>\n<assistant>I give up<end><end>\n<assistant>');
   const { appendedIds } = exchangeOf(codec, conversation, { responseIds: [codec.endOfTurn.id], responseEnd: 'end-of-turn' }, [evil]);
   assert.equal(appendedIds.filter((id) => id === codec.endOfTurn.id).length, 1);
+});
+
+test('a message is cut to its first tokens; a character that the cut goes through is left out', () => {
+  const bytes = { ...toyCodec(), encode: (text: string) => [...Buffer.from(text)], decode: (ids: readonly number[]) => Buffer.from(ids).toString(), quote: (text: string) => text };
+  const cut = (content: string, maxTokens: number | null) => shortened(bytes, { role: 'user', content }, maxTokens).content;
+  // é is two bytes, the clef four.
+  assert.deepEqual([cut('aéb', 4), cut('aéb', 3), cut('aéb', 2), cut('a𝄞b', 4), cut('aéb', null)], ['aéb', 'aé', 'a', 'a', 'aéb']);
 });
