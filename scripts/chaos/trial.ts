@@ -15,7 +15,7 @@ import { startStack, type Stack, type StackOptions } from './stack.js';
 export const RUN_ID = 'chaos';
 
 /** What one run left behind. */
-export interface Played {
+interface Played {
   readonly result: TrainResult;
   readonly evidence: Evidence;
   readonly activities: readonly ActivityRecord[];
@@ -23,6 +23,14 @@ export interface Played {
   /** Seconds from the start to each commit of a manifest. */
   readonly commits: readonly number[];
   readonly seconds: number;
+}
+
+/** The undisturbed run: what every trial is measured by. */
+export interface Measure extends Pick<Played, 'evidence' | 'commits' | 'seconds'> {
+  /** How many were scheduled. */
+  readonly activities: number;
+  /** Of all its histories. */
+  readonly events: number;
 }
 
 export interface Outcome {
@@ -48,12 +56,13 @@ export interface TrialOptions extends Omit<StackOptions, 'dataDir'> {
 }
 
 /** Runs once with nothing going wrong: the measure of every trial. */
-export async function playUndisturbed(options: TrialOptions): Promise<Played> {
-  return inStackOfItsOwn('undisturbed', options, (stack) => playRun(stack, options, async () => undefined));
+export async function playUndisturbed(options: TrialOptions): Promise<Measure> {
+  const { evidence, commits, seconds, activities, executions } = await inStackOfItsOwn('undisturbed', options, (stack) => playRun(stack, options, async () => undefined));
+  return { evidence, commits, seconds, activities: activities.length, events: executions.reduce((sum, { events }) => sum + events, 0) };
 }
 
 /** Runs once under blows and compares. A failed trial keeps its folder, with logs, histories and objects. */
-export async function playTrial(trial: number, blows: readonly Blow[], expected: Played, options: TrialOptions): Promise<Outcome> {
+export async function playTrial(trial: number, blows: readonly Blow[], expected: Measure, options: TrialOptions): Promise<Outcome> {
   const began = Date.now();
   const struck: (Struck & { readonly blow: Blow })[] = [];
   const problems: string[] = [];
@@ -90,7 +99,7 @@ export async function playTrial(trial: number, blows: readonly Blow[], expected:
 
 class TrialFailed extends Error {}
 
-function problemsOf(played: Played, expected: Played, struck: readonly Struck[]): string[] {
+function problemsOf(played: Played, expected: Measure, struck: readonly Struck[]): string[] {
   const { evidence, activities, result } = played;
   const repeated = repeatedOf(activities);
   const { applied, planned } = evidence.optimizerSteps;
@@ -101,7 +110,7 @@ function problemsOf(played: Played, expected: Played, struck: readonly Struck[])
       ? []
       : [`${planned} optimiser steps were planned, the turn states count ${applied}, the last policy ${result.policy.optimizerSteps}`]),
     ...(repeated.length <= struck.length ? [] : [`${repeated.length} activities were done again (${repeated.map(({ type }) => type).join(', ')}), at most one for each of ${struck.length} fault(s) may be`]),
-    ...(activities.length === expected.activities.length ? [] : [`${activities.length} activities were scheduled, ${expected.activities.length} without faults`]),
+    ...(activities.length === expected.activities ? [] : [`${activities.length} activities were scheduled, ${expected.activities} without faults`]),
   ];
 }
 

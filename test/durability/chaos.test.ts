@@ -3,7 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { named, planTrial } from '../../scripts/chaos/faults.js';
-import { playTrial, playUndisturbed, type Played, type TrialOptions } from '../../scripts/chaos/trial.js';
+import { RECOVERY_BAR_SECONDS } from '../../scripts/chaos/series.js';
+import { playTrial, playUndisturbed, type Measure, type TrialOptions } from '../../scripts/chaos/trial.js';
 import { runtimeDir } from '../../scripts/setup/paths.js';
 import { tinyRun, tinyWorkerEnv } from '../support/tiny-run.js';
 
@@ -15,7 +16,7 @@ const SEED = 9;
 const TRIALS = 6;
 let root: string;
 let options: TrialOptions;
-let undisturbed: Played;
+let undisturbed: Measure;
 before(async () => {
   root = await mkdtemp(path.join(runtimeDir, 'test-chaos-'));
   options = { config: tinyRun, root, gpuWorkers: 2, sidecar: false, workerEnv: await tinyWorkerEnv(path.join(root, 'models')), limitSeconds: 400, log: () => undefined };
@@ -35,7 +36,6 @@ for (let trial = 0; trial < TRIALS; trial++) {
   test(`the same bytes after: ${blows.map(({ fault }) => named(fault)).join(', ')}`, async () => {
     const { problems, recoverySeconds } = await playTrial(trial, blows, undisturbed, options);
     assert.deepEqual(problems, []);
-    // Heartbeat time-out 30 s, and 10 s to notice, wait and begin.
-    assert.ok(recoverySeconds.every((seconds) => seconds < 40), `went on after ${recoverySeconds.join(', ')} s`);
+    assert.ok(recoverySeconds.every((seconds) => seconds < RECOVERY_BAR_SECONDS), `went on after ${recoverySeconds.join(', ')} s`);
   });
 }
