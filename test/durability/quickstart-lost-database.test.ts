@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { execa } from 'execa';
 import { createS3Store } from '../../activities/artifacts/s3-store.js';
 import { keys } from '../../activities/artifacts/store.js';
 import { readEvidence } from '../../scripts/chaos/evidence.js';
@@ -102,4 +103,12 @@ test('a run that a server elsewhere holds is refused before it is started, and g
   const { code, said } = await quickstart(() => {}, '--take-over');
   assert.equal(code, 0, said);
   assert.match(said, new RegExp(`taken over from workflow "quickstart", execution ${ELSEWHERE}`));
+});
+
+test('the run as it was put together verifies, the log-prob of every sampled token taken again under the weights that sampled it', async () => {
+  const script = path.join(repositoryRoot, 'dist/scripts/verify-run.js');
+  const { stdout } = await execa(process.execPath, [script, 'quickstart', '--json'], { cwd: repositoryRoot, env: { SEEUPO_RUNTIME_DIR: runtime } });
+  const { iterations, episodes, tokens, largestGap } = JSON.parse(stdout) as { iterations: number; episodes: number; tokens: number; largestGap: number };
+  assert.deepEqual([iterations, episodes], [6, 72]); // 4 tasks, 3 samples, 6 iterations
+  assert.ok(tokens >= 72 * 3 && largestGap > 0, `${tokens} tokens, gap ${largestGap}`);
 });
