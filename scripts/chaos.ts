@@ -98,11 +98,12 @@ async function main(): Promise<number> {
     await write();
   }
   const expected = series.undisturbed;
-  const { optimizerSteps, adapters } = expected.evidence;
+  const { optimizerSteps, adapters, groups } = expected.evidence;
   const moved = new Set(adapters).size;
   console.log(
     `undisturbed: ${expected.seconds.toFixed(0)} s, ${expected.activities} activities, ${expected.commits.length} commits, ${optimizerSteps.applied} optimiser steps, ${moved} different adapters from ${adapters.length} turn updates`,
   );
+  if (groups.withoutVariance > 0) console.log(`  ${groups.withoutVariance} of ${groups.all} groups have equal rewards: equal bytes prove less there`);
   if (moved < adapters.length) console.log('  some updates did not move the weights: equal bytes prove less there');
 
   const wanted = Array.from({ length: options.trials }, (_, n) => options.from + n).filter((n) => !series.trials.some((outcome) => outcome.trial === n));

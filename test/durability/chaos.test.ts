@@ -25,8 +25,9 @@ after(() => rm(root, { recursive: true, force: true }));
 
 test('undisturbed, each of nine turn updates of two steps leaves other weights', async () => {
   undisturbed = await playUndisturbed(options);
-  const { adapters, optimizerSteps, broken } = undisturbed.evidence;
+  const { adapters, optimizerSteps, broken, groups } = undisturbed.evidence;
   assert.equal(new Set(adapters).size, 9);
+  assert.ok(groups.withoutVariance < groups.all, `${groups.withoutVariance} of ${groups.all} groups have equal rewards`);
   assert.deepEqual(optimizerSteps, { applied: 18, planned: 18 });
   assert.deepEqual(broken, []);
 });

@@ -10,7 +10,7 @@ const folder = await mkdtemp(path.join(tmpdir(), 'seeupo-series-'));
 after(() => rm(folder, { recursive: true }));
 
 const IDENTITY = { seed: 1, config: 'of settings', code: 'of code' };
-const evidence = { fingerprint: { 'run.json': 'a' }, broken: [], adapters: ['b'], optimizerSteps: { applied: 9, planned: 9 } };
+const evidence = { fingerprint: { 'run.json': 'a' }, broken: [], adapters: ['b'], optimizerSteps: { applied: 9, planned: 9 }, groups: { all: 3, withoutVariance: 0 } };
 const undisturbed: Measure = { evidence, commits: [1, 2.5], seconds: 3, activities: 7, events: 40 };
 const outcome = (trial: number, changes: Partial<Outcome> = {}): Outcome => ({
   trial, blows: [{ fault: { kind: 'kill', service: 'gpu-worker' }, at: 0.5 }], passed: true, problems: [], seconds: 60, repeated: [], recoverySeconds: [], ...changes,
