@@ -19,7 +19,9 @@ export interface CpuDependencies {
   readonly fetchModel: (model: string, onProgress?: OnProgress) => Promise<string>;
   /** package.json version and, in a checkout, the commit. */
   readonly codeVersion: string;
-  /** What the Temporal server of this worker knows of an execution. */
+  /** Where this worker reaches its Temporal server, host:port. */
+  readonly temporalAddress: string;
+  /** What that server knows of an execution. */
   readonly executionState: (execution: Execution) => Promise<ExecutionState>;
   /** Runs a piece of work with heartbeats; `withHeartbeats` on a worker, `withoutHeartbeats` in tests. */
   readonly heartbeats: WithHeartbeats;

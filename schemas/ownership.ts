@@ -19,5 +19,7 @@ export const Ownership = z.strictObject({
   /** When it was claimed, ISO 8601, and by a worker of which host: for messages. */
   since: z.string(),
   host: z.string(),
+  /** Address of the Temporal server that the worker is connected to; null if it is not known. */
+  server: z.string().nullable().default(null),
 });
 export type Ownership = z.infer<typeof Ownership>;

@@ -86,6 +86,9 @@ export const ScoreTrajectoriesResult = z.strictObject({
 });
 export type ScoreTrajectoriesResult = z.infer<typeof ScoreTrajectoriesResult>;
 
+/** Queue of the worker that holds the weights of this result in memory, which is asked first for the next step; left out if there is none. */
+const Warm = z.string().min(1).optional();
+
 export const UpdateTurnInput = z.strictObject({
   run: RunRef,
   iteration: z.int().nonnegative(),
@@ -105,6 +108,7 @@ export const UpdateTurnResult = z.strictObject({
   policy: PolicyState,
   suffixProducts: ArtifactRef,
   metrics: TurnUpdateMetrics,
+  warm: Warm,
 });
 export type UpdateTurnResult = z.infer<typeof UpdateTurnResult>;
 
@@ -128,7 +132,7 @@ export const ApplyGradientsInput = UpdateTurnInput.extend({
   gradients: z.array(ArtifactRef).min(1),
 });
 export type ApplyGradientsInput = z.infer<typeof ApplyGradientsInput>;
-export const ApplyGradientsResult = TurnPartResult.extend({ policy: PolicyState });
+export const ApplyGradientsResult = TurnPartResult.extend({ policy: PolicyState, warm: Warm });
 export type ApplyGradientsResult = z.infer<typeof ApplyGradientsResult>;
 
 export const FinishTurnInput = UpdateTurnInput.extend({

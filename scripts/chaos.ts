@@ -1,11 +1,14 @@
 #!/usr/bin/env node
 // npm run chaos -- --trials N --seed S: a short real run, undisturbed and then N times under random faults; the same bytes?
-import { mkdir, mkdtemp, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { canonicalJson, sha256 } from '../activities/artifacts/canonical-json.js';
 import { TrainConfig, type TrainConfigInput } from '../schemas/train-config.js';
 import { named, planTrial } from './chaos/faults.js';
-import { playTrial, playUndisturbed, type Outcome, type Played } from './chaos/trial.js';
+import { OtherSeries, readSeries, summaryOf, withOutcome, writeSeries, type Series } from './chaos/series.js';
+import { playTrial, playUndisturbed, type Outcome } from './chaos/trial.js';
+import { compiledVersion } from './services/workers.js';
 import { describeFailure, setUp } from './setup/index.js';
 import { inRuntime, repositoryRoot } from './setup/paths.js';
 import { onStopSignal } from './services/stop-signal.js';
@@ -18,12 +21,13 @@ every optimiser step applied once, every stored reference whole, at most one act
 
   --trials N     trials (default 6)
   --seed S       which faults fall, and when (default 1)
-  --from N       number of the first trial: goes on with a series (default 0)
+  --from N       number of the first trial (default 0)
   --config FILE  settings of the run (default scripts/runs/chaos.json)
-  --json FILE    the outcome as JSON
+  --json FILE    the outcomes as JSON, written after each trial. Trials that the file holds are not played again, so
+                 the same command goes on with a series that was interrupted
   --help         this text
 
-Exit code 0: every trial passed. 1: not; the folder of a failed trial is kept. 2: the command line.`;
+Exit code 0: every trial of the series so far passed. 1: not; the folder of a failed trial is kept. 2: the command line.`;
 
 // Which Node to run on is decided in package.json; a warning in every run helps nobody.
 process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
@@ -77,6 +81,9 @@ async function main(): Promise<number> {
   if (options.help) return console.log(USAGE), 0;
   const config = JSON.parse(await readFile(options.config, 'utf8')) as TrainConfigInput;
   const { environment } = TrainConfig.parse(config);
+  const identity = { seed: options.seed, config: sha256(canonicalJson(config)), code: await compiledVersion() };
+  const series: Series = options.json === null ? { ...identity, undisturbed: null, trials: [] } : await readSeries(options.json, identity);
+  const write = async () => (options.json === null ? undefined : writeSeries(options.json, series));
   await setUp();
   await mkdir(inRuntime('chaos'), { recursive: true });
   const root = await mkdtemp(inRuntime('chaos', 'seed-'));
@@ -85,44 +92,41 @@ async function main(): Promise<number> {
   onStopSignal(() => stopping.abort());
   const trial = { config, root, gpuWorkers: 2, sidecar, signal: stopping.signal, log: (line: string) => console.log(line) };
 
-  console.log('undisturbed run');
-  const expected = await playUndisturbed({ ...trial, limitSeconds: 1_800 });
-  const { optimizerSteps, adapters } = expected.evidence;
+  if (series.undisturbed === null) {
+    console.log('undisturbed run');
+    series.undisturbed = await playUndisturbed({ ...trial, limitSeconds: 1_800 });
+    await write();
+  }
+  const expected = series.undisturbed;
+  const { optimizerSteps, adapters, groups } = expected.evidence;
   const moved = new Set(adapters).size;
   console.log(
-    `  ${expected.seconds.toFixed(0)} s, ${expected.activities.length} activities, ${expected.commits.length} commits, ${optimizerSteps.applied} optimiser steps, ${moved} different adapters from ${adapters.length} turn updates`,
+    `undisturbed: ${expected.seconds.toFixed(0)} s, ${expected.activities} activities, ${expected.commits.length} commits, ${optimizerSteps.applied} optimiser steps, ${moved} different adapters from ${adapters.length} turn updates`,
   );
+  if (groups.withoutVariance > 0) console.log(`  ${groups.withoutVariance} of ${groups.all} groups have equal rewards: equal bytes prove less there`);
   if (moved < adapters.length) console.log('  some updates did not move the weights: equal bytes prove less there');
 
-  const outcomes: Outcome[] = [];
-  for (let n = options.from; n < options.from + options.trials && !stopping.signal.aborted; n++) {
+  const wanted = Array.from({ length: options.trials }, (_, n) => options.from + n).filter((n) => !series.trials.some((outcome) => outcome.trial === n));
+  if (wanted.length < options.trials) console.log(`${options.trials - wanted.length} trials are in ${options.json} already`);
+  for (const n of wanted) {
     const blows = planTrial(options.seed, n, sidecar ? [] : ['bfcl']);
     console.log(`trial ${n}: ${blows.map(({ fault }) => named(fault)).join(', ')}`);
     const outcome = await playTrial(n, blows, expected, { ...trial, limitSeconds: LIMIT.factor * expected.seconds + LIMIT.seconds });
-    outcomes.push(outcome);
+    // A trial that a person broke off has shown nothing.
+    if (stopping.signal.aborted) break;
+    series.trials = withOutcome(series.trials, outcome);
+    await write();
     console.log(row(outcome));
     for (const problem of outcome.problems) console.log(`        ${problem}`);
   }
   await rmdir(root).catch(() => console.log(`folders of failed trials: ${root}`));
-  const passed = outcomes.filter((outcome) => outcome.passed).length;
-  console.log(['', ...outcomes.map(row), '', `${passed} of ${outcomes.length} trials: completed by itself, same bytes, every step once`].join('\n'));
-  if (options.json !== null) await writeFile(options.json, `${JSON.stringify(report(options, expected, outcomes), null, 2)}\n`);
-  return passed === outcomes.length ? 0 : 1;
-}
-
-function report({ seed, config }: { readonly seed: number; readonly config: string }, { seconds, activities, executions, evidence }: Played, trials: readonly Outcome[]) {
-  return {
-    seed,
-    config: path.relative(repositoryRoot, config),
-    undisturbed: { seconds, activities: activities.length, events: executions.reduce((sum, { events }) => sum + events, 0), optimizerSteps: evidence.optimizerSteps, adapters: evidence.adapters },
-    passed: trials.filter(({ passed }) => passed).length,
-    trials: trials.map((outcome) => ({ ...outcome, faults: outcome.blows.map(({ fault, at }) => ({ name: named(fault), at })) })),
-  };
+  console.log(['', ...series.trials.map(row), '', ...summaryOf(series.trials)].join('\n'));
+  return !stopping.signal.aborted && series.trials.every(({ passed }) => passed) ? 0 : 1;
 }
 
 try {
   process.exitCode = await main();
 } catch (error) {
-  console.error(error instanceof UsageError ? `${error.message}\n\n${USAGE}` : describeFailure(error));
+  console.error(error instanceof UsageError ? `${error.message}\n\n${USAGE}` : error instanceof OtherSeries ? error.message : describeFailure(error));
   process.exitCode = error instanceof UsageError ? 2 : 1;
 }

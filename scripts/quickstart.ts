@@ -1,18 +1,22 @@
 #!/usr/bin/env node
 // npm run quickstart: sets up, starts servers and workers, trains, shows what came of it. Run again, it goes on.
 import { mkdir, writeFile } from 'node:fs/promises';
+import os from 'node:os';
 import path from 'node:path';
 import { reportKey } from '../activities/report/report-key.js';
 import { terminalSummary } from '../activities/report/terminal-summary.js';
 import { createS3Store } from '../activities/artifacts/s3-store.js';
 import { keys, type ArtifactStore } from '../activities/artifacts/store.js';
+import { Ownership, type Execution } from '../schemas/ownership.js';
 import { ReportContent, ReportManifest } from '../schemas/report.js';
 import { RunManifest } from '../schemas/run.js';
 import type { TrainConfig } from '../schemas/train-config.js';
 import { readSettings, type Settings } from '../workers/dependencies.js';
+import { executionStateAt } from '../workers/execution-state.js';
 import { firstFreeId, pickedUpId, QuickstartError, readConfig, readCurrentRun, refuseOtherSettings, writeCurrentRun } from './quickstart/current-run.js';
 import { createDisplay } from './quickstart/display.js';
 import { failureLine } from './quickstart/failure.js';
+import { freeRun } from './quickstart/held-run.js';
 import { parseOptions, USAGE, UsageError, type QuickstartOptions } from './quickstart/options.js';
 import { duration } from './quickstart/progress-view.js';
 import { RunClient } from './quickstart/run-client.js';
@@ -23,9 +27,9 @@ import { startServices, type Services } from './services.js';
 import { describeFailure, setUp } from './setup/index.js';
 import { inRuntime } from './setup/paths.js';
 
-/** The command that goes on with this run: as it was given, but not afresh. */
+/** The command that goes on with this run: as it was given, but not afresh, and not from another. */
 const AGAIN = (() => {
-  const kept = process.argv.slice(2).filter((argument) => argument !== '--fresh');
+  const kept = process.argv.slice(2).filter((argument) => argument !== '--fresh' && argument !== '--take-over');
   return kept.length === 0 ? 'npm run quickstart' : `npm run quickstart -- ${kept.join(' ')}`;
 })();
 
@@ -63,6 +67,7 @@ async function main(): Promise<number> {
     try {
       const runId = await decideRun({ options, config, current: current?.runId ?? null, temporal, store });
       await writeCurrentRun(stateFile, { runId, config });
+      await becomeFree({ runId, options, temporal, store, settings });
       const code = await follow({ runId, config, temporal, store, services, settings });
       keep = options.keep && !interrupt.signal.aborted;
       return code;
@@ -96,7 +101,8 @@ async function decideRun({
   readonly store: ArtifactStore;
 }): Promise<string> {
   const stored = (runId: string) => store.findManifest(keys.runManifest(runId), RunManifest);
-  const isTaken = async (runId: string): Promise<boolean> => (await stored(runId)) !== null || (await temporal.status(runId)) !== 'NONE';
+  const isHeld = async (runId: string): Promise<boolean> => (await store.findRecord(keys.ownership(runId), Ownership)) !== null;
+  const isTaken = async (runId: string): Promise<boolean> => (await stored(runId)) !== null || (await isHeld(runId)) || (await temporal.status(runId)) !== 'NONE';
   if (options.fresh) {
     if (options.runId !== null && (await isTaken(options.runId))) {
       throw new QuickstartError(`--fresh --run-id ${options.runId}: there is a run of that id already; choose another, or leave out --fresh to pick it up`);
@@ -112,6 +118,27 @@ async function decideRun({
   const manifest = await stored(runId);
   if (manifest !== null) refuseOtherSettings(runId, manifest.manifest.config, config);
   return runId;
+}
+
+/** A run that is not under way here may be under way elsewhere, or have lost its Temporal database. */
+async function becomeFree({
+  runId,
+  options,
+  temporal,
+  store,
+  settings,
+}: {
+  readonly runId: string;
+  readonly options: QuickstartOptions;
+  readonly temporal: RunClient;
+  readonly store: ArtifactStore;
+  readonly settings: Settings;
+}): Promise<void> {
+  if (['RUNNING', 'COMPLETED'].includes(await temporal.status(runId))) return;
+  const { address: server, namespace } = settings.temporal;
+  const place = { host: os.hostname(), server, namespace, stateOf: (execution: Execution) => executionStateAt(temporal.client, execution) };
+  const done = await freeRun(store, runId, place, options.takeOver);
+  if (done !== null) console.log(done);
 }
 
 /** Starts or joins the run, shows it until it ends, and prints what came of it. */

@@ -46,8 +46,8 @@ async function soak(iterations: number, json: string | null): Promise<number> {
     const perIteration = own.reduce((sum, events) => sum + events, 0) / iterations;
     console.log(`${iterations} iterations in ${seconds.toFixed(0)} s, ${activities.length} activities`);
     console.log(`  the run continued as new ${own.length - 1} times: histories of ${own.join(', ')} events, ${perIteration.toFixed(1)} for each iteration`);
-    for (const { service, early, late, growth } of grown) {
-      console.log(`  ${service.padEnd(12)} ${(early / 1e6).toFixed(0).padStart(5)} MB -> ${(late / 1e6).toFixed(0).padStart(5)} MB  ${(100 * growth).toFixed(1).padStart(5)} %${growth > MAX_GROWTH ? '  GROWS' : ''}`);
+    for (const { service, early, late, growth, growthSinceHalf } of grown) {
+      console.log(`  ${service.padEnd(12)} ${(early / 1e6).toFixed(0).padStart(5)} MB -> ${(late / 1e6).toFixed(0).padStart(5)} MB  ${(100 * growth).toFixed(1).padStart(5)} %, ${(100 * growthSinceHalf).toFixed(1).padStart(5)} % in the second half${growth > MAX_GROWTH ? '  GROWS' : ''}`);
     }
     if (json !== null) await writeFile(json, `${JSON.stringify({ iterations, seconds, histories: own, grown, samples })}\n`);
     return grown.every(({ growth }) => growth <= MAX_GROWTH) ? 0 : 1;

@@ -2,36 +2,44 @@
 // npm run verify-run -- ID [--no-model]: reads a whole run again and names the first thing that is wrong.
 import { parseArgs } from 'node:util';
 import { verifyRun } from '../activities/verification/verify-run.js';
+import { isPrecision, PRECISIONS, type Precision } from '../activities/policy/policy.js';
 import { command, setUpSilently, UsageError } from './models/command.js';
 import { requireRun, runIdOf } from './models/runs.js';
 import { withStore } from './models/with-store.js';
+import { suitedSettings, thisMachine } from './services/workers.js';
 
-const USAGE = `npm run verify-run -- ID [--no-model] [--tolerance NATS] [--json]
+const USAGE = `npm run verify-run -- ID [--no-model] [--precision P] [--tolerance NATS] [--json]
 
 Reads a run again, whole: every object has its form and every artifact the bytes that its name says; each step was made of
 the steps before it; rewards, advantages and totals follow from the trajectories; every episode ended in one of its three
 ways; and the sampler's log-probabilities are those of the recorded weights on the recorded tokens.
 
   --no-model           leaves the last of these out, and with it the minutes that the model takes
-  --tolerance NATS     largest difference of a log-probability that counts as the same (default 0.001)
+  --precision P        fp32 or bf16: what the run's GPU workers computed in (default: what they would on this machine)
+  --tolerance NATS     largest difference of a log-probability that counts as the same (default 0.001 with fp32, 0.15 with bf16)
   --json               the totals as JSON
 
 Exit code 0 if everything is as it must be; 1 names the first thing that is not. Reads the store of this checkout, or the
 one that SEEUPO_S3_BUCKET and the AWS variables name.`;
 
+/** The sampler takes a token's log-prob in a batch of other shapes than the check: the same but for rounding. */
+const TOLERANCES: Readonly<Record<Precision, number>> = { fp32: 0.001, bf16: 0.15 };
+
 await command(async () => {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { 'no-model': { type: 'boolean' }, tolerance: { type: 'string', default: '0.001' }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+    options: { 'no-model': { type: 'boolean' }, precision: { type: 'string' }, tolerance: { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
   });
   if (values.help) return console.log(USAGE);
   if (positionals.length !== 1) throw new UsageError(`expected one run id, found ${positionals.length}\n\n${USAGE}`);
   const runId = runIdOf(positionals[0]!);
-  const tolerance = Number(values.tolerance);
+  const precision = values.precision ?? (process.env['SEEUPO_PRECISION'] || suitedSettings(await thisMachine(), process.env)['SEEUPO_PRECISION'] || 'fp32');
+  if (!isPrecision(precision)) throw new UsageError(`--precision is "${precision}": expected ${PRECISIONS.join(' or ')}`);
+  const tolerance = Number(values.tolerance ?? TOLERANCES[precision]);
   if (!(tolerance > 0)) throw new UsageError(`--tolerance is "${values.tolerance}": expected a positive number of nats`);
   await withStore(async (store, modelsDir) => {
     await requireRun(store, runId);
-    const policy = values['no-model'] ? null : await openedPolicy();
+    const policy = values['no-model'] ? null : await openedPolicy(precision);
     const found = await verifyRun(store, runId, { policy, modelsDir, tolerance, onProgress: (line) => console.error(line) });
     if (values.json) return console.log(JSON.stringify(found));
     const { manifests, blobs, bytes, iterations, episodes, tokens, largestGap } = found;
@@ -45,8 +53,8 @@ await command(async () => {
 });
 
 /** TensorFlow loads only if it is asked for. */
-async function openedPolicy() {
+async function openedPolicy(precision: Precision) {
   await setUpSilently(['tensorflow', 'tensorflow-binding']);
   const { TensorFlowPolicy } = await import('../activities/policy/tf-policy.js');
-  return new TensorFlowPolicy();
+  return new TensorFlowPolicy(precision);
 }

@@ -8,13 +8,7 @@ import { main, serve } from './serve.js';
 await main('cpu', async (settings, log) => {
   const dependencies = createDependencies(settings);
   await serve(
-    {
-      taskQueue: settings.queues.control,
-      activities: createCpuActivities(dependencies),
-      ...workflowCode(),
-      shutdownGraceTime: '20 s',
-      shutdownForceTime: '30 s',
-    },
+    [{ taskQueue: settings.queues.control, activities: createCpuActivities(dependencies), ...workflowCode(), shutdownGraceTime: '20 s', shutdownForceTime: '30 s' }],
     settings,
     dependencies.artifacts,
     log,

@@ -185,6 +185,7 @@ export function createDependencies(settings: Settings): CpuDependencies {
     modelsDir: settings.modelsDir,
     fetchModel: (model, onProgress) => hub.fetch(model, onProgress),
     codeVersion: codeVersion(),
+    temporalAddress: settings.temporal.address,
     executionState,
     heartbeats: withHeartbeats,
   };

@@ -1,13 +1,15 @@
+import os from 'node:os';
 import path from 'node:path';
 import { createGpuActivities } from '../activities/index.js';
 import { startPolicy } from '../activities/policy/policy-thread.js';
 import { createDependencies } from './dependencies.js';
+import { Device, naming } from './device.js';
 import { main, serve } from './serve.js';
 
 /** Time to report the failed activity before the process ends. */
 const DYING_MS = 2_000;
 
-/** Takes the GPU queue, one task at a time: run one such process per device. Works on CPUs as well. */
+/** Takes the GPU queue, and one of its own for the weights that it holds, one task at a time: run one such process per device. Works on CPUs as well. */
 await main('gpu', async (settings, log) => {
   const dependencies = createDependencies(settings);
   const device = await startPolicy(settings.precision, settings.replicas);
@@ -38,18 +40,29 @@ await main('gpu', async (settings, log) => {
   };
   try {
     log.info({ ...(await policy.device()) }, 'device');
+    const place = new Device();
+    const own = `${settings.queues.gpu}-${os.hostname()}-${process.pid}-${Date.now()}`;
+    const activities = naming(own, reporting(createGpuActivities({ ...dependencies, policy })));
+    const { shared: activityTaskSlotSupplier } = place;
+    const none = { type: 'fixed-size', numSlots: 1 } as const;
+    const common = {
+      // Progress in the Web UI at most so old; well under the heartbeat time-out of activity-proxies.
+      maxHeartbeatThrottleInterval: '10 s',
+      // Supervisors kill after a minute: the step under way is told to stop, and says so, before that.
+      shutdownGraceTime: '50 s',
+      shutdownForceTime: '58 s',
+    } as const;
     await serve(
-      {
-        taskQueue: settings.queues.gpu,
-        activities: reporting(createGpuActivities({ ...dependencies, policy })),
-        // A device has room for one policy; a second task would only wait, and hold its heartbeat up.
-        maxConcurrentActivityTaskExecutions: 1,
-        // Progress in the Web UI at most so old; well under the heartbeat time-out of activity-proxies.
-        maxHeartbeatThrottleInterval: '10 s',
-        // Supervisors kill after a minute: the step under way is told to stop, and says so, before that.
-        shutdownGraceTime: '50 s',
-        shutdownForceTime: '58 s',
-      },
+      [
+        {
+          ...common,
+          taskQueue: settings.queues.gpu,
+          activities: place.waiting(activities, (wait) => dependencies.heartbeats(wait)),
+          // A device has room for one policy; a second task would only wait, and hold its heartbeat up.
+          tuner: { activityTaskSlotSupplier, workflowTaskSlotSupplier: none, localActivityTaskSlotSupplier: none, nexusTaskSlotSupplier: none },
+        },
+        { ...common, taskQueue: own, activities: place.refusing(activities), maxConcurrentActivityTaskExecutions: 1 },
+      ],
       settings,
       dependencies.artifacts,
       log,

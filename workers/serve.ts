@@ -12,10 +12,10 @@ import { temporalConnection } from './temporal-connection.js';
 const WAIT_MS = 3_000;
 
 /**
- * Runs a worker until SIGTERM or SIGINT, then drains it: no new task, the one under way gets the
+ * Runs a worker on its task queues, the first of which gives it its name, until SIGTERM or SIGINT, then drains it: no new task, the one under way gets the
  * grace time, then is told to stop and is done again elsewhere.
  */
-export async function serve(options: Omit<WorkerOptions, 'connection' | 'namespace'>, settings: Settings, artifacts: ArtifactStore, log: Logger): Promise<void> {
+export async function serve(queues: readonly Omit<WorkerOptions, 'connection' | 'namespace'>[], settings: Settings, artifacts: ArtifactStore, log: Logger): Promise<void> {
   const { temporal, readyFile } = settings;
   if (readyFile) rmSync(readyFile, { force: true });
   Runtime.install({ logger: temporalLogger(log) });
@@ -27,10 +27,11 @@ export async function serve(options: Omit<WorkerOptions, 'connection' | 'namespa
     const connected = (connection = await waiting.until(`Temporal at ${temporal.address}`, () => NativeConnection.connect(reached)));
     await waiting.until(`namespace ${temporal.namespace} of Temporal at ${temporal.address}`, () => checkSearchAttributes(connected, temporal.namespace, log));
     waiting.leave();
-    const worker = await Worker.create({ ...options, connection, namespace: temporal.namespace, ...versioned(settings) });
-    const running = worker.run();
-    if (readyFile) writeFileSync(readyFile, `${JSON.stringify({ pid: process.pid, taskQueue: options.taskQueue })}\n`);
-    log.info({ taskQueue: options.taskQueue, address: temporal.address }, 'takes tasks');
+    const workers = await Promise.all(queues.map((options) => Worker.create({ ...options, connection: connected, namespace: temporal.namespace, ...versioned(settings) })));
+    const running = runAll(workers);
+    const [{ taskQueue }] = queues as [WorkerOptions];
+    if (readyFile) writeFileSync(readyFile, `${JSON.stringify({ pid: process.pid, taskQueue })}\n`);
+    log.info({ taskQueue, address: temporal.address }, 'takes tasks');
     await running;
     log.info('drained');
   } catch (error) {
@@ -41,6 +42,16 @@ export async function serve(options: Omit<WorkerOptions, 'connection' | 'namespa
     if (readyFile) rmSync(readyFile, { force: true });
     await connection?.close();
   }
+}
+
+/** Until all have drained; if one fails, the others drain and its failure is thrown. */
+async function runAll(workers: readonly Worker[]): Promise<void> {
+  const drain = (error: unknown): never => {
+    for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+    throw error;
+  };
+  const ended = await Promise.allSettled(workers.map((worker) => worker.run().catch(drain)));
+  for (const end of ended) if (end.status === 'rejected') throw end.reason;
 }
 
 /** Each workflow says itself whether it stays on its build: an iteration does, a run goes on with the current one. */

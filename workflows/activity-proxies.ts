@@ -18,7 +18,7 @@ const CPU: ActivityOptions = {
 };
 
 /** Steps that use the model. */
-const GPU: ActivityOptions = {
+export const GPU: ActivityOptions = {
   ...common,
   // Only a step that hangs without dying is caught by this; a dead worker is caught by the heartbeat.
   startToCloseTimeout: '4 h',

@@ -7,8 +7,8 @@ import { cpu, gpu } from './activity-proxies.js';
 import { endingCancelled } from './endings.js';
 import { iterationProgress, stopAfterTurn, type IterationProgress } from './messages.js';
 import { runAttributes } from './search-attributes.js';
-import { updateTurnSpread } from './spread-turn.js';
 import { turnOrder } from './turn-order.js';
+import { updateTurn } from './update-turn.js';
 
 export interface IterationInput {
   readonly run: RunRef;
@@ -55,17 +55,17 @@ export async function iteration({ run, iteration, policy }: IterationInput): Pro
 
     // Step 4: one turn after the other, each weighted by how far the turns before it in the order have moved, Eq. 6 to 8.
     let theta: Pick<UpdateTurnResult, 'policy'> & { suffixProducts: ArtifactRef | null } = { policy, suffixProducts: null }; // Eq. 7: M_{T+1} = A
+    let warm: string | undefined; // the queue of the worker that holds theta
     const turnStates: ArtifactRef[] = [];
     const order = turnOrder(run.updateOrder, groups.turns, iteration);
     for (const [index, turn] of order.entries()) {
       if (stopping) return null;
       now({ phase: 'update turn', turn, turns: groups.turns });
       const input = { run, iteration, turn, groups: groups.manifest, scores: scores.manifest, updatedBefore: order.slice(0, index), ...theta };
-      const { policy: moved, suffixProducts, manifest } = run.spread
-        ? await updateTurnSpread(input, run.spread)
-        : await gpu(`update turn ${turn} of ${groups.turns}`).updateTurn(input);
-      theta = { policy: moved, suffixProducts };
-      turnStates.push(manifest);
+      const done = await updateTurn(input, groups.turns, warm);
+      theta = { policy: done.policy, suffixProducts: done.suffixProducts };
+      warm = done.warm;
+      turnStates.push(done.manifest);
     }
 
     // Step 5: theta_{k+1} is theta after the last turn of the order.

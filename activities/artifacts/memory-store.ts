@@ -6,13 +6,15 @@ import type { ArtifactStore } from './store.js';
 export function createMemoryStore(): ArtifactStore & { readonly objects: Map<string, Uint8Array>; readonly modified: Map<string, number> } {
   const objects = new Map<string, Uint8Array>();
   const modified = new Map<string, number>();
+  const get = async (key: string) => objects.get(key)?.slice() ?? null;
   const store = createObjectStore({
     async stat(key) {
       const bytes = objects.get(key)?.length;
       return bytes === undefined ? null : { bytes, modified: modified.get(key) ?? Date.now() };
     },
     remove: async (key) => void objects.delete(key),
-    get: async (key) => objects.get(key)?.slice() ?? null,
+    get,
+    getSized: get,
     async put(key, bytes) {
       objects.set(key, bytes.slice());
       modified.delete(key);

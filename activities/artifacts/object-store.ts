@@ -10,6 +10,8 @@ export interface Objects {
   stat(key: string): Promise<Omit<StoredObject, 'key'> | null>;
   remove(key: string): Promise<void>;
   get(key: string): Promise<Uint8Array | null>;
+  /** The same for an object that should be of so many bytes; whatever is there in its place. */
+  getSized(key: string, bytes: number): Promise<Uint8Array | null>;
   put(key: string, bytes: Uint8Array, sha256: string): Promise<void>;
   /** Writes only if the key is free; false if it was taken. */
   putIfAbsent(key: string, bytes: Uint8Array, sha256: string): Promise<boolean>;
@@ -36,7 +38,7 @@ export function createObjectStore(objects: Objects): ArtifactStore {
   async function getVerified(ref: ArtifactRef): Promise<Uint8Array> {
     let found = '';
     for (let attempt = 1; attempt <= READ_ATTEMPTS; attempt++) {
-      const bytes = await objects.get(ref.key);
+      const bytes = await objects.getSized(ref.key, ref.bytes);
       if (!bytes) throw new ArtifactMissing(objects.place(ref.key), describe(ref.bytes, ref.sha256));
       const hash = sha256(bytes);
       if (bytes.length === ref.bytes && hash === ref.sha256) return bytes;

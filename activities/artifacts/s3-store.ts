@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   DeleteObjectCommand,
@@ -11,6 +12,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import { sha256 } from './canonical-json.js';
+import { downloadInParts, type Stretch } from './download.js';
 import { StoreBucketMissing, StoreFull, StorePermissionDenied, StoreUnavailable, type ObjectPlace } from './errors.js';
 import { createObjectStore, type Objects } from './object-store.js';
 import type { ArtifactStore } from './store.js';
@@ -29,7 +31,7 @@ export interface S3StoreOptions {
   readonly credentials?: NonNullable<S3ClientConfig['credentials']>;
 }
 
-/** Larger blobs go up in parts of this size, a few at a time. */
+/** Larger blobs go up and come down in parts of this size, a few at a time. */
 const PART_BYTES = 16 * 1024 * 1024;
 const PARTS_AT_ONCE = 4;
 /** Answers lost on the way are asked for again by the SDK before the activity sees them. */
@@ -86,6 +88,30 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
         if (!(failure instanceof StoreUnavailable) || attempt >= 2) throw failure;
       }
     }
+  }
+
+  /** A blob of known length; a large one in parts. */
+  async function getSized(key: string, bytes: number): Promise<Uint8Array | null> {
+    const open = async (from: number, to: number): Promise<Stretch | null> => {
+      try {
+        const { Body, ContentRange } = await client.send(new GetObjectCommand({ Bucket, Key: key, Range: `bytes=${from}-${to - 1}` }));
+        const [, first, total] = /^bytes (\d+)-\d+\/(\d+)$/.exec(ContentRange ?? '') ?? [];
+        // Of another length, or not of a server that knows ranges.
+        return Number(first) === from ? { total: Number(total), body: Body as Readable } : null;
+      } catch (error) {
+        if (isAbsent(error) || statusOf(error) === 416) return null;
+        throw error;
+      }
+    };
+    const attempt = <R>(part: () => Promise<R>): Promise<R> =>
+      patiently(() =>
+        part().catch((error: unknown) => {
+          throw classify(error, 'reading', place(key));
+        }),
+      );
+    const parts = bytes <= PART_BYTES ? null : await downloadInParts({ open, bytes, partBytes: PART_BYTES, partsAtOnce: PARTS_AT_ONCE, attempt });
+    // Read whole, whoever asked sees what is there instead.
+    return parts ?? (await patiently(() => get(key)));
   }
 
   async function stat(key: string): Promise<{ bytes: number; modified: number } | null> {
@@ -147,6 +173,7 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
   const objects: Objects = {
     place,
     get: (key) => patiently(() => get(key)),
+    getSized,
     stat: (key) => patiently(() => stat(key)),
     remove: (key) => patiently(() => remove(key)),
     put: (key, bytes, hash) => patiently(() => put(key, bytes, hash)),

@@ -30,7 +30,7 @@ import { requestOf } from './run-request.js';
  */
 export const createOpenRun = (dependencies: CpuDependencies) =>
   async function openRun(input: OpenRunInput): Promise<OpenRunResult> {
-    const { artifacts, executionState } = dependencies;
+    const { artifacts, executionState, temporalAddress } = dependencies;
     const { config: given, execution } = OpenRunInput.parse(input);
     const request = requestOf(given);
     const runId = request.kind === 'resume' ? request.resumeFrom.run : checkedId(execution.workflowId);
@@ -48,7 +48,7 @@ export const createOpenRun = (dependencies: CpuDependencies) =>
       if (stored) refuseOther(key, stored.manifest, made);
     }
     const takeOver = request.kind === 'resume' ? request.resumeFrom.takeOver : undefined;
-    const generation = await claimRun(artifacts, runId, { by: execution, takeOver, stateOf: executionState, host: os.hostname(), now: () => new Date() });
+    const generation = await claimRun(artifacts, runId, { by: execution, takeOver, stateOf: executionState, host: os.hostname(), server: temporalAddress, now: () => new Date() });
     if (request.kind === 'fork' && !stored) made = await forked(dependencies, runId, request);
     const { ref, manifest } = stored ?? (await artifacts.commitManifest(key, made!, RunManifest));
     return standing(artifacts, manifest, ref, generation);

@@ -16,6 +16,8 @@ export interface Claim {
   readonly takeOver?: number | undefined;
   readonly stateOf: (execution: Execution) => Promise<ExecutionState>;
   readonly host: string;
+  /** Address of the Temporal server that the claimant runs on. */
+  readonly server: string;
   readonly now: () => Date;
 }
 
@@ -28,7 +30,7 @@ const ATTEMPTS = 5;
  * @returns the generation that its steps carry
  * @throws {RunHeld} if another execution holds the run that is not known to have ended
  */
-export async function claimRun(artifacts: ArtifactStore, runId: string, { by, takeOver, stateOf, host, now }: Claim): Promise<number> {
+export async function claimRun(artifacts: ArtifactStore, runId: string, { by, takeOver, stateOf, host, server, now }: Claim): Promise<number> {
   const key = keys.ownership(runId);
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     const found = await artifacts.findRecord(key, Ownership);
@@ -38,7 +40,7 @@ export async function claimRun(artifacts: ArtifactStore, runId: string, { by, ta
       const state = await stateOf(held.holder);
       if (state !== 'closed') throw new RunHeld(refusal(runId, held, held.holder, state, takeOver));
     }
-    const claimed: Ownership = { kind: 'ownership', generation: (held?.generation ?? 0) + 1, holder: by, since: now().toISOString(), host };
+    const claimed: Ownership = { kind: 'ownership', generation: (held?.generation ?? 0) + 1, holder: by, since: now().toISOString(), host, server };
     if (await artifacts.replaceRecord(key, claimed, Ownership, found?.version ?? null)) return claimed.generation;
   }
   throw new RunHeld(`run "${runId}": ${ATTEMPTS} times another execution claimed it just before this one. Start again when the others have ended.`);
@@ -63,7 +65,7 @@ export async function requireOwnership(artifacts: ArtifactStore, { runId, genera
 }
 
 const isSame = (a: Execution, b: Execution): boolean => a.workflowId === b.workflowId && a.firstRunId === b.firstRunId && a.namespace === b.namespace;
-const spelled = ({ workflowId, firstRunId, namespace }: Execution): string => `workflow "${workflowId}", execution ${firstRunId}, namespace ${namespace}`;
+export const spelled = ({ workflowId, firstRunId, namespace }: Execution): string => `workflow "${workflowId}", execution ${firstRunId}, namespace ${namespace}`;
 
 function refusal(runId: string, { generation, since, host }: Ownership, holder: Execution, state: ExecutionState, takeOver: number | undefined): string {
   const known = state === 'running' ? 'It is running.' : 'This Temporal server does not know it: it runs on another one, or its database was lost.';

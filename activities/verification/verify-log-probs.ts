@@ -40,7 +40,7 @@ export async function verifyLogProbs(
         throw new Unverified(
           shard,
           `episode ${trajectory.id}, turn ${turn.turn}, token ${l}: the sampler recorded a log-prob of ${recorded}, the recorded weights give ${again[i]![l]!} (more than ${tolerance} nats apart): ` +
-            'the weights, the tokens or the record were changed',
+            'the weights, the tokens or the record were changed, or the run was computed in another precision',
         );
       }
       largestGap = Math.max(largestGap, gap);

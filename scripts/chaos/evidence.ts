@@ -19,6 +19,8 @@ export interface Evidence {
   readonly adapters: readonly string[];
   /** AdamW steps that the turn states count, and those that the configuration plans for as many turns. */
   readonly optimizerSteps: { readonly applied: number; readonly planned: number };
+  /** Groups of all iterations, and those of equal rewards, whose advantages are 0: only divergence moves the weights there. */
+  readonly groups: { readonly all: number; readonly withoutVariance: number };
 }
 
 export async function readEvidence(artifacts: ArtifactStore, runId: string): Promise<Evidence> {
@@ -29,6 +31,7 @@ export async function readEvidence(artifacts: ArtifactStore, runId: string): Pro
   let applied = 0;
   let turns = 0;
   let stepsPerTurn = 0;
+  const groups = { all: 0, withoutVariance: 0 };
   for await (const key of artifacts.list(prefix)) {
     // How long steps took, and which execution held the run, are no results.
     if (!key.endsWith('.json') || key.startsWith(`${prefix}timings/`) || key === keys.ownership(runId)) continue;
@@ -41,6 +44,11 @@ export async function readEvidence(artifacts: ArtifactStore, runId: string): Pro
       const { algorithm } = z.object({ algorithm: z.object({ epochs: z.int(), minibatches: z.int() }) }).parse(manifest['config']);
       stepsPerTurn = algorithm.epochs * algorithm.minibatches;
     }
+    if (manifest['kind'] === 'groups') {
+      const found = z.object({ groups: z.int(), groupsWithoutVariance: z.int() }).parse(manifest);
+      groups.all += found.groups;
+      groups.withoutVariance += found.groupsWithoutVariance;
+    }
     if (manifest['kind'] === 'turn-state') {
       const { policy, metrics } = z.object({ policy: z.object({ adapter: ArtifactRef }), metrics: z.object({ optimizerSteps: z.int() }) }).parse(manifest);
       adapters.push(policy.adapter.sha256);
@@ -50,7 +58,7 @@ export async function readEvidence(artifacts: ArtifactStore, runId: string): Pro
   }
   const broken: string[] = [];
   for (const ref of refs.values()) await artifacts.getBlob(ref).catch((error: Error) => broken.push(error.message));
-  return { fingerprint, broken, adapters, optimizerSteps: { applied, planned: turns * stepsPerTurn } };
+  return { fingerprint, broken, adapters, optimizerSteps: { applied, planned: turns * stepsPerTurn }, groups };
 }
 
 /** What differs between two runs that must be the same, one line each. */

@@ -8,6 +8,8 @@ export interface ActivityRecord {
   readonly workflowId: string;
   readonly type: string;
   readonly attempts: number;
+  /** False if it was given up: its worker died with the only attempt of its own queue. */
+  readonly completed: boolean;
   /** Who did it: `<process id>@<host>`. */
   readonly worker: string;
   /** Milliseconds since 1970. */
@@ -30,6 +32,7 @@ export async function readHistories(client: Client, workflowId: string): Promise
     const history = (await client.workflow.getHandle(id, runId).fetchHistory()).events ?? [];
     executions.push({ workflowId: id, events: history.length });
     const scheduled = new Map(history.flatMap((event) => (event.activityTaskScheduledEventAttributes ? [[String(event.eventId), event] as const] : [])));
+    const completed = new Set(history.flatMap((event) => (event.activityTaskCompletedEventAttributes ? [String(event.activityTaskCompletedEventAttributes.scheduledEventId)] : [])));
     for (const event of history) {
       const started = event.activityTaskStartedEventAttributes;
       if (started) {
@@ -38,6 +41,7 @@ export async function readHistories(client: Client, workflowId: string): Promise
           workflowId: id,
           type: origin.activityTaskScheduledEventAttributes!.activityType!.name!,
           attempts: started.attempt ?? 1,
+          completed: completed.has(String(started.scheduledEventId)),
           worker: started.identity ?? '',
           scheduledAt: timeOf(origin),
           startedAt: timeOf(event),

@@ -15,7 +15,7 @@ import { startStack, type Stack, type StackOptions } from './stack.js';
 export const RUN_ID = 'chaos';
 
 /** What one run left behind. */
-export interface Played {
+interface Played {
   readonly result: TrainResult;
   readonly evidence: Evidence;
   readonly activities: readonly ActivityRecord[];
@@ -23,6 +23,14 @@ export interface Played {
   /** Seconds from the start to each commit of a manifest. */
   readonly commits: readonly number[];
   readonly seconds: number;
+}
+
+/** The undisturbed run: what every trial is measured by. */
+export interface Measure extends Pick<Played, 'evidence' | 'commits' | 'seconds'> {
+  /** How many were completed. */
+  readonly activities: number;
+  /** Of all its histories. */
+  readonly events: number;
 }
 
 export interface Outcome {
@@ -48,12 +56,13 @@ export interface TrialOptions extends Omit<StackOptions, 'dataDir'> {
 }
 
 /** Runs once with nothing going wrong: the measure of every trial. */
-export async function playUndisturbed(options: TrialOptions): Promise<Played> {
-  return inStackOfItsOwn('undisturbed', options, (stack) => playRun(stack, options, async () => undefined));
+export async function playUndisturbed(options: TrialOptions): Promise<Measure> {
+  const { evidence, commits, seconds, activities, executions } = await inStackOfItsOwn('undisturbed', options, (stack) => playRun(stack, options, async () => undefined));
+  return { evidence, commits, seconds, activities: completedOf(activities), events: executions.reduce((sum, { events }) => sum + events, 0) };
 }
 
 /** Runs once under blows and compares. A failed trial keeps its folder, with logs, histories and objects. */
-export async function playTrial(trial: number, blows: readonly Blow[], expected: Played, options: TrialOptions): Promise<Outcome> {
+export async function playTrial(trial: number, blows: readonly Blow[], expected: Measure, options: TrialOptions): Promise<Outcome> {
   const began = Date.now();
   const struck: (Struck & { readonly blow: Blow })[] = [];
   const problems: string[] = [];
@@ -83,14 +92,14 @@ export async function playTrial(trial: number, blows: readonly Blow[], expected:
     passed: problems.length === 0,
     problems,
     seconds: (Date.now() - began) / 1000,
-    repeated: repeatedOf(activities).map(({ type, attempts }) => `${type} (${attempts} attempts)`),
+    repeated: repeatedOf(activities).map(({ type, attempts, completed }) => `${type} (${completed ? attempts : attempts + 1} attempts)`),
     recoverySeconds: struck.flatMap(({ blow, at }) => (blow.fault.kind === 'kill' && blow.fault.service === 'gpu-worker' ? recoveryAfter(at, activities) : [])),
   };
 }
 
 class TrialFailed extends Error {}
 
-function problemsOf(played: Played, expected: Played, struck: readonly Struck[]): string[] {
+function problemsOf(played: Played, expected: Measure, struck: readonly Struck[]): string[] {
   const { evidence, activities, result } = played;
   const repeated = repeatedOf(activities);
   const { applied, planned } = evidence.optimizerSteps;
@@ -101,17 +110,23 @@ function problemsOf(played: Played, expected: Played, struck: readonly Struck[])
       ? []
       : [`${planned} optimiser steps were planned, the turn states count ${applied}, the last policy ${result.policy.optimizerSteps}`]),
     ...(repeated.length <= struck.length ? [] : [`${repeated.length} activities were done again (${repeated.map(({ type }) => type).join(', ')}), at most one for each of ${struck.length} fault(s) may be`]),
-    ...(activities.length === expected.activities.length ? [] : [`${activities.length} activities were scheduled, ${expected.activities.length} without faults`]),
+    ...(completedOf(activities) === expected.activities ? [] : [`${completedOf(activities)} activities were completed, ${expected.activities} without faults`]),
   ];
 }
 
-const repeatedOf = (activities: readonly ActivityRecord[]): ActivityRecord[] => activities.filter(({ attempts }) => attempts > 1);
+const completedOf = (activities: readonly ActivityRecord[]): number => activities.filter(({ completed }) => completed).length;
+
+/** Tried more than once on one queue, or given up on its worker's own and done on the shared one. */
+export const repeatedOf = (activities: readonly ActivityRecord[]): ActivityRecord[] => activities.filter(({ attempts, completed }) => attempts > 1 || !completed);
 
 /** Until the first step that was under way at that moment was begun again. */
-function recoveryAfter(killedAt: number, activities: readonly ActivityRecord[]): number[] {
-  const begun = repeatedOf(activities)
-    .filter(({ scheduledAt, startedAt }) => scheduledAt < killedAt && startedAt > killedAt)
-    .map(({ startedAt }) => (startedAt - killedAt) / 1000);
+export function recoveryAfter(killedAt: number, activities: readonly ActivityRecord[]): number[] {
+  const again = repeatedOf(activities).flatMap((given) => {
+    if (given.completed) return given.scheduledAt < killedAt ? [given.startedAt] : [];
+    if (given.startedAt > killedAt) return [];
+    return activities.filter(({ workflowId, type, scheduledAt }) => workflowId === given.workflowId && type === given.type && scheduledAt > killedAt).map(({ startedAt }) => startedAt);
+  });
+  const begun = again.filter((startedAt) => startedAt > killedAt).map((startedAt) => (startedAt - killedAt) / 1000);
   return begun.length === 0 ? [] : [Math.min(...begun)];
 }
 

@@ -4,6 +4,8 @@ import { RunId } from '../../schemas/train-config.js';
 export interface QuickstartOptions {
   /** A new run, whatever there is. */
   readonly fresh: boolean;
+  /** The execution that holds the run is gone: go on in its place. */
+  readonly takeOver: boolean;
   /** Leave servers and workers up at the end. */
   readonly keep: boolean;
   /** Path of the run's settings, as given. */
@@ -30,6 +32,7 @@ Trains a real pretrained model on real multi-turn tool-use tasks with SeeUPO, an
 Picks up the current run where it was; what is committed is not done again.
 
   --fresh           start a new run, under a new id
+  --take-over       go on with a run that another Temporal server held, which is gone for good
   --keep            leave servers and workers up at the end, for the Web UI
   --config FILE     the run's settings (default ${DEFAULT_CONFIG})
   --environment F   train on an environment of your own, e.g. ./my-environment.ts (see examples/)
@@ -42,6 +45,7 @@ Ctrl-C stops everything that was started; the same command goes on from there.`;
 
 const OPTIONS = {
   fresh: { type: 'boolean' },
+  'take-over': { type: 'boolean' },
   keep: { type: 'boolean' },
   config: { type: 'string' },
   environment: { type: 'string' },
@@ -61,6 +65,7 @@ export function parseOptions(args: readonly string[]): QuickstartOptions {
   }
   return {
     fresh: values.fresh ?? false,
+    takeOver: values['take-over'] ?? false,
     keep: values.keep ?? false,
     config: values.config ?? DEFAULT_CONFIG,
     environment: values.environment ?? null,

@@ -10,7 +10,7 @@ import type { ServiceDefinition, Surroundings } from './definition.js';
 const readyFile = ({ dataDir }: Surroundings, name: string) => join(dataDir, 'ready', name);
 
 /** The compiler's record changes with every change of code. */
-async function compiledVersion(): Promise<string> {
+export async function compiledVersion(): Promise<string> {
   const record = await readFile(join(repositoryRoot, 'dist', '.tsbuildinfo')).catch(() => '');
   return createHash('sha256').update(record).digest('hex');
 }

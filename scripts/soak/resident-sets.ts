@@ -10,6 +10,8 @@ export interface Drift {
   readonly late: number;
   /** Growth from one to the other, as a share of the first. */
   readonly growth: number;
+  /** The same from a window in the middle: what is left of it there is a leak, the rest were caches and heaps that filled. */
+  readonly growthSinceHalf: number;
 }
 
 /** Iterations until caches, pools and heaps have their size, and those that a median is taken over. */
@@ -20,8 +22,9 @@ export const WINDOW = 20;
 export function drifts(samples: Samples): Drift[] {
   return Object.entries(samples).map(([service, bytes]) => {
     if (bytes.length < WARM_UP + 2 * WINDOW) throw new RangeError(`${service} has ${bytes.length} samples, expected at least ${WARM_UP + 2 * WINDOW}: run more iterations`);
-    const [early, late] = [median(bytes.slice(WARM_UP, WARM_UP + WINDOW)), median(bytes.slice(-WINDOW))];
-    return { service, early, late, growth: late / early - 1 };
+    const middle = (bytes.length - WINDOW) >> 1;
+    const [early, half, late] = [WARM_UP, middle, bytes.length - WINDOW].map((from) => median(bytes.slice(from, from + WINDOW))) as [number, number, number];
+    return { service, early, late, growth: late / early - 1, growthSinceHalf: late / half - 1 };
   });
 }
 

@@ -11,6 +11,7 @@ import { keys } from '../../activities/artifacts/store.js';
 import { differencesOf, readEvidence } from '../../scripts/chaos/evidence.js';
 import { readHistories } from '../../scripts/chaos/histories.js';
 import { startStack, type Stack } from '../../scripts/chaos/stack.js';
+import { repeatedOf } from '../../scripts/chaos/trial.js';
 import { repositoryRoot, runtimeDir } from '../../scripts/setup/paths.js';
 import { tinyRun, tinyWorkerEnv } from '../support/tiny-run.js';
 
@@ -53,7 +54,7 @@ async function sameAsAlone(run: WorkflowHandle): Promise<{ workers: number; repe
   assert.deepEqual(found.broken, []);
   const { activities } = await readHistories(stack.client, run.workflowId);
   const onGpu = activities.filter(({ type }) => ['collectRollouts', 'computeGradient', 'updateTurn', 'measureRatios'].includes(type));
-  return { workers: new Set(onGpu.map(({ worker }) => worker)).size, repeated: activities.filter(({ attempts }) => attempts > 1).map(({ type }) => type) };
+  return { workers: new Set(onGpu.map(({ worker }) => worker)).size, repeated: repeatedOf(activities).map(({ type }) => type) };
 }
 /** Resolves when the run has reached a turn's update: the manifest of its step is there. */
 async function reached(run: WorkflowHandle, key: string): Promise<void> {

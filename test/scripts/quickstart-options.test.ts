@@ -8,18 +8,18 @@ const refused = (args: string[], message: RegExp): void => {
 
 test('without options the current run is picked up from the quickstart settings', () => {
   assert.deepEqual(parseOptions([]), {
-    fresh: false, keep: false, config: DEFAULT_CONFIG, environment: null, runId: null, seed: null, iterations: null, help: false,
+    fresh: false, takeOver: false, keep: false, config: DEFAULT_CONFIG, environment: null, runId: null, seed: null, iterations: null, help: false,
   });
 });
 
 test('every option is read', () => {
-  assert.deepEqual(parseOptions(['--fresh', '--keep', '--config', 'a.json', '--environment', './mine.ts', '--run-id', 'mine', '--seed', '7', '--iterations=0', '-h']), {
-    fresh: true, keep: true, config: 'a.json', environment: './mine.ts', runId: 'mine', seed: 7, iterations: 0, help: true,
+  assert.deepEqual(parseOptions(['--fresh', '--take-over', '--keep', '--config', 'a.json', '--environment', './mine.ts', '--run-id', 'mine', '--seed', '7', '--iterations=0', '-h']), {
+    fresh: true, takeOver: true, keep: true, config: 'a.json', environment: './mine.ts', runId: 'mine', seed: 7, iterations: 0, help: true,
   });
 });
 
 test('an unknown option is refused with the known ones', () => {
-  refused(['--frehs'], /^Unknown option '--frehs'\. Known: --fresh, --keep, --config, --environment, --run-id, --seed, --iterations, --help$/);
+  refused(['--frehs'], /^Unknown option '--frehs'\. Known: --fresh, --take-over, --keep, --config, --environment, --run-id, --seed, --iterations, --help$/);
 });
 
 test('a word that is no option is refused', () => refused(['now'], /Unexpected argument 'now'/));

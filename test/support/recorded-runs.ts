@@ -5,6 +5,7 @@ import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import type { TrainConfigInput } from '../../schemas/train-config.js';
 import * as messages from '../../workflows/messages.js';
 import type { train } from '../../workflows/train.js';
+import { naming } from '../../workers/device.js';
 import { fakeActivities, fakeRun, type Call, type FakeRun } from './fake-activities.js';
 import { startTemporal } from './temporal.js';
 
@@ -17,6 +18,8 @@ export interface RecordedRun {
 interface Scenario {
   readonly name: string;
   readonly fake: Partial<FakeRun>;
+  /** Queue on which updates say that their worker is asked first; left out: none. */
+  readonly warm?: string;
   readonly before: (call: Call) => Promise<void> | void;
   readonly steer: (handle: WorkflowHandle<typeof train>) => Promise<void>;
 }
@@ -69,6 +72,7 @@ const scenarios: readonly Scenario[] = [
       await handle.executeUpdate(messages.orderResume);
     },
   },
+  { name: 'warm-worker-gone', fake: { shards: 1 }, warm: 'nobody-takes-this', before: () => {}, steer: async () => {} },
   { name: 'continued-as-new', fake: { iterations: 8, shards: 1, turns: 1 }, before: () => {}, steer: async () => {} },
 ];
 
@@ -77,9 +81,9 @@ export async function recordedRuns(names: readonly string[] = scenarios.map(({ n
   const temporal = await startTemporal(60);
   const recorded: RecordedRun[] = [];
   try {
-    for (const { name, fake, before, steer } of scenarios.filter((scenario) => names.includes(scenario.name))) {
+    for (const { name, fake, warm, before, steer } of scenarios.filter((scenario) => names.includes(scenario.name))) {
       const { cpu, gpu } = fakeActivities(before);
-      await temporal.withWorkers({ cpu, gpu }, async (taskQueue) => {
+      await temporal.withWorkers({ cpu, gpu: warm === undefined ? gpu : naming(warm, gpu) }, async (taskQueue) => {
         const { workflow } = temporal.environment.client;
         const handle = await workflow.start<typeof train>('train', {
           taskQueue,
@@ -92,7 +96,7 @@ export async function recordedRuns(names: readonly string[] = scenarios.map(({ n
         const executions: { name: string; workflowId: string; runId?: string }[] = [{ name, workflowId: name }];
         const { runId } = await workflow.getHandle(name).describe();
         if (runId !== handle.firstExecutionRunId) executions.push({ name: `${name}-first`, workflowId: name, runId: handle.firstExecutionRunId });
-        const iteration = name === 'completed' || name.includes('continued') ? '0000' : '0001';
+        const iteration = ['completed', 'warm-worker-gone'].includes(name) || name.includes('continued') ? '0000' : '0001';
         executions.push({ name: `${name}-iteration`, workflowId: `${name}/iteration-${iteration}` });
         for (const execution of executions) {
           const history = await workflow.getHandle(execution.workflowId, execution.runId).fetchHistory();

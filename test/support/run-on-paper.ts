@@ -52,6 +52,7 @@ export function toyDependencies(tasks: readonly Task[] = toyTasks) {
     modelsDir,
     codeVersion: 'test',
     fetchModel: async (model) => model,
+    temporalAddress: 'nowhere:1',
     executionState: async () => 'unknown',
     heartbeats: withoutHeartbeats,
     policy: {

@@ -8,7 +8,7 @@ export async function storedRun(artifacts: ArtifactStore, manifest: RunManifest,
   const { ref } = await artifacts.commitManifest(keys.runManifest(manifest.runId), { ...manifest, settings }, RunManifest);
   await artifacts.commitManifest(
     keys.ownership(manifest.runId),
-    { kind: 'ownership', generation: 1, holder: null, since: '2026-01-01T00:00:00.000Z', host: 'test' },
+    { kind: 'ownership', generation: 1, holder: null, since: '2026-01-01T00:00:00.000Z', host: 'test', server: null },
     Ownership,
   );
   return {

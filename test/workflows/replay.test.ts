@@ -17,8 +17,8 @@ before(async () => {
   bundle = await bundleWorkflows();
 });
 
-test('there are histories of a completed, a failed and resumed, a cancelled, a continued and a changed run', () => {
-  for (const name of ['completed', 'failed-paused-resumed-stopped', 'cancelled', 'continued-as-new', 'paused-changed-continued']) assert.ok(histories.includes(`${name}.json`), name);
+test('there are histories of a completed, a failed and resumed, a cancelled, a continued and a changed run, and one that lost its warm worker', () => {
+  for (const name of ['completed', 'failed-paused-resumed-stopped', 'cancelled', 'continued-as-new', 'paused-changed-continued', 'warm-worker-gone']) assert.ok(histories.includes(`${name}.json`), name);
 });
 
 for (const file of histories) {
@@ -31,6 +31,13 @@ for (const file of histories) {
 test('the gate bites: workflows that leave out a step do not replay', async () => {
   const { workflowId, history } = read('completed-iteration.json');
   const mutated = { ...bundle, code: bundle.code.replaceAll('.scoreTrajectories(', '.warmStart(') };
+  assert.notEqual(mutated.code, bundle.code);
+  await assert.rejects(Worker.runReplayHistory({ workflowBundle: mutated }, history, workflowId), DeterminismViolationError);
+});
+
+test('a history in which the warm worker was asked first does not replay without that', async () => {
+  const { workflowId, history } = read('warm-worker-gone-iteration.json');
+  const mutated = { ...bundle, code: bundle.code.replaceAll('warm = done.warm', 'warm = undefined') };
   assert.notEqual(mutated.code, bundle.code);
   await assert.rejects(Worker.runReplayHistory({ workflowBundle: mutated }, history, workflowId), DeterminismViolationError);
 });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createServer, type RequestListener } from 'node:http';
@@ -6,7 +7,9 @@ import { after, before, test } from 'node:test';
 import type { AddressInfo } from 'node:net';
 import getPort from 'get-port';
 import { z } from 'zod';
+import { sha256 } from '../../../activities/artifacts/canonical-json.js';
 import { createS3Store, type S3StoreOptions } from '../../../activities/artifacts/s3-store.js';
+import { FaultProxy } from '../../../scripts/chaos/fault-proxy.js';
 import { startS3Server, type S3Server } from '../../support/s3-server.js';
 import { storeContract } from './store-contract.js';
 
@@ -137,4 +140,44 @@ test('server-side encryption is asked for with every object that is written, who
   http.closeAllConnections();
   http.close();
   assert.deepEqual(asked, Array.from({ length: 3 }, () => ['aws:kms', 'key-1']));
+});
+
+test('a large artifact comes down in ranges, no larger than a part; bodies that are cut off go on where they ended', async () => {
+  const PART = 16 * 1024 * 1024;
+  const bytes = randomBytes(2 * PART + 1_000);
+  const ref = await store.putBlob(bytes);
+  const cutting = await FaultProxy.listen(async () => Number(new URL(server.options.endpoint!).port));
+  const reading = createS3Store({ ...server.options, endpoint: cutting.url, patienceMs: 20_000 });
+  try {
+    const over = cutting.inflict('cut', 2);
+    assert.equal(sha256(await reading.getBlob(ref)), ref.sha256);
+    await over;
+  } finally {
+    reading.close();
+    await cutting.close();
+  }
+});
+
+test('a large artifact that was replaced by one of another length is told as damaged, with what was found', async () => {
+  const ref = await store.putBlob(randomBytes(17 * 1024 * 1024));
+  const file = path.join(server.folder, server.options.bucket, ref.key);
+  for (const length of [5, 18 * 1024 * 1024]) {
+    await writeFile(file, Buffer.alloc(length));
+    await assert.rejects(store.getBlob(ref), { name: 'ArtifactCorrupt', message: new RegExp(`holds ${length} bytes`) });
+  }
+  await rm(file);
+  await assert.rejects(store.getBlob(ref), { name: 'ArtifactMissing' });
+});
+
+test('reading a large artifact takes the memory of the artifact and of a few parts', async () => {
+  const MB = 1024 * 1024;
+  const ref = await store.putBlob(randomBytes(192 * MB));
+  globalThis.gc?.();
+  const before = process.memoryUsage().arrayBuffers;
+  let most = 0;
+  const watch = setInterval(() => (most = Math.max(most, process.memoryUsage().arrayBuffers - before)), 2);
+  const { length } = await store.getBlob(ref);
+  clearInterval(watch);
+  assert.equal(length, 192 * MB);
+  assert.ok(most < (192 + 4 * 16) * MB, `${(most / MB).toFixed(0)} MB for 192`);
 });

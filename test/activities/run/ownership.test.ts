@@ -12,7 +12,7 @@ const b = execution('b');
 function run() {
   const artifacts = createMemoryStore();
   const claim = (by: Execution, state: ExecutionState = 'unknown', takeOver?: number) =>
-    claimRun(artifacts, 'run-1', { by, takeOver, stateOf: async () => state, host: 'h', now: () => new Date(0) });
+    claimRun(artifacts, 'run-1', { by, takeOver, stateOf: async () => state, host: 'h', server: 's:1', now: () => new Date(0) });
   return { artifacts, claim, held: (generation: number) => requireOwnership(artifacts, { runId: 'run-1', generation }), release: (generation: number) => releaseRun(artifacts, { runId: 'run-1', generation }) };
 }
 
