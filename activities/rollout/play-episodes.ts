@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import type { Action, Message, Observation, ToolCall, Verdict } from '../../schemas/environment-protocol.js';
@@ -42,6 +41,8 @@ export class PromptTooLong extends Error {
 
 /** Requests to the environment at once; its latency, not its capacity, is what this hides. */
 const REQUESTS_AT_ONCE = 8;
+/** In this process: each is a session of its own for the policy. */
+let plays = 0;
 /** For all episodes of a shard that failed. */
 const CLOSE_WITHIN_MS = 5_000;
 
@@ -70,7 +71,7 @@ interface Episode extends Seat {
 export async function playEpisodes(seats: readonly Seat[], players: Players, options: PlayOptions): Promise<Trajectory[]> {
   const { policy, codec, environment, onProgress } = players;
   const limit = pLimit(REQUESTS_AT_ONCE);
-  const session = randomUUID(); // a second attempt starts as the first one did
+  const session = `play ${++plays}`; // a second attempt starts as the first one did
   const all = <T, R>(items: readonly T[], work: (item: T, index: number) => Promise<R>): Promise<R[]> =>
     Promise.all(items.map((item, index) => limit(() => work(item, index))));
   try {
