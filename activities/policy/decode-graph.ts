@@ -36,9 +36,12 @@ export class DecodeGraphs {
       passing.push(sizes);
       return sizes;
     });
-    const [output, ...tails] = known.graph.run(known.names, tensors, known.outputs);
-    tf.dispose(passing);
-    return { output: output!, tails: inputs.layers.map((_, l) => ({ keys: tails[2 * l]!, values: tails[2 * l + 1]! })) };
+    try {
+      const [output, ...tails] = known.graph.run(known.names, tensors, known.outputs);
+      return { output: output!, tails: inputs.layers.map((_, l) => ({ keys: tails[2 * l]!, values: tails[2 * l + 1]! })) };
+    } finally {
+      tf.dispose(passing);
+    }
   }
 
   dispose(): void {

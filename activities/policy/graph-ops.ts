@@ -25,7 +25,7 @@ const intAttribute = (value: number): Message => made(AttrValue!, { I: value });
 const shapeOf = (sizes: readonly number[]): Message =>
   made(TensorShape!, { DimList: sizes.map((size) => made(TensorShape!['Dim']!, { Size: size })) });
 
-/** The earliest version whose graphs have all operations used here as they are now. */
+/** The GraphDef version that the operations are written for: libraries of at least this version read them so. */
 const PRODUCER = 1882;
 
 /**
