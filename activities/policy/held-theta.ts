@@ -1,0 +1,191 @@
+import type { Precision, OnProgress, PolicyWeights, StoredTensors } from './policy.js';
+import { tf, type Tensor } from './backend.js';
+import { foldAdapter, withFolded, type Theta } from './decode-weights.js';
+import { flatWeights, viewsOf, weightLayout } from './full-weights.js';
+import { adapterLayout, zeroAdapter } from './lora.js';
+import { moduleNames, type ModelConfig, type ModuleName } from './model-config.js';
+import { modelFingerprint } from './model-files.js';
+import { flatten, readStored, type ParameterLayout } from './stored-tensors.js';
+import { endOfTurnIdOf } from './text-codec.js';
+import type { Adapter, FrozenWeights, LayerAdapter } from './transformer.js';
+import { loadWeights } from './weights/load-weights.js';
+import { ModelFileInvalid } from './weights/model-file-error.js';
+import { openModel } from './weights/open-model.js';
+
+/** theta on the device: a model's weights, adapters folded into them or beside them, and what is trained. */
+export class HeldTheta {
+  /** What the parameters are stored as; empty while there are none. */
+  name = '';
+  #frozen: FrozenWeights;
+  /** Folded adapters that stay beside bfloat16 weights, which would round their small changes away. */
+  #folded: Adapter[] = [];
+  #frozenDropped = false; // in full training without a reference: only its config is left
+  #parameters: Tensor | null = null; // (P) flat, in the layout's order
+
+  private constructor(
+    /** What of the weights cannot be exchanged without loading anew. */
+    readonly key: string,
+    readonly weights: Pick<PolicyWeights, 'lora' | 'full'>,
+    readonly precision: Precision,
+    readonly endOfTurnId: number,
+    frozen: FrozenWeights,
+  ) {
+    this.#frozen = frozen;
+  }
+
+  /**
+   * Loads the model and folds in what is folded; the parameters are to be given. A failure leaves nothing behind.
+   * @param makeRoom  called once it is known that the model is the right one
+   */
+  static async load(weights: PolicyWeights, key: string, precision: Precision, makeRoom: () => void, onProgress: OnProgress): Promise<HeldTheta> {
+    await verifyModel(weights.model.path, weights.model.sha256);
+    const endOfTurnId = await endOfTurnIdOf(weights.model.path);
+    makeRoom();
+    // Trainable weights are kept in fp32: a step moves them by less than bfloat16 can tell apart.
+    const narrow = precision === 'bf16' && weights.full === undefined;
+    const reader = await openModel(weights.model.path);
+    let frozen: FrozenWeights;
+    try {
+      frozen = await loadWeights(reader, narrow, onProgress);
+    } finally {
+      await reader.close();
+    }
+    const held = new HeldTheta(key, weights, precision, endOfTurnId, frozen);
+    try {
+      for (const folded of weights.folded) await held.#fold(folded, narrow);
+      return held;
+    } catch (failure) {
+      // Half of what was asked for must not be taken for it by the next attempt.
+      held.dispose();
+      throw failure;
+    }
+  }
+
+  get config(): ModelConfig {
+    return this.#frozen.config;
+  }
+
+  get layout(): ParameterLayout {
+    return this.weights.full ? weightLayout(this.config) : adapterLayout(this.config, this.weights.lora);
+  }
+
+  /** The model file's own weights are gone: full training without a reference has others. */
+  get isWithoutFrozen(): boolean {
+    return this.#frozenDropped;
+  }
+
+  get parameters(): Tensor {
+    return this.#parameters!;
+  }
+
+  /** Takes the tensor over. */
+  setParameters(parameters: Tensor, name: string): void {
+    this.#parameters?.dispose();
+    this.#parameters = parameters;
+    this.name = name;
+  }
+
+  /** Makes the parameters what is stored; null is what training begins with. */
+  async takeStored(stored: readonly StoredTensors[] | null, name: string): Promise<void> {
+    const { full, lora } = this.weights;
+    if (stored !== null) this.setParameters((await this.read(stored, ['']))[0]!, name);
+    else this.setParameters(full ? flatWeights(this.#frozen) : tf.tensor1d(zeroAdapter(this.config, lora)), name);
+    if (full && !full.reference) this.#dropFrozen();
+  }
+
+  dispose(): void {
+    this.#dropFrozen();
+    this.#parameters?.dispose();
+    this.#parameters = null;
+  }
+
+  /** Flat vectors of the stored tensors whose names begin with each prefix; stored in one part, or group by group in the layout's order. */
+  async read(parts: readonly StoredTensors[], prefixes: readonly string[]): Promise<Tensor[]> {
+    const layout = this.layout;
+    const sections = parts.length === 1 ? [{ ...layout, offset: 0 }] : weightLayout(this.config).groups;
+    if (parts.length !== sections.length) throw new ModelFileInvalid('checkpoint', `has ${parts.length} groups of weights, expected ${sections.length}`, 'It belongs to another model: use the run that made it');
+    const read: Tensor[][] = prefixes.map(() => []);
+    try {
+      for (const [part, section] of sections.entries()) {
+        const stored = await readStored(parts[part]!);
+        prefixes.forEach((prefix, p) => read[p]!.push(tf.tensor1d(flatten(section, stored, prefix))));
+      }
+      return read.map((found) => (found.length === 1 ? found[0]!.clone() : (tf.concat(found as never[], 0) as Tensor)));
+    } finally {
+      tf.dispose(read as never);
+    }
+  }
+
+  /** The flat gradient of the trainable adapter, which comes last where folded ones stand before it. */
+  trainedPart(gradients: readonly LayerAdapter[]): Tensor {
+    const { lora } = this.weights;
+    return tf.tidy(() =>
+      tf.concat(
+        adapterLayout(this.config, lora).tensors.map(({ layer, module, which, shape }) => {
+          const gradient = gradients[layer]![module][which];
+          return (this.#folded.length === 0 ? gradient : gradient.slice(gradient.shape.map((n, axis) => n - shape[axis]!), [...shape])).flatten();
+        }),
+        0,
+      ),
+    );
+  }
+
+  #adapterOf(flat: Float32Array): Adapter {
+    const t = tf.tensor1d(flat);
+    const adapter = this.#split(t);
+    t.dispose();
+    return adapter;
+  }
+
+  /** What the passes take; the caller disposes of its views. */
+  theta(which: 'current' | 'reference'): Theta {
+    if (which === 'reference' && this.#frozenDropped) throw new Error('full training without a divergence term keeps no frozen reference: set algorithm.klCoefficient above 0');
+    const folded = this.#folded;
+    if (which === 'reference') return { weights: this.#frozen, ...(folded.length === 0 ? { adapter: null, views: [] } : withFolded(folded, null)) };
+    if (this.weights.full) return { adapter: null, ...viewsOf(this.#parameters!, this.config, this.precision === 'bf16') };
+    const adapter = this.#split(this.#parameters!);
+    if (folded.length === 0) return { weights: this.#frozen, adapter, views: adapter.layers };
+    const joined = withFolded(folded, adapter);
+    tf.dispose(adapter.layers as never);
+    return { weights: this.#frozen, ...joined };
+  }
+
+  #split(flat: Tensor): Adapter {
+    const { lora } = this.weights;
+    const layers: Record<ModuleName, { A?: Tensor; B?: Tensor }>[] = [];
+    for (const { layer, module, which, shape, offset } of adapterLayout(this.config, lora).tensors) {
+      layers[layer] ??= Object.fromEntries(moduleNames.map((name) => [name, {}])) as Record<ModuleName, { A?: Tensor; B?: Tensor }>;
+      layers[layer][module][which] = tf.tidy(() => flat.slice([offset], [shape[0] * shape[1]]).reshape([...shape]));
+    }
+    return { scale: lora.alpha / lora.rank, layers: layers as LayerAdapter[] };
+  }
+
+  async #fold(folded: StoredTensors, narrow: boolean): Promise<void> {
+    const layout = adapterLayout(this.config, this.weights.lora);
+    const adapter = this.#adapterOf(flatten(layout, await readStored(folded), ''));
+    if (narrow) {
+      this.#folded.push(adapter);
+      return;
+    }
+    const before: FrozenWeights = this.#frozen;
+    this.#frozen = { ...before, layers: foldAdapter(before.layers, adapter) };
+    tf.dispose([before.layers.map((layer) => layer.modules), adapter.layers] as never);
+  }
+
+  #dropFrozen(): void {
+    const { embedding, head, finalNorm, layers } = this.#frozen;
+    tf.dispose([this.#folded.map(({ layers: of }) => of), embedding, head, finalNorm, layers] as never);
+    this.#folded = [];
+    this.#frozenDropped = true;
+  }
+}
+
+/** @throws {ModelFileInvalid} if the model is not the one that the run was opened with */
+async function verifyModel(path: string, sha256: string): Promise<void> {
+  const found = await modelFingerprint(path).catch((cause: unknown) => {
+    throw new ModelFileInvalid(path, `cannot be read (${String(cause)})`, 'Put the model there on every GPU worker');
+  });
+  if (found.sha256 !== sha256) {
+    throw new ModelFileInvalid(path, `has sha256 ${found.sha256}, the run was opened with ${sha256}`, 'Put the same model on every worker, or start a new run');
+  }
+}
