@@ -19,7 +19,7 @@ import { writeTinyChatModel } from '../support/tiny-chat-model.js';
  * deleted, its store not; typed again.
  */
 const ELSEWHERE = '00000000-0000-4000-8000-000000000000';
-const SET_UP = ['bfcl', 'bin', 'stamps', 'tensorflow', 'tensorflow-binding', 'venvs'];
+const SET_UP = ['bin', 'stamps', 'tensorflow', 'tensorflow-binding', 'venvs'];
 let runtime: string;
 let config: string;
 let child: ChildProcess | undefined;
