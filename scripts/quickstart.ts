@@ -48,6 +48,7 @@ async function main(): Promise<number> {
   }
   const own = options.environment === null ? null : await ownEnvironment(options.environment);
   const config = await readConfig(options.config, options, own);
+  if (own?.notice) console.log(own.notice);
   const stateFile = inRuntime('quickstart.json');
   const current = await readCurrentRun(stateFile);
   // What can be refused is refused before anything is set up or started.

@@ -94,6 +94,10 @@ export interface DefinedEnvironment<Kind extends string = string> {
 export function defined<Kind extends string, Spec extends Pick<TaskSpec<Parameters>, 'name'> & { readonly turns: unknown }>(kind: Kind, spec: Spec): Spec & DefinedEnvironment<Kind> {
   if (!/^[a-z0-9][a-z0-9-]{0,62}$/.test(spec.name)) throw badDefinition(spec, 'name: expected small letters, digits and -, e.g. "unit-prices"');
   const { turns } = spec;
+  if (typeof turns !== 'number' && typeof turns !== 'function') {
+    const fields = Object.keys(spec);
+    throw badDefinition(spec, `turns: expected a whole number from 1, or a function of the task, found ${turns === undefined ? 'nothing' : typeof turns}; its fields are ${fields.join(', ')}`);
+  }
   if (typeof turns === 'number' && !(Number.isInteger(turns) && turns > 0)) throw badDefinition(spec, `turns: is ${turns}, expected a whole number from 1`);
   return Object.freeze({ ...spec, [KIND]: kind });
 }

@@ -7,6 +7,8 @@ export interface OwnEnvironment {
   readonly workerEnv: Readonly<Record<string, string>>;
   /** The file's settings that make way: the environment, the turns its tasks need, a warm start that it has no answers for. */
   settings(given: object): Record<string, unknown>;
+  /** What its author should know before the run; null if there is nothing. */
+  readonly notice: string | null;
 }
 
 /** @throws {EnvironmentModuleInvalid} naming what is wrong, before anything is set up */
@@ -19,6 +21,10 @@ export async function ownEnvironment(given: string): Promise<OwnEnvironment> {
   const tasks = [...(await environment.listTasks('train')), ...(await environment.listTasks('heldout'))];
   const demonstrations = await environment.demonstrations();
   return {
+    notice:
+      demonstrations.length === 0
+        ? `${name.slice(2)} has no demonstrations (tasks of split "demonstration", with \`solve\`): there is no warm start, and a model of this size may never earn a reward to learn from`
+        : null,
     workerEnv: { SEEUPO_ENVIRONMENTS_DIR: folder },
     settings: (settings) => {
       const { rollout } = settings as { rollout?: object };

@@ -91,7 +91,9 @@ class Kit {
     expect(train.every(({ split }) => split === 'train') && heldout.every(({ split }) => split === 'heldout'), 'a task is listed under the other split');
     const ids = [...train, ...heldout].map(({ id }) => id);
     expect(new Set(ids).size === ids.length, 'an id is listed twice');
-    return `${train.length} training, ${heldout.length} held-out`;
+    const demonstrations = (await this.subject.open().demonstrations?.()) ?? [];
+    const without = demonstrations.length === 0 ? ': a run has no warm start, and a small model may never earn a reward to learn from' : '';
+    return `${train.length} training, ${heldout.length} held-out, ${demonstrations.length} demonstrations${without}`;
   }
 
   async solutions(): Promise<string | null> {

@@ -56,6 +56,17 @@ test('the conformance kit finds an environment that is not deterministic', async
   assert.ok(failed.includes('determinism') && failed.includes('restore'), failed.join(', '));
 });
 
+test('the conformance kit counts demonstrations, and says what their want costs', async () => {
+  const environment = await openDefinition(counting(false), HERE);
+  const findings = await checkEnvironment({ open: () => environment, crash: async () => undefined }, { ...QUICK, leakEpisodes: 0 });
+  assert.match(findings[0]!.detail, /1 training, 0 held-out, 0 demonstrations: a run has no warm start/);
+});
+
+test('a field whose name is misspelt is told with the fields that there are', () => {
+  const { turns, ...spec } = { name: 'x', task: z.object({}), tasks: [], turns: 1, prompt: () => '', tools: { add: { description: '', parameters: z.object({}), run: () => 1 } }, verify: () => true };
+  assert.throws(() => defineEnvironment({ ...spec, turn: turns } as never), /environment "x": turns: expected a whole number from 1.*found nothing; its fields are name, task, tasks, prompt, tools, verify, turn/);
+});
+
 test('tools take positional and named arguments; what does not fit is told to the model', async () => {
   const environment = openDefinition(counting(false), HERE);
   const says = async (episodeId: string, content: string) => {
