@@ -205,7 +205,7 @@ def turn_update(samples: list[dict], minibatches: list[list[str]], batch: int, t
             loss = torch.zeros(())
             for i, current in zip(part, response_log_probs([samples[i] for i in part], temperature)):
                 ratio = (current - old[i]).mean().exp()
-                weight = samples[i]["weight"]
+                weight = samples[i]["advantage"] * samples[i]["suffixProduct"]
                 d = reference[i] - current
                 loss = loss - torch.minimum(ratio * weight, ratio.clamp(low, high) * weight) + beta * (d.exp() - d - 1).mean()
             (loss / len(chosen)).backward()
