@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { WorkflowHandle } from '@temporalio/client';
 import { keys } from '../../activities/artifacts/store.js';
 import { differencesOf, readEvidence } from '../../scripts/chaos/evidence.js';
@@ -11,6 +10,7 @@ import { RECOVERY_BAR_SECONDS } from '../../scripts/chaos/series.js';
 import { startStack, type Stack } from '../../scripts/chaos/stack.js';
 import { recoveryAfter, repeatedOf } from '../../scripts/chaos/trial.js';
 import { runtimeDir } from '../../scripts/setup/paths.js';
+import { committed } from '../support/committed.js';
 import { tinyRun, tinyWorkerEnv } from '../support/tiny-run.js';
 
 /*
@@ -34,15 +34,6 @@ const updatesOf = async (runId: string): Promise<ActivityRecord[]> => (await rea
 /** Workers of each iteration's updates in their order, by iteration. */
 const byIteration = (updates: readonly ActivityRecord[]): string[][] => [...new Set(updates.map(({ workflowId }) => workflowId))].map((id) => updates.filter(({ workflowId }) => workflowId === id).map(({ worker }) => worker));
 
-/** Resolves when the run has committed a manifest. */
-async function committed(run: WorkflowHandle, key: string): Promise<void> {
-  for (;;) {
-    for await (const _ of stack.artifacts.list(key)) return;
-    assert.equal((await run.describe()).status.name, 'RUNNING', `the run ended before ${key}`);
-    await sleep(10);
-  }
-}
-
 test('every update of an iteration is made by the worker that made its first, while both have a part in the run', async () => {
   await (await start('warm')).result();
   const { activities } = await readHistories(stack.client, 'warm');
@@ -55,7 +46,7 @@ test('every update of an iteration is made by the worker that made its first, wh
 
 test('the worker that holds the weights is killed between two turns: the other goes on within the bar, to the same bytes', async () => {
   const run = await start('cold');
-  await committed(run, keys.turnState('cold', 1, 3));
+  await committed(stack, run, keys.turnState('cold', 1, 3));
   const second = (await updatesOf('cold')).find(({ workflowId }) => workflowId.endsWith('0001'));
   assert.ok(second, 'the second iteration has begun its updates');
   const killedAt = Date.now();

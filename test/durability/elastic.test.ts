@@ -13,6 +13,7 @@ import { readHistories } from '../../scripts/chaos/histories.js';
 import { startStack, type Stack } from '../../scripts/chaos/stack.js';
 import { repeatedOf } from '../../scripts/chaos/trial.js';
 import { repositoryRoot, runtimeDir } from '../../scripts/setup/paths.js';
+import { committed } from '../support/committed.js';
 import { tinyRun, tinyWorkerEnv } from '../support/tiny-run.js';
 
 /*
@@ -56,14 +57,6 @@ async function sameAsAlone(run: WorkflowHandle): Promise<{ workers: number; repe
   const onGpu = activities.filter(({ type }) => ['collectRollouts', 'computeGradient', 'updateTurn', 'measureRatios'].includes(type));
   return { workers: new Set(onGpu.map(({ worker }) => worker)).size, repeated: repeatedOf(activities).map(({ type }) => type) };
 }
-/** Resolves when the run has reached a turn's update: the manifest of its step is there. */
-async function reached(run: WorkflowHandle, key: string): Promise<void> {
-  for (;;) {
-    for await (const _ of stack.artifacts.list(key)) return;
-    assert.equal((await run.describe()).status.name, 'RUNNING', `the run ended before ${key}`);
-    await sleep(20);
-  }
-}
 
 test('one worker: every update moves the weights', async () => {
   alone = await start('alone');
@@ -90,11 +83,11 @@ test('four workers: the same tokens and weights', async () => {
 test('workers that come, are drained by SIGTERM and are killed during a run: the same tokens and weights', async () => {
   const run = await start('changing');
   const [first, second] = added;
-  await reached(run, keys.groups('changing', 0));
+  await committed(stack, run, keys.groups('changing', 0));
   first!.kill('SIGTERM');
   const [code] = (await once(first!, 'exit')) as [number | null];
   assert.equal(code, 0, 'a drained worker hands its step over or finishes it, and ends');
-  await reached(run, keys.turnState('changing', 1, 3));
+  await committed(stack, run, keys.turnState('changing', 1, 3));
   second!.kill('SIGKILL');
   await addWorker();
   const { repeated } = await sameAsAlone(run);

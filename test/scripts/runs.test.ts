@@ -26,32 +26,30 @@ test('smoke.json is two iterations of one shard without a warm start', () => {
   assert.ok(rollout.tasksPerIteration !== null && rollout.tasksPerIteration <= rollout.tasksPerShard);
 });
 
-for (const [file, model] of [['bfcl-qwen3-14b.json', 'Qwen3-14B'], ['bfcl-qwen2.5-14b.json', 'Qwen2.5-14B-Instruct']] as const) {
-  test(`${file} has the settings of the paper`, () => {
-    const { model: { path: name }, environment, rollout, algorithm, optimizer, evaluation, iterations } = parsed(file);
-    assert.deepEqual([name, environment.name, environment.taskSet], [model, 'bfcl', 'authors?prompt=authors']);
-    const { tasksPerIteration: B, groupSize: G, temperature, maxPromptTokens, maxResponseTokens, maxTurns, maxObservationTokens, history } = rollout;
-    assert.deepEqual({ B, G, temperature, maxPromptTokens, maxResponseTokens, maxTurns, maxObservationTokens, history }, {
-      B: 32, G: 8, temperature: 0.9, maxPromptTokens: 14_000, maxResponseTokens: 4000, maxTurns: 10, maxObservationTokens: 3000, history: 'thinking-stripped',
+const models = [['qwen3-14b', 'Qwen3-14B'], ['qwen2.5-14b', 'Qwen2.5-14B-Instruct']] as const;
+const paper = [
+  {
+    environment: { name: 'bfcl', taskSet: 'authors?prompt=authors' }, maxPromptTokens: 14_000, maxResponseTokens: 4000, evaluated: { samplesPerTask: 4 },
+    iterations: 50 * Math.floor(100 / 32), why: '50 epochs of the 100 training tasks, in whole batches',
+  },
+  {
+    environment: { name: 'appworld', taskSet: 'authors?prompt=authors&reward=shaped' }, maxPromptTokens: 13_000, maxResponseTokens: 3000, evaluated: { samplesPerTask: 4, everyIterations: 5 },
+    iterations: 75 * Math.floor(90 / 32), why: '75 epochs of the 90 training tasks, in whole batches',
+  },
+];
+for (const expected of paper) {
+  for (const [file, model] of models.map(([suffix, name]) => [`${expected.environment.name}-${suffix}.json`, name] as const)) {
+    test(`${file} has the settings of the paper`, () => {
+      const { model: { path: name }, environment, rollout, algorithm, optimizer, evaluation, iterations } = parsed(file);
+      assert.deepEqual([name, environment.name, environment.taskSet], [model, expected.environment.name, expected.environment.taskSet]);
+      const { tasksPerIteration: B, groupSize: G, temperature, maxPromptTokens, maxResponseTokens, maxTurns, maxObservationTokens, history } = rollout;
+      assert.deepEqual({ B, G, temperature, maxPromptTokens, maxResponseTokens, maxTurns, maxObservationTokens, history }, {
+        B: 32, G: 8, temperature: 0.9, maxPromptTokens: expected.maxPromptTokens, maxResponseTokens: expected.maxResponseTokens, maxTurns: 10, maxObservationTokens: 3000, history: 'thinking-stripped',
+      });
+      assert.ok(algorithm.name === 'seeupo' && algorithm.klCoefficient === 0.002 && algorithm.clip.low === 0.2 && algorithm.clip.high === 0.2);
+      assert.equal(optimizer.learningRate, 1e-6);
+      assert.deepEqual({ ...evaluation, ...expected.evaluated }, evaluation);
+      assert.equal(iterations, expected.iterations, expected.why);
     });
-    assert.ok(algorithm.name === 'seeupo' && algorithm.klCoefficient === 0.002 && algorithm.clip.low === 0.2 && algorithm.clip.high === 0.2);
-    assert.equal(optimizer.learningRate, 1e-6);
-    assert.equal(evaluation.samplesPerTask, 4);
-    assert.equal(iterations, 50 * Math.floor(100 / 32), '50 epochs of the 100 training tasks, in whole batches');
-  });
-}
-
-for (const [file, model] of [['appworld-qwen3-14b.json', 'Qwen3-14B'], ['appworld-qwen2.5-14b.json', 'Qwen2.5-14B-Instruct']] as const) {
-  test(`${file} has the settings of the paper`, () => {
-    const { model: { path: name }, environment, rollout, algorithm, optimizer, evaluation, iterations } = parsed(file);
-    assert.deepEqual([name, environment.name, environment.taskSet], [model, 'appworld', 'authors?prompt=authors&reward=shaped']);
-    const { tasksPerIteration: B, groupSize: G, temperature, maxPromptTokens, maxResponseTokens, maxTurns, maxObservationTokens, history } = rollout;
-    assert.deepEqual({ B, G, temperature, maxPromptTokens, maxResponseTokens, maxTurns, maxObservationTokens, history }, {
-      B: 32, G: 8, temperature: 0.9, maxPromptTokens: 13_000, maxResponseTokens: 3000, maxTurns: 10, maxObservationTokens: 3000, history: 'thinking-stripped',
-    });
-    assert.ok(algorithm.name === 'seeupo' && algorithm.klCoefficient === 0.002 && algorithm.clip.low === 0.2 && algorithm.clip.high === 0.2);
-    assert.equal(optimizer.learningRate, 1e-6);
-    assert.deepEqual([evaluation.samplesPerTask, evaluation.everyIterations], [4, 5]);
-    assert.equal(iterations, 75 * Math.floor(90 / 32), '75 epochs of the 90 training tasks, in whole batches');
-  });
+  }
 }

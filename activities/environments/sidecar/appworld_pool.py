@@ -18,7 +18,7 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Awaitable, Callable
 
 from appworld_engine import World, enter_root, judge, make_root
 from child_process import Child, ChildDied, ChildFault, ChildTooLong, Request
@@ -80,26 +80,25 @@ class WorldPool:
 
         @raises ChildFault if the engine fails, ChildDied if the world is killed again and again
         """
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return await self._run(seat, code, last_attempt=attempt == ATTEMPTS)
-            except (ChildDied, ChildFault):
-                await self._end(seat)
-                if attempt == ATTEMPTS:
-                    raise
-            finally:
-                await self._let_go(seat)
-        raise AssertionError("unreachable")
+        return await self._attempts(seat, lambda last: self._run(seat, code, last_attempt=last))
 
     async def judge(self, seat: Seat) -> dict[str, Any]:
         """{"passed", "tests", "success"}, from a process that never ran the model's code."""
+
+        async def work(_: bool) -> dict[str, Any]:
+            if not seat.saved:
+                await self._open(seat)
+                await self._let_go(seat)  # the judge may need its place
+            seat.judged = seat.judged or await self._judge(seat)
+            return seat.judged
+
+        return await self._attempts(seat, work)
+
+    async def _attempts(self, seat: Seat, work: Callable[[bool], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        """`work` is told if it is the last attempt; a world that died or failed is opened anew for the next."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                if not seat.saved:
-                    await self._open(seat)
-                    await self._let_go(seat)  # the judge may need its place
-                seat.judged = seat.judged or await self._judge(seat)
-                return seat.judged
+                return await work(attempt == ATTEMPTS)
             except (ChildDied, ChildFault):
                 await self._end(seat)
                 if attempt == ATTEMPTS:
