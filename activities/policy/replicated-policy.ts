@@ -139,15 +139,17 @@ export function dealRows<T extends { readonly row: string }>(items: readonly T[]
  */
 export function dealSequences(sequences: readonly TokenSequence[], shares: number): number[][] {
   const dealt = dealRows(sequences, shares, nodesOf);
-  const sizeOf = (members: readonly number[]): number => rowsOf(members.map((i) => sequences[i]!)).reduce((sum, row) => sum + nodesOf(row.map((n) => sequences[members[n]!]!)), 0);
-  const sizes = dealt.map(sizeOf);
+  const sizeOf = (members: readonly number[]): number => nodesOf(members.map((i) => sequences[i]!));
+  const rowsOfShares = dealt.map((share) => rowsOf(share.map((i) => sequences[i]!)).map((row) => row.map((n) => share[n]!)));
+  const sizes = rowsOfShares.map((rows) => rows.reduce((sum, row) => sum + sizeOf(row), 0));
   const from = sizes.indexOf(Math.max(...sizes));
   const to = sizes.indexOf(Math.min(...sizes));
   let best = { largest: 0.9 * sizes[from]!, moved: [] as number[] };
-  for (const row of rowsOf(dealt[from]!.map((i) => sequences[i]!))) {
+  for (const row of rowsOfShares[from]!) {
+    const others = sizes[from]! - sizeOf(row);
     for (let kept = 1; kept < row.length; kept++) {
-      const moved = row.slice(kept).map((n) => dealt[from]![n]!);
-      const largest = Math.max(sizeOf(dealt[from]!.filter((i) => !moved.includes(i))), sizes[to]! + sizeOf(moved));
+      const moved = row.slice(kept);
+      const largest = Math.max(others + sizeOf(row.slice(0, kept)), sizes[to]! + sizeOf(moved));
       if (largest < best.largest) best = { largest, moved };
     }
   }
