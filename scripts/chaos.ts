@@ -7,6 +7,7 @@ import { canonicalJson, sha256 } from '../activities/artifacts/canonical-json.js
 import { TrainConfig, type TrainConfigInput } from '../schemas/train-config.js';
 import { named, planTrial } from './chaos/faults.js';
 import { OtherSeries, readSeries, summaryOf, withOutcome, writeSeries, type Series } from './chaos/series.js';
+import { taught } from './chaos/taught-model.js';
 import { playTrial, playUndisturbed, type Outcome } from './chaos/trial.js';
 import { compiledVersion } from './services/workers.js';
 import { describeFailure, setUp } from './setup/index.js';
@@ -18,6 +19,7 @@ const USAGE = `npm run chaos -- [--trials N] [--seed S] [OPTIONS]
 A short run of the real thing (Temporal, S3, model, sidecar, two GPU workers) once with nothing going wrong, then N
 times under random faults at random instants. After each: it completed by itself, with the undisturbed run's bytes,
 every optimiser step applied once, every stored reference whole, at most one activity done again for each fault.
+A warm start in the settings is played once before; its model is what all of them start from.
 
   --trials N     trials (default 6)
   --seed S       which faults fall, and when (default 1)
@@ -79,9 +81,9 @@ function row({ trial, blows, passed, seconds, repeated, recoverySeconds }: Outco
 async function main(): Promise<number> {
   const options = optionsOf(process.argv.slice(2));
   if (options.help) return console.log(USAGE), 0;
-  const config = JSON.parse(await readFile(options.config, 'utf8')) as TrainConfigInput;
-  const { environment } = TrainConfig.parse(config);
-  const identity = { seed: options.seed, config: sha256(canonicalJson(config)), code: await compiledVersion() };
+  const given = JSON.parse(await readFile(options.config, 'utf8')) as TrainConfigInput;
+  const { environment } = TrainConfig.parse(given);
+  const identity = { seed: options.seed, config: sha256(canonicalJson(given)), code: await compiledVersion() };
   const series: Series = options.json === null ? { ...identity, undisturbed: null, trials: [] } : await readSeries(options.json, identity);
   const write = async () => (options.json === null ? undefined : writeSeries(options.json, series));
   await setUp();
@@ -90,7 +92,8 @@ async function main(): Promise<number> {
   const sidecar = environment.name.startsWith('bfcl');
   const stopping = new AbortController();
   onStopSignal(() => stopping.abort());
-  const trial = { config, root, gpuWorkers: 2, sidecar, signal: stopping.signal, log: (line: string) => console.log(line) };
+  const { config, modelsDir } = await taught(given, stopping.signal, (line) => console.log(line));
+  const trial = { config, root, gpuWorkers: 2, sidecar, workerEnv: { SEEUPO_MODELS_DIR: modelsDir }, signal: stopping.signal, log: (line: string) => console.log(line) };
 
   if (series.undisturbed === null) {
     console.log('undisturbed run');

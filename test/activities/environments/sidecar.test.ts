@@ -68,7 +68,7 @@ describe('the BFCL windows sidecar', () => {
   });
 
   test('a window that plays on has all its turns, and a turn that is right after a wrong one earns nothing', async () => {
-    const id = await begin('33:0:3:on');
+    const id = await begin('42:0:3:on');
     const dones: boolean[] = [];
     for (const [index, content] of ['CALL pwd()', 'no call', 'no call'].entries()) dones.push((await play(id, index + 1, content)).done);
     assert.deepEqual(dones, [false, false, true]);
