@@ -92,8 +92,9 @@ async function main(): Promise<number> {
   const sidecar = environment.name.startsWith('bfcl');
   const stopping = new AbortController();
   onStopSignal(() => stopping.abort());
-  const { config, modelsDir } = await taught(given, stopping.signal, (line) => console.log(line));
-  const trial = { config, root, gpuWorkers: 2, sidecar, workerEnv: { SEEUPO_MODELS_DIR: modelsDir }, signal: stopping.signal, log: (line: string) => console.log(line) };
+  const common = { root, sidecar, signal: stopping.signal, log: (line: string) => console.log(line) };
+  const { config, modelsDir } = await taught(given, common);
+  const trial = { ...common, config, gpuWorkers: 2, workerEnv: { SEEUPO_MODELS_DIR: modelsDir } };
 
   if (series.undisturbed === null) {
     console.log('undisturbed run');

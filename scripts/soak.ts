@@ -4,7 +4,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { TrainConfigInput } from '../schemas/train-config.js';
 import { tinyRun, tinyWorkerEnv } from '../test/support/tiny-run.js';
-import { startStack } from './chaos/stack.js';
+import { withStack, type Stack } from './chaos/stack.js';
 import { readHistories } from './chaos/histories.js';
 import { onStopSignal } from './services/stop-signal.js';
 import { describeFailure, setUp } from './setup/index.js';
@@ -27,34 +27,33 @@ async function soak(iterations: number, json: string | null): Promise<number> {
   onStopSignal(() => stopping.abort());
   const root = await mkdtemp(inRuntime('soak-'));
   const workerEnv = await tinyWorkerEnv(path.join(root, 'models'));
-  const stack = await startStack({ dataDir: path.join(root, 'stack'), gpuWorkers: 1, sidecar: false, workerEnv, signal: stopping.signal });
-  try {
-    const config: TrainConfigInput = { ...tinyRun, iterations, warmStart: null, rollout: { ...tinyRun.rollout, tasksPerIteration: 1, groupSize: 2 }, algorithm: { name: 'seeupo' } };
-    const samples: Record<string, number[]> = Object.fromEntries(Object.keys(stack.services.pids()).map((service) => [service, []]));
-    stack.proxy.on('commit', (key) => {
-      if (!/^runs\/soak\/iterations\/\d+\/checkpoint\.json$/.test(key)) return;
-      for (const [service, pid] of Object.entries(stack.services.pids())) void residentSet(pid ?? 0).then((bytes) => samples[service]!.push(bytes));
-    });
-    const began = performance.now();
-    const run = await stack.client.workflow.start('train', { taskQueue: 'seeupo-control', workflowId: 'soak', args: [config] });
-    const stopped = new Promise<never>((_, reject) => stopping.signal.addEventListener('abort', () => reject(new Error('stopped')), { once: true }));
-    await Promise.race([run.result(), stopped]);
-    const seconds = (performance.now() - began) / 1000;
-    const { activities, executions } = await readHistories(stack.client, 'soak');
-    const grown = drifts(samples);
-    const own = executions.filter(({ workflowId }) => workflowId === 'soak').map(({ events }) => events);
-    const perIteration = own.reduce((sum, events) => sum + events, 0) / iterations;
-    console.log(`${iterations} iterations in ${seconds.toFixed(0)} s, ${activities.length} activities`);
-    console.log(`  the run continued as new ${own.length - 1} times: histories of ${own.join(', ')} events, ${perIteration.toFixed(1)} for each iteration`);
-    for (const { service, early, late, growth, growthSinceHalf } of grown) {
-      console.log(`  ${service.padEnd(12)} ${(early / 1e6).toFixed(0).padStart(5)} MB -> ${(late / 1e6).toFixed(0).padStart(5)} MB  ${(100 * growth).toFixed(1).padStart(5)} %, ${(100 * growthSinceHalf).toFixed(1).padStart(5)} % in the second half${growth > MAX_GROWTH ? '  GROWS' : ''}`);
-    }
-    if (json !== null) await writeFile(json, `${JSON.stringify({ iterations, seconds, histories: own, grown, samples })}\n`);
-    return grown.every(({ growth }) => growth <= MAX_GROWTH) ? 0 : 1;
-  } finally {
-    await stack.stop();
-    await rm(root, { recursive: true, force: true });
+  const options = { dataDir: path.join(root, 'stack'), gpuWorkers: 1, sidecar: false, workerEnv, signal: stopping.signal };
+  return withStack(options, (stack) => measured(stack, iterations, json)).finally(() => rm(root, { recursive: true, force: true }));
+}
+
+/** Runs the iterations and says how the processes grew. @returns the exit code */
+async function measured(stack: Stack, iterations: number, json: string | null): Promise<number> {
+  const config: TrainConfigInput = { ...tinyRun, iterations, warmStart: null, rollout: { ...tinyRun.rollout, tasksPerIteration: 1, groupSize: 2 }, algorithm: { name: 'seeupo' } };
+  const samples: Record<string, number[]> = Object.fromEntries(Object.keys(stack.services.pids()).map((service) => [service, []]));
+  stack.proxy.on('commit', (key) => {
+    if (!/^runs\/soak\/iterations\/\d+\/checkpoint\.json$/.test(key)) return;
+    for (const [service, pid] of Object.entries(stack.services.pids())) void residentSet(pid ?? 0).then((bytes) => samples[service]!.push(bytes));
+  });
+  const began = performance.now();
+  const run = await stack.client.workflow.start('train', { taskQueue: 'seeupo-control', workflowId: 'soak', args: [config] });
+  await run.result();
+  const seconds = (performance.now() - began) / 1000;
+  const { activities, executions } = await readHistories(stack.client, 'soak');
+  const grown = drifts(samples);
+  const own = executions.filter(({ workflowId }) => workflowId === 'soak').map(({ events }) => events);
+  const perIteration = own.reduce((sum, events) => sum + events, 0) / iterations;
+  console.log(`${iterations} iterations in ${seconds.toFixed(0)} s, ${activities.length} activities`);
+  console.log(`  the run continued as new ${own.length - 1} times: histories of ${own.join(', ')} events, ${perIteration.toFixed(1)} for each iteration`);
+  for (const { service, early, late, growth, growthSinceHalf } of grown) {
+    console.log(`  ${service.padEnd(12)} ${(early / 1e6).toFixed(0).padStart(5)} MB -> ${(late / 1e6).toFixed(0).padStart(5)} MB  ${(100 * growth).toFixed(1).padStart(5)} %, ${(100 * growthSinceHalf).toFixed(1).padStart(5)} % in the second half${growth > MAX_GROWTH ? '  GROWS' : ''}`);
   }
+  if (json !== null) await writeFile(json, `${JSON.stringify({ iterations, seconds, histories: own, grown, samples })}\n`);
+  return grown.every(({ growth }) => growth <= MAX_GROWTH) ? 0 : 1;
 }
 
 try {

@@ -57,3 +57,10 @@ export async function startStack({ dataDir, gpuWorkers, sidecar, workerEnv = {},
     },
   };
 }
+
+/** Works on a stack until it is done, or told to stop, and stops the stack. The folder stays. */
+export async function withStack<R>(options: StackOptions, work: (stack: Stack) => Promise<R>): Promise<R> {
+  const stack = await startStack(options);
+  const stopped = new Promise<never>((_, reject) => options.signal?.addEventListener('abort', () => reject(new Error('stopped')), { once: true }));
+  return Promise.race([work(stack), stopped]).finally(() => stack.stop());
+}

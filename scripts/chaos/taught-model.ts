@@ -3,11 +3,12 @@ import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { canonicalJson, sha256 } from '../../activities/artifacts/canonical-json.js';
 import { writeMergedModel } from '../../activities/policy/weights/merged-model.js';
-import { TrainConfig, type TrainConfigInput } from '../../schemas/train-config.js';
+import type { TrainConfigInput } from '../../schemas/train-config.js';
 import { policyAt, requireRun, thetaOf } from '../models/runs.js';
 import { inRuntime, modelsDir } from '../setup/paths.js';
 import { moveIntoPlace } from '../setup/stamp.js';
-import { startStack } from './stack.js';
+import { withStack, type Stack } from './stack.js';
+import type { TrialOptions } from './trial.js';
 
 /** A run that starts from a model which has had its warm start. */
 export interface Taught {
@@ -16,6 +17,8 @@ export interface Taught {
   readonly modelsDir: string;
 }
 
+export type TeachOptions = Pick<TrialOptions, 'root' | 'sidecar' | 'signal' | 'log'>;
+
 /**
  * Takes the warm start out of a run: it is played once, with nothing going wrong, and folded into the model that the run and
  * all its trials then start from. Kept in `.runtime/chaos/models` by the settings' sha256.
@@ -23,7 +26,7 @@ export interface Taught {
  * A small model that has not been shown the tools never earns a reward, so all its advantages are 0; to teach it anew in every
  * trial would take several times as long as the run that is to be disturbed.
  */
-export async function taught(config: TrainConfigInput, signal: AbortSignal, log: (line: string) => void): Promise<Taught> {
+export async function taught(config: TrainConfigInput, { root, log, ...options }: TeachOptions): Promise<Taught> {
   const { warmStart, ...rest } = config;
   if (!warmStart) return { config, modelsDir };
   const directory = inRuntime('chaos', 'models');
@@ -32,26 +35,20 @@ export async function taught(config: TrainConfigInput, signal: AbortSignal, log:
   const finished = path.join(directory, name);
   if (!existsSync(finished)) {
     log('warm start: played once, its model is what every trial starts from');
-    const partial = `${finished}.${process.pid}.partial`;
-    await teach(teaching, partial, signal).finally(() => rm(`${partial}-stack`, { recursive: true, force: true }));
-    await moveIntoPlace(partial, finished);
+    const dataDir = path.join(root, 'warm-start');
+    const model = path.join(root, 'warm-start-model');
+    await withStack({ ...options, dataDir, gpuWorkers: 1 }, (stack) => teach(stack, teaching, model)).finally(() => rm(dataDir, { recursive: true, force: true }));
+    await moveIntoPlace(model, finished);
   }
   return { config: { ...rest, model: { ...rest.model, path: name } }, modelsDir: directory };
 }
 
-/** Plays the warm start in a stack of its own and writes the model that it left. */
-async function teach(config: TrainConfigInput, directory: string, signal: AbortSignal): Promise<void> {
-  const { environment } = TrainConfig.parse(config);
+/** Plays the warm start and writes the model that it left. */
+async function teach({ client, artifacts }: Stack, config: TrainConfigInput, directory: string): Promise<void> {
   const runId = 'warm-start';
-  const stack = await startStack({ dataDir: `${directory}-stack`, gpuWorkers: 1, sidecar: environment.name.startsWith('bfcl'), signal });
-  const stopped = new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(new Error('stopped')), { once: true }));
-  try {
-    await Promise.race([stack.client.workflow.execute('train', { taskQueue: 'seeupo-control', workflowId: runId, args: [config] }), stopped]);
-    const run = await requireRun(stack.artifacts, runId);
-    const modelFile = path.join(modelsDir, run.model.path);
-    const { whole } = await thetaOf(stack.artifacts, run, await policyAt(stack.artifacts, run, null), modelFile);
-    await writeMergedModel(modelFile, whole, directory);
-  } finally {
-    await stack.stop();
-  }
+  await client.workflow.execute('train', { taskQueue: 'seeupo-control', workflowId: runId, args: [config] });
+  const run = await requireRun(artifacts, runId);
+  const modelFile = path.join(modelsDir, run.model.path);
+  const { whole } = await thetaOf(artifacts, run, await policyAt(artifacts, run, null), modelFile);
+  await writeMergedModel(modelFile, whole, directory);
 }

@@ -9,7 +9,7 @@ import { differencesOf, readEvidence, type Evidence } from './evidence.js';
 import { instant, named, type Blow } from './faults.js';
 import { readHistories, type ActivityRecord, type ExecutionRecord } from './histories.js';
 import { inflict, type Struck } from './inflict.js';
-import { startStack, type Stack, type StackOptions } from './stack.js';
+import { withStack, type Stack, type StackOptions } from './stack.js';
 
 /** The same in every trial: each has servers and a bucket of its own. */
 export const RUN_ID = 'chaos';
@@ -140,10 +140,7 @@ async function problemsOfTwin(twin: WorkflowHandle, { client }: Stack, over: Abo
 
 async function inStackOfItsOwn<R>(name: string, options: TrialOptions, work: (stack: Stack) => Promise<R>): Promise<R> {
   const dataDir = `${options.root}/${name}`;
-  const { signal } = options;
-  const stack = await startStack({ ...options, dataDir });
-  const stopped = new Promise<never>((_, reject) => signal?.addEventListener('abort', () => reject(new Error('stopped')), { once: true }));
-  const result = await Promise.race([work(stack), stopped]).finally(() => stack.stop());
+  const result = await withStack({ ...options, dataDir }, work);
   await rm(dataDir, { recursive: true, force: true });
   return result;
 }
