@@ -68,9 +68,9 @@ describe('the BFCL windows sidecar', () => {
   });
 
   test('a window that plays on has all its turns, and a turn that is right after a wrong one earns nothing', async () => {
-    const id = await begin('42:0:3:on');
+    const id = await begin('87:0:3:on');
     const dones: boolean[] = [];
-    for (const [index, content] of ['CALL pwd()', 'no call', 'no call'].entries()) dones.push((await play(id, index + 1, content)).done);
+    for (const [index, content] of ['CALL displayCarStatus()', 'no call', 'no call'].entries()) dones.push((await play(id, index + 1, content)).done);
     assert.deepEqual(dones, [false, false, true]);
     const { score, turnsPassed } = await environment.evaluate(id);
     assert.equal(score, 0);
