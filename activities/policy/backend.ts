@@ -7,6 +7,8 @@ process.env['TF_ENABLE_ONEDNN_OPTS'] ??= '1';
 process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2';
 // On NVIDIA cards TensorFlow multiplies fp32 in 10 bits of mantissa unless told otherwise.
 process.env['NVIDIA_TF32_OVERRIDE'] ??= '0';
+// There, sums over segments would add in whatever order their threads come: seen on an H100 with shared prefixes.
+process.env['TF_DETERMINISTIC_OPS'] ??= '1';
 
 const { default: tf } = await import('@tensorflow/tfjs-node-gpu');
 tf.env().set('PROD', true);
@@ -46,11 +48,16 @@ interface NativeBackend {
 }
 const native = tf.backend() as unknown as NativeBackend;
 
+/** Tensors lie in host memory, so that what is fed to a graph is not copied. */
+export const isOnProcessor = !native.isUsingGpuDevice;
+
 /**
  * Softmax over the last axis. On a CPU the oneDNN kernel, 1.6 to 3.5 times as fast as the one behind
  * `tf.softmax`; elsewhere `tf.softmax` itself.
  */
 export const softmaxLastAxis: (x: Tensor) => Tensor = (() => {
+  // A library for GPUs has the oneDNN kernel too, and would take every score to the processor and back.
+  if (!isOnProcessor) return (x) => tf.softmax(x);
   const { TF_ATTR_TYPE, TF_ATTR_STRING, TF_FLOAT } = native.binding;
   const attributes = [
     { name: 'T', type: TF_ATTR_TYPE, value: TF_FLOAT },
@@ -61,7 +68,7 @@ export const softmaxLastAxis: (x: Tensor) => Tensor = (() => {
     tf.tidy(() => void fused(tf.tensor2d([[0, 1]])).dataSync());
     return fused;
   } catch {
-    // No oneDNN kernel in this library (a GPU build, another processor): the plain op computes the same.
+    // No oneDNN kernel in this library (another processor): the plain op computes the same.
     return (x) => tf.softmax(x);
   }
 })();
@@ -93,6 +100,8 @@ export function toBf16(x: Tensor): Tensor {
   return tensor;
 }
 export const isBf16 = (x: Tensor): boolean => rounded.has(x);
+/** A matrix of either kind in bfloat16; the same tensor if it is. */
+export const narrowed = (x: Tensor): Tensor => (isBf16(x) ? x : toBf16(x));
 
 /** The fp32 values of a matrix of either kind; a new tensor for bf16, the same one otherwise. */
 export function widened(x: Tensor): Tensor {
@@ -124,9 +133,6 @@ export function product(a: Tensor, weight: Tensor, transposeA: boolean, transpos
     passing.forEach((id) => native.binding.deleteTensor(id));
   }
 }
-
-/** Tensors lie in host memory, so that what is fed to a graph is not copied. */
-export const isOnProcessor = !native.isUsingGpuDevice;
 
 export interface Graph {
   /** @param names, outputs  of nodes, with commas between them; tensors are fed in the order of the names */

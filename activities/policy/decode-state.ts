@@ -2,7 +2,7 @@ import { tf, type Tensor } from './backend.js';
 import type { CachePart, DecodeFrame, LayerCache } from './decode-layer.js';
 import type { KeyValueStore } from './key-value-store.js';
 import type { ModelConfig } from './model-config.js';
-import { rotaryTables } from './transformer.js';
+import { rotaryTables } from './packed-tries.js';
 
 /** The live requests of a batch with their caches, in the shapes of decode-layer.ts. */
 export class DecodeState {

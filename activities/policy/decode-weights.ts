@@ -120,5 +120,6 @@ export function withFolded(folded: readonly Adapter[], trainable: Adapter | null
       }),
     ),
   ) as unknown as LayerAdapter[];
-  return { adapter: { scale: all[0]!.scale, layers }, views: layers };
+  const { scale, rank } = all.at(-1)!;
+  return { adapter: { scale, rank, layers }, views: layers };
 }

@@ -1,7 +1,8 @@
-import { isBf16, product, tf, toBf16, type Tensor } from './backend.js';
+import { isBf16, narrowed, product, tf, toBf16, type Tensor } from './backend.js';
 import { pLogP, type HeadForward, type HeadGradients } from './head.js';
 import { moduleNames, narrowModules, type ModelConfig, type ModuleName } from './model-config.js';
-import { backwardWeight, isNarrow, rmsScale, type FrozenWeights, type LayerTraining, type LayerWeights, type PackedTries } from './transformer.js';
+import type { PackedTries } from './packed-tries.js';
+import { backwardWeight, isNarrow, rmsScale, type FrozenWeights, type LayerTraining, type LayerWeights } from './transformer.js';
 import { EMBEDDING, FINAL_NORM, HEAD, moduleTensor, normTensor, tensorShapes } from './weights/hugging-face.js';
 import type { NormName } from './weights/weight-reader.js';
 
@@ -116,7 +117,7 @@ export function weightTraining(weights: LayerWeights, layer: number): LayerTrain
     gradients,
     linear(dY, x, module) {
       const weight = backwardWeight(weights, module);
-      gradients[moduleTensor(layer, module, 'weight')] = product(dY, isBf16(weight) ? toBf16(x) : x, true, false);
+      gradients[moduleTensor(layer, module, 'weight')] = product(dY, isBf16(weight) ? narrowed(x) : x, true, false);
       if (weights.biases[module]) gradients[moduleTensor(layer, module, 'bias')] = tf.sum(dY, 0);
       return product(dY, weight, false, false);
     },

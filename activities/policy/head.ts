@@ -1,7 +1,7 @@
 import { softmaxLastAxis, tf, type Tensor } from './backend.js';
 import { rmsScale, rmsNormBackward, type FrozenWeights } from './transformer.js';
 
-/** A token whose log-prob is wanted: predicted at `node`, a row of the hidden states. */
+/** A token whose log-prob is wanted: predicted at `node`, a row of the hidden states that the head is given. */
 export interface Prediction {
   readonly node: number;
   readonly token: number;

@@ -116,18 +116,9 @@ export class HeldTheta {
     }
   }
 
-  /** The flat gradient of the trainable adapter, which comes last where folded ones stand before it. */
-  trainedPart(gradients: readonly LayerAdapter[]): Tensor {
-    const { lora } = this.weights;
-    return tf.tidy(() =>
-      tf.concat(
-        adapterLayout(this.config, lora).tensors.map(({ layer, module, which, shape }) => {
-          const gradient = gradients[layer]![module][which];
-          return (this.#folded.length === 0 ? gradient : gradient.slice(gradient.shape.map((n, axis) => n - shape[axis]!), [...shape])).flatten();
-        }),
-        0,
-      ),
-    );
+  /** The flat gradient of the trainable adapter, in the layout's order. */
+  flattened(gradients: readonly LayerAdapter[]): Tensor {
+    return tf.tidy(() => tf.concat(adapterLayout(this.config, this.weights.lora).tensors.map(({ layer, module, which }) => gradients[layer]![module][which].flatten()), 0));
   }
 
   #adapterOf(flat: Float32Array): Adapter {
@@ -157,7 +148,7 @@ export class HeldTheta {
       layers[layer] ??= Object.fromEntries(moduleNames.map((name) => [name, {}])) as Record<ModuleName, { A?: Tensor; B?: Tensor }>;
       layers[layer][module][which] = tf.tidy(() => flat.slice([offset], [shape[0] * shape[1]]).reshape([...shape]));
     }
-    return { scale: lora.alpha / lora.rank, layers: layers as LayerAdapter[] };
+    return { scale: lora.alpha / lora.rank, rank: lora.rank, layers: layers as LayerAdapter[] };
   }
 
   async #fold(folded: StoredTensors, narrow: boolean): Promise<void> {

@@ -1,7 +1,9 @@
 import { tf, type Tensor } from './backend.js';
 import type { DecodeWeights } from './decode-weights.js';
 import type { OnProgress } from './policy.js';
-import { disposePackedTries, layerForward, packNodes, type KeysAndValues } from './transformer.js';
+import type { KeysAndValues } from './attention.js';
+import { disposePackedTries, packNodes } from './packed-tries.js';
+import { layerForward } from './transformer.js';
 import { GrowingTrie, pathTo } from './trie.js';
 
 /**

@@ -4,7 +4,8 @@ import { embeddingGradient, flattened, headWeightGradients, weightTraining, type
 import { disposeHead, headBackward, headForward, type Prediction } from './head.js';
 import type { ModelConfig } from './model-config.js';
 import type { LossGradient, TokenSequence } from './policy.js';
-import { adapterTraining, disposePackedTries, layerBackward, layerForward, packTries, savedTensors, type LayerAdapter, type LayerOutput, type PackedTries } from './transformer.js';
+import { disposePackedTries, packTries, type PackedTries } from './packed-tries.js';
+import { adapterTraining, layerBackward, layerForward, savedTensors, type LayerAdapter, type LayerOutput } from './transformer.js';
 import { microBatches, packTrie, rowsOf } from './trie.js';
 import { headGradients, valueHeadGradient, valuesAt, type DeviceValueHead } from './value-head.js';
 import { FINAL_NORM } from './weights/hugging-face.js';
@@ -44,38 +45,63 @@ export function batchesOf(sequences: readonly TokenSequence[], config: ModelConf
   }));
 }
 
-/** A micro-batch on the device, and the tokens that its nodes predict, by sequence. */
-export function packBatch(sequences: readonly TokenSequence[], { tries, sequences: members }: MicroBatch, config: ModelConfig): { packed: PackedTries; predictions: Prediction[][] } {
-  const packed = packTries(config, tries);
-  const predictors = tries.flatMap((trie, r) => trie.predictors.map((nodes) => ({ start: packed.starts[r]!, nodes })));
-  const predictions: Prediction[][] = members.map((i, n) => {
-    const { start, nodes } = predictors[n]!;
-    return sequences[i]!.responseIds.map((token, l) => ({ node: start + nodes[l]!, token }));
-  });
-  return { packed, predictions };
+/** A micro-batch on the device. */
+interface PackedBatch {
+  readonly packed: PackedTries;
+  /** Nodes that predict something: only their output of the last layer is asked for. (P) int32 */
+  readonly predicting: Tensor;
+  /** What the rows of that output predict, by sequence. */
+  readonly predictions: readonly (readonly Prediction[])[];
 }
 
-const forward = (x: Tensor, layer: number, { weights: { config, layers }, adapter }: Theta, packed: PackedTries, save: boolean): LayerOutput =>
-  layerForward(x, layers[layer]!, adapter && { scale: adapter.scale, layer: adapter.layers[layer]! }, packed, config, { save });
+function packBatch(sequences: readonly TokenSequence[], { tries, sequences: members }: MicroBatch, config: ModelConfig): PackedBatch {
+  const packed = packTries(config, tries);
+  const predictors = tries.flatMap((trie, r) => trie.predictors.map((nodes) => nodes.map((node) => packed.starts[r]! + node)));
+  const nodes = Int32Array.from(new Set(predictors.flatMap((own) => [...own]))).sort();
+  const rowOf = new Map(Array.from(nodes, (node, row) => [node, row]));
+  return {
+    packed,
+    predicting: tf.tensor1d(nodes, 'int32'),
+    predictions: members.map((i, n) => sequences[i]!.responseIds.map((token, l) => ({ node: rowOf.get(predictors[n]![l]!)!, token }))),
+  };
+}
 
-/** Gives a micro-batch's last hidden states, (N, H), to `read`, keeping nothing of the layers below, and nothing afterwards. */
-export async function withHidden(sequences: readonly TokenSequence[], batch: MicroBatch, theta: Theta, read: (hidden: Tensor, predictions: Prediction[][]) => void): Promise<void> {
-  const { packed, predictions } = packBatch(sequences, batch, theta.weights.config);
+const disposeBatch = ({ packed, predicting }: PackedBatch): void => {
+  disposePackedTries(packed);
+  predicting.dispose();
+};
+
+function forward(x: Tensor, layer: number, { weights: { config, layers }, adapter }: Theta, { packed, predicting }: PackedBatch, save: boolean): LayerOutput {
+  const isLast = layer === config.layers - 1;
+  return layerForward(x, layers[layer]!, adapter && { scale: adapter.scale, layer: adapter.layers[layer]! }, packed, config, { save, rows: isLast ? predicting : null });
+}
+
+/**
+ * Gives a micro-batch's last hidden states where something is predicted, (P, H), to `read`, keeping nothing of the layers below, and
+ * nothing afterwards.
+ */
+export async function withHidden(
+  sequences: readonly TokenSequence[],
+  microBatch: MicroBatch,
+  theta: Theta,
+  read: (hidden: Tensor, predictions: PackedBatch['predictions']) => void,
+): Promise<void> {
+  const batch = packBatch(sequences, microBatch, theta.weights.config);
   let hidden: Tensor | null = null;
   try {
-    hidden = lastHidden(packed, theta);
-    read(hidden, predictions);
+    hidden = lastHidden(batch, theta);
+    read(hidden, batch.predictions);
   } finally {
     hidden?.dispose();
-    disposePackedTries(packed);
+    disposeBatch(batch);
   }
 }
 
-function lastHidden(packed: PackedTries, theta: Theta): Tensor {
+function lastHidden(batch: PackedBatch, theta: Theta): Tensor {
   return tf.tidy(() => {
-    let x: Tensor = tf.gather(theta.weights.embedding, packed.tokens);
+    let x: Tensor = tf.gather(theta.weights.embedding, batch.packed.tokens);
     for (let layer = 0; layer < theta.weights.config.layers; layer++) {
-      const { output } = forward(x, layer, theta, packed, false);
+      const { output } = forward(x, layer, theta, batch, false);
       x.dispose();
       x = output;
     }
@@ -87,19 +113,20 @@ function lastHidden(packed: PackedTries, theta: Theta): Tensor {
  * Gradient of a loss, given by its derivatives by the log-probs, by the trainable parameters: forward through all layers, keeping
  * what the backward pass needs, the head where something is predicted, and back layer by layer. A failure leaves nothing behind.
  *
- * @param trainedPart  the flat gradient of an adapter in the layout's order; not used where the weights themselves are trained
+ * @param flattenedAdapter  the flat gradient of an adapter; not used where the weights themselves are trained
  */
 export async function gradientOf(
   sequences: readonly TokenSequence[],
-  batch: MicroBatch,
+  microBatch: MicroBatch,
   gradient: LossGradient,
   { theta, valueHead }: { readonly theta: Theta; readonly valueHead: DeviceValueHead | null },
   temperature: number,
-  trainedPart: (gradients: readonly LayerAdapter[]) => Tensor,
+  flattenedAdapter: (gradients: readonly LayerAdapter[]) => Tensor,
 ): Promise<{ flat: Tensor; batchLogProbs: number[][]; byValueHead: number[] | null }> {
   const { weights, adapter } = theta;
   const { config } = weights;
-  const { packed, predictions } = packBatch(sequences, batch, config);
+  const batch = packBatch(sequences, microBatch, config);
+  const { packed, predictions } = batch;
   const outputs: LayerOutput[] = [];
   const inputs: Tensor[] = [];
   let head: ReturnType<typeof headForward> | null = null;
@@ -111,16 +138,16 @@ export async function gradientOf(
     let x: Tensor = tf.tidy(() => tf.gather(weights.embedding, packed.tokens));
     inputs.push(x);
     for (let layer = 0; layer < config.layers; layer++) {
-      const done = forward(x, layer, theta, packed, true);
+      const done = forward(x, layer, theta, batch, true);
       outputs.push(done);
       inputs.push((x = done.output));
     }
     const predicted = predictions.flat();
     head = headForward(x, predicted, weights, temperature, true);
-    const batchLogProbs = unflatten(head.logProbs, batch.sequences, predictions);
-    const given = await gradient(batch.sequences, batchLogProbs, {
-      entropies: unflatten(head.entropies, batch.sequences, predictions),
-      values: valueHead && unflatten(valuesAt(x, predicted, valueHead, weights), batch.sequences, predictions),
+    const batchLogProbs = unflatten(head.logProbs, microBatch.sequences, predictions);
+    const given = await gradient(microBatch.sequences, batchLogProbs, {
+      entropies: unflatten(head.entropies, microBatch.sequences, predictions),
+      values: valueHead && unflatten(valuesAt(x, predicted, valueHead, weights), microBatch.sequences, predictions),
     });
     const byOutput = headGradients(Array.isArray(given) ? { logProbs: given } : given, valueHead);
     const byValueHead = valueHead && valueHeadGradient(x, predicted, byOutput.values?.coefficients ?? new Float32Array(predicted.length), weights);
@@ -129,7 +156,7 @@ export async function gradientOf(
     disposeHead(head);
     for (let layer = config.layers - 1; layer >= 0; layer--) {
       const saved = outputs[layer]!.saved!;
-      const training = adapter ? adapterTraining(weights.layers[layer]!, saved, { scale: adapter.scale, layer: adapter.layers[layer]! }) : weightTraining(weights.layers[layer]!, layer);
+      const training = adapter ? adapterTraining(weights.layers[layer]!, saved, adapter, adapter.layers[layer]!) : weightTraining(weights.layers[layer]!, layer);
       const back: { dInput: Tensor; gradients: LayerAdapter | NamedGradients } = layerBackward<LayerAdapter | NamedGradients>(d!, saved, weights.layers[layer]!, training, packed, config);
       tf.dispose([d!, ...savedTensors(saved), inputs.pop()!]);
       outputs.pop();
@@ -138,7 +165,7 @@ export async function gradientOf(
     }
     if (top) bottom = embeddingGradient(d!, packed, config, top.head);
     const flat = adapter
-      ? trainedPart(gradients as LayerAdapter[])
+      ? flattenedAdapter(gradients as LayerAdapter[])
       : flattened(new Map(Object.entries(Object.assign({ [FINAL_NORM]: top!.finalNorm }, bottom, ...(gradients as NamedGradients[])) as NamedGradients)), config);
     return { flat, batchLogProbs, byValueHead };
   } finally {
@@ -146,7 +173,7 @@ export async function gradientOf(
     if (head) disposeHead(head);
     tf.dispose([top, bottom, gradients] as never);
     tf.dispose([...outputs.flatMap(({ saved }) => (saved ? savedTensors(saved) : [])), ...inputs]);
-    disposePackedTries(packed);
+    disposeBatch(batch);
   }
 }
 

@@ -209,7 +209,7 @@ export class TensorFlowPolicy implements Policy {
     try {
       const batches = batchesOf(sequences, this.#held!.config, options.microBatchTokens);
       await withinMemory(sequences, batches, async (batch, progress) => {
-        const { flat, batchLogProbs, byValueHead } = await gradientOf(sequences, batch, gradient, { theta, valueHead }, options.temperature, (gradients) => this.#held!.trainedPart(gradients));
+        const { flat, batchLogProbs, byValueHead } = await gradientOf(sequences, batch, gradient, { theta, valueHead }, options.temperature, (gradients) => this.#held!.flattened(gradients));
         if (byValueHead) headGradient = byValueHead.map((g, i) => g + (headGradient?.[i] ?? 0));
         batch.sequences.forEach((i, n) => (logProbs[i] = batchLogProbs[n]!));
         const { so } = sum;

@@ -79,37 +79,65 @@ export function packTrie(sequences: readonly Pick<TokenSequence, 'promptIds' | '
   };
 }
 
-/** A run of nodes each of which is the next one's parent: it attends to one chain of ancestors and, causally, to itself. */
+/** Nodes that follow one another, and every node that one of them attends to. */
 export interface Segment {
   readonly start: number;
   readonly size: number;
-  /** Nodes that some node of the segment attends to, in order of depth: the ancestors, then the segment. */
+  /** The segment's nodes and their ancestors, ascending. */
   readonly keys: Int32Array;
 }
 
-/** Half of the scores of a long chain are masked; in pieces of this size only half of a piece's are. */
-const LONGEST_SEGMENT = 128;
+/** What a segment costs on a device. */
+export interface SegmentCosts {
+  /** Most nodes: half of the scores of a long chain are masked; in pieces of this size only half of a piece's are. */
+  readonly longest: number;
+  /** Scores of one head that are computed in the time that a segment's operations take whatever their size. */
+  readonly scores: number;
+}
 
 /** What the shape of a trie is read from. */
-type Links = { readonly [name in 'parents' | 'positions']: ArrayLike<number> };
+export type Links = { readonly [name in 'parents' | 'positions']: ArrayLike<number> };
 
-/** The nodes from `first` to before `last` of a trie as chains: what attention is computed over, so that branches cost nothing to each other. */
-export function segmentsOf(trie: Links, first = 0, last = trie.parents.length): Segment[] {
+/**
+ * The nodes from `first` to before `last` of a trie in segments: what attention is computed over. A long chain is cut; branches, which
+ * could be apart and cost nothing to each other, stand in one where the scores between them, masked away, cost less than one
+ * more segment.
+ */
+export function segmentsOf(trie: Links, costs: SegmentCosts, first = 0, last = trie.parents.length): Segment[] {
   const segments: Segment[] = [];
   for (let start = first; start < last; ) {
     let end = start + 1;
-    while (end < last && end - start < LONGEST_SEGMENT && trie.parents[end] === end - 1) end++;
-    segments.push({ start, size: end - start, keys: pathTo(trie, end - 1) });
+    while (end < last && end - start < costs.longest && trie.parents[end] === end - 1) end++;
+    const chain = { start, size: end - start, keys: pathTo(trie, end - 1) };
+    const joined = segments.length === 0 ? null : joinedWith(segments.at(-1)!, chain, costs);
+    if (joined) segments[segments.length - 1] = joined;
+    else segments.push(chain);
     start = end;
   }
   return segments;
 }
 
-/** What is added to a segment's attention scores: 0 where a node may look, a large negative number after it. (size, keys) */
-export function causalMask({ size, keys }: Segment): Float32Array {
+const scoresOf = ({ size, keys }: Segment): number => size * keys.length;
+
+/** Two neighbours as one, if that is cheaper. */
+function joinedWith(before: Segment, chain: Segment, costs: SegmentCosts): Segment | null {
+  const size = before.size + chain.size;
+  if (size > costs.longest) return null;
+  const joined = { start: before.start, size, keys: Int32Array.from(new Set([...before.keys, ...chain.keys])).sort() };
+  return scoresOf(joined) <= scoresOf(before) + scoresOf(chain) + costs.scores ? joined : null;
+}
+
+/** What is added to a segment's attention scores: 0 where a node may look, at its ancestors and itself, a large negative number elsewhere. (size, keys) */
+export function causalMask({ parents }: Links, { start, size, keys }: Segment): Float32Array {
   const width = keys.length;
-  const mask = new Float32Array(size * width);
-  for (let i = 0; i < size; i++) mask.fill(-1e9, i * width + (width - size) + i + 1, (i + 1) * width);
+  const columns = new Map(Array.from(keys, (node, column) => [node, column]));
+  const mask = new Float32Array(size * width).fill(-1e9);
+  for (let row = 0; row < size; row++) {
+    const parent = parents[start + row]!;
+    if (parent >= start) mask.copyWithin(row * width, (parent - start) * width, (parent - start + 1) * width);
+    else for (let at = parent; at >= 0; at = parents[at]!) mask[row * width + columns.get(at)!] = 0;
+    mask[row * width + columns.get(start + row)!] = 0;
+  }
   return mask;
 }
 

@@ -9,6 +9,8 @@ import { causalMask, microBatches, packTrie, pathTo, rowsOf, segmentsOf } from '
  */
 const two = [{ promptIds: [1, 2], responseIds: [3, 4] }, { promptIds: [1, 2], responseIds: [3, 5, 6] }];
 
+const costs = { longest: 128, scores: 4096 };
+
 test('a shared prefix stands once; the last token of a response is no node unless another goes on from it', () => {
   const trie = packTrie(two);
   assert.deepEqual([...trie.tokens], [1, 2, 3, 5]);
@@ -17,12 +19,26 @@ test('a shared prefix stands once; the last token of a response is no node unles
   assert.deepEqual(trie.predictors.map((nodes) => [...nodes]), [[1, 2], [1, 2, 3]]);
 });
 
-test('a branch is a segment that sees its ancestors and, causally, itself', () => {
+test('small branches are one segment, in which a node sees its ancestors and itself', () => {
   const trie = packTrie([{ promptIds: [1, 2], responseIds: [3, 4, 9] }, { promptIds: [1, 2], responseIds: [7, 8, 9] }]);
   // nodes: 1 2 3 4 | 7 8
-  assert.deepEqual(segmentsOf(trie).map(({ start, size, keys }) => [start, size, [...keys]]), [[0, 4, [0, 1, 2, 3]], [4, 2, [0, 1, 4, 5]]]);
-  const mask = causalMask(segmentsOf(trie)[1]!);
-  assert.deepEqual([...mask].map((value) => (value === 0 ? 1 : 0)), [1, 1, 1, 0, 1, 1, 1, 1]);
+  const [segment, ...others] = segmentsOf(trie, costs);
+  assert.deepEqual(others, []);
+  assert.deepEqual([segment!.start, segment!.size, [...segment!.keys]], [0, 6, [0, 1, 2, 3, 4, 5]]);
+  const seen = [...causalMask(trie, segment!)].map((value) => (value === 0 ? 1 : 0));
+  assert.deepEqual(Array.from({ length: 6 }, (_, row) => seen.slice(row * 6, (row + 1) * 6).join('')), ['100000', '110000', '111000', '111100', '110010', '110011']);
+});
+
+test('branches that would compute more for each other than a segment costs stay apart', () => {
+  const [first, second] = [Array<number>(300).fill(1), Array<number>(300).fill(2)];
+  const trie = packTrie([{ promptIds: [0], responseIds: first }, { promptIds: [0], responseIds: second }]);
+  for (const { start, size, keys } of segmentsOf(trie, costs)) {
+    assert.ok(size <= 128);
+    assert.equal(keys.length, trie.positions[start + size - 1]! + 1);
+  }
+  // The second branch's pieces see the root and their own, nothing of the first branch.
+  const last = segmentsOf(trie, costs).at(-1)!;
+  assert.deepEqual([...last.keys], [...pathTo(trie, trie.tokens.length - 1)]);
 });
 
 test('an empty prompt or response is refused', () => {
@@ -40,9 +56,13 @@ test('property: the path to each predictor spells exactly what the sequence had 
           assert.deepEqual([...pathTo(trie, node)].map((n) => trie.tokens[n]), whole.slice(0, promptIds.length + l));
         });
       });
-      // Segments cover every node once, and their keys are their last node's path.
-      const covered = segmentsOf(trie).flatMap(({ start, size }) => Array.from({ length: size }, (_, n) => start + n));
-      assert.deepEqual(covered, [...trie.tokens.keys()]);
+      // Segments cover every node once; a node may look exactly where its path goes.
+      const looksAt = segmentsOf(trie, costs).flatMap((segment) => {
+        const mask = causalMask(trie, segment);
+        const width = segment.keys.length;
+        return Array.from({ length: segment.size }, (_, row) => [segment.start + row, [...segment.keys].filter((_, column) => mask[row * width + column] === 0)]);
+      });
+      assert.deepEqual(looksAt, [...trie.tokens.keys()].map((node) => [node, [...pathTo(trie, node)]]));
     }),
   );
 });

@@ -24,8 +24,9 @@ async function stepped(gradient: LossGradient) {
   return { policy, logProbs, moments: [...tensors].flatMap(([, { values }]) => [...values]) };
 }
 
-for (const most of [3, 1]) {
-  test(`a gradient that memory suffices for only by ${most} sequences at once is that of all at once, within 1e-6 of its largest element`, async () => {
+// Sequences of a row that go apart no longer share their prefix: that is within another bar.
+for (const [most, bar] of [[3, 1e-6], [1, 1e-5]] as const) {
+  test(`a gradient that memory suffices for only by ${most} sequences at once is that of all at once, within ${bar} of its largest element`, async () => {
     const whole = await stepped(loss);
     const sizes: number[] = [];
     const split = await stepped((indices, rows, measures) => {
@@ -35,7 +36,7 @@ for (const most of [3, 1]) {
     });
     assert.deepEqual(sizes, most === 3 ? [3, 2] : [1, 1, 1, 1, 1]);
     const largest = Math.max(...whole.moments.map(Math.abs));
-    split.moments.forEach((value, i) => assert.ok(Math.abs(value - whole.moments[i]!) < 1e-6 * largest));
+    split.moments.forEach((value, i) => assert.ok(Math.abs(value - whole.moments[i]!) < bar * largest));
     split.logProbs.forEach((row, n) => row.forEach((value, l) => assert.ok(Math.abs(value - whole.logProbs[n]![l]!) < 1e-5)));
   });
 }
