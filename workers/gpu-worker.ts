@@ -4,6 +4,7 @@ import { createGpuActivities } from '../activities/index.js';
 import { startPolicy } from '../activities/policy/policy-thread.js';
 import { createDependencies } from './dependencies.js';
 import { Device, naming } from './device.js';
+import { collectGarbage } from './garbage.js';
 import { main, serve } from './serve.js';
 
 /** Time to report the failed activity before the process ends. */
@@ -33,6 +34,7 @@ await main('gpu', async (settings, log) => {
         try {
           return await activity(...input);
         } finally {
+          collectGarbage();
           await policy.device().then(({ tensors, tensorBytes, residentBytes }) => log.info({ step: name, tensors, tensorBytes, residentBytes }, 'memory'), () => undefined);
         }
       };

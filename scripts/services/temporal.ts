@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { programPath } from '../setup/index.js';
-import type { ServiceDefinition, Surroundings } from './definition.js';
+import { littleGarbage, type ServiceDefinition, type Surroundings } from './definition.js';
 import { answers } from './http.js';
 import { ServiceError } from './service-error.js';
 
@@ -16,6 +16,12 @@ const searchAttributes = {
 
 /** The server would otherwise forget the finished iterations of a run of two days. */
 const RETENTION = '30d';
+
+/**
+ * The server would keep the state of each of 128,000 workflows that it has seen for an hour: a run of weeks has a handful that
+ * are open, and what is not held is read from the database.
+ */
+const caches = ['history.hostLevelCacheMaxSize=64', 'history.cacheTTL="5m"'];
 
 /** A profile or environment of the user's own must not redirect our CLI calls. */
 const isolation = ['--disable-config-file', '--disable-config-env'];
@@ -37,9 +43,10 @@ export const temporal: ServiceDefinition = {
         'server', 'start-dev', ...isolation, '--ip', '127.0.0.1',
         '--port', String(port('temporal', 'grpc')), '--ui-port', String(port('temporal', 'ui')),
         '--db-filename', join(dataDir, 'temporal', 'temporal.db'), '--log-level', 'error',
+        ...caches.flatMap((setting) => ['--dynamic-config-value', setting]),
         ...Object.entries(searchAttributes).flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]),
       ],
-      env: {},
+      env: littleGarbage,
     };
   },
 

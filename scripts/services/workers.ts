@@ -22,7 +22,8 @@ function worker(name: string, program: string, graceMs: number, readyWithinMs: n
       return {
         file: process.execPath,
         args: ['--enable-source-maps', join(repositoryRoot, 'dist', 'workers', program)],
-        env: { ...surroundings.env(), ...extra, SEEUPO_READY_FILE: readyFile(surroundings, name) },
+        // glibc gives every thread a heap of its own, which keeps what it once needed; a worker has dozens of threads and few that allocate.
+        env: { MALLOC_ARENA_MAX: '2', ...surroundings.env(), ...extra, SEEUPO_READY_FILE: readyFile(surroundings, name) },
       };
     },
     codeVersion: compiledVersion,
