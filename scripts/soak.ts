@@ -9,7 +9,7 @@ import { readHistories } from './chaos/histories.js';
 import { onStopSignal } from './services/stop-signal.js';
 import { describeFailure, setUp } from './setup/index.js';
 import { inRuntime } from './setup/paths.js';
-import { drifts, residentSet } from './soak/resident-sets.js';
+import { drifts, FEWEST_ITERATIONS, residentSet } from './soak/resident-sets.js';
 
 const USAGE = `npm run soak -- [--iterations N] [--json FILE]
 
@@ -60,6 +60,7 @@ try {
   const { values } = parseArgs({ options: { iterations: { type: 'string', default: '300' }, json: { type: 'string' }, help: { type: 'boolean', short: 'h' } } });
   if (values.help) console.log(USAGE);
   else if (!/^\d{1,6}$/.test(values.iterations)) throw new Error(`--iterations is "${values.iterations}": expected a whole number\n\n${USAGE}`);
+  else if (Number(values.iterations) < FEWEST_ITERATIONS) throw new Error(`--iterations is ${values.iterations}: growth shows from ${FEWEST_ITERATIONS} on`);
   else process.exitCode = await soak(Number(values.iterations), values.json === undefined ? null : path.resolve(process.env.INIT_CWD ?? '.', values.json));
 } catch (error) {
   console.error(describeFailure(error));

@@ -1,10 +1,10 @@
 import os from 'node:os';
 import path from 'node:path';
 import { createGpuActivities } from '../activities/index.js';
+import { collectGarbage } from '../activities/policy/garbage.js';
 import { startPolicy } from '../activities/policy/policy-thread.js';
 import { createDependencies } from './dependencies.js';
 import { Device, naming } from './device.js';
-import { collectGarbage } from './garbage.js';
 import { main, serve } from './serve.js';
 
 /** Time to report the failed activity before the process ends. */

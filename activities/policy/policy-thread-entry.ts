@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import * as Comlink from 'comlink';
+import { collectGarbage } from './garbage.js';
 import { threadEndpoint } from './thread-endpoint.js';
 import type {
   AdamWOptions, DeviceReport, LossGradient, LossGradients, OnProgress, PolicyWeights, Precision, SampledResponse, SampleRequest, SamplingOptions, ScoringOptions,
@@ -80,7 +81,11 @@ const thread = {
     releasing([read], () => policy.stepAlong(gradients.map(stored(read)), options)),
   trained: (): Promise<TrainedTensors> => policy.trained(),
   trainedGroup: (group: number): Promise<TrainedGroup> => policy.trainedGroup(group),
-  device: (): Promise<DeviceReport> => policy.device(),
+  device: (): Promise<DeviceReport> => {
+    // Asked for between two steps, and of what is held, not of what nobody holds any more.
+    collectGarbage();
+    return policy.device();
+  },
 };
 export type PolicyThread = typeof thread;
 

@@ -21,7 +21,7 @@ export const createScoreTrajectories = (dependencies: GpuDependencies) =>
     const step = stepOf(opened, { iteration, groups, policy: theta });
     const { ref, manifest } = await commitOnce(artifacts, key, ScoresManifest, step, () =>
       heartbeats(async (report) => {
-        const { algorithm, rollout, microBatchTokens } = opened.config;
+        const { algorithm, rollout, microBatchTokens, training } = opened.config;
         const { seated } = await readGroups(artifacts, groups);
         const scored = trainedOn(seated, algorithm);
         const turns = scored.flatMap(({ trajectory }) => trajectory.turns.map((turn) => ({ row: trajectory.taskId, turn })));
@@ -29,7 +29,9 @@ export const createScoreTrajectories = (dependencies: GpuDependencies) =>
         const options = { temperature: rollout.temperature, microBatchTokens };
         await policy.use(policyWeightsOf(dependencies, opened, theta), report);
         const old = await policy.logProbs(sequences, { ...options, weights: 'current' }, report);
-        const reference = algorithm.klCoefficient === 0 ? null : await policy.logProbs(sequences, { ...options, weights: 'reference' }, report);
+        // The zero adapter on the frozen weights: theta_k is the reference. (Weights of their own are rounded where frozen ones are not.)
+        const isReference = training === 'lora' && theta.adapter === null;
+        const reference = algorithm.klCoefficient === 0 ? null : isReference ? old : await policy.logProbs(sequences, { ...options, weights: 'reference' }, report);
         const head = algorithm.name === 'ppo' && theta.valueHead ? await artifacts.getJson(theta.valueHead, ValueHead) : null;
         const values = head && (await policy.values(sequences, head.weights, options, report));
         const perTurn = old.map((logProbs, i) => ({

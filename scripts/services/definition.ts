@@ -11,9 +11,6 @@ export interface Surroundings {
   env(): Record<string, string>;
 }
 
-/** For servers in Go: their heap may grow by half before garbage is collected, and not to double. They idle beside a worker that computes. */
-export const littleGarbage = { GOGC: '50' } as const;
-
 /** How one service is started, recognised as ready, and stopped. */
 export interface ServiceDefinition {
   readonly name: string;

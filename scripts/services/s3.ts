@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { programPath } from '../setup/index.js';
-import { littleGarbage, type ServiceDefinition } from './definition.js';
+import type { ServiceDefinition } from './definition.js';
 import { answers } from './http.js';
 import { ServiceError } from './service-error.js';
 
@@ -20,7 +20,7 @@ export const s3: ServiceDefinition = {
       file: await programPath('s3'),
       args: ['--quiet', '--health', '/healthz', '--region', REGION, '--port', `127.0.0.1:${port('s3')}`, 'posix', join(dataDir, 's3')],
       // In the environment and not in the arguments, which everyone on the machine can read.
-      env: { ...littleGarbage, ROOT_ACCESS_KEY: keys.accessKeyId, ROOT_SECRET_KEY: keys.secretAccessKey },
+      env: { ROOT_ACCESS_KEY: keys.accessKeyId, ROOT_SECRET_KEY: keys.secretAccessKey },
     };
   },
 

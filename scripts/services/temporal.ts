@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { programPath } from '../setup/index.js';
-import { littleGarbage, type ServiceDefinition, type Surroundings } from './definition.js';
+import type { ServiceDefinition, Surroundings } from './definition.js';
 import { answers } from './http.js';
 import { ServiceError } from './service-error.js';
 
@@ -18,10 +18,10 @@ const searchAttributes = {
 const RETENTION = '30d';
 
 /**
- * The server would keep the state of each of 128,000 workflows that it has seen for an hour: a run of weeks has a handful that
- * are open, and what is not held is read from the database.
+ * The server would hold the state of each of 128,000 workflows for an hour after it has seen it, and 256 MB of their events: a run of
+ * weeks has a handful that are open, and what is not held is read from the database.
  */
-const caches = ['history.hostLevelCacheMaxSize=64', 'history.cacheTTL="5m"'];
+const caches = ['history.hostLevelCacheMaxSize=64', 'history.cacheTTL="5m"', 'history.eventsHostLevelCacheMaxSizeBytes=4194304'];
 
 /** A profile or environment of the user's own must not redirect our CLI calls. */
 const isolation = ['--disable-config-file', '--disable-config-env'];
@@ -46,7 +46,8 @@ export const temporal: ServiceDefinition = {
         ...caches.flatMap((setting) => ['--dynamic-config-value', setting]),
         ...Object.entries(searchAttributes).flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]),
       ],
-      env: littleGarbage,
+      // Its heap may grow by half before garbage is collected, and not to double: it idles beside workers that compute.
+      env: { GOGC: '50' },
     };
   },
 

@@ -17,11 +17,12 @@ export interface Drift {
 /** Iterations until caches, pools and heaps have their size, and those that a median is taken over. */
 export const WARM_UP = 20;
 export const WINDOW = 20;
+export const FEWEST_ITERATIONS = WARM_UP + 2 * WINDOW;
 
 /** @throws {RangeError} if there are too few samples for two windows */
 export function drifts(samples: Samples): Drift[] {
   return Object.entries(samples).map(([service, bytes]) => {
-    if (bytes.length < WARM_UP + 2 * WINDOW) throw new RangeError(`${service} has ${bytes.length} samples, expected at least ${WARM_UP + 2 * WINDOW}: run more iterations`);
+    if (bytes.length < FEWEST_ITERATIONS) throw new RangeError(`${service} has ${bytes.length} samples, expected at least ${FEWEST_ITERATIONS}: run more iterations`);
     const middle = (bytes.length - WINDOW) >> 1;
     const [early, half, late] = [WARM_UP, middle, bytes.length - WINDOW].map((from) => median(bytes.slice(from, from + WINDOW))) as [number, number, number];
     return { service, early, late, growth: late / early - 1, growthSinceHalf: late / half - 1 };
