@@ -1,7 +1,6 @@
 import os from 'node:os';
 import path from 'node:path';
 import { createGpuActivities } from '../activities/index.js';
-import { collectGarbage } from '../activities/policy/garbage.js';
 import { startPolicy } from '../activities/policy/policy-thread.js';
 import { createDependencies } from './dependencies.js';
 import { Device, naming } from './device.js';
@@ -34,7 +33,6 @@ await main('gpu', async (settings, log) => {
         try {
           return await activity(...input);
         } finally {
-          collectGarbage();
           await policy.device().then(({ tensors, tensorBytes, residentBytes }) => log.info({ step: name, tensors, tensorBytes, residentBytes }, 'memory'), () => undefined);
         }
       };

@@ -82,7 +82,6 @@ const thread = {
   trained: (): Promise<TrainedTensors> => policy.trained(),
   trainedGroup: (group: number): Promise<TrainedGroup> => policy.trainedGroup(group),
   device: (): Promise<DeviceReport> => {
-    // Asked for between two steps, and of what is held, not of what nobody holds any more.
     collectGarbage();
     return policy.device();
   },
