@@ -73,7 +73,9 @@ export function memoryPlan(model: ModelConfig, config: TrainConfig, { prompt, ob
   const nodes = rows * row;
 
   // transformer.ts, SavedLayer: what the backward pass needs.
-  const perNode = 4 * H + 2 + (2 * K + 3 * Q) * D + 4 * F + (full ? 0 : moduleNames.length * config.lora.rank) + (model.queryKeyNorm ? (Q + K) * (D + 1) : 0);
+  // Inputs of linear layers are kept as the products see them; attention's output rounded and not.
+  const inputs = bf16 ? (BFLOAT / FLOAT) * (2 * H + Q * D + F) : 2 * H + F;
+  const perNode = 2 * H + 2 + (2 * K + 2 * Q) * D + 3 * F + inputs + (full ? 0 : moduleNames.length * config.lora.rank) + (model.queryKeyNorm ? (Q + K) * (D + 1) : 0);
   const probabilities = rows * Q * (prompt * prompt + G * own * (prompt + own));
   const responseNodes = rows * (G * (L - 1) + (T === 1 ? 1 : G));
   const activations = FLOAT * (layers * (nodes * perNode + probabilities) + responseNodes * V);
