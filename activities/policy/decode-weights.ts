@@ -1,4 +1,4 @@
-import { isBf16, tf, toBf16, widened, type Tensor } from './backend.js';
+import { isBf16, matMul, tf, toBf16, widened, type Tensor } from './backend.js';
 import type { DecodeLayer } from './decode-layer.js';
 import { moduleNames, moduleShape, type ModelConfig, type ModuleName } from './model-config.js';
 import type { Adapter, AdapterPair, FrozenWeights, LayerAdapter, LayerWeights } from './transformer.js';
@@ -103,7 +103,7 @@ export function foldAdapter(layers: readonly LayerWeights[], adapter: Adapter): 
     modules: Object.fromEntries(
       moduleNames.map((module) => {
         const { A, B } = adapter.layers[l]![module];
-        return [module, tf.tidy(() => tf.add(layer.modules[module], tf.mul(tf.matMul(B as never, A as never), adapter.scale)))];
+        return [module, tf.tidy(() => tf.add(layer.modules[module], tf.mul(matMul(B, A, false, false), adapter.scale)))];
       }),
     ) as unknown as LayerWeights['modules'],
   }));

@@ -1,4 +1,4 @@
-import { softmaxLastAxis, tf, type Tensor } from './backend.js';
+import { matMul, softmaxLastAxis, tf, type Tensor } from './backend.js';
 import { rmsScale, rmsNormBackward, type FrozenWeights } from './transformer.js';
 
 /** A token whose log-prob is wanted: predicted at `node`, a row of the hidden states that the head is given. */
@@ -67,14 +67,14 @@ export function headForward(
     });
     const [probabilities, values, expected, entropy] = tf.tidy(() => {
       const x = headInput(hidden, chunkNodes, weights, temperature);
-      const logits = tf.matMul(x as never, weights.head as never, false, true) as Tensor;
+      const logits = matMul(x, weights.head, false, true);
       const p = softmaxLastAxis(logits);
       const lse = tf.sub(tf.max(logits, 1), tf.log(tf.max(p, 1)));
       const at = tf.tensor2d(members.flatMap(({ row, token }) => [row, token]), [members.length, 2], 'int32');
       const rows = tf.tensor1d(members.map(({ row }) => row), 'int32');
       const chosen = tf.sub(tf.gatherND(logits, at), tf.gather(lse, rows));
       if (!keep) return [p, chosen] as Tensor[];
-      const expected = tf.matMul(p as never, weights.head as never) as Tensor;
+      const expected = matMul(p, weights.head, false, false);
       return [p, chosen, expected, tf.sub(lse, tf.sum(tf.mul(expected, x), 1))] as Tensor[];
     }) as [Tensor, Tensor, Tensor?, Tensor?];
     const chunkLogProbs = values.dataSync() as Float32Array;
@@ -94,7 +94,7 @@ export function headForward(
 
 /** (rows, V) logits / temperature at some nodes. */
 export const logitsOf = (hidden: Tensor, nodes: Int32Array | null, weights: FrozenWeights, temperature: number): Tensor =>
-  tf.matMul(headInput(hidden, nodes, weights, temperature) as never, weights.head as never, false, true);
+  matMul(headInput(hidden, nodes, weights, temperature), weights.head, false, true);
 
 /** (rows, H): the final norm of the hidden states at some nodes, / temperature. */
 export function headInput(hidden: Tensor, nodes: Int32Array | null, weights: FrozenWeights, temperature: number): Tensor {
@@ -135,7 +135,7 @@ export function headBackward(
       const wanted = tf.unsortedSegmentSum(targets, tf.tensor1d(predictions.map(({ row }) => row), 'int32'), rows);
       let dNormed = tf.mul(tf.sub(wanted, expected), 1 / temperature) as Tensor;
       if (ofEntropies) {
-        dNormed = tf.sub(dNormed, tf.mul(tf.matMul(pLogP(probabilities) as never, weights.head as never), column(e.map((c) => c / temperature))));
+        dNormed = tf.sub(dNormed, tf.mul(matMul(pLogP(probabilities), weights.head, false, false), column(e.map((c) => c / temperature))));
       }
       if (values) dNormed = tf.add(dNormed, tf.mul(column(perNode(values.coefficients)), values.weights));
       const x = tf.gather(hidden, tf.tensor1d(nodes, 'int32'));

@@ -1,5 +1,5 @@
 import { attentionBackward, attentionForward, attentionTensors, type KeysAndValues, type SavedAttention } from './attention.js';
-import { isBf16, narrowed, product, tf, type Tensor } from './backend.js';
+import { isBf16, matMul, narrowed, product, tf, type Tensor } from './backend.js';
 import { eager, rmsScaleBy, rotateBy } from './ops.js';
 import { moduleNames, type ModelConfig, type ModuleName } from './model-config.js';
 import type { PackedTries } from './packed-tries.js';
@@ -114,9 +114,9 @@ export function layerForward(
       const y = bias ? tf.add(unbiased, bias) as Tensor : unbiased;
       if (!adapter) return y;
       const { A, B } = adapter.layer[module];
-      const z = tf.matMul(x as never, A as never, false, true) as Tensor;
+      const z = matMul(x, A, false, true);
       low[module] = z;
-      return tf.add(y, tf.matMul(tf.mul(z, adapter.scale) as never, B as never, false, true));
+      return tf.add(y, matMul(tf.mul(z, adapter.scale), B, false, true));
     };
 
     const inputScale = rmsScale(input, normEpsilon);
