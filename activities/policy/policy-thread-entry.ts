@@ -1,6 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import * as Comlink from 'comlink';
-import { collectGarbage } from './garbage.js';
 import { threadEndpoint } from './thread-endpoint.js';
 import type {
   AdamWOptions, DeviceReport, LossGradient, LossGradients, OnProgress, PolicyWeights, Precision, SampledResponse, SampleRequest, SamplingOptions, ScoringOptions,
@@ -81,10 +80,7 @@ const thread = {
     releasing([read], () => policy.stepAlong(gradients.map(stored(read)), options)),
   trained: (): Promise<TrainedTensors> => policy.trained(),
   trainedGroup: (group: number): Promise<TrainedGroup> => policy.trainedGroup(group),
-  device: (): Promise<DeviceReport> => {
-    collectGarbage();
-    return policy.device();
-  },
+  device: (): Promise<DeviceReport> => policy.device(),
 };
 export type PolicyThread = typeof thread;
 

@@ -1,7 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { SHARE_ENV, Worker } from 'node:worker_threads';
 import * as Comlink from 'comlink';
-import { collectGarbage } from './garbage.js';
 import { threadEndpoint } from './thread-endpoint.js';
 import type { LossGradient, OnProgress, Policy, PolicyWeights, Precision, StoredTensors } from './policy.js';
 import type { PolicyThread } from './policy-thread-entry.js';
@@ -81,10 +80,7 @@ async function startPolicyThread(precision: Precision): Promise<RunningPolicy> {
     stepAlong: (gradients, options) => alive(thread.stepAlong(gradients.map(({ sha256 }) => sha256), options, Comlink.proxy(reader(gradients)))),
     trained: () => alive(thread.trained()),
     trainedGroup: (group) => alive(thread.trainedGroup(group)),
-    device: async () => {
-      collectGarbage();
-      return alive(thread.device());
-    },
+    device: () => alive(thread.device()),
     died,
     async close() {
       closing = true;
