@@ -1,8 +1,8 @@
-import { isBf16, narrowed, product, tf, toBf16, type Tensor } from './backend.js';
+import { product, tf, toBf16, type Tensor } from './backend.js';
 import { pLogP, type HeadForward, type HeadGradients } from './head.js';
 import { moduleNames, narrowModules, type ModelConfig, type ModuleName } from './model-config.js';
 import type { PackedTries } from './packed-tries.js';
-import { backwardWeight, isNarrow, rmsScale, type FrozenWeights, type LayerTraining, type LayerWeights } from './transformer.js';
+import { backwardWeight, fittingTo, isNarrow, rmsScale, type FrozenWeights, type LayerTraining, type LayerWeights } from './transformer.js';
 import { EMBEDDING, FINAL_NORM, HEAD, moduleTensor, normTensor, tensorShapes } from './weights/hugging-face.js';
 import type { NormName } from './weights/weight-reader.js';
 
@@ -116,10 +116,10 @@ export function weightTraining(weights: LayerWeights, layer: number): LayerTrain
   return {
     gradients,
     linear(dY, x, module) {
-      const weight = backwardWeight(weights, module);
-      gradients[moduleTensor(layer, module, 'weight')] = product(dY, isBf16(weight) ? narrowed(x) : x, true, false);
+      const d = fittingTo(weights)(dY);
+      gradients[moduleTensor(layer, module, 'weight')] = product(d, x, true, false);
       if (weights.biases[module]) gradients[moduleTensor(layer, module, 'bias')] = tf.sum(dY, 0);
-      return product(dY, weight, false, false);
+      return product(d, backwardWeight(weights, module), false, false);
     },
     gain(which: NormName, d, x, scale) {
       gradients[normTensor(layer, which)] = tf.tidy(() => tf.sum(tf.mul(tf.mul(d, x), scale), d.shape.slice(0, -1).map((_, axis) => axis)));

@@ -3,7 +3,7 @@ import type { ModelConfig } from './model-config.js';
 import { rotaryFrequencies } from './rope.js';
 import { causalMask, segmentsOf, type GrowingTrie, type Links, type Segment, type SegmentCosts, type TokenTrie } from './trie.js';
 
-/** Measured on two cores of a Zen 4 and on an H100, where an operation takes 40 microseconds before it computes anything. */
+/** Chosen from what an operation costs on a core of a Zen 4, and on an H100: 40 microseconds before it computes anything. */
 const COSTS: SegmentCosts = isOnProcessor ? { longest: 128, scores: 4096 } : { longest: 1024, scores: 1_000_000 };
 
 export interface PackedSegment {

@@ -186,7 +186,7 @@ export function backwardWeight(layer: LayerWeights, module: ModuleName): Tensor 
 export const isNarrow = ({ modules }: LayerWeights): boolean => isBf16(modules['mlp.down_proj']);
 
 /** An input of products with a layer's weights, rounded where they are narrow. */
-const fittingTo = (weights: LayerWeights): ((x: Tensor) => Tensor) => (isNarrow(weights) ? narrowed : (x) => x);
+export const fittingTo = (weights: LayerWeights): ((x: Tensor) => Tensor) => (isNarrow(weights) ? narrowed : (x) => x);
 
 /**
  * The trained part of an adapter on frozen weights, of which only dX is taken. Its products are as precise as those with the weights;

@@ -18,10 +18,10 @@ const searchAttributes = {
 const RETENTION = '30d';
 
 /**
- * The server would hold the state of each of 128,000 workflows for an hour after it has seen it, and 256 MB of their events: a run of
- * weeks has a handful that are open, and what is not held is read from the database.
+ * The server would hold the state of each of 128,000 workflows for an hour after it has seen it: a run of weeks has a handful that
+ * are open, and what is not held is read from the database.
  */
-const caches = ['history.hostLevelCacheMaxSize=64', 'history.cacheTTL="5m"', 'history.eventsHostLevelCacheMaxSizeBytes=4194304'];
+const caches = ['history.hostLevelCacheMaxSize=64', 'history.cacheTTL="5m"'];
 
 /** A profile or environment of the user's own must not redirect our CLI calls. */
 const isolation = ['--disable-config-file', '--disable-config-env'];
