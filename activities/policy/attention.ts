@@ -1,4 +1,4 @@
-import { softmaxLastAxis, tf, type Tensor } from './backend.js';
+import { batchMatMul, softmaxLastAxis, tf, type Tensor } from './backend.js';
 import type { ModelConfig } from './model-config.js';
 import type { PackedTries } from './packed-tries.js';
 
@@ -53,10 +53,10 @@ export function attentionForward(q: Tensor, { k, v }: KeysAndValues, batch: Pack
   const outputs: Tensor[] = [];
   const segments = bySegment(q, batch, config).map((own, i) => {
     const { size: n, keys: nodes, width, mask } = batch.segments[i]!;
-    const scores = tf.matMul(own as never, tf.gather(keys, nodes as never, 1) as never, false, true) as Tensor;
+    const scores = batchMatMul(own, tf.gather(keys, nodes as never, 1), false, true);
     const masked = tf.add(scores.reshape([heads, n, width]), mask);
     const probabilities = softmaxLastAxis(masked).reshape([K, (heads / K) * n, width]);
-    outputs.push(tf.matMul(probabilities as never, tf.gather(values, nodes as never, 1) as never));
+    outputs.push(batchMatMul(probabilities, tf.gather(values, nodes as never, 1), false, false));
     return { q: own, probabilities };
   });
   return { attended: together(outputs, batch, config), saved: { keys, values, segments } };
@@ -75,12 +75,12 @@ export function attentionBackward(d: Tensor, attended: Tensor, saved: SavedAtten
   const parts = bySegment(d, batch, config).map((dOut, i) => {
     const { q, probabilities } = saved.segments[i]!;
     const nodes = batch.segments[i]!.keys as never;
-    const dP = tf.matMul(dOut as never, tf.gather(saved.values, nodes, 1) as never, false, true) as Tensor;
+    const dP = batchMatMul(dOut, tf.gather(saved.values, nodes, 1), false, true);
     const dScores = tf.mul(probabilities, tf.sub(dP, inner[i]!)) as Tensor;
     return {
-      q: tf.matMul(dScores as never, tf.gather(saved.keys, nodes, 1) as never) as Tensor,
-      k: tf.matMul(dScores as never, q as never, true, false) as Tensor,
-      v: tf.matMul(probabilities as never, dOut as never, true, false) as Tensor,
+      q: batchMatMul(dScores, tf.gather(saved.keys, nodes, 1), false, false),
+      k: batchMatMul(dScores, q, true, false),
+      v: batchMatMul(probabilities, dOut, true, false),
     };
   });
   /** A node's key and value serve many segments; their gradients add up. */

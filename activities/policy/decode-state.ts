@@ -2,7 +2,7 @@ import { tf, type Tensor } from './backend.js';
 import type { CachePart, DecodeFrame, LayerCache } from './decode-layer.js';
 import type { KeyValueStore } from './key-value-store.js';
 import type { ModelConfig } from './model-config.js';
-import { rotaryTables } from './packed-tries.js';
+import { filledWidth, rotaryTables } from './packed-tries.js';
 
 /** The live requests of a batch with their caches, in the shapes of decode-layer.ts. */
 export class DecodeState {
@@ -33,8 +33,8 @@ export class DecodeState {
     this.#groups = groups.length;
     const beginnings = groups.map((group) => commonBeginning(group.map((i) => paths[i]!)));
     const rests = this.members.map((i, b) => paths[i]!.subarray(beginnings[this.#groupOf[b]!]!.length));
-    this.#shared = Math.max(...beginnings.map(({ length }) => length));
-    this.#own = Math.max(...rests.map(({ length }) => length));
+    this.#shared = filledWidth(Math.max(...beginnings.map(({ length }) => length)));
+    this.#own = filledWidth(Math.max(...rests.map(({ length }) => length)));
     const [S, P] = [this.#shared, this.#own];
     const mask = new Float32Array(rests.length * (S + P));
     rests.forEach(({ length }, b) => {

@@ -1,4 +1,4 @@
-import { product, softmaxLastAxis, tf, type Tensor } from './backend.js';
+import { batchMatMul, product, softmaxLastAxis, tf, type Tensor } from './backend.js';
 
 /**
  * The operations that decoding is written in: on tensors at once (`eager`), or on the names of a graph's nodes
@@ -45,7 +45,7 @@ export const eager: Ops<Tensor> = {
   mean: (x) => tf.mean(x, -1, true),
   softmax: softmaxLastAxis,
   linear: (x, weight) => product(x, weight, false, true),
-  matMul: (a, b, exchangeB) => tf.matMul(a as never, b as never, false, exchangeB),
+  matMul: (a, b, exchangeB) => batchMatMul(a, b, false, exchangeB),
   gather: (x, indices, axis) => tf.gather(x, indices as never, axis),
   transpose: (x, permutation) => tf.transpose(x, [...permutation]),
   concat: (parts, axis) => tf.concat([...parts], axis),

@@ -9,6 +9,7 @@ const COSTS: SegmentCosts = isOnProcessor ? { longest: 128, scores: 4096 } : { l
 export interface PackedSegment {
   readonly start: number;
   readonly size: number;
+  /** Nodes that are attended to; after them, to fill the width up, one of them again, which the mask hides. */
   readonly keys: Tensor; // (width) int32
   readonly width: number;
   readonly mask: Tensor; // (size, width)
@@ -56,9 +57,23 @@ export function packNodes(config: ModelConfig, trie: GrowingTrie, first: number,
   };
 }
 
+/**
+ * Products run over widths that are multiples of this: oneDNN keeps kernels of every shape of a product that it has met, 0.4 MB each
+ * and a thousand in each thread, and is at its best where a width fills its registers.
+ */
+const WIDTH_STEP = 16;
+export const filledWidth = (nodes: number): number => WIDTH_STEP * Math.ceil(nodes / WIDTH_STEP);
+
+function filledKeys({ keys }: Segment): Int32Array {
+  const filled = new Int32Array(filledWidth(keys.length)).fill(keys[0]!);
+  filled.set(keys);
+  return filled;
+}
+
 function packSegment(trie: Links, segment: Segment): PackedSegment {
-  const { start, size, keys } = segment;
-  return { start, size, keys: tf.tensor1d(keys, 'int32'), width: keys.length, mask: tf.tensor2d(causalMask(trie, segment), [size, keys.length]) };
+  const { start, size } = segment;
+  const keys = filledKeys(segment);
+  return { start, size, keys: tf.tensor1d(keys, 'int32'), width: keys.length, mask: tf.tensor2d(causalMask(trie, segment, keys.length), [size, keys.length]) };
 }
 
 export function packTries(config: ModelConfig, tries: readonly TokenTrie[]): PackedTries {
@@ -78,7 +93,7 @@ export function packTries(config: ModelConfig, tries: readonly TokenTrie[]): Pac
   }
   const forest = { parents, positions };
   const segments = segmentsOf(forest, COSTS);
-  const allKeys = segments.flatMap(({ keys }) => [...keys]);
+  const allKeys = segments.flatMap((segment) => [...filledKeys(segment)]);
   return {
     tokens: tf.tensor1d(tokens, 'int32'),
     ...rotaryTables(config, positions),

@@ -18,10 +18,15 @@ const searchAttributes = {
 const RETENTION = '30d';
 
 /**
- * The server would hold the state of each of 128,000 workflows for an hour after it has seen it: a run of weeks has a handful that
- * are open, and what is not held is read from the database.
+ * What is sized for a cluster, where one database file is written by one at a time. The server would hold the state of each of 128,000
+ * workflows for an hour after it has seen it: a run of weeks has a handful that are open, and what is not held is read from the
+ * database. It would hold 8 MB of events for other clusters, which there are none of; and 512 workers for each of its queues, whose
+ * stacks grow one after another as each is first used.
  */
-const caches = ['history.hostLevelCacheMaxSize=64', 'history.cacheTTL="5m"'];
+const forOneMachine = [
+  'history.hostLevelCacheMaxSize=64', 'history.cacheTTL="5m"', 'history.xdcCacheMaxSizeBytes=65536',
+  ...['timer', 'transfer', 'visibility', 'archival'].map((queue) => `history.${queue}ProcessorSchedulerWorkerCount=32`),
+];
 
 /** A profile or environment of the user's own must not redirect our CLI calls. */
 const isolation = ['--disable-config-file', '--disable-config-env'];
@@ -43,11 +48,11 @@ export const temporal: ServiceDefinition = {
         'server', 'start-dev', ...isolation, '--ip', '127.0.0.1',
         '--port', String(port('temporal', 'grpc')), '--ui-port', String(port('temporal', 'ui')),
         '--db-filename', join(dataDir, 'temporal', 'temporal.db'), '--log-level', 'error',
-        ...caches.flatMap((setting) => ['--dynamic-config-value', setting]),
+        ...forOneMachine.flatMap((setting) => ['--dynamic-config-value', setting]),
         ...Object.entries(searchAttributes).flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]),
       ],
-      // Its heap may grow by half before garbage is collected, and not to double: it idles beside workers that compute.
-      env: { GOGC: '50' },
+      // Its heap may grow by a quarter before garbage is collected, and not to double: it idles beside workers that compute.
+      env: { GOGC: '25' },
     };
   },
 

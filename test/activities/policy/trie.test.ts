@@ -25,8 +25,15 @@ test('small branches are one segment, in which a node sees its ancestors and its
   const [segment, ...others] = segmentsOf(trie, costs);
   assert.deepEqual(others, []);
   assert.deepEqual([segment!.start, segment!.size, [...segment!.keys]], [0, 6, [0, 1, 2, 3, 4, 5]]);
-  const seen = [...causalMask(trie, segment!)].map((value) => (value === 0 ? 1 : 0));
+  const seen = [...causalMask(trie, segment!, segment!.keys.length)].map((value) => (value === 0 ? 1 : 0));
   assert.deepEqual(Array.from({ length: 6 }, (_, row) => seen.slice(row * 6, (row + 1) * 6).join('')), ['100000', '110000', '111000', '111100', '110010', '110011']);
+});
+
+test('a wider mask hides what stands after the keys', () => {
+  const trie = packTrie([{ promptIds: [1, 2], responseIds: [3] }]);
+  const [segment] = segmentsOf(trie, costs);
+  const seen = [...causalMask(trie, segment!, 4)].map((value) => (value === 0 ? 1 : 0)).join('');
+  assert.equal(seen, '10001100');
 });
 
 test('branches that would compute more for each other than a segment costs stay apart', () => {
@@ -58,7 +65,7 @@ test('property: the path to each predictor spells exactly what the sequence had 
       });
       // Segments cover every node once; a node may look exactly where its path goes.
       const looksAt = segmentsOf(trie, costs).flatMap((segment) => {
-        const mask = causalMask(trie, segment);
+        const mask = causalMask(trie, segment, segment.keys.length);
         const width = segment.keys.length;
         return Array.from({ length: segment.size }, (_, row) => [segment.start + row, [...segment.keys].filter((_, column) => mask[row * width + column] === 0)]);
       });
