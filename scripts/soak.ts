@@ -40,15 +40,16 @@ const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(0);
 /** Runs the iterations and says how the processes grew. @returns the exit code */
 async function measured(stack: Stack, iterations: number, json: string | null, signal: AbortSignal): Promise<number> {
   const config: TrainConfigInput = { ...tinyRun, iterations, warmStart: null, rollout: { ...tinyRun.rollout, tasksPerIteration: 1, groupSize: 2 }, algorithm: { name: 'seeupo' } };
-  const samples: Record<string, number[]> = Object.fromEntries(Object.keys(stack.services.pids()).map((service) => [service, []]));
+  const residentSets = (): Promise<[string, number][]> =>
+    Promise.all(Object.entries(stack.services.pids()).map(async ([service, pid]) => [service, await residentSet(pid ?? 0)]));
+  const started = await residentSets();
+  const samples: Record<string, number[]> = Object.fromEntries(started.map(([service]) => [service, []]));
   stack.proxy.on('commit', (key) => {
     if (!/^runs\/soak\/iterations\/\d+\/checkpoint\.json$/.test(key)) return;
-    for (const [service, pid] of Object.entries(stack.services.pids())) void residentSet(pid ?? 0).then((bytes) => samples[service]!.push(bytes));
+    void residentSets().then((sets) => sets.forEach(([service, bytes]) => samples[service]!.push(bytes)));
   });
-  const idle = (): Promise<[string, number][]> => Promise.all(Object.entries(stack.services.pids()).map(async ([service, pid]) => [service, await residentSet(pid ?? 0)]));
-  const started = await idle();
   await sleep(SETTLING_MS, undefined, { signal });
-  const settled = new Map(await idle());
+  const settled = new Map(await residentSets());
   console.log(`idle for ${SETTLING_MS / 1000} s: ${started.map(([service, bytes]) => `${service} ${megabytes(bytes)} -> ${megabytes(settled.get(service)!)}`).join(', ')} MB`);
   const began = performance.now();
   const run = await stack.client.workflow.start('train', { taskQueue: 'seeupo-control', workflowId: 'soak', args: [config] });

@@ -77,14 +77,15 @@ export const softmaxLastAxis: (x: Tensor) => Tensor = (() => {
 const TF_BFLOAT16 = 14;
 const rounded = new WeakSet<Tensor>();
 
-const castAttributes = (from: number, to: number): NativeAttribute[] => {
-  const { TF_ATTR_TYPE, TF_ATTR_BOOL } = native.binding;
-  return [
-    { name: 'SrcT', type: TF_ATTR_TYPE, value: from },
-    { name: 'DstT', type: TF_ATTR_TYPE, value: to },
-    { name: 'Truncate', type: TF_ATTR_BOOL, value: false },
-  ];
-};
+const typeAttribute = (name: string, value: number): NativeAttribute => ({ name, type: native.binding.TF_ATTR_TYPE, value });
+const boolAttribute = (name: string, value: boolean): NativeAttribute => ({ name, type: native.binding.TF_ATTR_BOOL, value });
+
+const castAttributes = (from: number, to: number): NativeAttribute[] => [
+  typeAttribute('SrcT', from), typeAttribute('DstT', to), boolAttribute('Truncate', false),
+];
+const matMulAttributes = (type: number, transposeA: boolean, transposeB: boolean): NativeAttribute[] => [
+  typeAttribute('T', type), boolAttribute('transpose_a', transposeA), boolAttribute('transpose_b', transposeB),
+];
 const castOf = (id: number, from: number, to: number): NativeTensor => native.binding.executeOp('Cast', castAttributes(from, to), [id], 1)[0]!;
 const idOf = (x: Tensor): number => native.getInputTensorIds([x])[0]!;
 
@@ -113,12 +114,7 @@ export function widened(x: Tensor): Tensor {
  * thousand in each thread: 330 MB.
  */
 export function matMul(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor {
-  const { TF_ATTR_TYPE, TF_ATTR_BOOL, TF_FLOAT } = native.binding;
-  return native.executeSingleOutput('MatMul', [
-    { name: 'T', type: TF_ATTR_TYPE, value: TF_FLOAT },
-    { name: 'transpose_a', type: TF_ATTR_BOOL, value: transposeA },
-    { name: 'transpose_b', type: TF_ATTR_BOOL, value: transposeB },
-  ], [a, b]);
+  return native.executeSingleOutput('MatMul', matMulAttributes(native.binding.TF_FLOAT, transposeA, transposeB), [a, b]);
 }
 
 /**
@@ -129,17 +125,13 @@ const SMALL_PRODUCT = 1_500_000;
 
 /** Products of matrices in pairs, the last two axes, fp32: (batch, m, k), (batch, k, n) -> (batch, m, n), before transposing. */
 export function batchMatMul(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor {
-  const { TF_ATTR_TYPE, TF_ATTR_BOOL, TF_FLOAT } = native.binding;
-  const exchanged = [
-    { name: 'adj_x', type: TF_ATTR_BOOL, value: transposeA },
-    { name: 'adj_y', type: TF_ATTR_BOOL, value: transposeB },
-  ];
-  const types = (...names: string[]): NativeAttribute[] => names.map((name) => ({ name, type: TF_ATTR_TYPE, value: TF_FLOAT }));
+  const { TF_FLOAT } = native.binding;
+  const exchanged = [boolAttribute('adj_x', transposeA), boolAttribute('adj_y', transposeB)];
   const multiplications = a.size * b.shape.at(transposeB ? -2 : -1)!;
   // The third version of the operation is the same and has only the one kernel.
   return isOnProcessor && multiplications < SMALL_PRODUCT
-    ? native.executeSingleOutput('BatchMatMulV3', [...types('Ta', 'Tb', 'Tout'), ...exchanged], [a, b])
-    : native.executeSingleOutput('BatchMatMulV2', [...types('T'), ...exchanged], [a, b]);
+    ? native.executeSingleOutput('BatchMatMulV3', [...['Ta', 'Tb', 'Tout'].map((name) => typeAttribute(name, TF_FLOAT)), ...exchanged], [a, b])
+    : native.executeSingleOutput('BatchMatMulV2', [typeAttribute('T', TF_FLOAT), ...exchanged], [a, b]);
 }
 
 /**
@@ -148,20 +140,15 @@ export function batchMatMul(a: Tensor, b: Tensor, transposeA: boolean, transpose
  */
 export function product(a: Tensor, weight: Tensor, transposeA: boolean, transposeB: boolean): Tensor {
   if (!isBf16(weight)) return matMul(a, weight, transposeA, transposeB);
-  const { TF_ATTR_TYPE, TF_ATTR_BOOL, TF_FLOAT } = native.binding;
+  const { TF_FLOAT } = native.binding;
   const passing: number[] = [];
   const passed = (id: number): number => {
     passing.push(id);
     return id;
   };
   try {
-    const attributes = [
-      { name: 'T', type: TF_ATTR_TYPE, value: TF_BFLOAT16 },
-      { name: 'transpose_a', type: TF_ATTR_BOOL, value: transposeA },
-      { name: 'transpose_b', type: TF_ATTR_BOOL, value: transposeB },
-    ];
     const left = isBf16(a) ? idOf(a) : passed(castOf(idOf(a), TF_FLOAT, TF_BFLOAT16).id);
-    const result = passed(native.binding.executeOp('MatMul', attributes, [left, idOf(weight)], 1)[0]!.id);
+    const result = passed(native.binding.executeOp('MatMul', matMulAttributes(TF_BFLOAT16, transposeA, transposeB), [left, idOf(weight)], 1)[0]!.id);
     return native.createOutputTensor(castOf(result, TF_BFLOAT16, TF_FLOAT));
   } finally {
     passing.forEach((id) => native.binding.deleteTensor(id));

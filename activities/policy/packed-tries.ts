@@ -64,16 +64,12 @@ export function packNodes(config: ModelConfig, trie: GrowingTrie, first: number,
 const WIDTH_STEP = 16;
 export const filledWidth = (nodes: number): number => WIDTH_STEP * Math.ceil(nodes / WIDTH_STEP);
 
-function filledKeys({ keys }: Segment): Int32Array {
-  const filled = new Int32Array(filledWidth(keys.length)).fill(keys[0]!);
-  filled.set(keys);
-  return filled;
-}
-
 function packSegment(trie: Links, segment: Segment): PackedSegment {
-  const { start, size } = segment;
-  const keys = filledKeys(segment);
-  return { start, size, keys: tf.tensor1d(keys, 'int32'), width: keys.length, mask: tf.tensor2d(causalMask(trie, segment, keys.length), [size, keys.length]) };
+  const { start, size, keys } = segment;
+  const width = filledWidth(keys.length);
+  const filled = new Int32Array(width).fill(keys[0]!);
+  filled.set(keys);
+  return { start, size, keys: tf.tensor1d(filled, 'int32'), width, mask: tf.tensor2d(causalMask(trie, segment, width), [size, width]) };
 }
 
 export function packTries(config: ModelConfig, tries: readonly TokenTrie[]): PackedTries {
@@ -92,14 +88,13 @@ export function packTries(config: ModelConfig, tries: readonly TokenTrie[]): Pac
     });
   }
   const forest = { parents, positions };
-  const segments = segmentsOf(forest, COSTS);
-  const allKeys = segments.flatMap((segment) => [...filledKeys(segment)]);
+  const segments = segmentsOf(forest, COSTS).map((segment) => packSegment(forest, segment));
   return {
     tokens: tf.tensor1d(tokens, 'int32'),
     ...rotaryTables(config, positions),
     starts,
-    segments: segments.map((segment) => packSegment(forest, segment)),
-    allKeys: tf.tensor1d(allKeys, 'int32'),
+    segments,
+    allKeys: tf.concat(segments.map(({ keys }) => keys)),
   };
 }
 

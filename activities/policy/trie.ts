@@ -127,7 +127,11 @@ function joinedWith(before: Segment, chain: Segment, costs: SegmentCosts): Segme
   return scoresOf(joined) <= scoresOf(before) + scoresOf(chain) + costs.scores ? joined : null;
 }
 
-/** What is added to a segment's attention scores: 0 where a node may look, at its ancestors and itself, a large negative number elsewhere. (size, width), where the first columns are the segment's keys. */
+/**
+ * What is added to a segment's attention scores: 0 where a node may look, at its ancestors and itself, a large negative number elsewhere.
+ *
+ * @returns (size, width); the first columns are the segment's keys
+ */
 export function causalMask({ parents }: Links, { start, size, keys }: Segment, width: number): Float32Array {
   const columns = new Map(Array.from(keys, (node, column) => [node, column]));
   const mask = new Float32Array(size * width).fill(-1e9);
