@@ -4,7 +4,8 @@
 // Prints nothing when there is nothing to do.
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -136,9 +137,9 @@ function dropOrphans(folder) {
 }
 
 /** Runs a program in our place: same terminal, signals passed on, same exit code. */
-function run(file, argv) {
+function run(file, argv, env = process.env) {
   return new Promise((resolve) => {
-    const child = spawn(file, argv, { cwd: root, stdio: 'inherit' });
+    const child = spawn(file, argv, { cwd: root, stdio: 'inherit', env });
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
     child.on('error', (error) => fail(`${file} could not be started: ${error.message}`));
     child.on('exit', (code, signal) => resolve(code ?? 128 + (signalNumbers[signal] ?? 0)));
@@ -164,8 +165,14 @@ async function runTests() {
   const files = testFiles(filters);
   const setUp = await run(process.execPath, [join(dist, 'scripts', 'setup.js'), '--quiet']);
   if (setUp !== 0) return setUp;
-  // One file at a time: some tests start servers and train, and two cores are few.
-  return run(process.execPath, ['--enable-source-maps', '--test', '--test-concurrency=1', '--test-reporter=spec', ...flags, ...files]);
+  // What tests leave behind, and what those leave that they kill, goes with this folder.
+  const temporary = mkdtempSync(join(tmpdir(), 'seeupo-test-'));
+  try {
+    // One file at a time: some tests start servers and train, and two cores are few.
+    return await run(process.execPath, ['--enable-source-maps', '--test', '--test-concurrency=1', '--test-reporter=spec', ...flags, ...files], { ...process.env, TMPDIR: temporary });
+  } finally {
+    rmSync(temporary, { recursive: true, force: true });
+  }
 }
 
 checkNode();

@@ -2,11 +2,15 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { programPath } from '../setup/index.js';
 import type { ServiceDefinition } from './definition.js';
+import { withoutHeapProfile } from './go-runtime.js';
 import { answers } from './http.js';
 import { ServiceError } from './service-error.js';
 
 export const BUCKET = 'seeupo';
 export const REGION = 'us-east-1';
+
+/** Bytes read or written at once. Of 64 KiB, transfers are as fast as of the 1 MiB it takes otherwise, and its heap does not jump by whole megabytes. */
+const IO_BUFFER_BYTES = 64 * 1024;
 
 export const s3: ServiceDefinition = {
   name: 's3',
@@ -18,9 +22,12 @@ export const s3: ServiceDefinition = {
   async command({ dataDir, keys, port }) {
     return {
       file: await programPath('s3'),
-      args: ['--quiet', '--health', '/healthz', '--region', REGION, '--port', `127.0.0.1:${port('s3')}`, 'posix', join(dataDir, 's3')],
-      // In the environment and not in the arguments, which everyone on the machine can read.
-      env: { ROOT_ACCESS_KEY: keys.accessKeyId, ROOT_SECRET_KEY: keys.secretAccessKey },
+      args: [
+        '--quiet', '--health', '/healthz', '--region', REGION, '--port', `127.0.0.1:${port('s3')}`,
+        'posix', '--io-buffer-size', String(IO_BUFFER_BYTES), join(dataDir, 's3'),
+      ],
+      // The keys are in the environment and not in the arguments, which everyone on the machine can read.
+      env: { ROOT_ACCESS_KEY: keys.accessKeyId, ROOT_SECRET_KEY: keys.secretAccessKey, ...withoutHeapProfile },
     };
   },
 

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -12,7 +12,7 @@ export interface SidecarProcess {
   readonly pid: number;
   /** Resident set, in bytes. */
   memory(): number;
-  /** SIGKILL, and waits until it is gone. */
+  /** SIGKILL, waits until it is gone, and removes its folder. */
   kill(): Promise<void>;
 }
 
@@ -23,18 +23,22 @@ export interface SidecarProcess {
  * @param moreArgs   of server.py
  */
 export async function startSidecarProcess(environment: string, port = 0, moreArgs: readonly string[] = []): Promise<SidecarProcess> {
-  const { file, args, env } = sidecarCommand(environment, port, await mkdtemp(join(tmpdir(), 'seeupo-bfcl-')));
+  const folder = await mkdtemp(join(tmpdir(), 'seeupo-sidecar-'));
+  const { file, args, env } = sidecarCommand(environment, port, folder);
   const child = spawn(file, [...args, ...moreArgs], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env } });
   const kill = async () => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const gone = once(child, 'exit');
-    child.kill('SIGKILL');
-    await gone;
+    if (child.exitCode === null && child.signalCode === null) {
+      const gone = once(child, 'exit');
+      child.kill('SIGKILL');
+      await gone;
+    }
+    await rm(folder, { recursive: true, force: true });
   };
   for await (const line of createInterface({ input: child.stdout })) {
     const url = /listening on (\S+)/.exec(line)?.[1];
     if (url === undefined) continue;
     return { url, pid: child.pid!, kill, memory: () => 1024 * Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1] ?? 0) };
   }
+  await rm(folder, { recursive: true, force: true });
   throw new Error(`the sidecar of ${environment} ended before it listened; its error output is above`);
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { programPath } from '../setup/index.js';
 import type { ServiceDefinition, Surroundings } from './definition.js';
+import { withoutHeapProfile } from './go-runtime.js';
 import { answers } from './http.js';
 import { ServiceError } from './service-error.js';
 
@@ -52,7 +53,7 @@ export const temporal: ServiceDefinition = {
         ...Object.entries(searchAttributes).flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]),
       ],
       // Its heap may grow by a quarter before garbage is collected, and not to double: it idles beside workers that compute.
-      env: { GOGC: '25' },
+      env: { GOGC: '25', ...withoutHeapProfile },
     };
   },
 
