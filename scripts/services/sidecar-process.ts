@@ -24,6 +24,7 @@ export interface SidecarProcess {
  */
 export async function startSidecarProcess(environment: string, port = 0, moreArgs: readonly string[] = []): Promise<SidecarProcess> {
   const folder = await mkdtemp(join(tmpdir(), 'seeupo-sidecar-'));
+  const removeFolder = () => rm(folder, { recursive: true, force: true });
   const { file, args, env } = sidecarCommand(environment, port, folder);
   const child = spawn(file, [...args, ...moreArgs], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env } });
   const kill = async () => {
@@ -32,13 +33,17 @@ export async function startSidecarProcess(environment: string, port = 0, moreArg
       child.kill('SIGKILL');
       await gone;
     }
-    await rm(folder, { recursive: true, force: true });
+    await removeFolder();
   };
+  await once(child, 'spawn').catch(async (error: Error) => {
+    await removeFolder();
+    throw new Error(`the sidecar of ${environment} could not be started: ${error.message}; run \`npm run setup\``);
+  });
   for await (const line of createInterface({ input: child.stdout })) {
     const url = /listening on (\S+)/.exec(line)?.[1];
     if (url === undefined) continue;
     return { url, pid: child.pid!, kill, memory: () => 1024 * Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1] ?? 0) };
   }
-  await rm(folder, { recursive: true, force: true });
+  await removeFolder();
   throw new Error(`the sidecar of ${environment} ended before it listened; its error output is above`);
 }
