@@ -1,54 +1,19 @@
-import type { CheckpointManifest, WarmStartManifest } from '../../schemas/checkpoint.js';
-import type { EvaluationManifest } from '../../schemas/evaluation.js';
-import type { IterationTiming, Timing } from '../../schemas/metrics.js';
-import type {
-  Gain,
-  IterationRow,
-  ReportContent,
-  ReportEpisode,
-  Stage,
-  StageName,
-  TaskRow,
-  TimeShare,
-  TurnUpdateRow,
-} from '../../schemas/report.js';
-import type { RunManifest } from '../../schemas/run.js';
+import type { CheckpointManifest } from '../../schemas/checkpoint.js';
+import type { IterationTiming } from '../../schemas/metrics.js';
+import type { Gain, IterationRow, ReportContent, Stage, StageName, TaskRow, TurnUpdateRow } from '../../schemas/report.js';
 import type { Split } from '../../schemas/task.js';
 import type { Trajectory } from '../../schemas/trajectory.js';
-import { readableEpisode } from './episode.js';
+import { mean, sum } from '../numerics/statistics.js';
+import { chosenEpisodes } from './chosen-episodes.js';
 import { fixed, signed } from './format.js';
-
-/** An evaluation with its trajectories where they were read; the error estimate and the episodes need them. */
-export interface EvaluationSource {
-  readonly manifest: EvaluationManifest;
-  readonly trajectories: readonly Trajectory[] | null;
-}
-
-/** Every manifest of a run that the report is drawn from. */
-export interface ReportSources {
-  readonly run: RunManifest;
-  readonly warmStart: WarmStartManifest | null;
-  readonly evaluations: readonly EvaluationSource[];
-  /** k = 0..n-1. */
-  readonly checkpoints: readonly CheckpointManifest[];
-  /** How long each of them took. */
-  readonly timings: {
-    readonly warmStart: Timing | null;
-    readonly evaluations: readonly Timing[];
-    readonly checkpoints: readonly IterationTiming[];
-  };
-  /** Token ids to text; null shows trajectories without their prompts. */
-  readonly decode: ((ids: readonly number[]) => string) | null;
-}
+import { findEvaluation, type ReportSources } from './report-sources.js';
+import { timeShares } from './time-shares.js';
 
 /** Iterations at the end that the learning figure is the mean of. */
 export const LAST_ITERATIONS = 3;
 
 const STAGES: readonly StageName[] = ['untouched', 'start', 'end'];
 const SPLITS: readonly Split[] = ['train', 'heldout'];
-
-const sum = (numbers: readonly number[]): number => numbers.reduce((total, x) => total + x, 0);
-const mean = (numbers: readonly number[]): number => sum(numbers) / numbers.length;
 
 /** The manifests of a run as the plain figures, rows and texts of its report. */
 export function reportContent(sources: ReportSources): ReportContent {
@@ -190,15 +155,6 @@ function gainsBetween(stages: readonly Stage[], from: StageName, to: StageName):
   });
 }
 
-function findEvaluation(
-  evaluations: readonly EvaluationSource[],
-  name: string,
-  split: Split,
-): EvaluationSource | null {
-  // An environment without held-out tasks has an evaluation of nothing, which is none.
-  return evaluations.find(({ manifest: m }) => m.name === name && m.split === split && m.tasks.length > 0) ?? null;
-}
-
 function learningFigure(
   iterations: readonly IterationRow[],
   stages: readonly Stage[],
@@ -282,97 +238,4 @@ function iterationRow({ iteration, rollout, groupsWithoutVariance, behaviorGap }
 
 function turnUpdateRows({ iteration, turns }: CheckpointManifest): TurnUpdateRow[] {
   return turns.map((metrics) => ({ iteration: iteration + 1, ...metrics }));
-}
-
-const PARTS: readonly { part: string; step: string }[] = [
-  { part: 'rollout', step: 'rollout' },
-  { part: 'grouping', step: 'group' },
-  { part: 'scoring', step: 'score' },
-  { part: 'turn updates', step: 'update' },
-];
-
-/**
- * Where the steps' seconds went. Storage is taken out of every step and shown on its own, so the parts
- * add up. Steps that ran at the same time both count: it is work, not wall time.
- */
-export function timeShares({ timings: { warmStart, evaluations, checkpoints } }: Pick<ReportSources, 'timings'>): TimeShare[] {
-  const known = new Set(PARTS.map(({ step }) => step));
-  const ofStep = (wanted: (step: string) => boolean): Timing[] =>
-    checkpoints.flatMap((timing) => Object.entries(timing).flatMap(([step, t]) => (wanted(step) ? [t] : [])));
-  const parts: [string, Timing[]][] = [
-    ['warm start', warmStart === null ? [] : [warmStart]],
-    ...PARTS.map(({ part, step }): [string, Timing[]] => [part, ofStep((s) => s === step)]),
-    ['other steps', ofStep((s) => !known.has(s))],
-    ['evaluation', [...evaluations]],
-  ];
-  const rows = parts.map(([part, timings]) => ({
-    part,
-    seconds: sum(timings.map(({ seconds, storageSeconds }) => Math.max(0, seconds - storageSeconds))),
-    tokens: sum(timings.map(({ tokens }) => tokens)),
-  }));
-  const stored = parts.flatMap(([, timings]) => timings.map(({ storageSeconds }) => storageSeconds));
-  rows.push({ part: 'storage', seconds: sum(stored), tokens: 0 });
-  const total = sum(rows.map(({ seconds }) => seconds));
-  return rows
-    .filter(({ part, seconds }) => seconds > 0 || part === 'storage')
-    .map((row) => ({ ...row, share: total === 0 ? 0 : row.seconds / total }));
-}
-
-/**
- * Three trajectories: of the training task that improved most, the worst before and the best after;
- * and the worst of all after. Ties go to the task and sample that come first.
- */
-function chosenEpisodes({ evaluations, decode }: ReportSources, first: 'start' | 'untouched' | null): ReportEpisode[] {
-  const before = first === null ? null : findEvaluation(evaluations, first, 'train');
-  const after = findEvaluation(evaluations, 'end', 'train');
-  const chosen: ReportEpisode[] = [];
-  const show = (
-    trajectory: Trajectory | undefined,
-    shown: { stage: StageName; heading: string; chosenAs: string },
-  ): void => {
-    if (trajectory !== undefined) chosen.push({ ...readableEpisode(trajectory, 'train', decode), ...shown });
-  };
-  const taskId = before && after ? mostImprovedTask(before.manifest, after.manifest) : null;
-  if (first !== null && taskId !== null) {
-    show(extreme(before?.trajectories, taskId, 'worst'), {
-      stage: first,
-      heading: 'Before SeeUPO',
-      chosenAs: 'the lowest reward before, of the training task that improved most',
-    });
-    show(extreme(after?.trajectories, taskId, 'best'), {
-      stage: 'end',
-      heading: 'After SeeUPO, the same task',
-      chosenAs: 'the highest reward after, of the training task that improved most',
-    });
-  }
-  const failure = extreme(after?.trajectories, null, 'worst');
-  if (failure !== undefined && !failure.success) {
-    show(failure, { stage: 'end', heading: 'After SeeUPO, a failure', chosenAs: 'the lowest reward after, of all training tasks' });
-  }
-  return chosen;
-}
-
-function mostImprovedTask(before: EvaluationManifest, after: EvaluationManifest): string | null {
-  let best: { taskId: string; rise: number } | null = null;
-  for (const { taskId, meanReward } of after.tasks) {
-    const earlier = before.tasks.find((task) => task.taskId === taskId);
-    if (earlier === undefined) continue;
-    const rise = meanReward - earlier.meanReward;
-    if (best === null || rise > best.rise) best = { taskId, rise };
-  }
-  return best?.taskId ?? null;
-}
-
-function extreme(
-  trajectories: readonly Trajectory[] | null | undefined,
-  taskId: string | null,
-  which: 'best' | 'worst',
-): Trajectory | undefined {
-  const sign = which === 'best' ? 1 : -1;
-  let found: Trajectory | undefined;
-  for (const trajectory of trajectories ?? []) {
-    if (taskId !== null && trajectory.taskId !== taskId) continue;
-    if (found === undefined || sign * trajectory.reward > sign * found.reward) found = trajectory;
-  }
-  return found;
 }

@@ -12,7 +12,8 @@ import { keys, type ArtifactStore, type Committed } from '../artifacts/store.js'
 import type { CpuDependencies } from '../dependencies.js';
 import { modelFileOf, openedRun, untouchedPolicy } from '../run/run-context.js';
 import { renderReport } from './render-report.js';
-import { reportContent, type EvaluationSource } from './report-data.js';
+import { reportContent } from './report-data.js';
+import type { EvaluationSource } from './report-sources.js';
 import { reportKey } from './report-key.js';
 
 export type WriteReportDependencies = Pick<CpuDependencies, 'artifacts' | 'codec' | 'modelsDir' | 'heartbeats'>;

@@ -1,5 +1,6 @@
 import type { RolloutMetrics } from '../../schemas/metrics.js';
 import type { Trajectory } from '../../schemas/trajectory.js';
+import { mean, sum } from '../numerics/statistics.js';
 
 /** What a set of trajectories amounts to; of none, everything is 0. */
 export function rolloutMetrics(trajectories: readonly Trajectory[]): RolloutMetrics {
@@ -34,6 +35,4 @@ export function distinctTokens(trajectories: readonly Trajectory[]): number {
   return sum([...firstPrompts.values()]) + sum(later);
 }
 
-const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 const ratio = (total: number, count: number): number => (count === 0 ? 0 : total / count);
-const mean = (values: readonly number[]): number => ratio(sum(values), values.length);

@@ -44,6 +44,6 @@ export async function startSidecarProcess(environment: string, port = 0, moreArg
     if (url === undefined) continue;
     return { url, pid: child.pid!, kill, memory: () => 1024 * Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1] ?? 0) };
   }
-  await removeFolder();
+  await kill();
   throw new Error(`the sidecar of ${environment} ended before it listened; its error output is above`);
 }

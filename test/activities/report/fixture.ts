@@ -1,4 +1,4 @@
-import type { ReportSources } from '../../../activities/report/report-data.js';
+import type { ReportSources } from '../../../activities/report/report-sources.js';
 import type { ArtifactRef } from '../../../schemas/artifact-ref.js';
 import type { CheckpointManifest, WarmStartManifest } from '../../../schemas/checkpoint.js';
 import type { EvaluationManifest } from '../../../schemas/evaluation.js';

@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { html } from '../../../activities/report/html.js';
 import { metricDefinitions } from '../../../activities/report/metric-definitions.js';
 import { renderReport } from '../../../activities/report/render-report.js';
-import { reportContent, type ReportSources } from '../../../activities/report/report-data.js';
+import { reportContent } from '../../../activities/report/report-data.js';
+import type { ReportSources } from '../../../activities/report/report-sources.js';
 import { evaluation, runManifest, sources, trajectory } from './fixture.js';
 
 const page = (changes: Partial<ReportSources> = {}): string => renderReport(reportContent(sources(changes)));

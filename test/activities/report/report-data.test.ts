@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readableCall, readableEpisode } from '../../../activities/report/episode.js';
-import { reportContent, standardErrorOfMeanReward, timeShares } from '../../../activities/report/report-data.js';
+import { reportContent, standardErrorOfMeanReward } from '../../../activities/report/report-data.js';
+import { timeShares } from '../../../activities/report/time-shares.js';
 import { ReportContent } from '../../../schemas/report.js';
 import { checkpoint, evaluation, iterationTiming, metrics, runManifest, sources, trajectory } from './fixture.js';
 
