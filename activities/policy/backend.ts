@@ -2,6 +2,8 @@
  * The only import of TensorFlow. The same code runs on a CPU or a GPU: only the libtensorflow that
  * scripts/setup put under @tensorflow/tfjs-node-gpu differs.
  */
+import util from 'node:util';
+
 // Without oneDNN, softmax and matmul on x86 are markedly slower; it must be set before the library loads.
 process.env['TF_ENABLE_ONEDNN_OPTS'] ??= '1';
 process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2';
@@ -9,6 +11,10 @@ process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2';
 process.env['NVIDIA_TF32_OVERRIDE'] ??= '0';
 // There, sums over segments would add in whatever order their threads come: seen on an H100 with shared prefixes.
 process.env['TF_DETERMINISTIC_OPS'] ??= '1';
+
+// The package calls two functions that Node 23 removed from node:util and Node 22 warns of
+// (tensorflow/tfjs#8609, open): both get a successor of the same meaning before it loads.
+Object.assign(util, { isNullOrUndefined: (value: unknown) => value == null, isArray: Array.isArray });
 
 const { default: tf } = await import('@tensorflow/tfjs-node-gpu');
 tf.env().set('PROD', true);
