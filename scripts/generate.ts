@@ -14,7 +14,7 @@ const USAGE = `npm run -s generate -- --model PATH --messages FILE [OPTIONS]
   --adapter DIR        a PEFT LoRA directory, as \`npm run export\` writes it
   --temperature X      0 takes the likeliest token each time (default 0.7)
   --top-k K            draws from the K likeliest tokens only
-  --top-p P            draws from the fewest likeliest tokens that hold a share P of the probability
+  --top-p P            draws from the fewest likeliest tokens that hold a share P of what --top-k left
   --min-p P            draws from tokens at least P times as likely as the likeliest
   --max-tokens N       longest answer, its end included (default 256)
   --seed N             the same seed gives the same answers (default 0)

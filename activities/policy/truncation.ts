@@ -1,8 +1,11 @@
-/** Which tokens of a distribution may be drawn: all conditions at once; a field left out cuts nothing. */
+/**
+ * Which tokens of a distribution may be drawn; a field left out cuts nothing. In the order of transformers and vLLM: the k
+ * likeliest first, then shares of what these hold together.
+ */
 export interface Truncation {
   /** The k likeliest. */
   readonly topK?: number;
-  /** The fewest likeliest tokens that hold at least this share of the probability. */
+  /** The fewest likeliest tokens that hold at least this share of the probability, of what top-k left. */
   readonly topP?: number;
   /** Those at least this share as likely as the likeliest. */
   readonly minP?: number;
@@ -19,13 +22,23 @@ export const truncates = ({ topK, topP, minP }: Truncation): boolean => topK !==
  */
 export function keptTokens(likeliest: ArrayLike<number>, { topK, topP, minP }: Truncation, all: boolean): number | null {
   const most = Math.min(topK ?? Infinity, likeliest.length);
+  const wholeTopK = all || most === topK;
+  // What top-k leaves holds less than everything, so its share is of less; 1 where top-k cuts nothing.
+  const held = topK === undefined ? 1 : sumOf(likeliest, most);
+  const enough = topP === undefined ? Infinity : topP * held;
   const least = (minP ?? 0) * likeliest[0]!;
   let share = 0;
   for (let kept = 0; kept < most; kept++) {
-    if (kept > 0 && (likeliest[kept]! < least || (topP !== undefined && share >= topP))) return kept;
+    if (kept > 0 && (likeliest[kept]! < least || share >= enough)) return topK !== undefined && topP !== undefined && !wholeTopK ? null : kept;
     share += likeliest[kept]!;
   }
-  return most === topK || all || (topP !== undefined && share >= topP) ? most : null;
+  return wholeTopK || (topK === undefined && share >= enough) ? most : null;
+}
+
+function sumOf(values: ArrayLike<number>, count: number): number {
+  let sum = 0;
+  for (let i = 0; i < count; i++) sum += values[i]!;
+  return sum;
 }
 
 /**

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { TensorFlowPolicy } from '../../../activities/policy/tf-policy.js';
 import { drawTruncated, keptTokens, truncates } from '../../../activities/policy/truncation.js';
+import { root } from './smollm2.js';
 import { tiny, tinyModel, tinyWeights } from './tiny-models.js';
 
 const likeliest = [0.5, 0.25, 0.125, 0.0625, 0.0625];
@@ -22,6 +25,43 @@ test('where the cut lies beyond what was looked at, there is no answer yet', () 
   assert.equal(keptTokens(likeliest.slice(0, 2), { minP: 0.1 }, false), null);
   assert.equal(keptTokens(likeliest.slice(0, 2), { topK: 2 }, false), 2);
   assert.equal(keptTokens(likeliest.slice(0, 2), { topP: 0.75 }, false), 2);
+});
+
+test('top-p is a share of what top-k left: of 0.5 and 0.25, the first holds two thirds', () => {
+  assert.equal(keptTokens(likeliest, { topK: 2, topP: 0.66 }, true), 1);
+  assert.equal(keptTokens(likeliest, { topK: 2, topP: 0.67 }, true), 2);
+  assert.equal(keptTokens(likeliest, { topK: 100, topP: 0.75 }, true), 2); // k beyond the vocabulary cuts nothing
+  // How much the third and fourth hold is not known yet.
+  assert.equal(keptTokens(likeliest.slice(0, 2), { topK: 4, topP: 0.5 }, false), null);
+});
+
+/** Oracle: transformers' own warpers, in its order (fixtures/make_truncation.py). */
+const cases = JSON.parse(readFileSync(path.join(root, 'test/activities/policy/fixtures/truncation.json'), 'utf8')) as {
+  logits: number[]; temperature: number; options: { topK?: number; topP?: number; minP?: number }; kept: number[] | number; logProbs: number[];
+}[];
+
+test('90 random cases: temperature, top-k, top-p and min-p together leave the tokens that transformers leaves, with its log-probs', () => {
+  for (const { logits, temperature, options, kept, logProbs } of cases) {
+    const total = logits.reduce((sum, logit) => sum + Math.exp(logit / temperature), 0);
+    const order = logits.map((_, id) => id).sort((a, b) => logits[b]! - logits[a]!);
+    const sorted = order.map((id) => Math.exp(logits[id]! / temperature) / total);
+    const ours = keptTokens(sorted, options, true)!;
+    const what = JSON.stringify({ options, temperature, logits: logits.slice(0, 25) });
+    if (typeof kept === 'number') assert.equal(ours, kept, what);
+    else assert.deepEqual(order.slice(0, ours), kept, what);
+    // As the sampler asks: of the likeliest few first.
+    for (const seen of [1, 2, 5, 256]) {
+      const early = keptTokens(sorted.slice(0, seen), options, seen >= sorted.length);
+      assert.ok(early === null || early === ours, `${early} of the first ${seen}, ${ours} of all: ${what}`);
+    }
+    let before = 0;
+    logProbs.forEach((wanted, place) => {
+      const drawn = drawTruncated(sorted, ours, before + 1e-12);
+      assert.equal(drawn.place, place);
+      assert.ok(Math.abs(drawn.logProb - wanted) < 2e-6, `${drawn.logProb}, transformers ${wanted}: ${what}`);
+      before += Math.exp(drawn.logProb);
+    });
+  }
 });
 
 test('a uniform number falls on a token in proportion to what is kept: of 0.5 and 0.25, two thirds on the first', () => {
