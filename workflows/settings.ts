@@ -4,7 +4,7 @@ import type { SettingsChange } from './messages.js';
 export const CHANGEABLE: Readonly<Record<string, (value: unknown) => string | null>> = {
   'optimizer.learningRate': positive,
   'algorithm.klCoefficient': (value) => (isNumber(value) && value >= 0 ? null : 'must be a number, at least 0'),
-  'algorithm.clip.low': positive,
+  'algorithm.clip.low': (value) => (isNumber(value) && value > 0 && value < 1 ? null : 'must be a number between 0 and 1'),
   'algorithm.clip.high': positive,
   'rollout.tasksPerIteration': (value) => (value === null ? null : whole(value, 1)),
   'rollout.groupSize': (value) => whole(value, 2),

@@ -17,6 +17,9 @@ export function withChange(config: TrainConfig, change: Readonly<Record<string, 
   return resolveConfig(merged(base, change));
 }
 
+/** The same unchecked, and without the options of another set: to tell what a change that is no configuration would touch. */
+export const mergedChange = (config: TrainConfig, change: Readonly<Record<string, unknown>>): TrainConfig => merged(config, change) as TrainConfig;
+
 function merged(base: unknown, change: unknown): unknown {
   if (!isObject(base) || !isObject(change)) return change;
   return { ...base, ...Object.fromEntries(Object.entries(change).map(([key, value]) => [key, merged(base[key], value)])) };

@@ -8,12 +8,12 @@ import type { Settings } from '../../schemas/settings.js';
 import { GroupsManifest } from '../../schemas/turn-pool.js';
 import type { TrainConfig } from '../../schemas/train-config.js';
 import { keys, type ArtifactStore } from '../artifacts/store.js';
-import { withChange } from './change-config.js';
-import { BadConfig, differences } from './resolve-config.js';
+import { mergedChange, withChange } from './change-config.js';
+import { BadConfig } from './resolve-config.js';
 import { configAt, latestSettings } from './run-context.js';
+import { refusedInFork } from './setting-readers.js';
+import { evaluationBasisOf } from './settings-in-force.js';
 
-/** What stays as it was in the run that is forked: shared steps were made with it. */
-const FIXED = ['model', 'environment', 'lora', 'warmStart'] as const;
 const COPIES_AT_ONCE = 16;
 
 export interface Fork {
@@ -21,17 +21,20 @@ export interface Fork {
   readonly source: RunManifest;
   /** What is other from the fork on. */
   readonly config: TrainConfig;
-  readonly settings: ArtifactRef;
   readonly forkedFrom: ForkPoint;
+  /** Settings that cannot be other there, each with the reason; none is an empty list. */
+  readonly refused: readonly string[];
+  /** Copies the manifests of everything before the point, and stores the settings from there on. */
+  copy(): Promise<ArtifactRef>;
 }
 
 /**
- * Copies the manifests of everything before a point of a run to another run's prefix. What they name
- * (weights, trajectories) is shared by hash and not copied.
+ * A run's beginning as the beginning of another run, to which its manifests are copied. What they name (weights, trajectories) is
+ * shared by hash and not copied. Nothing is written before `copy`.
  *
- * @throws {BadConfig} if there is no such run or point, or a setting is to change that shared steps were made with
+ * @throws {BadConfig} if there is no such run or point, or the settings from there on are none
  */
-export async function forkRun(artifacts: ArtifactStore, runId: string, { forkFrom, change }: ForkRequest): Promise<Fork> {
+export async function forkOf(artifacts: ArtifactStore, runId: string, { forkFrom, change }: ForkRequest): Promise<Fork> {
   const { run: sourceId, iteration, turn } = forkFrom;
   const refuse = (problem: string) => new BadConfig([`forkFrom: ${problem}`]);
   if (sourceId === runId) throw refuse(`run "${runId}" cannot be forked into itself: choose another workflow id`);
@@ -42,22 +45,46 @@ export async function forkRun(artifacts: ArtifactStore, runId: string, { forkFro
     throw refuse(`run "${sourceId}" has no checkpoint of iteration ${iteration - 1}, which a fork at iteration ${iteration} begins with`);
   }
   const chain = (await latestSettings(artifacts, source)).settings;
-  const before = await configAt(artifacts, chain, turn === null ? { iteration } : { iteration, turn });
-  const config = withChange(before, change);
-  const moved = FIXED.flatMap((block) => differences(before[block], config[block], block));
-  if (moved.length > 0) throw refuse(`what is shared was made with other settings, so these cannot change: ${moved.join('; ')}`);
+  // What the iteration began with, which a fork of a fork may have left between two turns.
+  const begun = await configAt(artifacts, chain, { iteration });
+  const before = turn === null ? begun : await configAt(artifacts, chain, { iteration, turn });
+  const keptTurns = turn === null ? null : await turnsKept(artifacts, forkFrom, begun, refuse);
+  const kept = keptTurns && (await Promise.all(keptTurns.map((earlier) => configAt(artifacts, chain, { iteration, turn: earlier }))));
+  const refusedFor = (given: TrainConfig): string[] =>
+    refusedInFork({ begun, kept }, given).map((reason) => `forkFrom: cannot change ${turn === null ? 'in a fork' : `before turn ${turn} of iteration ${iteration}`}: ${reason}`);
+  const config = changed();
 
-  const keptTurns = turn === null ? null : await turnsKept(artifacts, forkFrom, before, refuse);
-  const steps = await keysBefore(artifacts, sourceId, iteration, keptTurns);
-  const limit = pLimit(COPIES_AT_ONCE);
-  const renamed = (key: string) => keys.run(runId) + key.slice(keys.run(sourceId).length);
-  // Timings come along: they tell what it took to get here.
-  await Promise.all(steps.flatMap((key) => [keys.timing(key), key]).map((key) => limit(() => artifacts.copyManifest(key, renamed(key)))));
-  for (let k = 0; k < iteration; k++) await artifacts.copyManifest(keys.iterationTiming(sourceId, k), keys.iterationTiming(runId, k));
+  return { source, config, forkedFrom: forkFrom, refused: refusedFor(config), copy };
 
-  const settings: Settings = { kind: 'settings', from: { iteration, keptTurns }, config, before: chain };
-  return { source, config, settings: await artifacts.putJson(settings), forkedFrom: forkFrom };
+  /** The settings from the point on. What is wrong with them by themselves does not hide what cannot change. */
+  function changed(): TrainConfig {
+    try {
+      return withChange(before, change);
+    } catch (error) {
+      const merged = mergedChange(before, change);
+      if (!(error instanceof BadConfig) || !merged.algorithm) throw error;
+      throw new BadConfig([...error.problems, ...refusedFor(merged)]);
+    }
+  }
+
+  async function copy(): Promise<ArtifactRef> {
+    const evaluatedAlike = JSON.stringify(evaluationSettingsOf(source, before)) === JSON.stringify(evaluationSettingsOf(source, config));
+    const steps = await keysBefore(artifacts, sourceId, { iteration, keptTurns, evaluatedAlike });
+    const limit = pLimit(COPIES_AT_ONCE);
+    const renamed = (key: string) => keys.run(runId) + key.slice(keys.run(sourceId).length);
+    // Timings come along: they tell what it took to get here.
+    await Promise.all(steps.flatMap((key) => [keys.timing(key), key]).map((key) => limit(() => artifacts.copyManifest(key, renamed(key)))));
+    for (let k = 0; k < iteration; k++) await artifacts.copyManifest(keys.iterationTiming(sourceId, k), keys.iterationTiming(runId, k));
+    const settings: Settings = { kind: 'settings', from: { iteration, keptTurns }, config, before: chain };
+    return artifacts.putJson(settings);
+  }
 }
+
+/** What an evaluation is made with: its basis, and what its step is handed of the settings. */
+const evaluationSettingsOf = (source: RunManifest, config: TrainConfig) => {
+  const { everyIterations: _, temperature, ...samples } = config.evaluation;
+  return { basis: evaluationBasisOf(source, config), samples, temperature: temperature ?? config.rollout.temperature };
+};
 
 /** The turns of iteration k that were updated before a turn, all of which must be there. */
 async function turnsKept(
@@ -82,8 +109,15 @@ async function turnsKept(
   return kept;
 }
 
-/** Keys of the steps before the point. Evaluations of the policies up to it come along, an end does not. */
-async function keysBefore(artifacts: ArtifactStore, run: string, iteration: number, keptTurns: readonly number[] | null): Promise<string[]> {
+/**
+ * Keys of the steps before the point. Evaluations of the policies up to it come along, an end does not, nor does that of theta_k itself
+ * if the fork is evaluated otherwise: its own figures are all of one kind.
+ */
+async function keysBefore(
+  artifacts: ArtifactStore,
+  run: string,
+  { iteration, keptTurns, evaluatedAlike }: { readonly iteration: number; readonly keptTurns: readonly number[] | null; readonly evaluatedAlike: boolean },
+): Promise<string[]> {
   const found: string[] = [];
   for await (const key of artifacts.list(keys.run(run))) {
     const [, k, step] = /\/iterations\/(\d+)\/(.+)\.json$/.exec(key) ?? [];
@@ -95,7 +129,8 @@ async function keysBefore(artifacts: ArtifactStore, run: string, iteration: numb
   }
   for await (const key of artifacts.list(`${keys.run(run)}evaluations/`)) {
     const evaluation = await artifacts.findManifest(key, EvaluationManifest);
-    if (evaluation && evaluation.manifest.name !== 'end' && evaluation.manifest.iterationsDone <= iteration) found.push(key);
+    const { name, iterationsDone } = evaluation?.manifest ?? { name: 'end', iterationsDone: 0 };
+    if (name !== 'end' && (iterationsDone < iteration || (iterationsDone === iteration && evaluatedAlike))) found.push(key);
   }
   return found;
 }

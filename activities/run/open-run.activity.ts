@@ -8,7 +8,7 @@ import { RunId, type TrainConfig } from '../../schemas/train-config.js';
 import { ConflictingCommit } from '../artifacts/errors.js';
 import { keys, type ArtifactStore } from '../artifacts/store.js';
 import type { CpuDependencies } from '../dependencies.js';
-import { forkRun } from './fork-run.js';
+import { forkOf, type Fork } from './fork-run.js';
 import { inertSettings } from './inert-settings.js';
 import { identifyModelFile, ModelFileInvalid } from './model-file.js';
 import { claimRun } from './ownership.js';
@@ -39,17 +39,19 @@ export const createOpenRun = (dependencies: CpuDependencies) =>
 
     // Whatever is wrong with the input is found before anything is claimed.
     let made: RunManifest | null = null;
+    let fork: Fork | null = null;
     if (request.kind === 'resume') {
       if (!stored) throw new BadConfig([`resumeFrom.run: there is no run "${runId}" in this store. Is this the bucket that it was written to?`]);
     } else if (request.kind === 'fork') {
       if (stored) refuseOtherFork(key, stored.manifest, request);
+      else fork = await checkedFork(dependencies, runId, request);
     } else {
       made = await described(dependencies, runId, resolveConfig(request.config), stored?.manifest ?? null);
       if (stored) refuseOther(key, stored.manifest, made);
     }
     const takeOver = request.kind === 'resume' ? request.resumeFrom.takeOver : undefined;
     const generation = await claimRun(artifacts, runId, { by: execution, takeOver, stateOf: executionState, host: os.hostname(), server: temporalAddress, now: () => new Date() });
-    if (request.kind === 'fork' && !stored) made = await forked(dependencies, runId, request);
+    if (fork) made = forked(dependencies, runId, fork, await fork.copy());
     const { ref, manifest } = stored ?? (await artifacts.commitManifest(key, made!, RunManifest));
     return standing(artifacts, manifest, ref, generation);
   };
@@ -90,12 +92,19 @@ async function problemsWithLengths(codec: CpuDependencies['codec'], modelFile: s
   return [`rollout.maxResponseTokens is ${rollout.maxResponseTokens}, but the model reads only ${contextLength} tokens, prompt included: lower it`];
 }
 
-/** What a fork is, its shared steps in place. @throws {BadConfig} */
-async function forked({ artifacts, codec, modelsDir, codeVersion }: CpuDependencies, runId: string, request: ForkRequest): Promise<RunManifest> {
-  const { source, config, settings, forkedFrom } = await forkRun(artifacts, runId, request);
+/** A fork that can be made. @throws {BadConfig} naming every problem with it */
+async function checkedFork({ artifacts, codec, modelsDir }: CpuDependencies, runId: string, request: ForkRequest): Promise<Fork> {
+  const fork = await forkOf(artifacts, runId, request);
+  const { source, config } = fork;
   const { model, trainTasks, heldoutTasks } = source;
-  const problems = [...problemsWithTasks(config, trainTasks, heldoutTasks), ...(await problemsWithLengths(codec, `${modelsDir}/${model.path}`, config))];
+  const problems = [...fork.refused, ...problemsWithTasks(config, trainTasks, heldoutTasks), ...(await problemsWithLengths(codec, `${modelsDir}/${model.path}`, config))];
   if (problems.length > 0) throw new BadConfig(problems);
+  return fork;
+}
+
+/** What a fork is, its shared steps in place. */
+function forked({ codeVersion }: CpuDependencies, runId: string, { source, config, forkedFrom }: Fork, settings: ArtifactRef): RunManifest {
+  const { model, trainTasks, heldoutTasks } = source;
   return { kind: 'run', runId, config, settings, forkedFrom, model, inertSettings: inertSettings(config), trainTasks, heldoutTasks, code: { version: codeVersion } };
 }
 

@@ -3,7 +3,7 @@ import type { TrainConfig } from '../../schemas/train-config.js';
 import { inputHashOf } from '../artifacts/canonical-json.js';
 import type { RunManifest } from '../../schemas/run.js';
 
-/** A step of a run: of iteration k, the update of a turn or something before the updates. */
+/** A step of a run: of iteration k, the update of a turn or something before the updates. Of iteration -1: what comes before the first. */
 export interface StepPosition {
   readonly iteration: number;
   readonly turn?: number;

@@ -24,7 +24,8 @@ export const createWarmStart = (dependencies: GpuDependencies) =>
   async function warmStart(input: WarmStartInput): Promise<WarmStartResult> {
     const { artifacts, policy, heartbeats, environments, codec, modelsDir } = dependencies;
     const { run } = WarmStartInput.parse(input);
-    const opened = await openedRun(artifacts, run, { iteration: 0 });
+    // Before the first iteration: a fork at that one shares the warm start, whatever else changes there.
+    const opened = await openedRun(artifacts, run, { iteration: -1 });
     const { ref, manifest } = await commitOnce(artifacts, keys.warmStart(run.runId), WarmStartManifest, stepOf(opened, {}), () =>
       heartbeats(async (report) => {
         const { warmStart: config, environment, seed, microBatchTokens } = opened.config;

@@ -62,6 +62,14 @@ test('a fork that changes nothing makes the same bytes again, and not one blob m
   assert.ok(names.every((name) => artifacts.objects.has(keys.ownership(name))));
 });
 
+test('a fork at the beginning that is evaluated otherwise is so from its first evaluation on', async () => {
+  const { result } = await run('other-samples', { forkFrom: { run: 'source', iteration: 0 }, change: { evaluation: { samplesPerTask: 3 }, optimizer: { learningRate: 0.1 } } });
+  assert.ok(result.evaluations.some(({ name }) => name === 'end'));
+  const [steps, key] = [await stepsOf(artifacts, 'other-samples'), 'evaluations/0000-untouched-train.json'];
+  assert.match(source.get(key)!, /"samples":2/);
+  assert.match(steps.get(key)!, /"samples":3/);
+});
+
 test('a fork of a fork shares the beginning of both', async () => {
   await run('child', { forkFrom: { run: 'source', iteration: 1 }, change: { optimizer: { learningRate: 0.1 } } });
   await run('grandchild', { forkFrom: { run: 'child', iteration: 2 }, change: { iterations: 4 } });
@@ -76,7 +84,7 @@ test('points that are not there, and settings that shared steps were made with, 
   assert.match(await fork({ iteration: 9 }), /run "source" has no checkpoint of iteration 8/);
   assert.match(await fork({ turn: 3 }), /iteration 1 of run "source" has turns 1 to 2, not 3/);
   assert.match(await fork({ iteration: 3, turn: 1 }), /has not got to the turns of iteration 3/);
-  assert.match(await fork({}, { lora: { rank: 4 } }), /these cannot change: lora.rank: stored 8, given 4/);
+  assert.match(await fork({}, { lora: { rank: 4 } }), /cannot change in a fork: lora.rank: stored 8, given 4/);
   assert.match(await fork({}, { optimizer: { learningRat: 1 } }), /learningRat is no setting: did you mean "learningRate"/);
   assert.match(await refusal('source', { forkFrom: { run: 'source', iteration: 1 } }), /cannot be forked into itself|belongs to another run/);
   await run('once', { forkFrom: { run: 'source', iteration: 3 } });
