@@ -21,11 +21,12 @@ const located = (path: string) => (isAbsolute(path) ? path : join(runtimeDir, pa
 
 export async function readStamp(name: ComponentName): Promise<Stamp | undefined> {
   try {
-    return JSON.parse(await readFile(stampPath(name), 'utf8')) as Stamp;
+    const stamp = JSON.parse(await readFile(stampPath(name), 'utf8')) as Partial<Stamp> | null;
+    if (typeof stamp?.version === 'string' && typeof stamp.files === 'object') return stamp as Stamp;
   } catch {
     // Missing or torn by a power cut: both mean "not installed".
-    return undefined;
   }
+  return undefined;
 }
 
 /** Whether the stamp names this version and its files still have the size they were verified with. Not hashed again: 850 MB. */

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { copyFile, mkdir, readFile, readlink, realpath, rename, rm, stat, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Component } from './component.js';
 import { inRuntime, repositoryRoot, runtimeDir } from './paths.js';
 import { runCommand } from './run-command.js';
@@ -12,9 +13,11 @@ import { TENSORFLOW_VERSION } from './tensorflow.js';
 const packageDir = join(repositoryRoot, 'node_modules', '@tensorflow', 'tfjs-node-gpu');
 const builtPath = join(packageDir, 'lib', 'napi-v8', 'tfjs_binding.node');
 const depsPath = join(packageDir, 'deps');
-/** Node-API is stable across Node versions, so neither the version of Node nor its ABI is in the key. */
-const version = `napi-v8 ${process.platform}-${process.arch} tfjs-node-gpu-4.22.0 tensorflow-${TENSORFLOW_VERSION}`;
-const cachePath = inRuntime('tensorflow-binding', version.replaceAll(' ', '_'), 'tfjs_binding.node');
+/** Node-API is stable across Node versions, so one compiled file serves all of them. */
+const build = `napi-v8 ${process.platform}-${process.arch} tfjs-node-gpu-4.22.0 tensorflow-${TENSORFLOW_VERSION}`;
+const cachePath = inRuntime('tensorflow-binding', build.replaceAll(' ', '_'), 'tfjs_binding.node');
+/** The package's JavaScript is not so stable: another Node proves again that it can train. */
+const version = `${build}, a training step under Node ${process.version}`;
 
 /**
  * The native addon of @tensorflow/tfjs-node-gpu, compiled against our TensorFlow.
@@ -59,7 +62,7 @@ export const tensorflowBinding: Component = {
     const beside = `${builtPath}.${process.pid}.tmp`;
     await copyFile(cachePath, beside);
     await rename(beside, builtPath); // a new inode: a process that has the old one mapped keeps it
-    await proveItLoads();
+    await proveItTrains();
     const bytes = await readFile(cachePath);
     await writeStamp('tensorflow-binding', {
       version,
@@ -70,7 +73,7 @@ export const tensorflowBinding: Component = {
 
 async function cacheIsWhole(): Promise<boolean> {
   const stamp = await readStamp('tensorflow-binding');
-  const known = stamp?.version === version ? stamp.files[relative(runtimeDir, cachePath)] : undefined;
+  const known = stamp?.version.startsWith(`${build},`) ? stamp.files[relative(runtimeDir, cachePath)] : undefined;
   const bytes = known && (await readFile(cachePath).catch(() => undefined));
   return bytes !== undefined && createHash('sha256').update(bytes).digest('hex') === known?.sha256;
 }
@@ -93,9 +96,14 @@ function nodeHeaders(): string[] {
   return existsSync(join(prefix, 'include', 'node', 'node_api.h')) ? [`--nodedir=${prefix}`] : [];
 }
 
-/** A binding that cannot load its libraries should fail here, with the linker's message, and not hours later in a worker. */
-async function proveItLoads(): Promise<void> {
-  await runCommand(process.execPath, ['-e', `const m = { exports: {} }; process.dlopen(m, ${JSON.stringify(builtPath)}); process.exit(0)`], {
-    purpose: 'loading the TensorFlow binding', log: 'tensorflow-binding', cwd: repositoryRoot, env: { TF_CPP_MIN_LOG_LEVEL: '2' },
+/** What cannot train should fail here, with the library's own message, and not hours later in a worker. */
+async function proveItTrains(): Promise<void> {
+  const program = fileURLToPath(new URL('./prove-training-step.js', import.meta.url));
+  await runCommand(process.execPath, [program], {
+    purpose: `a training step of TensorFlow under Node ${process.version}`,
+    log: 'tensorflow-binding',
+    cwd: repositoryRoot,
+    env: { TF_CPP_MIN_LOG_LEVEL: '2' },
+    remedy: 'Node 20.19, 22, 24 and 26 are tried: install one of them, then run the command again.',
   });
 }
