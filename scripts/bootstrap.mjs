@@ -4,8 +4,10 @@
 // Prints nothing when there is nothing to do.
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import {
+  accessSync, constants, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, unlinkSync, writeFileSync,
+} from 'node:fs';
+import { tmpdir, userInfo } from 'node:os';
 import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -24,7 +26,10 @@ function fail(message, code = 1) {
 function checkNode() {
   const [major, minor] = process.versions.node.split('.').map(Number);
   if (major > 20 || (major === 20 && minor >= 19)) return;
-  fail(`Node ${process.versions.node} is too old: Node 20.19 or newer is needed. Install one (https://nodejs.org, or \`nvm install 20\`) and run the command again.`);
+  fail(
+    `Node ${process.versions.node} is too old: Node 20.19 or newer is needed. ` +
+      'Install one (https://nodejs.org, or `nvm install 24`) and run the command again.',
+  );
 }
 
 /** Two commands at once in one checkout must not run `npm ci` or the compiler into each other. */
@@ -78,17 +83,25 @@ function readOr(path, otherwise) {
   }
 }
 
+/** No compiled part of the packages depends on the version of Node, so another Node needs no other packages. */
 function installPackages() {
   const lock = readFileSync(join(root, 'package-lock.json'));
-  const wanted = createHash('sha256').update(lock).update(process.version).digest('hex');
+  const wanted = createHash('sha256').update(lock).digest('hex');
   const stamp = join(root, 'node_modules', '.seeupo-installed');
-  const found = readOr(stamp, undefined);
-  if (found === wanted) return;
-  // No stamp, but the packages of this very lockfile: someone ran npm by hand, and what they made is good.
-  if (found !== undefined || !npmInstalled(JSON.parse(lock))) {
+  if (readOr(stamp, undefined) === wanted) return;
+  // No stamp of this lockfile, but its very packages: someone ran npm by hand, and what they made is good.
+  if (!npmInstalled(JSON.parse(lock))) {
     const modules = join(root, 'node_modules');
     if (existsSync(modules) && lstatSync(modules).isSymbolicLink()) {
       fail('node_modules is a link, and npm ci would empty the folder it leads to: remove the link, then run the command again.');
+    }
+    const running = runningFromHere();
+    if (running.length > 0) {
+      fail(
+        'package-lock.json asks for other packages than are installed, and npm ci would empty node_modules beneath ' +
+          `what is running from it: ${running.join(', ')}. Stop it first (Ctrl-C where it was started, or ` +
+          '`npm run up -- --down`), then run the command again.',
+      );
     }
     console.error('installing the npm packages'); // stdout is the command's own: `score` writes data there
     // Install scripts stay off: the one that matters here downloads an old TensorFlow; set-up provides a current one.
@@ -98,10 +111,46 @@ function installPackages() {
       stdio: ['ignore', 2, 2],
     });
     if (result.status !== 0) {
-      fail(`npm ci failed (${result.error?.message ?? `exit code ${result.status}`}): see its message above; check that the npm registry answers, then run the command again.`);
+      fail(
+        `npm ci failed (${result.error?.message ?? `exit code ${result.status}`}): see its message above; ` +
+          'check that the npm registry answers, then run the command again.',
+      );
     }
   }
   writeFileSync(stamp, wanted);
+}
+
+/** Node processes that run this checkout's compiled code, as "cpu-worker (process 123)"; none where there is no /proc. */
+function runningFromHere() {
+  const compiled = `${dist}${sep}`;
+  return (existsSync('/proc/self/cmdline') ? readdirSync('/proc') : [])
+    .filter((pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid)
+    .flatMap((pid) => {
+      const program = readOr(`/proc/${pid}/cmdline`, '').split('\0').find((argument) => argument.startsWith(compiled));
+      return program === undefined ? [] : [`${relative(dist, program).replace(/\.js$/, '').split(sep).at(-1)} (process ${pid})`];
+    });
+}
+
+/** The first of the places that a command writes which this user may not write; undefined if there is none. */
+function unwritable() {
+  return [root, ...['node_modules', 'dist', '.runtime'].map((name) => join(root, name)).filter(existsSync)].find((path) => {
+    try {
+      accessSync(path, constants.W_OK);
+      return false;
+    } catch {
+      return true;
+    }
+  });
+}
+
+/** In another user's checkout, or a read-only image, what was installed and compiled there is run as it is. */
+function useWhatIsThere(path) {
+  const installed = npmInstalled(JSON.parse(readFileSync(join(root, 'package-lock.json'))));
+  if (installed && existsSync(join(dist, 'scripts', 'setup.js'))) return;
+  fail(
+    `${path} cannot be written by user ${userInfo().username}, and ${installed ? 'its code is not compiled' : 'the npm packages of its lockfile are not installed'}: ` +
+      'run `npm run setup` once as the owner of the checkout, or clone it into a folder of your own.',
+  );
 }
 
 /** npm writes this record last, so an interrupted install does not have it. */
@@ -181,8 +230,15 @@ const commands = [...sources.filter((name) => name.endsWith('.ts')).map((name) =
 if (!commands.includes(command)) {
   fail(`${command === undefined ? 'no command given' : `unknown command "${command}"`}: expected one of ${commands.join(', ')}, as in \`npm run ${commands.includes('quickstart') ? 'quickstart' : commands[0]}\``, 2);
 }
-await withLock(join(root, '.runtime', 'bootstrap.lock'), () => {
-  installPackages();
-  compile();
-});
-process.exitCode = command === 'test' ? await runTests() : await run(process.execPath, ['--enable-source-maps', join(dist, 'scripts', `${command}.js`), ...args]);
+const path = unwritable();
+// What stops the services must work beside whatever is running, so it is not compiled or installed anew.
+const stops = command === 'up' && args.includes('--down') && existsSync(join(dist, 'scripts', 'up.js'));
+if (path !== undefined) useWhatIsThere(path);
+else if (!stops) {
+  await withLock(join(root, '.runtime', 'bootstrap.lock'), () => {
+    installPackages();
+    compile();
+  });
+}
+const program = ['--enable-source-maps', join(dist, 'scripts', `${command}.js`), ...args];
+process.exitCode = command === 'test' ? await runTests() : await run(process.execPath, program);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
@@ -96,4 +96,58 @@ test('a type error is shown with its place, and the command does not run', async
   assert.match(stdout, /scripts\/broken\.ts\(1,14\): error TS2322/);
   assert.doesNotMatch(stdout, /\[\]/);
   assert.match(stderr, /the TypeScript compiler failed/);
+});
+
+/** A lockfile that asks for a package which is not installed, as after `git pull`. */
+const otherLock = '{"lockfileVersion":3,"packages":{"":{},"node_modules/a":{"version":"1.0.0","integrity":"sha512-x"}}}';
+const emptyLock = '{"lockfileVersion":3,"packages":{"":{}}}';
+
+test('packages are not exchanged beneath what runs from them; what runs is named, and stopping it still works', async () => {
+  await writeFile(join(checkout, 'scripts', 'up.ts'), "console.log('up', ...process.argv.slice(2));\n");
+  assert.equal(bootstrap('up').stdout, 'up\n');
+  const running = spawn(process.execPath, [join(checkout, 'dist', 'scripts', 'wait.js')], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await once(running.stdout, 'data');
+  await writeFile(join(checkout, 'package-lock.json'), otherLock);
+  try {
+    const { status, stderr } = bootstrap('echo');
+    assert.equal(status, 1);
+    const expected = new RegExp(`npm ci would empty node_modules beneath what is running from it: wait \\(process ${running.pid}\\)`);
+    assert.match(stderr, expected);
+    assert.equal(existsSync(join(checkout, 'node_modules', '.bin', 'tsc')), true);
+    assert.equal(bootstrap('up', '--down').stdout, 'up --down\n');
+  } finally {
+    await writeFile(join(checkout, 'package-lock.json'), emptyLock);
+    running.kill('SIGKILL');
+    await rm(join(checkout, 'scripts', 'up.ts'));
+  }
+});
+
+test('another version of Node asks for no other packages', () => {
+  const code = `Object.defineProperty(process, 'version', { value: 'v99.0.0' })`;
+  const { status, stderr } = spawnSync(process.execPath, ['--import', `data:text/javascript,${encodeURIComponent(code)}`, join(checkout, 'scripts', 'bootstrap.mjs'), 'echo'], { encoding: 'utf8', env: environment });
+  assert.deepEqual({ status, stderr }, { status: 7, stderr: '' });
+});
+
+test('in a checkout that cannot be written, what is there is run; what is missing is one line with the remedy', async () => {
+  bootstrap('echo');
+  /** Root may write everywhere unless it gives that capability up. */
+  const asOther = (...args: string[]) => {
+    const command = [process.execPath, join(checkout, 'scripts', 'bootstrap.mjs'), ...args];
+    const given = process.getuid?.() === 0 ? ['setpriv', '--bounding-set=-dac_override', '--', ...command] : command;
+    return spawnSync(given[0]!, given.slice(1), { encoding: 'utf8', env: environment });
+  };
+  const folders = [checkout, join(checkout, 'node_modules'), join(checkout, 'dist')];
+  try {
+    for (const folder of folders) await chmod(folder, 0o555);
+    const { status, stdout, stderr } = asOther('echo', 'a');
+    assert.deepEqual({ status, stdout, stderr }, { status: 7, stdout: '["a"]\n', stderr: '' });
+    await writeFile(join(checkout, 'package-lock.json'), otherLock);
+    const refused = asOther('echo');
+    assert.equal(refused.status, 1);
+    assert.match(refused.stderr, /^\S+ cannot be written by user \S+, and the npm packages of its lockfile are not installed: run `npm run setup` once as the owner/);
+    assert.equal(refused.stderr.trim().split('\n').length, 1);
+  } finally {
+    for (const folder of folders) await chmod(folder, 0o755);
+    await writeFile(join(checkout, 'package-lock.json'), emptyLock);
+  }
 });
