@@ -16,6 +16,8 @@ export const NON_RETRYABLE = {
   ConflictingCommit: 'the operator: two runs share an id; start under a new one',
   RunHeld: 'the operator: another execution writes this run; the message says which, and how to take over',
   StorePermissionDenied: 'the operator: credentials or bucket policy',
+  StoreRefused: 'the operator: a setting of the S3 server or of its workers; the message says which',
+  StoreUnfit: 'the operator: an S3 server that honours If-None-Match and If-Match',
   StoreBucketMissing: 'the operator: create the bucket or correct its name',
   EnvironmentProtocolError: 'a developer: environment and client disagree; are both of one build?',
   TemplateUnsupported: 'a developer: a chat template whose turns cannot be told apart',

@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { keys } from '../activities/artifacts/store.js';
 import { dropIterations } from '../activities/retention/drop-iterations.js';
-import { GRACE_HOURS, sweepBlobs } from '../activities/retention/sweep-blobs.js';
+import { GRACE_HOURS, sweepBlobs, sweptInWords } from '../activities/retention/sweep-blobs.js';
 import { CheckpointManifest } from '../schemas/checkpoint.js';
 import { Tag } from '../schemas/retention.js';
 import { RetentionRule } from '../schemas/retention-rule.js';
@@ -50,9 +50,8 @@ await command(async () => {
     const { kept, dropped } = await dropIterations(store, runId, given, { dryRun });
     const list = (iterations: readonly number[]) => iterations.map((k) => k + 1).join(', ') || 'none';
     console.log(`kept: iterations ${list(kept)}\n${dryRun ? 'would drop' : 'dropped'}: ${list(dropped)}`);
-    const { blobs, bytes, young } = await sweepBlobs(store, { dryRun });
-    console.log(`${dryRun ? 'would delete' : 'deleted'} ${blobs} artifacts of ${(bytes / 1e6).toFixed(1)} MB that nothing names; ${young} more are younger than ${GRACE_HOURS} hours`);
-  });
+    console.log(sweptInWords(await sweepBlobs(store, { dryRun }), dryRun));
+  }, { writes: values['dry-run'] !== true });
 });
 
 function ruleOf({ last, every, best, by }: { last?: string | undefined; every?: string | undefined; best?: string | undefined; by?: string | undefined }): RetentionRule {

@@ -23,7 +23,8 @@ export async function serve(queues: readonly Omit<WorkerOptions, 'connection' | 
   const reached = temporalConnection(temporal);
   let connection: NativeConnection | undefined;
   try {
-    await waiting.until(`S3 bucket ${settings.s3.bucket}`, () => artifacts.checkAccess(), (error) => (error as Error).name === 'StoreUnavailable');
+    await waiting.until(`S3 bucket ${settings.s3.bucket}`, () => artifacts.checkAccess(), (error) => ['StoreUnavailable', 'StoreFull'].includes((error as Error).name));
+    await abandonUploads(artifacts, log);
     const connected = (connection = await waiting.until(`Temporal at ${temporal.address}`, () => NativeConnection.connect(reached)));
     await waiting.until(`namespace ${temporal.namespace} of Temporal at ${temporal.address}`, () => checkSearchAttributes(connected, temporal.namespace, log));
     waiting.leave();
@@ -41,6 +42,19 @@ export async function serve(queues: readonly Omit<WorkerOptions, 'connection' | 
     waiting.leave();
     if (readyFile) rmSync(readyFile, { force: true });
     await connection?.close();
+  }
+}
+
+/** No blob takes a day to go up: what is unfinished and older was left by a worker that was killed. */
+const UPLOAD_MS = 24 * 3_600_000;
+
+/** Gives such uploads up, which cost like objects and are in no list of them. A server that will not is no reason to stop. */
+async function abandonUploads(artifacts: ArtifactStore, log: Logger): Promise<void> {
+  try {
+    const uploads = await artifacts.abortUploads(Date.now() - UPLOAD_MS);
+    if (uploads > 0) log.info({ uploads }, 'gave up uploads that killed workers had left unfinished');
+  } catch (error) {
+    log.warn(`uploads that killed workers left unfinished are not looked for; let a lifecycle rule of the bucket (AbortIncompleteMultipartUpload) end them: ${(error as Error).message}`);
   }
 }
 

@@ -1,3 +1,5 @@
+import { answerOf } from './s3-answers.js';
+
 /** Where an object was looked for, as messages name it. */
 export interface ObjectPlace {
   readonly bucket: string;
@@ -38,24 +40,41 @@ export class ArtifactMissing extends ArtifactCorrupt {
 /** The server does not answer, or answers that it cannot now. Worth a retry. */
 export class StoreUnavailable extends Error {
   override name = 'StoreUnavailable';
-  constructor(place: ObjectPlace, doing: string, cause: unknown) {
-    super(
-      `${doing} ${at(place)} failed: ${reasonOf(cause)}. The S3 server is down, unreachable or overloaded; this is tried again. ` +
-        'If it lasts: is the server running, and is SEEUPO_S3_ENDPOINT right?',
-      { cause },
-    );
+  constructor(place: ObjectPlace, doing: string, cause: unknown, remedy: string) {
+    super(`${doing} ${at(place)} failed: ${reasonOf(cause)}. ${remedy}`, { cause });
   }
 }
 
-/** The server refuses our credentials. */
+/** The server refuses our credentials, or what they may do. */
 export class StorePermissionDenied extends Error {
   override name = 'StorePermissionDenied';
-  constructor(place: ObjectPlace, doing: string, cause: unknown) {
+  /** May pass within seconds. */
+  readonly brief: boolean;
+  constructor(place: ObjectPlace, doing: string, cause: unknown, { remedy, brief = false }: { readonly remedy: string; readonly brief?: boolean }) {
+    super(`${doing} ${at(place)} was refused: ${reasonOf(cause)}. ${remedy}.`, { cause });
+    this.brief = brief;
+  }
+}
+
+/** The server will answer so whenever it is asked: a setting of ours or of its must change first. */
+export class StoreRefused extends Error {
+  override name = 'StoreRefused';
+  /** May pass within seconds. */
+  readonly brief: boolean;
+  constructor(place: ObjectPlace, doing: string, cause: unknown, { remedy, brief = false }: { readonly remedy: string; readonly brief?: boolean }) {
+    super(`${doing} ${at(place)} was refused: ${reasonOf(cause)}. ${remedy}.`, { cause });
+    this.brief = brief;
+  }
+}
+
+/** The server does not keep what its protocol promises, and what exactly-once is built on. */
+export class StoreUnfit extends Error {
+  override name = 'StoreUnfit';
+  constructor({ bucket, endpoint }: ObjectPlace, found: string) {
     super(
-      `${doing} ${at(place)} was refused: ${reasonOf(cause)}. ` +
-        'Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or the profile or role in their place); ' +
-        'they need s3:GetObject, s3:PutObject and s3:ListBucket on this bucket.',
-      { cause },
+      `The S3 server at ${endpoint} (bucket "${bucket}") does not honour conditional puts: ${found}. ` +
+        'Exactly-once needs them: without them two executions write one run, and nobody is told. ' +
+        'Use a server that enforces If-None-Match and If-Match: AWS S3, versitygw, MinIO, Cloudflare R2.',
     );
   }
 }
@@ -75,12 +94,8 @@ export class StoreBucketMissing extends Error {
 /** The server has no room. Nothing was committed; the step goes on by itself once there is room. */
 export class StoreFull extends Error {
   override name = 'StoreFull';
-  constructor(place: ObjectPlace, cause: unknown) {
-    super(
-      `writing ${at(place)} failed: ${reasonOf(cause)}. The store is out of space; nothing was committed, this is tried again. ` +
-        'Free some space or delete old runs (prefix runs/<run id>/).',
-      { cause },
-    );
+  constructor(place: ObjectPlace, cause: unknown, remedy: string) {
+    super(`writing ${at(place)} failed: ${reasonOf(cause)}. ${remedy}.`, { cause });
   }
 }
 
@@ -96,14 +111,11 @@ export class ConflictingCommit extends Error {
   }
 }
 
-/** The shortest text that says what went wrong: error code, status and message. */
+/** The shortest text that says what went wrong: status, code and message. */
 function reasonOf(cause: unknown): string {
-  if (!(cause instanceof Error)) return String(cause);
-  const { code, $metadata } = cause as Error & { code?: string; $metadata?: { httpStatusCode?: number } };
-  const message = cause instanceof AggregateError ? cause.errors.map((e) => (e as Error).message).join('; ') : cause.message;
-  const status = $metadata?.httpStatusCode;
-  return [status && `status ${status}`, cause.name !== 'Error' && cause.name, code, message]
-    .filter((part): part is string => Boolean(part) && part !== 'UnknownError')
+  const { status, code, message } = answerOf(cause);
+  return [status !== undefined && `status ${status}`, code, message]
+    .filter((part): part is string => Boolean(part) && !/^Unknown(Error)?$/.test(String(part)))
     .filter((part, index, parts) => parts.indexOf(part) === index)
     .join(', ');
 }

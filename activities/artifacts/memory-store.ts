@@ -12,7 +12,11 @@ export function createMemoryStore(): ArtifactStore & { readonly objects: Map<str
       const bytes = objects.get(key)?.length;
       return bytes === undefined ? null : { bytes, modified: modified.get(key) ?? Date.now() };
     },
-    remove: async (key) => void objects.delete(key),
+    async remove(key) {
+      objects.delete(key);
+      return { versionStays: false };
+    },
+    abortUploads: async () => 0,
     get,
     getSized: get,
     async put(key, bytes) {

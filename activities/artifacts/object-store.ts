@@ -8,7 +8,10 @@ import { keys, type ArtifactStore, type StoredObject } from './store.js';
 export interface Objects {
   /** Size, and when it was written in milliseconds since 1970; null if there is no such object. */
   stat(key: string): Promise<Omit<StoredObject, 'key'> | null>;
-  remove(key: string): Promise<void>;
+  /** `versionStays`: the server keeps versions, so the bytes are still there. */
+  remove(key: string): Promise<{ readonly versionStays: boolean }>;
+  /** Gives up the uploads in parts that were begun before a time (ms since 1970) and never finished; how many. */
+  abortUploads(olderThan: number): Promise<number>;
   get(key: string): Promise<Uint8Array | null>;
   /** The same for an object that should be of so many bytes; whatever is there in its place. */
   getSized(key: string, bytes: number): Promise<Uint8Array | null>;
@@ -110,6 +113,7 @@ export function createObjectStore(objects: Objects): ArtifactStore {
         return now !== null && sha256(now) === sha256(bytes);
       }),
     remove: (key) => timed(() => objects.remove(key)),
+    abortUploads: (olderThan) => objects.abortUploads(olderThan),
     listObjects: (prefix) => objects.list(prefix),
     async *list(prefix) {
       for await (const { key } of objects.list(prefix)) yield key;

@@ -1,19 +1,24 @@
+import { hostname } from 'node:os';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
+  AbortMultipartUploadCommand,
   DeleteObjectCommand,
   GetObjectCommand,
-  HeadBucketCommand,
   HeadObjectCommand,
+  ListMultipartUploadsCommand,
   ListObjectsV2Command,
   PutObjectCommand,
   S3Client,
+  type ListMultipartUploadsCommandOutput,
   type S3ClientConfig,
 } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import { sha256 } from './canonical-json.js';
 import { downloadInParts, type Stretch } from './download.js';
-import { StoreBucketMissing, StoreFull, StorePermissionDenied, StoreUnavailable, type ObjectPlace } from './errors.js';
+import { checkConditionalPuts } from './conditional-puts.js';
+import { StoreBucketMissing, StoreFull, StorePermissionDenied, StoreRefused, StoreUnavailable, type ObjectPlace } from './errors.js';
+import { answerOf, meaningOf } from './s3-answers.js';
 import { createObjectStore, type Objects } from './object-store.js';
 import type { ArtifactStore } from './store.js';
 
@@ -41,7 +46,12 @@ const ATTEMPTS = 4;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 5_000;
 
-const ACCESS_CHECK_KEY = 'access-check';
+/** What may pass within seconds, such as credentials that are being renewed, is given so long. */
+const BRIEF_MS = 10_000;
+/** Below it lie the objects of `checkAccess`, each for as long as it is looked at. */
+const ACCESS_CHECKS = 'access-checks/';
+/** Only blobs go up in parts. */
+const UPLOADS = 'blobs/';
 
 /** Artifacts in an S3 bucket: AWS, or any server with conditional puts (`If-None-Match: *`, `If-Match`). */
 export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(): void } {
@@ -60,6 +70,20 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
     ServerSideEncryption: options.encryption.algorithm,
     ...(options.encryption.kmsKeyId !== null && { SSEKMSKeyId: options.encryption.kmsKeyId }),
   };
+  /** An error of the SDK, as what it means to us. */
+  function classify(error: unknown, doing: string, at: ObjectPlace): Error {
+    const meaning = meaningOf(answerOf(error), options);
+    switch (meaning.kind) {
+      case 'no bucket': return new StoreBucketMissing(at, error);
+      case 'full': return new StoreFull(at, error, meaning.remedy);
+      case 'denied': return new StorePermissionDenied(at, doing, error, meaning);
+      case 'refused': return new StoreRefused(at, doing, error, meaning);
+      case 'unavailable': return new StoreUnavailable(at, doing, error, meaning.remedy);
+    }
+  }
+  /** The server checks what arrives, unless it is one that must not be sent checksums (the SDK's own setting). */
+  const checksum = async (hash: string): Promise<{ ChecksumSHA256?: string }> =>
+    (await client.config.requestChecksumCalculation()) === 'WHEN_REQUIRED' ? {} : { ChecksumSHA256: base64(hash) };
   const place = (key: string): ObjectPlace => ({ bucket: Bucket, key, endpoint: options.endpoint ?? `AWS ${options.region}` });
 
   /** A server that is away for some seconds must not cost an activity what it has computed: the activity waits here. */
@@ -69,9 +93,12 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
       try {
         return await work();
       } catch (error) {
+        const brief = (error instanceof StorePermissionDenied || error instanceof StoreRefused) && error.brief;
         const passes = error instanceof StoreUnavailable || error instanceof StoreFull;
-        if (!passes || performance.now() - began + pauseMs > patienceMs) throw error;
+        if (performance.now() - began + pauseMs > (passes ? patienceMs : brief ? Math.min(patienceMs, BRIEF_MS) : 0)) throw error;
         await sleep(pauseMs);
+        // Keys of a file or a role that somebody renews: the SDK would go on with those that it has read.
+        if (error instanceof StorePermissionDenied) await client.config.credentials({ forceRefresh: true }).catch(() => undefined);
       }
     }
   }
@@ -120,22 +147,57 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
       return { bytes: ContentLength ?? 0, modified: LastModified?.getTime() ?? 0 };
     } catch (error) {
       if (isAbsent(error)) return null;
-      throw classify(error, 'looking up', place(key));
+      throw classify(await worded(error, key), 'looking up', place(key));
     }
   }
 
-  async function remove(key: string): Promise<void> {
+  /** An answer to HEAD has no body, so no code: what the same question as a GET is answered says why. */
+  async function worded(error: unknown, key: string): Promise<unknown> {
+    const status = statusOf(error);
+    if (status === undefined || (status >= 500 && status !== 501)) return error;
+    return client.send(new GetObjectCommand({ Bucket, Key: key, Range: 'bytes=0-0' })).then(
+      () => error,
+      (better: unknown) => (statusOf(better) === 404 ? error : better),
+    );
+  }
+
+  async function remove(key: string): Promise<{ versionStays: boolean }> {
     try {
-      await client.send(new DeleteObjectCommand({ Bucket, Key: key }));
+      const { DeleteMarker } = await client.send(new DeleteObjectCommand({ Bucket, Key: key }));
+      return { versionStays: DeleteMarker === true };
     } catch (error) {
       if (!isAbsent(error)) throw classify(error, 'deleting', place(key));
+      return { versionStays: false };
     }
+  }
+
+  /** Parts that a process left which was killed while a large blob went up: they cost like objects, and no list shows them. */
+  async function abortUploads(olderThan: number): Promise<number> {
+    let aborted = 0;
+    for (let at: { KeyMarker?: string; UploadIdMarker?: string } | undefined = {}; at; ) {
+      try {
+        const page: ListMultipartUploadsCommandOutput = await client.send(new ListMultipartUploadsCommand({ Bucket, Prefix: UPLOADS, ...at }));
+        for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
+          if (Key === undefined || UploadId === undefined || (Initiated?.getTime() ?? olderThan) >= olderThan) continue;
+          await client.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId })).catch((error: unknown) => {
+            // Somebody else aborted it just now.
+            if (!isAbsent(error)) throw error;
+          });
+          aborted += 1;
+        }
+        const { IsTruncated, NextKeyMarker, NextUploadIdMarker } = page;
+        at = IsTruncated && NextKeyMarker ? { KeyMarker: NextKeyMarker, ...(NextUploadIdMarker && { UploadIdMarker: NextUploadIdMarker }) } : undefined;
+      } catch (error) {
+        throw classify(error, 'aborting unfinished uploads below', place(UPLOADS));
+      }
+    }
+    return aborted;
   }
 
   async function put(key: string, bytes: Uint8Array, hash: string): Promise<void> {
     try {
       if (bytes.length <= PART_BYTES) {
-        await client.send(new PutObjectCommand({ Bucket, Key: key, Body: bytes, ChecksumSHA256: base64(hash), ...encrypted }));
+        await client.send(new PutObjectCommand({ Bucket, Key: key, Body: bytes, ...(await checksum(hash)), ...encrypted }));
       } else {
         await new Upload({ client, params: { Bucket, Key: key, Body: bytes, ...encrypted }, partSize: PART_BYTES, queueSize: PARTS_AT_ONCE }).done();
       }
@@ -158,7 +220,8 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
   async function putIf(key: string, bytes: Uint8Array, hash: string, condition: { IfNoneMatch: '*' } | { IfMatch: string }): Promise<boolean> {
     for (let attempt = 1; ; attempt++) {
       try {
-        await client.send(new PutObjectCommand({ Bucket, Key: key, Body: bytes, ChecksumSHA256: base64(hash), ContentType: 'application/json', ...encrypted, ...condition }));
+        const object = { Bucket, Key: key, Body: bytes, ContentType: 'application/json', ...(await checksum(hash)) };
+        await client.send(new PutObjectCommand({ ...object, ...encrypted, ...condition }));
         return true;
       } catch (error) {
         const status = statusOf(error);
@@ -176,6 +239,7 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
     getSized,
     stat: (key) => patiently(() => stat(key)),
     remove: (key) => patiently(() => remove(key)),
+    abortUploads: (olderThan) => patiently(() => abortUploads(olderThan)),
     put: (key, bytes, hash) => patiently(() => put(key, bytes, hash)),
     putIfAbsent: (key, bytes, hash) => patiently(() => putIf(key, bytes, hash, { IfNoneMatch: '*' })),
     putIfVersion: (key, bytes, hash, version) => patiently(() => putIf(key, bytes, hash, { IfMatch: version })),
@@ -193,15 +257,20 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
       } while (token !== undefined);
     },
     async checkAccess() {
-      try {
-        await client.send(new HeadBucketCommand({ Bucket }));
-      } catch (error) {
-        if (isAbsent(error)) throw new StoreBucketMissing(place(''), error);
+      // A list and no HEAD, which says no more than a status.
+      const { Name, KeyCount, MaxKeys, $metadata } = await client.send(new ListObjectsV2Command({ Bucket, Prefix: ACCESS_CHECKS, MaxKeys: 1 })).catch((error: unknown) => {
         throw classify(error, 'looking up', place(''));
-      }
-      const probe = new TextEncoder().encode('seeupo may write here\n');
-      await put(ACCESS_CHECK_KEY, probe, sha256(probe));
-      await get(ACCESS_CHECK_KEY);
+      });
+      // A page of HTML passes for an empty list.
+      const empty = Object.assign(new Error('the answer is no list of objects'), { $metadata });
+      if ([Name, KeyCount, MaxKeys].every((field) => field === undefined)) throw classify(empty, 'looking up', place(''));
+      const conditional: Parameters<typeof checkConditionalPuts>[0] = {
+        place, getVersion, remove,
+        putIfAbsent: (key, bytes, hash) => putIf(key, bytes, hash, { IfNoneMatch: '*' }),
+        putIfVersion: (key, bytes, hash, version) => putIf(key, bytes, hash, { IfMatch: version }),
+      };
+      // Of this process and this moment alone.
+      await checkConditionalPuts(conditional, `${ACCESS_CHECKS}${sha256(`${hostname()} ${process.pid} ${performance.timeOrigin} ${performance.now()}`)}`);
     },
   };
   return { ...createObjectStore(objects), close: () => client.destroy() };
@@ -213,15 +282,3 @@ const statusOf = (error: unknown): number | undefined =>
   (error as { $metadata?: { httpStatusCode?: number } } | null)?.$metadata?.httpStatusCode;
 
 const isAbsent = (error: unknown): boolean => statusOf(error) === 404 && (error as Error).name !== 'NoSuchBucket';
-
-/** What the SDK's error means to us; what it does not say in words is taken from the status. */
-function classify(error: unknown, doing: string, place: ObjectPlace): Error {
-  const status = statusOf(error);
-  const { name, message } = error as Error;
-  if (name === 'NoSuchBucket') return new StoreBucketMissing(place, error);
-  if (status === 507 || /no space left|storage ?full|quota ?exceeded|insufficient ?storage/i.test(`${name} ${message}`)) {
-    return new StoreFull(place, error);
-  }
-  if (status === 401 || status === 403 || name === 'CredentialsProviderError') return new StorePermissionDenied(place, doing, error);
-  return new StoreUnavailable(place, doing, error);
-}

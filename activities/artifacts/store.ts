@@ -26,13 +26,18 @@ export interface ArtifactStore {
   findRecord<T>(key: string, schema: z.ZodType<T>): Promise<{ readonly record: T; readonly version: string } | null>;
   /** Replaces the version that was read, null for none; false if the record has changed since. */
   replaceRecord<T>(key: string, record: T, schema: z.ZodType<T>, version: string | null): Promise<boolean>;
-  /** Deletes an object; does nothing if there is none. Only retention deletes. */
-  remove(key: string): Promise<void>;
+  /** Deletes an object; does nothing if there is none. Only retention deletes; a bucket that keeps versions keeps the bytes. */
+  remove(key: string): Promise<{ readonly versionStays: boolean }>;
+  /** Gives up large blobs whose writer was killed before they were whole, begun before a time (ms since 1970); how many. */
+  abortUploads(olderThan: number): Promise<number>;
   /** Objects whose key starts with a prefix; `modified` in milliseconds since 1970. */
   listObjects(prefix: string): AsyncIterable<StoredObject>;
   /** Keys that start with a prefix, in order. */
   list(prefix: string): AsyncIterable<string>;
-  /** Resolves when the bucket can be read and written. @throws {StorePermissionDenied, StoreUnavailable} */
+  /**
+   * Resolves when the bucket can be read and written, and puts under conditions are what they promise.
+   * @throws {StoreUnfit} if they are not; {StoreRefused, StorePermissionDenied, StoreBucketMissing} if a person must act; {StoreUnavailable, StoreFull}
+   */
   checkAccess(): Promise<void>;
   /** Seconds spent in storage since the last call: the storage share of a step. */
   takeSeconds(): number;

@@ -8,6 +8,10 @@ export interface Swept {
   readonly bytes: number;
   /** Named by nothing, but so young that a step under way may be about to name them. */
   readonly young: number;
+  /** Of those bytes, what a bucket that keeps versions still has; 0 in a dry run. */
+  readonly bytesKept: number;
+  /** Uploads in parts that nobody finished, given up; null if the server would not list them, or in a dry run. */
+  readonly uploads: number | null;
 }
 
 /** No step takes so long from its first blob to its manifest; twice what a writer trusts, see REFRESH_AFTER_HOURS. */
@@ -34,6 +38,24 @@ export async function sweepBlobs(artifacts: ArtifactStore, { dryRun = false, gra
   const unnamed = blobs.filter(({ key }) => !named.has(key));
   const oldest = now() - graceHours * 3_600_000;
   const old = unnamed.filter(({ modified }) => modified < oldest);
-  if (!dryRun) for (const { key } of old) await artifacts.remove(key);
-  return { blobs: old.length, bytes: old.reduce((sum, { bytes }) => sum + bytes, 0), young: unnamed.length - old.length };
+  let bytesKept = 0;
+  if (!dryRun) for (const { key, bytes } of old) if ((await artifacts.remove(key)).versionStays) bytesKept += bytes;
+  // A server without the list, or a right to it that is lacking, is no reason not to sweep.
+  const uploads = dryRun ? null : await artifacts.abortUploads(oldest).catch(() => null);
+  return { blobs: old.length, bytes: old.reduce((sum, { bytes }) => sum + bytes, 0), young: unnamed.length - old.length, bytesKept, uploads };
+}
+
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
+
+/** What a sweep did, for people: what a bucket that keeps versions has is not called deleted. */
+export function sweptInWords({ blobs, bytes, young, bytesKept, uploads }: Swept, dryRun = false): string {
+  const did = dryRun ? 'would delete' : 'deleted';
+  return [
+    `${did} ${blobs} artifacts of ${megabytes(bytes)} that nothing names; ${young} more are younger than ${GRACE_HOURS} hours`,
+    ...(bytesKept === 0
+      ? []
+      : [`the bucket keeps versions: ${megabytes(bytesKept)} of that stay, and cost, as noncurrent versions until a lifecycle rule of the bucket (NoncurrentVersionExpiration) deletes them`]),
+    ...(uploads ? [`gave up ${uploads} uploads that a killed worker had left unfinished`] : []),
+    ...(uploads === null && !dryRun ? ['unfinished uploads could not be listed (s3:ListBucketMultipartUploads): let a lifecycle rule of the bucket (AbortIncompleteMultipartUpload) end them'] : []),
+  ].join('\n');
 }

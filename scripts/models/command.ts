@@ -86,7 +86,7 @@ export async function command(main: () => Promise<void>): Promise<void> {
   } catch (error) {
     const { name, code, message } = error as Error & { code?: string };
     const usage = name === 'UsageError' || code?.startsWith('ERR_PARSE_ARGS') === true;
-    const known = usage || ['ModelFileInvalid', 'TensorFileInvalid', 'SetUpError', 'SideFailed', 'HubUnavailable', 'RangeError', 'Unverified'].includes(name);
+    const known = usage || ['ModelFileInvalid', 'TensorFileInvalid', 'SetUpError', 'SideFailed', 'HubUnavailable', 'RangeError', 'Unverified', 'BadEnvironmentVariables'].includes(name) || /^(Store|Artifact)/.test(name);
     console.error(known ? message : error);
     process.exitCode = usage ? 2 : 1;
   }

@@ -24,7 +24,7 @@ test('failures that only a person can mend are not retried', () => {
 });
 
 test('failures that pass are retried after a while, with their message', () => {
-  const store = classified(new StoreUnavailable(place, 'reading', new Error('down')));
+  const store = classified(new StoreUnavailable(place, 'reading', new Error('down'), 'It is tried again.'));
   assert.deepEqual([store.type, store.nonRetryable, store.nextRetryDelay], ['StoreUnavailable', false, '5 s']);
   assert.match(store.message, /s3:\/\/b\/k at e failed: down/);
   assert.equal(classified(new EnvironmentUnavailable('x')).nonRetryable, false);

@@ -85,7 +85,10 @@ test('a store that is out of space says so, and nothing is committed', async () 
 
 test('a bucket without permission to write is told apart from one that is missing', async () => {
   await against(
-    (request, response) => (request.method === 'HEAD' ? refusal(200, '') : refusal(403, 'AccessDenied'))(request, response),
+    (request, response) => {
+      if (request.method === 'PUT') return refusal(403, 'AccessDenied')(request, response);
+      response.writeHead(200, { 'content-type': 'application/xml' }).end('<?xml version="1.0"?><ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>');
+    },
     (closed) => assert.rejects(closed.checkAccess(), { name: 'StorePermissionDenied', message: /s3:PutObject/ }),
   );
 });
