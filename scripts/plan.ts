@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import { resolveConfig } from '../activities/run/resolve-config.js';
 import { isPrecision, PRECISIONS } from '../activities/policy/policy.js';
 import type { ModelConfig } from '../activities/policy/model-config.js';
-import { readGgufHeader } from '../activities/policy/weights/gguf.js';
+import { readGgufHeader } from '../activities/policy/weights/gguf-header.js';
 import { readHuggingFaceConfig } from '../activities/policy/weights/hugging-face.js';
 import { callersPath, command, readJsonFile, UsageError } from './models/command.js';
 import { memoryPlan, remedies } from './plan/memory-model.js';

@@ -174,6 +174,7 @@ export class HeldTheta {
 /** @throws {ModelFileInvalid} if the model is not the one that the run was opened with */
 async function verifyModel(path: string, sha256: string): Promise<void> {
   const found = await modelFingerprint(path).catch((cause: unknown) => {
+    if (cause instanceof ModelFileInvalid) throw cause;
     throw new ModelFileInvalid(path, `cannot be read (${String(cause)})`, 'Put the model there on every GPU worker');
   });
   if (found.sha256 !== sha256) {

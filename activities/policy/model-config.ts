@@ -44,6 +44,10 @@ export type RopeScaling =
   /** One divisor per frequency: llama.cpp's way of storing llama3 scaling. */
   | { readonly type: 'divisors'; readonly divisors: readonly number[] };
 
+/** Tokens that a model reads: what its file states, or more where YaRN stretches the original context beyond it. */
+export const stretchedContext = (stated: number, scaling: RopeScaling | null): number =>
+  scaling?.type === 'yarn' ? Math.max(stated, Math.floor(scaling.factor * scaling.originalContextLength)) : stated;
+
 /** The seven adapted matrices of a layer, by their Hugging Face names, in the order in which they act. */
 export const moduleNames = [
   'self_attn.q_proj',

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import canonicalize from 'canonicalize';
+import { partMissing, partsOf } from './weights/gguf-parts.js';
 
 /** Files of a Hugging Face directory that decide numbers or text, besides the weights. */
 export const SETTINGS = ['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'chat_template.jinja'];
@@ -26,13 +27,19 @@ export async function shardsOf(directory: string): Promise<string[]> {
 }
 
 /**
- * What a model is: of a file its sha256; of a directory the sha256 of the canonical JSON list
- * (RFC 8785) of its files, each `{bytes, name, sha256}`, ordered by name.
+ * What a model is: of a file its sha256; of a directory, or a GGUF model in parts, the sha256 of the canonical
+ * JSON list (RFC 8785) of its files, each `{bytes, name, sha256}`, ordered by name.
+ * @param model  of a GGUF model in parts the first one
+ * @throws {ModelFileInvalid} if one of several parts is missing, or a later one is named
  */
 export async function modelFingerprint(model: string): Promise<{ sha256: string; bytes: number }> {
-  if (!(await stat(model)).isDirectory()) return fileFingerprint(model);
+  const isDirectory = (await stat(model)).isDirectory();
+  const parts = isDirectory ? (await modelFilesOf(model)).map((name) => path.join(model, name)) : partsOf(model);
+  if (!isDirectory && parts.length === 1) return fileFingerprint(model);
+  const missing = isDirectory ? undefined : parts.find((part) => !existsSync(part));
+  if (missing !== undefined) throw partMissing(parts, missing);
   const files: { name: string; sha256: string; bytes: number }[] = [];
-  for (const name of await modelFilesOf(model)) files.push({ name, ...(await fileFingerprint(path.join(model, name))) });
+  for (const part of parts) files.push({ name: path.basename(part), ...(await fileFingerprint(part)) });
   return {
     sha256: createHash('sha256').update(canonicalize(files)!).digest('hex'),
     bytes: files.reduce((sum, { bytes }) => sum + bytes, 0),

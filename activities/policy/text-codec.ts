@@ -7,7 +7,7 @@ import type { ModelConfig } from './model-config.js';
 import type { TextCodec } from './policy.js';
 import { isQuoted, piecesOf, quoted, type AddedToken } from './quoted-text.js';
 import { ModelFileInvalid } from './weights/model-file-error.js';
-import { readGgufHeader } from './weights/gguf.js';
+import { readGgufHeader } from './weights/gguf-header.js';
 import { readHuggingFaceConfig, readJson } from './weights/hugging-face.js';
 
 /** GGUF's token types: control tokens, which text must not spell out by accident, and whole words that are text. */
@@ -43,7 +43,9 @@ export async function loadTextCodec(model: string): Promise<TextCodec> {
 
 /** The token that ends a response, of models without a tokenizer too; -1 if nothing says it, and then no token does. */
 export async function endOfTurnIdOf(model: string): Promise<number> {
-  if (!(await isDirectory(model)) || existsSync(path.join(model, 'tokenizer.json'))) return (await loadTextCodec(model)).endOfTurn.id;
+  // Ids are scored with a tokenizer that we do not have, too.
+  if (!(await isDirectory(model))) return Number((await readGgufHeader(model)).metadata['tokenizer.ggml.eos_token_id'] ?? -1);
+  if (existsSync(path.join(model, 'tokenizer.json'))) return (await loadTextCodec(model)).endOfTurn.id;
   for (const name of ['generation_config.json', 'config.json']) {
     const file = path.join(model, name);
     const id = existsSync(file) ? [(await readJson(file, DIRECTORY))['eos_token_id']].flat()[0] : undefined;
@@ -134,6 +136,8 @@ function codecOf({ tokenizer, json, settings }: LoadedTokenizer, endOfTurn: Text
 export async function tokenizerOfGguf(file: string): Promise<{
   tokenizer: Record<string, unknown>;
   endOfTurn: TextCodec['endOfTurn'];
+  /** What templates write at the start of a text; empty if the file names none. */
+  bosToken: string;
   chatTemplate: string;
   config: ModelConfig;
 }> {
@@ -143,12 +147,12 @@ export async function tokenizerOfGguf(file: string): Promise<{
     if (value === undefined) throw new ModelFileInvalid(file, `lacks tokenizer.${key}`, 'Use a file that carries its tokenizer and chat template');
     return value as T;
   };
-  const pre = field<string>('ggml.pre');
-  if (field<string>('ggml.model') !== 'gpt2' || !(pre in preTokenizers)) {
+  const pre = (metadata['tokenizer.ggml.pre'] as string | undefined) ?? 'default';
+  if (field<string>('ggml.model') !== 'gpt2' || !Object.hasOwn(preTokenizers, pre)) {
     throw new ModelFileInvalid(
       file,
       `has tokenizer ${field<string>('ggml.model')}/${pre}, known are ${Object.keys(preTokenizers).map((name) => `gpt2/${name}`).join(', ')}`,
-      'Use a model with one of these, or one that ships tokenizer.json',
+      'Only ids of such a file are scored; for text use the Hugging Face directory of the same model, whose tokenizer.json is read',
     );
   }
   const tokens = field<string[]>('ggml.tokens');
@@ -159,6 +163,9 @@ export async function tokenizerOfGguf(file: string): Promise<{
       : [],
   );
   const endId = Number(field<number>('ggml.eos_token_id'));
+  const startId = metadata['tokenizer.ggml.bos_token_id'];
+  const bosToken = startId === undefined ? '' : tokens[Number(startId)];
+  if (bosToken === undefined) throw new ModelFileInvalid(file, `has tokenizer.ggml.bos_token_id ${startId}, but only ${tokens.length} tokens`, 'Convert the model again with llama.cpp');
   return {
     tokenizer: {
       version: '1.0',
@@ -183,19 +190,20 @@ export async function tokenizerOfGguf(file: string): Promise<{
       },
     },
     endOfTurn: { id: endId, text: tokens[endId]! },
+    bosToken,
     chatTemplate: field<string>('chat_template'),
     config,
   };
 }
 
 async function codecOfGguf(file: string): Promise<TextCodec> {
-  const { tokenizer, endOfTurn, chatTemplate, config } = await tokenizerOfGguf(file);
+  const { tokenizer, endOfTurn, bosToken, chatTemplate, config } = await tokenizerOfGguf(file);
   const template = new Template(chatTemplate);
   const settings = { clean_up_tokenization_spaces: false };
   return codecOf(
     { tokenizer: new Tokenizer(tokenizer as never, settings), json: tokenizer, settings },
     endOfTurn,
-    (messages, { generationPrompt }) => template.render({ messages: messages as never, add_generation_prompt: generationPrompt, bos_token: '', eos_token: endOfTurn.text }),
+    (messages, { generationPrompt }) => template.render({ messages: messages as never, add_generation_prompt: generationPrompt, bos_token: bosToken, eos_token: endOfTurn.text }),
     config.contextLength,
     config.vocabulary,
   );

@@ -38,7 +38,8 @@ export async function identifyModelFile(modelsDir: string, relative: string): Pr
     throw new ModelFileInvalid(`model.path is "${relative}": the directory has no config.json. Put a model there as transformers saves it, or name a GGUF file.`);
   }
   const fingerprint = await modelFingerprint(file).catch((cause: Error) => {
-    throw new ModelFileInvalid(`model.path is "${relative}": it cannot be read whole (${cause.message}). Download the model again.`);
+    const problem = cause.name === 'ModelFileInvalid' ? cause.message : `it cannot be read whole (${cause.message}). Download the model again.`;
+    throw new ModelFileInvalid(`model.path is "${relative}": ${problem}`);
   });
   return { path: path.relative(root, file).split(path.sep).join('/'), ...fingerprint };
 }

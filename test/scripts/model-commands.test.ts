@@ -61,3 +61,10 @@ test('generate: the same seed gives the same answer, another seed another; --n a
   assert.deepEqual(answers(3), once);
   assert.notDeepEqual(answers(4), once);
 });
+
+test('score: ids of a file whose tokenizer is not known are scored; its text is refused with the tokenizer and the remedy', () => {
+  const model = join(repositoryRoot, 'test/activities/policy/fixtures/gguf/llama3-bpe-tokenizer.gguf');
+  const { stdout, stderr } = run('score', ['--model', model], '{"ids":[5,6,7]}\n{"messages":[{"role":"user","content":"x"}],"completion":"y"}\n');
+  assert.equal((lines(stdout)[0] as { logprobs: number[] }).logprobs.length, 2);
+  assert.match(stderr, /has tokenizer gpt2\/llama-bpe.*Only ids of such a file are scored/);
+});

@@ -143,11 +143,12 @@ async function writeSettings(model: string, config: ModelConfig, directory: stri
     await json('config.json', { ...rest, dtype: 'float32' });
     return names;
   }
-  const { tokenizer, endOfTurn, chatTemplate } = await tokenizerOfGguf(model);
+  const { tokenizer, endOfTurn, bosToken, chatTemplate } = await tokenizerOfGguf(model);
   await json('config.json', { ...huggingFaceConfig(model, config), eos_token_id: endOfTurn.id });
   await json('generation_config.json', { eos_token_id: endOfTurn.id });
   await json('tokenizer.json', tokenizer);
   await json('tokenizer_config.json', {
+    ...(bosToken !== '' && { bos_token: bosToken }),
     chat_template: chatTemplate, clean_up_tokenization_spaces: false, eos_token: endOfTurn.text, model_max_length: config.contextLength, tokenizer_class: 'PreTrainedTokenizerFast',
   });
   return ['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json'];

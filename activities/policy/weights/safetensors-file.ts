@@ -1,6 +1,6 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { ModelFileInvalid } from './model-file-error.js';
-import { halfToNumber } from './quantized.js';
+import { halfToNumber } from './stored-format.js';
 
 const REMEDY = 'Download the file again';
 /** A read of 2 GiB or more fails in Node. */

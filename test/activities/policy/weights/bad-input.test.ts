@@ -6,7 +6,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import type { PolicyWeights, StoredTensors } from '../../../../activities/policy/policy.js';
 import { TensorFlowPolicy } from '../../../../activities/policy/tf-policy.js';
-import { readGgufHeader } from '../../../../activities/policy/weights/gguf.js';
+import { readGgufHeader } from '../../../../activities/policy/weights/gguf-header.js';
 import { openModel } from '../../../../activities/policy/weights/open-model.js';
 import { readSafetensors, writeSafetensors, type NamedTensor } from '../../../../activities/policy/weights/safetensors.js';
 import { configOfModel, tiny, tinyAdapter, tinyModel, tinyWeights } from '../tiny-models.js';

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { ggmlFormats } from '../../../../activities/policy/weights/quantized.js';
+import { ggmlFormats, ggmlName } from '../../../../activities/policy/weights/quantized.js';
 import { tinyFolder } from '../tiny-models.js';
 
-/** Oracle: dequantize of the gguf package (fixtures/make_tiny_models.py). */
+/** Oracle: dequantize of the gguf package (fixtures/make_quantized.py). */
 const formats = JSON.parse(readFileSync(path.join(tinyFolder, 'quantized.json'), 'utf8')) as Record<string, { type: number; bytes: string; values: number[] }>;
 
 for (const [name, { type, bytes, values }] of Object.entries(formats)) {
@@ -19,3 +19,10 @@ for (const [name, { type, bytes, values }] of Object.entries(formats)) {
     assert.deepEqual([...out], values);
   });
 }
+
+test('every GGML type that the gguf package knows has its name in messages, and what is read is under the package\'s number', () => {
+  const types = JSON.parse(readFileSync(path.join(tinyFolder, 'ggml-types.json'), 'utf8')) as Record<string, number>;
+  for (const [name, type] of Object.entries(types)) assert.equal(ggmlName(type), name);
+  for (const [type, { name }] of ggmlFormats) assert.equal(types[name], type);
+  assert.equal(ggmlName(9999), 'type 9999');
+});

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ggmlFormats, halfToNumber } from '../../../../activities/policy/weights/quantized.js';
+import { ggmlFormats } from '../../../../activities/policy/weights/quantized.js';
+import { halfToNumber } from '../../../../activities/policy/weights/stored-format.js';
 
 test('half precision: 1, -2, the largest, the smallest subnormal, infinity', () => {
   assert.deepEqual([0x3c00, 0xc000, 0x7bff, 0x0001, 0x7c00].map(halfToNumber), [1, -2, 65504, 2 ** -24, Infinity]);
