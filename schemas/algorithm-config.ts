@@ -22,6 +22,11 @@ const common = {
   /** beta: weight of the divergence from the frozen reference; 0 disables. */
   klCoefficient: z.number().nonnegative().optional(),
   /**
+   * Each token's estimate is weighted by pi_theta / pi_theta_k, so that its expected gradient is the divergence's after theta has moved, too
+   * (DeepSeek-V3.2, arXiv 2512.02556). Left out, as in the paper and the authors' code, it is as if theta had drawn the tokens.
+   */
+  klImportanceWeighted: z.boolean().optional(),
+  /**
    * Leave groups whose rewards are all equal out of the update: their advantage is 0, so only their
    * KL term is lost, and the passes through the model that it would cost. The paper keeps them.
    */
@@ -41,8 +46,10 @@ function resolved<Given extends { klEstimator: string; klCoefficient?: number | 
   const klCoefficient = given.klCoefficient ?? (given.klEstimator === 'none' ? 0 : 0.002);
   return { ...commonDefaults, ...set, ...stated, klCoefficient } as Resolved<Given>;
 }
-/** Every option stated: a named set says the value of each. */
-type Resolved<Given> = { [Key in keyof Given]-?: Exclude<Given[Key], undefined> };
+/** Younger options, which stay out where nobody gives them: what runs stored before them keeps its bytes and hashes. */
+type LeftOut = 'klImportanceWeighted';
+/** Every other option stated: a named set says the value of each. */
+type Resolved<Given> = { [Key in Exclude<keyof Given, LeftOut>]-?: Exclude<Given[Key], undefined> } & Pick<Given, LeftOut & keyof Given>;
 
 const klIsOneThing = ({ value, issues }: z.core.ParsePayload<{ klEstimator: string; klCoefficient?: number | undefined }>): void => {
   if (value.klEstimator !== 'none' || !value.klCoefficient) return;

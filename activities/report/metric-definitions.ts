@@ -59,12 +59,12 @@ export const metricDefinitions: readonly MetricDefinition[] = [
   },
   {
     name: 'KL to the reference',
-    formula: 'mean of exp(d) − d − 1, d = log π_frozen − log π_θ per token (k3), nats per token',
+    formula: 'mean of min(10, exp(d) − d − 1), d = log π_frozen − log π_θ per token (k3), nats per token',
     meaning: 'Distance from the frozen model (with the warm start folded in). Punished with weight β.',
   },
   {
     name: 'KL of the iteration',
-    formula: 'mean over active i of (1/L_it) Σ_l [ exp(d) − d − 1 ], d = log π_θ − log π_θk per token, after the update, nats per token',
+    formula: 'mean over active i of (1/L_it) Σ_l min(10, exp(d) − d − 1), d = log π_θ − log π_θk per token, after the update, nats per token',
     meaning: 'Estimate of KL(θ_k ‖ θ) on the turn’s responses: how far the turn stands from θ_k. The guard holds it against guard.maxKl.',
   },
   {

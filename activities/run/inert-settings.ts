@@ -12,7 +12,8 @@ export function inertSettings({ algorithm, rollout, guard }: Pick<TrainConfig, '
     if (algorithm.dualClip !== null) found.push('algorithm.dualClip never acts, as every ratio is 1 at the gradient');
   }
   if (algorithm.klCoefficient === 0 && algorithm.klEstimator !== 'none') found.push(`algorithm.klEstimator "${algorithm.klEstimator}" never acts: klCoefficient is 0`);
-  if (algorithm.klEstimator === 'k1' && algorithm.klCoefficient > 0) {
+  if (algorithm.klImportanceWeighted && algorithm.klCoefficient === 0) found.push('algorithm.klImportanceWeighted never acts: klCoefficient is 0');
+  if (algorithm.klEstimator === 'k1' && !algorithm.klImportanceWeighted && algorithm.klCoefficient > 0) {
     found.push('algorithm.klEstimator "k1" only adds noise: its gradient, that of log pi, is 0 in expectation on-policy. Choose k3');
   }
   if (algorithm.name === 'seeupo' && rollout.maxTurns === 1) {

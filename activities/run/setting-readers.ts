@@ -67,6 +67,7 @@ export const SETTING_READERS: Readonly<Record<string, readonly SettingReader[]>>
   'algorithm.klEstimator': ['update'],
   // Scoring only asks whether it is 0.
   'algorithm.klCoefficient': ['scoring', 'update'],
+  'algorithm.klImportanceWeighted': ['update'],
   'algorithm.skipGroupsWithoutVariance': ['scoring', 'update'],
   'algorithm.entropyCoefficient': ['update'],
   'algorithm.epochs': ['update'],

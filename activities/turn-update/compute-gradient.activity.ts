@@ -7,7 +7,7 @@ import { openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
 import type { LossParts } from './objectives.js';
 import { readTurn } from './read-turn.js';
 import { shardOf } from './shard-of.js';
-import { denominatorsOf, epochsOf, lossGradient, scoringOf, sequenceOf, tokensOf } from './update-pool.js';
+import { denominatorsOf, epochsOf, lossGradient, scoringOf, sequenceOf, startsAtOne, tokensOf } from './update-pool.js';
 
 /** One shard's part of one optimiser step's gradient (Eq. 6): a sum over its samples of a loss that is a mean over the whole minibatch. GPU queue. */
 export const createComputeGradient = (dependencies: GpuDependencies) =>
@@ -28,7 +28,7 @@ export const createComputeGradient = (dependencies: GpuDependencies) =>
           await policy.use(policyWeightsOf(dependencies, opened, theta), report);
           const denominators = await denominatorsOf(policy, members, options, report);
           await policy.use(policyWeightsOf(dependencies, opened, stepped), report);
-          const loss = lossGradient(minibatch, members, denominators, options, parts);
+          const loss = lossGradient(minibatch, members, denominators, { ...options, isAtOne: step === 0 && startsAtOne(options) }, parts);
           gradient = await artifacts.putBlob((await policy.gradient(members.map(sequenceOf), loss, scoringOf(options), report)).gradient);
         }
         return { manifest: { kind: 'gradient', gradient, parts: await artifacts.putJson(parts) }, tokens: tokensOf(members) };

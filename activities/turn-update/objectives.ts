@@ -1,6 +1,6 @@
 import type { AlgorithmConfig } from '../../schemas/train-config.js';
 import { mean, sum } from '../numerics/statistics.js';
-import { sequenceRatio } from './suffix-ratios.js';
+import { differentiableRatio, sequenceRatio } from './suffix-ratios.js';
 
 /** Log-probs of one response, nats, one per token, under four policies that must not be confused. */
 export interface ResponseSample {
@@ -8,6 +8,8 @@ export interface ResponseSample {
   readonly current: readonly number[];
   /** theta_k: the reference point of the ratio in the paper's objective. */
   readonly old: readonly number[];
+  /** theta_k, which drew the response, where the ratio's reference point is another policy; left out: `old`. */
+  readonly drawn?: readonly number[];
   /** The frozen reference of the KL term; null if that term is off. */
   readonly reference: readonly number[] | null;
   /** M_{t+1,i}: advantage times the ratios of the turns already updated. */
@@ -25,21 +27,31 @@ export interface ObjectiveOptions {
   readonly klCoefficient: number;
   /** Left out: k3. */
   readonly klEstimator?: KlEstimator;
+  /** Each token's estimate times pi_theta / pi_theta_k, which is differentiated too. Left out: no weight. */
+  readonly klImportanceWeighted?: boolean | undefined;
   /** c of the authors' code: where M < 0, a term is at least c M. Left out or null is Eq. 6. */
   readonly dualClip?: number | null;
 }
 
-/** d = log pi_ref - log pi_theta above this is treated as this, so that exp(d) of one rare token cannot drown a batch. Nats. */
-const KL_LOG_RATIO_LIMIT = 10;
+/**
+ * An estimate above this counts as this, and its gradient is 0: one rare token must not drown a batch. As in verl, where it acts from
+ * d = 2.6 and from d = -11 on; the largest gradient that is left is 12.6. Nats.
+ */
+const K3_LIMIT = 10;
+/** exp of more overflows long before it could mean anything. */
+const LOG_RATIO_LIMIT = 20;
 
-/** k3 = exp(d) - d - 1 with d = log pi_ref - log pi_theta: an unbiased, non-negative estimate of the divergence. Nats. */
+/**
+ * min(10, exp(d) - d - 1) with d = log pi_ref - log pi_theta (k3): without the bound an unbiased estimate of the divergence, and
+ * never negative. Nats.
+ */
 export function k3(current: number, reference: number): number {
-  const d = Math.min(KL_LOG_RATIO_LIMIT, reference - current);
-  return Math.max(0, Math.expm1(d) - d); // near d = 0 the difference is all rounding
+  const d = Math.min(LOG_RATIO_LIMIT, reference - current);
+  return Math.min(K3_LIMIT, Math.max(0, Math.expm1(d) - d)); // near d = 0 the difference is all rounding
 }
 
-/** dk3/dlog pi_theta = 1 - exp(d). */
-const k3Gradient = (current: number, reference: number): number => -Math.expm1(Math.min(KL_LOG_RATIO_LIMIT, reference - current));
+/** dk3/dlog pi_theta = 1 - exp(d), of the same bounded function. */
+const k3Gradient = (current: number, reference: number): number => (k3(current, reference) < K3_LIMIT ? -Math.expm1(reference - current) : 0);
 
 /** Divergence of one token and its derivative by log pi_theta; k1 = -d, k2 = d^2 / 2, k3 as above. */
 const ESTIMATORS: Record<KlEstimator, { value: typeof k3; gradient: typeof k3 }> = {
@@ -57,6 +69,8 @@ export function clippedTerm(ratio: number, weight: number, clip: Clip | null, du
   if (dualClip !== null && weight < 0 && value < dualClip * weight) return { value: dualClip * weight, active: false };
   return { value, active };
 }
+
+type KlOptions = Pick<ObjectiveOptions, 'klCoefficient' | 'klEstimator' | 'klImportanceWeighted'>;
 
 export interface SampleLoss {
   readonly ratio: number;
@@ -77,28 +91,34 @@ export interface SampleLoss {
  *
  * (Eq. 6 with the KL term of section 5.) ds/dlog pi_l = s / L, since s = exp(mean_l of the log ratios).
  */
-export function seeupoLoss({ current, old, reference, weight }: ResponseSample, count: number, options: ObjectiveOptions): SampleLoss {
+export function seeupoLoss(sample: ResponseSample, count: number, options: ObjectiveOptions): SampleLoss {
+  const { current, old, weight } = sample;
   const L = current.length;
-  const ratio = sequenceRatio(current, old);
+  const { ratio, slope } = differentiableRatio(current, old);
   const { value, active } = clippedTerm(ratio, weight, options.clip, options.dualClip);
-  const towardsSurrogate = active ? (-weight * ratio) / (L * count) : 0;
-  const divergence = divergenceTerm(current, reference, 1 / L, options);
+  const towardsSurrogate = active ? (-weight * slope) / (L * count) : 0;
+  const divergence = divergenceTerm(sample, 1 / L, options);
   return { ratio, surrogate: value, clipped: !active, kl: divergence.kl, gradient: divergence.gradient.map((g) => towardsSurrogate + g / count) };
 }
 
-/** The KL term of one response as scale x sum over its tokens, and beta times its gradient. */
-function divergenceTerm(
-  current: readonly number[],
-  reference: readonly number[] | null,
-  scale: number,
-  { klCoefficient, klEstimator = 'k3' }: Pick<ObjectiveOptions, 'klCoefficient' | 'klEstimator'>,
-): { kl: number; gradient: number[] } {
+/**
+ * The KL term of one response as scale x sum over its tokens, and beta times its gradient.
+ *
+ * As it stands it is an estimate for tokens that theta drew; they were drawn by theta_k. With `klImportanceWeighted` each token's is
+ * weighted by r = pi_theta / pi_theta_k, through which the gradient goes as well: r k has the expected gradient of
+ * KL(theta || reference), also after theta has moved (as in DeepSeek-V3.2, arXiv 2512.02556, and TRL's use_bias_correction_kl).
+ */
+function divergenceTerm({ current, old, drawn = old, reference }: ResponseSample, scale: number, options: KlOptions): { kl: number; gradient: number[] } {
   if (reference === null) return { kl: 0, gradient: current.map(() => 0) };
-  const { value, gradient } = ESTIMATORS[klEstimator];
-  return {
-    kl: scale * sum(current.map((logProb, l) => value(logProb, reference[l]!))),
-    gradient: current.map((logProb, l) => klCoefficient * scale * gradient(logProb, reference[l]!)),
-  };
+  const { klCoefficient, klEstimator = 'k3', klImportanceWeighted = false } = options;
+  const terms = current.map((logProb, l) => {
+    const value = ESTIMATORS[klEstimator].value(logProb, reference[l]!);
+    const gradient = ESTIMATORS[klEstimator].gradient(logProb, reference[l]!);
+    if (!klImportanceWeighted) return { value, gradient };
+    const { ratio, slope } = differentiableRatio([logProb], [drawn[l]!]);
+    return { value: ratio * value, gradient: slope * value + ratio * gradient };
+  });
+  return { kl: scale * sum(terms.map(({ value }) => value)), gradient: terms.map(({ gradient }) => klCoefficient * scale * gradient) };
 }
 
 /** How token terms become a loss: `scale` times their sum is the response's share of a mean over `count` responses. */
@@ -115,29 +135,27 @@ export interface TokenAggregation {
  * scale 1/L_i is GRPO's; 1/(longest response allowed) dr-grpo's; count / (tokens of the batch) dapo's. With an advantage of its own
  * for each token, A_il, it is PPO's clipped objective (Eq. 7 of arXiv 1707.06347).
  */
-export function grpoLoss({ current, old, reference, weight, advantages }: ResponseSample, { count, scale }: TokenAggregation, options: ObjectiveOptions): SampleLoss {
+export function grpoLoss(sample: ResponseSample, { count, scale }: TokenAggregation, options: ObjectiveOptions): SampleLoss {
+  const { current, old, weight, advantages } = sample;
   const terms = current.map((logProb, l) => {
-    const ratio = sequenceRatio([logProb], [old[l]!]);
+    const { ratio, slope } = differentiableRatio([logProb], [old[l]!]);
     const advantage = advantages?.[l] ?? weight;
-    return { ratio, advantage, ...clippedTerm(ratio, advantage, options.clip, options.dualClip) };
+    return { slope, advantage, ...clippedTerm(ratio, advantage, options.clip, options.dualClip) };
   });
-  const divergence = divergenceTerm(current, reference, scale, options);
+  const divergence = divergenceTerm(sample, scale, options);
   return {
     ratio: sequenceRatio(current, old),
     surrogate: scale * sum(terms.map(({ value }) => value)),
     clipped: terms.some(({ active }) => !active),
     kl: divergence.kl,
-    gradient: terms.map(({ ratio, advantage, active }, l) => (divergence.gradient[l]! - (active ? scale * advantage * ratio : 0)) / count),
+    gradient: terms.map(({ slope, advantage, active }, l) => (divergence.gradient[l]! - (active ? scale * advantage * slope : 0)) / count),
   };
 }
 
 /** REINFORCE on one response: -(1/count) A scale sum_l log pi(y_l), plus the KL term, a mean over the response's tokens. */
-export function reinforceLoss(
-  { current, old, reference, weight }: ResponseSample,
-  { count, scale }: TokenAggregation,
-  options: Pick<ObjectiveOptions, 'klCoefficient' | 'klEstimator'>,
-): SampleLoss {
-  const divergence = divergenceTerm(current, reference, 1 / current.length, options);
+export function reinforceLoss(sample: ResponseSample, { count, scale }: TokenAggregation, options: KlOptions): SampleLoss {
+  const { current, old, weight } = sample;
+  const divergence = divergenceTerm(sample, 1 / current.length, options);
   return {
     ratio: sequenceRatio(current, old),
     surrogate: weight * scale * sum(current),

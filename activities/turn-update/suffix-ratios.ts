@@ -3,7 +3,7 @@ import { mean } from '../numerics/statistics.js';
 type Interval = readonly [low: number, high: number];
 const clamp = (value: number, [low, high]: Interval): number => Math.min(high, Math.max(low, value));
 
-/** exp of more would overflow long before a ratio that large could mean anything. */
+/** Departure from Eq. 6: exp of more would overflow long before a ratio that large could mean anything. Beyond it a ratio stands still. */
 const LOG_RATIO_LIMIT: Interval = [-20, 20];
 
 /**
@@ -19,6 +19,12 @@ export function meanLogRatio(current: readonly number[], reference: readonly num
 
 export const sequenceRatio = (current: readonly number[], reference: readonly number[]): number =>
   Math.exp(clamp(meanLogRatio(current, reference), LOG_RATIO_LIMIT));
+
+/** The ratio, and its derivative by the mean log ratio: itself, and 0 where it stands still. */
+export function differentiableRatio(current: readonly number[], reference: readonly number[]): { ratio: number; slope: number } {
+  const ratio = sequenceRatio(current, reference);
+  return { ratio, slope: Math.abs(meanLogRatio(current, reference)) > LOG_RATIO_LIMIT[1] ? 0 : ratio };
+}
 
 export interface SuffixClips {
   /** Clamp on each rho; null is the paper. */

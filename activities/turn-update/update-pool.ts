@@ -122,7 +122,7 @@ async function stepOn(
   const parts: LossParts[] = [];
   // A failure is noted here, and not told by its class: it may come back through another thread, as a plain error.
   const noted: { failure?: NonFiniteLoss } = {};
-  const gradient = lossGradient(minibatch, minibatch, denominators, options, parts, noted);
+  const gradient = lossGradient(minibatch, minibatch, denominators, { ...options, isAtOne: taken === 0 && startsAtOne(options) }, parts, noted);
   const learningRate = options.learningRate?.(taken) ?? optimizer.learningRate;
   const stepOptions = { ...scoringOf(options), ...optimizer, learningRate, ...(valueHead && { valueHead: valueHead.weights }) };
   try {
@@ -143,7 +143,7 @@ type Denominators = ReadonlyMap<PoolSample, readonly number[]>;
 /** The ratio is taken against theta as the turn found it, as in the authors' code, and not against theta_k. */
 const isAgainstTurn = (algorithm: AlgorithmConfig): boolean => algorithm.name === 'seeupo' && algorithm.ratioReference === 'turn';
 
-/** The turn begins with ratios that are 1 by construction. */
+/** The turn begins with ratios that are 1 by construction: at its first step, of which see `isAtOne`. */
 export const startsAtOne = ({ algorithm, unmoved }: Pick<UpdatePoolOptions, 'algorithm' | 'unmoved'>): boolean => unmoved || isAgainstTurn(algorithm);
 
 /** Denominators of the ratios: theta_k, or theta as this turn found it, which `policy` must then hold. */
@@ -156,6 +156,14 @@ export async function denominatorsOf(policy: Pick<Policy, 'logProbs'>, samples: 
 export const scoredBy = async (policy: Pick<Policy, 'logProbs'>, samples: readonly PoolSample[], options: UpdatePoolOptions, onProgress: OnProgress): Promise<number[][]> =>
   policy.logProbs(samples.map(sequenceOf), { ...scoringOf(options), weights: 'current' }, onProgress);
 
+export interface LossOptions extends Pick<UpdatePoolOptions, 'algorithm' | 'maxResponseTokens' | 'turn' | 'unmoved'> {
+  /**
+   * Theta is what the ratios are taken against: the log-probs of this very pass are the denominators. Scored before, with tries of other
+   * shapes, they are the same number rounded otherwise (up to 0.03 nats in bf16), and a tight clip would act on the difference.
+   */
+  readonly isAtOne: boolean;
+}
+
 /**
  * The loss of a minibatch, whose means are over all of it, as a policy takes it for some of its samples.
  * @param parts  filled with what each of `members` contributes
@@ -165,7 +173,7 @@ export function lossGradient(
   minibatch: readonly PoolSample[],
   members: readonly PoolSample[],
   denominators: Denominators,
-  { algorithm, maxResponseTokens, turn }: UpdatePoolOptions,
+  { algorithm, maxResponseTokens, turn, unmoved, isAtOne }: LossOptions,
   parts: LossParts[],
   noted: { failure?: NonFiniteLoss } = {},
 ): LossGradient {
@@ -178,7 +186,9 @@ export function lossGradient(
       const sample = members[i]!;
       const L = sample.responseIds.length;
       const { critic } = sample;
-      const part = lossOf({ ...responseOf(sample), old: denominators.get(sample)!, current: logProbs[n]! });
+      const current = logProbs[n]!;
+      const old = isAtOne ? current : denominators.get(sample)!;
+      const part = lossOf({ ...responseOf(sample), current, old, drawn: isAtOne && unmoved ? current : sample.old });
       const ofValue =
         algorithm.name === 'ppo' && critic && values
           ? valueLoss({ current: values[n]!, old: critic.values, returns: critic.returns }, { count, scale: tokenScale(algorithm, lengths, maxResponseTokens)(L) }, algorithm.valueClip)

@@ -39,7 +39,7 @@ const OTHERWISE: readonly [change: Record<string, unknown>, base?: TrainConfigIn
   [{ title: 'other' }],
   [{ iterations: 2 }],
   ...[
-    { clip: { low: 0.01 } }, { clip: { high: 0.01 } }, { dualClip: 2 }, { klEstimator: 'k2' }, { klCoefficient: 0.5 }, { entropyCoefficient: 0.1 }, { epochs: 2 },
+    { clip: { low: 0.01 } }, { clip: { high: 0.01 } }, { dualClip: 2 }, { klEstimator: 'k2' }, { klCoefficient: 0.5 }, { klImportanceWeighted: true }, { entropyCoefficient: 0.1 }, { epochs: 2 },
     { minibatches: 1 }, { advantageStatistics: 'turn-pool' }, { ratioReference: 'turn' }, { suffixRatio: 'exact' }, { suffixRatioClip: [0.9, 1.1] }, { suffixProductClip: [0.9, 1.1] },
   ].map((algorithm): [Record<string, unknown>] => [{ algorithm }]),
   [{ algorithm: { aggregation: 'token-mean' } }, { name: 'grpo' }],
