@@ -33,6 +33,8 @@ export const RatiosManifest = z.strictObject({
   inputHash: Sha256,
   /** JSON array of MeasuredSample. */
   measured: ArtifactRef,
+  /** The same under theta as the turn found it, where earlier turns have moved it and no step sees the whole pool. */
+  found: ArtifactRef.optional(),
 });
 export type RatiosManifest = z.infer<typeof RatiosManifest>;
 export const MeasuredSample = z.strictObject({

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { ArtifactRef } from '../../schemas/artifact-ref.js';
 import { FinishTurnInput, type UpdateTurnResult } from '../../schemas/steps.js';
 import { MeasuredSample, OptimizerStepManifest, RatiosManifest } from '../../schemas/turn-parts.js';
 import { TurnStateManifest } from '../../schemas/turn-state.js';
@@ -23,15 +24,19 @@ export const createFinishTurn = ({ artifacts }: Pick<CpuDependencies, 'artifacts
       const { products, options, poolOf } = await readTurn(artifacts, opened, given);
       const steps = await Promise.all(parts.steps.map((step) => artifacts.getJson(step, OptimizerStepManifest)));
       const shards = await Promise.all(parts.ratios.map((shard) => artifacts.getJson(shard, RatiosManifest)));
-      const measured = (await Promise.all(shards.map((shard) => artifacts.getJson(shard.measured, z.array(MeasuredSample))))).flat();
+      const samplesOf = async (refs: readonly ArtifactRef[]) => (await Promise.all(refs.map((ref) => artifacts.getJson(ref, z.array(MeasuredSample))))).flat();
+      const measured = await samplesOf(shards.map((shard) => shard.measured));
+      const found = await samplesOf(shards.flatMap((shard) => shard.found ?? []));
       const ratios = new Map(measured.map(({ id, ratio }) => [id, ratio]));
       const { algorithm, guard } = options;
       const taken = steps.flatMap(({ made }) => made ?? []);
       const pool = poolOf(products);
-      // Where the turn begins with ratios of 1 they need no pass; else each sample's term before its first step, which with one minibatch is before any.
+      // Where the turn begins with ratios of 1 they need no pass; with one minibatch its first step saw the whole pool before it moved.
       const surrogateBefore = startsAtOne(options)
         ? surrogateOf(measuredAtOne(pool, options))
-        : mean(taken.slice(0, algorithm.minibatches).flatMap(({ parts: ofStep }) => ofStep.map(({ surrogate }) => surrogate)));
+        : found.length > 0
+          ? surrogateOf(found)
+          : mean((taken[0]?.parts ?? []).map(({ surrogate }) => surrogate));
       const violations = violationsOf({ surrogateBefore, surrogateAfter: surrogateOf(measured), kl: divergenceOf(measured) }, guard);
       const made = {
         kind: 'turn-state' as const,

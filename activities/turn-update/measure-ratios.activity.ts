@@ -7,9 +7,9 @@ import { openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
 import { readTurn } from './read-turn.js';
 import { shardOf } from './shard-of.js';
 import { measured, type MeasuredSample } from './turn-metrics.js';
-import { denominatorsOf, scoredBy, tokensOf } from './update-pool.js';
+import { denominatorsOf, scoredBy, startsAtOne, tokensOf } from './update-pool.js';
 
-/** rho of one shard's samples after the turn's steps. GPU queue. */
+/** rho of one shard's samples after the turn's steps, and where they stood before them if the steps do not tell. GPU queue. */
 export const createMeasureRatios = (dependencies: GpuDependencies) =>
   async function measureRatios(input: MeasureRatiosInput): Promise<TurnPartResult> {
     const { artifacts, policy, heartbeats } = dependencies;
@@ -22,14 +22,19 @@ export const createMeasureRatios = (dependencies: GpuDependencies) =>
         const { products, options, poolOf } = await readTurn(artifacts, opened, given);
         const pool = poolOf(products);
         const members = shardOf(pool, shard, shards);
+        // With several minibatches no step has seen the whole pool under theta as the turn found it.
+        const isFoundMeasured = !startsAtOne(options) && options.algorithm.minibatches > 1;
         let standing: MeasuredSample[] = [];
+        let found: MeasuredSample[] = [];
         if (members.length > 0) {
           await policy.use(policyWeightsOf(dependencies, opened, theta), report);
           const denominators = await denominatorsOf(policy, members, options, report);
+          if (isFoundMeasured) found = measured(members, denominators, await scoredBy(policy, members, options, report), pool, options);
           await policy.use(policyWeightsOf(dependencies, opened, stepped), report);
           standing = measured(members, denominators, await scoredBy(policy, members, options, report), pool, options);
         }
-        return { manifest: { kind: 'ratios', measured: await artifacts.putJson(standing) }, tokens: tokensOf(members) };
+        const [ofStanding, ofFound] = [await artifacts.putJson(standing), isFoundMeasured ? await artifacts.putJson(found) : null];
+        return { manifest: { kind: 'ratios', measured: ofStanding, ...(ofFound && { found: ofFound }) }, tokens: tokensOf(members) };
       }),
     );
     return { manifest: ref };

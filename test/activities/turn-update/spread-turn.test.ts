@@ -20,13 +20,15 @@ import { TabularPolicy } from '../../support/tabular-policy.js';
 const theta: PolicyState = { folded: [], adapter: null, moments: null, optimizerSteps: 0 };
 
 /** An iteration of the toy game up to its scores; each call of `worker` is another worker's policy. */
-async function scored(algorithm: TrainConfigInput['algorithm'], shards: number) {
+async function scored(algorithm: TrainConfigInput['algorithm'], shards: number, scoredOff = 0) {
   const toy = toyDependencies(toyTasks);
   const worker = (calls: string[] = []) => {
     const policy = new TabularPolicy(300);
     const own = Object.fromEntries(
       (['use', 'useMoments', 'logProbs', 'step', 'gradient', 'stepAlong', 'trained'] as const).map((name) => [name, (policy[name] as (...input: unknown[]) => unknown).bind(policy)]),
     );
+    const { logProbs } = own as Record<string, (...input: unknown[]) => Promise<number[][]>>;
+    own['logProbs'] = async (...input: unknown[]) => (await logProbs!(...input)).map((row) => row.map((logProb) => logProb + scoredOff));
     calls.push('new');
     return { ...toy.dependencies, policy: { ...toy.dependencies.policy, ...own, sample: toy.dependencies.policy.sample } as never };
   };
@@ -94,6 +96,32 @@ for (const algorithm of [{ name: 'seeupo', epochs: 2, minibatches: 2 }, { name: 
     assert.deepEqual(found.metrics.guard, expected.metrics.guard);
   });
 }
+
+test('the second turn of the order, more minibatches than tasks: in shards the surrogate before is that of theta as found, too', async () => {
+  const algorithm = { name: 'seeupo', epochs: 2, minibatches: 3 } as const;
+  const [pieces, one] = [await scored(algorithm, 2), await scored(algorithm, 1)];
+  const after = ({ policy, suffixProducts }: Awaited<ReturnType<typeof spread>>) => ({ turn: 1, updatedBefore: [2], policy, suffixProducts });
+  const found = await spread({ ...pieces, input: { ...pieces.input, ...after(await spread(pieces)) } });
+  const update = createUpdateTurn(one.worker());
+  const expected = await update({ ...one.input, ...after(await update(one.input)) });
+  assert.ok(Math.abs(expected.metrics.surrogateBefore) > 1e-3, 'the first turn has moved it');
+  for (const name of ['surrogateBefore', 'surrogateAfter', 'loss'] as const) assert.ok(Math.abs(found.metrics[name] - expected.metrics[name]) < 1e-12, `${name} is ${found.metrics[name]}, expected ${expected.metrics[name]}`);
+});
+
+test('where ratios start at 1 they are 1 at the first step however scoring rounded, in shards and in one piece: a tight clip does not act', async () => {
+  for (const algorithm of [{ name: 'seeupo' }, { name: 'seeupo', objective: 'authors' }, { name: 'gspo' }, { name: 'grpo' }] as const) {
+    const tight = { ...algorithm, clip: { low: 3e-4, high: 4e-4 }, klCoefficient: 0 };
+    const turn = algorithm.name === 'seeupo' ? 2 : 1;
+    const adapters: number[][] = [];
+    for (const off of [0, 0.02, -0.02]) {
+      const [pieces, one] = [await scored(tight, 2, off), await scored(tight, 1, off)];
+      adapters.push(JSON.parse(Buffer.from(await pieces.artifacts.getBlob((await spread({ ...pieces, input: { ...pieces.input, turn } })).policy.adapter!)).toString()) as number[]);
+      adapters.push(JSON.parse(Buffer.from(await one.artifacts.getBlob((await createUpdateTurn(one.worker())({ ...one.input, turn })).policy.adapter!)).toString()) as number[]);
+    }
+    assert.ok(adapters[0]!.some((logit) => Math.abs(logit) > 1e-3), 'the turn moves theta');
+    for (const adapter of adapters) adapter.forEach((logit, v) => assert.ok(Math.abs(logit - adapters[0]![v]!) < 1e-12, `${algorithm.name}: logit ${v}`));
+  }
+});
 
 test('the order in which shards are computed changes nothing, nor does computing them again', async () => {
   const algorithm = { name: 'seeupo', minibatches: 1 } as const;
