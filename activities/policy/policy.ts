@@ -219,6 +219,16 @@ export interface Policy {
   device(): Promise<DeviceReport>;
 }
 
+/** What a chat template is given besides the messages. */
+export interface RenderOptions {
+  /** Whether the text ends with the beginning of an answer. */
+  readonly generationPrompt: boolean;
+  /** Variables of the chat template besides the messages, as `enable_thinking` or `tools`; whole numbers are ints. */
+  readonly templateArguments?: Readonly<Record<string, unknown>> | undefined;
+  /** What strftime_now shows: a wall clock without its zone, `2026-11-28T15:30:00`; this machine's if left out. */
+  readonly now?: string | undefined;
+}
+
 /** Text to ids and back by the model's own files; cheap, needs no device. */
 export interface TextCodec {
   /** Ids of a text; tokens that it spells out, as `<|im_end|>`, are those tokens unless the spelling is quoted. */
@@ -231,8 +241,11 @@ export interface TextCodec {
   decode(ids: readonly number[]): string;
   /** The token that ends a response, e.g. `<|im_end|>`. */
   readonly endOfTurn: { readonly id: number; readonly text: string };
-  /** Renders a conversation by the model's chat template. */
-  render(messages: readonly { role: string; content: string }[], options: { generationPrompt: boolean }): string;
+  /**
+   * Renders a conversation by the model's chat template.
+   * @throws {ModelFileInvalid} if the template raises, or the model has none
+   */
+  render(messages: readonly { role: string; content: string }[], options: RenderOptions): string;
   readonly contextLength: number;
   readonly vocabularySize: number;
 }

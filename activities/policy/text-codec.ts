@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { Template } from '@huggingface/jinja';
 import { Tokenizer } from '@huggingface/tokenizers';
+import { ChatTemplate, type TemplateInput } from './chat-template.js';
+import { rendererOf, rendererOfDirectory, specialToken, templateInput } from './chat-template-files.js';
 import type { ModelConfig } from './model-config.js';
 import type { TextCodec } from './policy.js';
 import { isQuoted, piecesOf, quoted, type AddedToken } from './quoted-text.js';
@@ -33,11 +34,16 @@ const preTokenizers: Readonly<Record<string, { readonly normalizer: unknown; rea
   },
 };
 
+/** A codec that also renders Python's values, where numbers must keep their spelling (chat-template/json.ts). */
+export interface ModelCodec extends TextCodec {
+  readonly renderInput: (input: TemplateInput) => string;
+}
+
 /**
  * Tokenizer and chat template of a model: out of a GGUF file, or of a Hugging Face directory.
  * @throws {ModelFileInvalid} if the tokenizer is not there or not one we reproduce exactly
  */
-export async function loadTextCodec(model: string): Promise<TextCodec> {
+export async function loadTextCodec(model: string): Promise<ModelCodec> {
   return (await isDirectory(model)) ? codecOfDirectory(model) : codecOfGguf(model);
 }
 
@@ -57,48 +63,52 @@ export async function endOfTurnIdOf(model: string): Promise<number> {
 const DIRECTORY = 'Use a directory as transformers saves it';
 const isDirectory = (model: string): Promise<boolean> => stat(model).then((found) => found.isDirectory(), () => false);
 
-async function codecOfDirectory(directory: string): Promise<TextCodec> {
+async function codecOfDirectory(directory: string): Promise<ModelCodec> {
   const file = path.join(directory, 'tokenizer.json');
   const { vocabulary, contextLength } = await readHuggingFaceConfig(directory);
   const tokenizerJson = await readJson(file, 'Text needs tokenizer.json; a slow tokenizer is converted by transformers');
   const settings = await optionalJson(path.join(directory, 'tokenizer_config.json'));
   const generation = await optionalJson(path.join(directory, 'generation_config.json'));
   const tokenizer = new Tokenizer(tokenizerJson as never, settings as never);
-  const special = (key: string): string => {
-    const token = settings[key] as string | { content?: string } | null | undefined;
-    return (typeof token === 'string' ? token : token?.content) ?? '';
-  };
-  const template = await chatTemplateOf(directory, settings);
-  const render: TextCodec['render'] = (messages, { generationPrompt }) => {
+  const special = (key: string): string => specialToken(settings[key]);
+  const template = await rendererOfDirectory(directory, settings);
+  const renderInput: ModelCodec['renderInput'] = (input) => {
     if (!template) throw new ModelFileInvalid(directory, 'has no chat template', 'Use an instruct model, or add chat_template.jinja');
-    return template.render({ messages: messages as never, add_generation_prompt: generationPrompt, bos_token: special('bos_token'), eos_token: special('eos_token') });
+    return template(input);
   };
   const textOf = (id: number): string => tokenizer.decode([id], { skip_special_tokens: false, clean_up_tokenization_spaces: false });
   const endings = [...[generation['eos_token_id'] ?? []].flat().map((id) => textOf(id as number)), special('eos_token')].filter((text) => text !== '');
-  const text = (template && endingOf(render, endings)) ?? special('eos_token');
+  const text = (template && endingOf(template, endings)) ?? special('eos_token');
   const id = text === '' ? undefined : tokenizer.token_to_id(text);
   if (id === undefined) throw new ModelFileInvalid(path.join(directory, 'tokenizer_config.json'), 'names no eos_token that the tokenizer knows', DIRECTORY);
-  return codecOf({ tokenizer, json: tokenizerJson, settings }, { id, text }, render, contextLength, vocabulary);
+  return codecOf({ tokenizer, json: tokenizerJson, settings }, { id, text }, renderInput, contextLength, vocabulary);
 }
 
 /**
  * What ends a turn: of the tokens that end a generation, the one that the template writes first after an answer.
  * Models name several, as `<|im_end|>` and `<|endoftext|>`.
  */
-function endingOf(render: TextCodec['render'], endings: readonly string[]): string | undefined {
+function endingOf(render: ModelCodec['renderInput'], endings: readonly string[]): string | undefined {
   const answer = 'An answer.';
-  const text = render([{ role: 'user', content: 'A question.' }, { role: 'assistant', content: answer }], { generationPrompt: false });
+  const exchange = [{ role: 'user', content: 'A question.' }, { role: 'assistant', content: answer }];
+  // Templates may insist on a system message first, or refuse one.
+  const text = firstRendered(render, [exchange, [{ role: 'system', content: 'A rule.' }, ...exchange]]);
+  if (text === undefined) return undefined;
   const after = text.slice(text.lastIndexOf(answer) + answer.length);
   const at = (ending: string): number => (after.includes(ending) ? after.indexOf(ending) : Infinity);
   return endings.filter((ending) => at(ending) < Infinity).sort((a, b) => at(a) - at(b))[0];
 }
 
-async function chatTemplateOf(directory: string, settings: Record<string, unknown>): Promise<Template | null> {
-  const file = path.join(directory, 'chat_template.jinja');
-  if (existsSync(file)) return new Template(await readFile(file, 'utf8'));
-  const given = settings['chat_template'];
-  const text = Array.isArray(given) ? (given as { name: string; template: string }[]).find(({ name }) => name === 'default')?.template : given;
-  return typeof text === 'string' ? new Template(text) : null;
+/** Text of the first conversation that the template takes; what it raises is told where somebody's own conversation is rendered. */
+function firstRendered(render: ModelCodec['renderInput'], conversations: readonly object[][]): string | undefined {
+  for (const conversation of conversations) {
+    try {
+      return render(templateInput(conversation, { generationPrompt: false }));
+    } catch (error) {
+      if (!(error instanceof ModelFileInvalid)) throw error;
+    }
+  }
+  return undefined;
 }
 
 const optionalJson = async (file: string): Promise<Record<string, unknown>> => (existsSync(file) ? readJson(file, DIRECTORY) : {});
@@ -110,7 +120,7 @@ interface LoadedTokenizer {
   readonly settings: Record<string, unknown>;
 }
 
-function codecOf({ tokenizer, json, settings }: LoadedTokenizer, endOfTurn: TextCodec['endOfTurn'], render: TextCodec['render'], contextLength: number, vocabularySize: number): TextCodec {
+function codecOf({ tokenizer, json, settings }: LoadedTokenizer, endOfTurn: TextCodec['endOfTurn'], renderInput: ModelCodec['renderInput'], contextLength: number, vocabularySize: number): ModelCodec {
   const added = (json['added_tokens'] ?? []) as AddedToken[];
   const control = added.filter(({ special }) => special);
   const idsOf = (by: Tokenizer, text: string): number[] => [...by.encode(text, { add_special_tokens: false }).ids];
@@ -123,7 +133,8 @@ function codecOf({ tokenizer, json, settings }: LoadedTokenizer, endOfTurn: Text
     // The library refuses to decode nothing, but a response may be nothing but its end.
     decode: (ids) => (ids.length === 0 ? '' : tokenizer.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false })),
     endOfTurn,
-    render,
+    render: (messages, options) => renderInput(templateInput(messages, options)),
+    renderInput,
     contextLength,
     vocabularySize,
   };
@@ -196,14 +207,14 @@ export async function tokenizerOfGguf(file: string): Promise<{
   };
 }
 
-async function codecOfGguf(file: string): Promise<TextCodec> {
+async function codecOfGguf(file: string): Promise<ModelCodec> {
   const { tokenizer, endOfTurn, bosToken, chatTemplate, config } = await tokenizerOfGguf(file);
-  const template = new Template(chatTemplate);
+  const special = { ...(bosToken !== '' && { bos_token: bosToken }), eos_token: endOfTurn.text };
   const settings = { clean_up_tokenization_spaces: false };
   return codecOf(
     { tokenizer: new Tokenizer(tokenizer as never, settings), json: tokenizer, settings },
     endOfTurn,
-    (messages, { generationPrompt }) => template.render({ messages: messages as never, add_generation_prompt: generationPrompt, bos_token: bosToken, eos_token: endOfTurn.text }),
+    rendererOf(new ChatTemplate(chatTemplate, file, special)),
     config.contextLength,
     config.vocabulary,
   );

@@ -1,0 +1,61 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { ChatTemplate, type TemplateInput } from './chat-template.js';
+import { valueOfJson } from './chat-template/json.js';
+import type { RenderOptions } from './policy.js';
+import { ModelFileInvalid } from './weights/model-file-error.js';
+import { readJson } from './weights/hugging-face.js';
+
+/** The names under which transformers hands a tokenizer's special tokens to a template. */
+const SPECIAL_TOKENS = ['bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 'cls_token', 'mask_token'];
+
+/** Messages and options, as a codec's `render` takes them, for a template. */
+export function templateInput(messages: readonly object[], options: RenderOptions): TemplateInput {
+  const { generationPrompt, templateArguments = {}, now } = options;
+  const { tools = null, ...others } = templateArguments;
+  const named = Object.entries(others).map(([name, value]) => [name, valueOfJson(value)] as const);
+  return { messages: messages.map(valueOfJson), generationPrompt, tools: valueOfJson(tools), arguments: new Map(named), now };
+}
+
+/**
+ * Renders by the chat template of a Hugging Face directory: chat_template.jinja, else what tokenizer_config.json says;
+ * of several the one named tool_use where tools are given, else the default. null if it has none.
+ * @throws {ModelFileInvalid} if a template is none, or uses what is not reproduced here
+ */
+export async function rendererOfDirectory(directory: string, settings: Readonly<Record<string, unknown>>): Promise<((input: TemplateInput) => string) | null> {
+  const special = await specialTokensOf(directory, settings);
+  const file = path.join(directory, 'chat_template.jinja');
+  const withinSettings = path.join(directory, 'tokenizer_config.json');
+  const template = (source: string, place: string): ChatTemplate => new ChatTemplate(source, place, special);
+  if (existsSync(file)) return rendererOf(template(await readFile(file, 'utf8'), file));
+  const given = settings['chat_template'];
+  if (given === undefined || given === null) return null;
+  if (typeof given === 'string') return rendererOf(template(given, withinSettings));
+  const named = new Map((Array.isArray(given) ? given : []).map((one: { name?: unknown; template?: unknown }) => [one?.name, one?.template]));
+  const [standard, forTools] = ['default', 'tool_use'].map((name) => {
+    const source = named.get(name);
+    return typeof source === 'string' ? template(source, `${withinSettings} (${name})`) : undefined;
+  });
+  if (!standard) throw new ModelFileInvalid(withinSettings, 'has chat templates, but none is named "default"', 'Name one so, or put it into chat_template.jinja');
+  return (input) => rendererOf(input.tools !== null && input.tools !== undefined && forTools ? forTools : standard)(input);
+}
+
+export const rendererOf = (template: ChatTemplate) => (input: TemplateInput): string => template.render(input);
+
+async function specialTokensOf(directory: string, settings: Readonly<Record<string, unknown>>): Promise<Record<string, string>> {
+  const legacy = path.join(directory, 'special_tokens_map.json');
+  const older = existsSync(legacy) ? await readJson(legacy, 'Use a directory as transformers saves it') : {};
+  const found: Record<string, string> = {};
+  for (const name of SPECIAL_TOKENS) {
+    const token = specialToken(settings[name]) || specialToken(older[name]);
+    if (token !== '') found[name] = token;
+  }
+  return found;
+}
+
+/** A token's text, which is saved as such or as an object; '' if there is none. */
+export function specialToken(given: unknown): string {
+  const content = typeof given === 'object' && given !== null && 'content' in given ? given.content : given;
+  return typeof content === 'string' ? content : '';
+}
