@@ -112,7 +112,7 @@ test("the tokenizer out of a GGUF file is the one that tokenizer.json describes"
   for (const { id, content, special } of added) [tokens[id], types[id]] = [content, special ? 3 : 4];
   const file = path.join(folder, 'qwen3.gguf');
   await writeFile(file, ggufWithoutWeights({
-    'general.architecture': 'qwen3', 'qwen3.block_count': 0, 'qwen3.context_length': 256, 'qwen3.embedding_length': 32, 'qwen3.feed_forward_length': 64,
+    'general.architecture': 'qwen3', 'qwen3.block_count': 1, 'qwen3.context_length': 256, 'qwen3.embedding_length': 32, 'qwen3.feed_forward_length': 64,
     'qwen3.attention.head_count': 4, 'qwen3.attention.layer_norm_rms_epsilon': 1, 'tokenizer.ggml.model': 'gpt2', 'tokenizer.ggml.pre': 'qwen2',
     'tokenizer.ggml.tokens': tokens, 'tokenizer.ggml.token_type': types, 'tokenizer.ggml.merges': model.merges.map((merge) => (typeof merge === 'string' ? merge : merge.join(' '))),
     'tokenizer.ggml.eos_token_id': 151645, 'tokenizer.chat_template': '{{ messages[0].content }}',
