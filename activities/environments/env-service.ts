@@ -24,6 +24,8 @@ export interface EnvServiceOptions {
   readonly taskSet?: string;
   /** How this environment's prompts ask for calls; `call-lines` if absent. */
   readonly callFormat?: ActionFormat;
+  /** Of one task, where its options decide it. */
+  readonly callFormatOf?: (taskId: string) => ActionFormat;
   /** For one request, in milliseconds. */
   readonly timeoutMs?: number;
 }
@@ -46,6 +48,10 @@ export class EnvService implements RestorableEnvironment {
   constructor(private readonly options: EnvServiceOptions) {
     this.name = options.name;
     this.callFormat = options.callFormat ?? 'call-lines';
+  }
+
+  callFormatOf(taskId: string): ActionFormat {
+    return this.options.callFormatOf?.(taskId) ?? this.callFormat;
   }
 
   async listTasks(split: Split): Promise<Task[]> {

@@ -11,6 +11,8 @@ export interface Environment {
   readonly name: string;
   /** How its prompts ask for calls; `call-lines` if absent. Known once tasks were listed or an episode was started. */
   readonly callFormat?: ActionFormat;
+  /** The same of one task, where its options decide it; `callFormat` if absent. */
+  callFormatOf?(taskId: string): ActionFormat;
   /** Tasks of one side of the split, in a fixed order. */
   listTasks(split: Split): Promise<Task[]>;
   /** Starts an episode under an id that the caller chose; the whole conversation so far. */

@@ -31,6 +31,8 @@ type Factory = (sites: EnvironmentSites, options: EnvironmentOptions) => Environ
 interface Served {
   /** How its prompts ask for calls. */
   readonly callFormat: ActionFormat;
+  /** The same of one task, where its options decide it. */
+  readonly callFormatOf?: (taskId: string) => ActionFormat;
   readonly url: (sites: EnvironmentSites) => string | undefined;
   /** What a worker is told the address by. */
   readonly variable: string;
@@ -41,10 +43,16 @@ interface Served {
 /** Environments behind a sidecar, one process each. */
 const SERVED: Readonly<Record<string, Served>> = {
   'bfcl-windows': { callFormat: 'call-lines', url: ({ bfclUrl }) => bfclUrl, variable: 'SEEUPO_BFCL_URL' },
-  bfcl: { callFormat: 'hermes', url: ({ bfclFullUrl }) => bfclFullUrl, variable: 'SEEUPO_BFCL_FULL_URL' },
+  bfcl: { callFormat: 'hermes', callFormatOf: bfclFormat, url: ({ bfclFullUrl }) => bfclFullUrl, variable: 'SEEUPO_BFCL_FULL_URL' },
   // A step runs a program, and may wait until one of the pool's processes is free.
   appworld: { callFormat: 'code-block', url: ({ appworldUrl }) => appworldUrl, variable: 'SEEUPO_APPWORLD_URL', timeoutMs: 240_000 },
 };
+
+/** Responses to the official prompt are read as the official handler reads them; the authors' prompt has its own reader. */
+function bfclFormat(taskId: string): ActionFormat {
+  const [, options = ''] = taskId.split('?', 2) as [string, string?];
+  return options.split('&').includes('prompt=authors') ? 'hermes' : 'bfcl-fc';
+}
 
 const FACTORIES: Readonly<Record<string, Factory>> = Object.fromEntries(
   Object.entries(SERVED).map(([name, { url, variable }]): [string, Factory] => [name, (sites, options) => served(name, url(sites), variable, options)]),
@@ -90,6 +98,7 @@ export const sidecarEnvironments = (): string[] => Object.keys(SERVED);
 
 /** Client of one environment of a sidecar; it neither waits nor restores. */
 export function sidecarEnvironment(name: string, url: string, taskSet?: string): EnvService {
-  const { callFormat = 'call-lines', timeoutMs } = SERVED[name] ?? {};
-  return new EnvService({ name, url, callFormat, ...(taskSet === undefined ? {} : { taskSet }), ...(timeoutMs === undefined ? {} : { timeoutMs }) });
+  const { callFormat = 'call-lines', callFormatOf, timeoutMs } = SERVED[name] ?? {};
+  const format = { callFormat, ...(callFormatOf === undefined ? {} : { callFormatOf }) };
+  return new EnvService({ name, url, ...format, ...(taskSet === undefined ? {} : { taskSet }), ...(timeoutMs === undefined ? {} : { timeoutMs }) });
 }

@@ -47,6 +47,10 @@ export class RestoringEnvironment implements Environment {
     return this.inner.callFormat ?? 'call-lines';
   }
 
+  callFormatOf(taskId: string): ActionFormat {
+    return this.inner.callFormatOf?.(taskId) ?? this.callFormat;
+  }
+
   listTasks(split: Split): Promise<Task[]> {
     return this.patiently(() => this.inner.listTasks(split));
   }

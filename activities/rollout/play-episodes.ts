@@ -7,7 +7,7 @@ import { trajectoryId, type EpisodeEnd, type Trajectory, type Turn } from '../..
 import { canonicalJson } from '../artifacts/canonical-json.js';
 import type { Environment } from '../environments/environment.js';
 import type { OnProgress, Policy, SampledResponse, TextCodec } from '../policy/policy.js';
-import { exchangeOf, firstPrompt, promptAfter, shortened, type Exchange } from './prompt.js';
+import { beginsThinking, exchangeOf, firstPrompt, promptAfter, shortened, type Exchange } from './prompt.js';
 import { parseCalls, type ActionFormat } from './tool-calls.js';
 
 /** One episode to play: sample g of a task. */
@@ -30,7 +30,7 @@ export interface Players {
   /** Holds theta already. */
   readonly policy: Pick<Policy, 'sample'>;
   readonly codec: TextCodec;
-  readonly environment: Pick<Environment, 'callFormat' | 'reset' | 'step' | 'evaluate' | 'close'>;
+  readonly environment: Pick<Environment, 'callFormat' | 'callFormatOf' | 'reset' | 'step' | 'evaluate' | 'close'>;
   readonly onProgress?: OnProgress;
 }
 
@@ -87,7 +87,8 @@ export async function playEpisodes(seats: readonly Seat[], players: Players, opt
       );
       await all(live, async (episode, index) => {
         const response = responses[index]!;
-        const action = actionOf(codec, response, environment.callFormat ?? 'call-lines');
+        const format = environment.callFormatOf?.(episode.task.id) ?? environment.callFormat ?? 'call-lines';
+        const action = actionOf(codec, response, format, beginsThinking(codec, episode.promptIds));
         if (response.end === 'token-limit' && options.truncatedResponse === 'end') return endTruncated(episode, response, action);
         const observation = await environment.step({ episodeId: episode.episodeId, stepIndex: episode.turns.length + 1, action });
         record(episode, response, action, observation);
@@ -123,9 +124,9 @@ const isTooLong = (promptIds: readonly number[], { contextLength }: TextCodec, {
   promptIds.length + maxResponseTokens > contextLength || (maxPromptTokens !== null && promptIds.length > maxPromptTokens);
 
 /** What the environment is told: the response as text, without the end-of-turn token, and its calls. */
-function actionOf(codec: TextCodec, { ids, end }: SampledResponse, format: ActionFormat): Action {
+function actionOf(codec: TextCodec, { ids, end }: SampledResponse, format: ActionFormat, thinkingBegun: boolean): Action {
   const content = codec.decode(end === 'end-of-turn' ? ids.slice(0, -1) : ids);
-  return { content, calls: parseCalls(content, format).map(storable) };
+  return { content, calls: parseCalls(content, format, { thinkingBegun }).map(storable) };
 }
 
 /** Literals may spell half a surrogate pair, which no JSON file can hold: such a call is malformed. */

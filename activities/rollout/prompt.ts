@@ -1,6 +1,7 @@
 import type { Message } from '../../schemas/environment-protocol.js';
 import type { HistoryPolicy } from '../../schemas/play-config.js';
 import type { TextCodec } from '../policy/policy.js';
+import { endsInThinking, leadingThinking } from './thinking.js';
 
 /** The chat template does not say where a turn ends in a way that sampled tokens can be kept exactly. */
 export class TemplateUnsupported extends Error {
@@ -63,27 +64,51 @@ export function shortened(codec: TextCodec, message: Message, maxTokens: number 
  */
 export function promptAfter(codec: TextCodec, firstIds: readonly number[], exchanges: readonly Exchange[], history: HistoryPolicy): number[] {
   const kept = typeof history === 'object' ? exchanges.slice(-history.slidingWindow) : exchanges;
-  const responseOf = ({ responseIds }: Exchange): readonly number[] => (history === 'thinking-stripped' ? withoutThinking(codec, responseIds) : responseIds);
-  return [...firstIds, ...kept.flatMap((exchange) => [...responseOf(exchange), ...exchange.appendedIds])];
+  if (history !== 'thinking-stripped') {
+    return [...firstIds, ...kept.flatMap(({ responseIds, appendedIds }) => [...responseIds, ...appendedIds])];
+  }
+  let ids = [...firstIds];
+  for (const { responseIds, appendedIds } of kept) {
+    const begun = beginsThinking(codec, ids);
+    ids = [...(begun ? beforeThinking(codec, ids) : ids), ...withoutThinking(codec, responseIds, begun), ...appendedIds];
+  }
+  return ids;
 }
 
-const THINK_END = '</think>';
+/** The longest spelling of `<think>` and the line breaks after it, in tokens. */
+const OPENING_TOKENS = 16;
+
+/** Does the prompt end inside `<think>`, so that what is sampled next is thinking? */
+export const beginsThinking = (codec: TextCodec, promptIds: readonly number[]): boolean =>
+  endsInThinking(codec.decode(promptIds.slice(-OPENING_TOKENS)));
+
+/** A prompt that ends inside `<think>`, without that tag: an answer whose thinking is gone follows no open one. */
+function beforeThinking(codec: TextCodec, promptIds: readonly number[]): number[] {
+  const opening = '<think>';
+  const tail = promptIds.slice(-OPENING_TOKENS);
+  const from = smallest(tail.length, (n) => !codec.decode(tail.slice(n)).includes(opening)) - 1;
+  const text = codec.decode(tail.slice(from));
+  const before = text.slice(0, text.lastIndexOf(opening));
+  return [...promptIds.slice(0, promptIds.length - tail.length + from), ...(before === '' ? [] : codec.encode(before))];
+}
 
 /**
- * A response without its `<think>...</think>` and the line breaks after it, as Qwen3's template strips earlier turns.
- * The ids that remain are those that were sampled; only a token that spans the cut is encoded anew. A response whose
- * thinking was cut by the token limit loses all of it.
+ * A response without the thinking that it begins with and the line breaks after it, as Qwen3's template strips earlier
+ * turns; any other response as it is. The ids that remain are those that were sampled; only a token that spans the cut
+ * is encoded anew. A response whose thinking was cut by the token limit loses all of it.
+ *
+ * @param begun  the response's prompt ended inside `<think>` (`beginsThinking`)
  */
-export function withoutThinking(codec: TextCodec, responseIds: readonly number[]): readonly number[] {
+export function withoutThinking(codec: TextCodec, responseIds: readonly number[], begun = false): readonly number[] {
   const ended = responseIds.at(-1) === codec.endOfTurn.id;
   const said = ended ? responseIds.slice(0, -1) : responseIds;
   const end = ended ? [codec.endOfTurn.id] : [];
   const text = codec.decode(said);
-  const closings = countOf(text, THINK_END);
-  if (closings === 0) return text.includes('<think>') ? end : responseIds;
-  const closed = smallest(said.length, (length) => countOf(codec.decode(said.slice(0, length)), THINK_END) === closings);
-  const upTo = codec.decode(said.slice(0, closed));
-  let spanning = upTo.slice(upTo.lastIndexOf(THINK_END) + THINK_END.length).replace(/^[\r\n]+/, '');
+  const thinking = leadingThinking(text, begun);
+  if (thinking === 0) return responseIds;
+  if (!text.startsWith('</think>', thinking - '</think>'.length)) return end;
+  const closed = smallest(said.length, (length) => codec.decode(said.slice(0, length)).includes('</think>'));
+  let spanning = codec.decode(said.slice(0, closed)).slice(thinking).replace(/^[\r\n]+/, '');
   let from = closed;
   while (spanning === '' && from < said.length) {
     const next = codec.decode([said[from]!]);
@@ -93,8 +118,6 @@ export function withoutThinking(codec: TextCodec, responseIds: readonly number[]
   }
   return [...(spanning === '' ? [] : codec.encode(codec.quote(spanning, 'control'))), ...said.slice(from), ...end];
 }
-
-const countOf = (text: string, word: string): number => text.split(word).length - 1;
 
 /** The smallest whole number up to `most` for which a condition holds that holds for all greater ones. */
 function smallest(most: number, holds: (n: number) => boolean): number {

@@ -7,6 +7,7 @@ the function's first line runs.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -14,7 +15,8 @@ from bfcl_simulators import Call
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,40}\Z")
-_FLOAT = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][+-]?[0-9]{1,40})?\Z")
+_FLOAT = re.compile(r"[+-]?(?=[0-9]*[.eE])([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][+-]?[0-9]{1,40})?\Z")
+"""With a point or an exponent: a longer integer is none that may turn into a float."""
 
 
 class BadArgument(ValueError):
@@ -78,6 +80,6 @@ def _value(value: Any) -> Any:
 def _number(text: Any) -> int | float:
     if isinstance(text, str) and _INTEGER.match(text):
         return int(text)
-    if isinstance(text, str) and _FLOAT.match(text):
+    if isinstance(text, str) and _FLOAT.match(text) and math.isfinite(float(text)):
         return float(text)
     raise BadArgument(f"{str(text)[:40]!r} is no number")

@@ -9,9 +9,9 @@ Task ids are the official ones; options follow behind a `?`, so that an id says 
 (base) or `all`, with the same options.
 
 - prompt=official-fc: the function-calling form of Qwen as the official handler writes it, results as tool messages.
-  Two departures: a malformed call is answered with what was wrong instead of ending the turn, and new functions are
-  appended rather than put into the system message, so that a conversation only grows. Neither changes what the
-  official checker says of a transcript.
+  Departures in what is read out of a response are those of activities/rollout/notations/bfcl-fc.ts (a malformed call is
+  answered with what was wrong instead of ending the turn, among others); new functions are appended rather than put into
+  the system message, so that a conversation only grows. None changes what the official checker says of a transcript.
 - prompt=authors: as the paper's authors wrap it (environments.md, section 2): compact documents, one user message with
   all results, malformed calls dropped, no limit of steps. Their cut of long results is the rollout's (`maxObservationTokens`).
 """

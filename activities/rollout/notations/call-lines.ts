@@ -1,7 +1,11 @@
 import type { ToolCall } from '../../../schemas/environment-protocol.js';
+import { thinkingEnd } from '../thinking.js';
 import { jsonNumber, MAX_CALLS_PER_RESPONSE, MAX_DEPTH, type ArgumentValue, type Notation, type WellFormedCall } from './notation.js';
 
-/** Lines such as `CALL cd('plans')` with Python literals, short enough for a very small model. */
+/**
+ * Lines such as `CALL cd('plans')` with Python literals, short enough for a very small model. A name of an argument that
+ * is no name in Python stands in quotes, `CALL search('$filter'='x')`.
+ */
 export const callLines: Notation = { parse: parseCallLines, render: (calls) => calls.map(renderCallLine).join('\n') };
 
 const MAX_LINE_LENGTH = 4096;
@@ -9,15 +13,47 @@ const MAX_INTEGER_DIGITS = 40;
 
 function parseCallLines(response: string): ToolCall[] {
   const calls: ToolCall[] = [];
-  for (const [index, line] of response.split(/\r\n|\r|\n/).entries()) {
+  for (const [line, lineNumber] of spokenLines(response)) {
     if (!/^\s*CALL\b/.test(line)) continue;
     if (calls.length === MAX_CALLS_PER_RESPONSE) {
-      calls.push({ malformed: `line ${index + 1}: more than ${MAX_CALLS_PER_RESPONSE} calls in one response` });
+      calls.push({ malformed: `line ${lineNumber}: more than ${MAX_CALLS_PER_RESPONSE} calls in one response` });
       break;
     }
-    calls.push(parseCallLine(line, index + 1));
+    calls.push(parseCallLine(line, lineNumber));
   }
   return calls;
+}
+
+/** Lines and their numbers without thinking, which begins in lines that are no call: there a tag is an argument. */
+function spokenLines(response: string): [string, number][] {
+  const lines: [string, number][] = [];
+  let [at, number, line] = [0, 1, ''];
+  let [end, thinking] = [-1, -1];
+  for (;;) {
+    if (end < at) end = placeOf(LINE_BREAK, response, at) ?? response.length;
+    if (thinking < at) thinking = placeOf(THINKING, response, at) ?? response.length;
+    if (thinking < end && !(line.trim() === '' && placeOf(CALL, response, at) !== null)) {
+      line += response.slice(at, thinking);
+      at = thinkingEnd(response, thinking);
+      number += response.slice(thinking, at).split(LINE_BREAK).length - 1;
+      continue;
+    }
+    lines.push([line + response.slice(at, end), number]);
+    if (end === response.length) return lines;
+    at = end + (response.startsWith('\r\n', end) ? 2 : 1);
+    number++;
+    line = '';
+  }
+}
+
+const LINE_BREAK = /\r\n|\r|\n/g;
+const THINKING = /<think>/g;
+/** At a place, not after it. */
+const CALL = /[^\S\r\n]*CALL\b/y;
+
+function placeOf(pattern: RegExp, text: string, from: number): number | null {
+  pattern.lastIndex = from;
+  return pattern.exec(text)?.index ?? null;
 }
 
 function parseCallLine(line: string, lineNumber: number): ToolCall {
@@ -34,6 +70,12 @@ function parseCallLine(line: string, lineNumber: number): ToolCall {
 class NotACall extends Error {}
 
 const CONSTANTS: Readonly<Record<string, boolean | null>> = { True: true, False: false, None: null };
+/** Words of JSON and JavaScript for them: quoting these would make texts of them. */
+const FOREIGN: Readonly<Record<string, string>> = {
+  true: 'True', false: 'False', null: 'None', none: 'None', undefined: 'None',
+};
+/** A name of Python's, which needs no quotes before `=`. */
+const NAME = /[\p{L}_][\p{L}\p{M}\p{N}_]*/u;
 
 const ESCAPES: Readonly<Record<string, string>> = {
   '\\': '\\', "'": "'", '"': '"', a: '\x07', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v',
@@ -62,11 +104,11 @@ class CallLineReader {
     const positional: ArgumentValue[] = [];
     const keyword = new Map<string, ArgumentValue>();
     while (!this.accept(')')) {
-      const key = this.take(/[A-Za-z_][A-Za-z0-9_]*(?=\s*=)/y);
+      const key = this.argumentName();
       if (key !== undefined) {
         this.expect('=', `after ${key}`);
         if (keyword.has(key)) this.fail(`argument ${key.slice(0, 40)} is given twice`);
-        if (key === '__proto__') this.fail('argument __proto__ is reserved');
+        if (key === '__proto__' || key === '$number') this.fail(`argument ${key} is reserved`);
         keyword.set(key, this.value(0));
       } else {
         if (keyword.size > 0) this.fail('an argument without a name follows one with a name');
@@ -78,18 +120,42 @@ class CallLineReader {
     return { name, positional, keyword: Object.fromEntries(keyword) };
   }
 
+  /** The name before `=`: one of Python's, or a text in quotes; undefined if a value follows. */
+  private argumentName(): string | undefined {
+    const start = this.at;
+    const next = this.line[start];
+    if (next === "'" || next === '"') {
+      const text = this.string(next);
+      if (this.peek('=')) return text;
+      this.at = start;
+      return undefined;
+    }
+    const name = this.take(new RegExp(`${NAME.source}(?=\\s*=)`, 'uy'));
+    if (name !== undefined) return name;
+    const bare = /[^\s'"(){},=]+(?=\s*=)/y;
+    bare.lastIndex = start;
+    const unquoted = bare.exec(this.line)?.[0].slice(0, 40);
+    if (unquoted !== undefined) this.fail(`the argument name ${unquoted} needs quotes: ${quoted(unquoted)}=...`);
+    return undefined;
+  }
+
   private value(depth: number): ArgumentValue {
-    if (depth > MAX_DEPTH) this.fail(`a value is nested more than ${MAX_DEPTH} deep`);
     const next = this.line[this.at];
     if (next === "'" || next === '"') return this.string(next);
+    if (depth >= MAX_DEPTH && next !== undefined && '[({'.includes(next)) {
+      this.fail(`a value is nested more than ${MAX_DEPTH} deep`);
+    }
     if (this.accept('[')) return this.items(']', depth);
     if (this.accept('(')) return this.tuple(depth);
     if (this.accept('{')) return this.dictionary(depth);
     const word = this.take(/[A-Za-z_][A-Za-z0-9_]*/y);
     if (word !== undefined) {
       const constant = Object.hasOwn(CONSTANTS, word) ? CONSTANTS[word] : undefined;
-      return constant !== undefined ? constant : this.fail(`${word.slice(0, 20)} is no value; quote a text`);
+      if (constant !== undefined) return constant;
+      const meant = Object.hasOwn(FOREIGN, word) ? `is written ${FOREIGN[word]}` : 'is no value; quote a text';
+      return this.fail(`${word.slice(0, 20)} ${meant}`);
     }
+    if (next !== undefined && '“”‘’`'.includes(next)) this.fail(`${next} is no quote here: write ' or "`);
     return this.number();
   }
 
@@ -201,8 +267,14 @@ class CallLineReader {
   }
 }
 
-const renderCallLine = ({ name, positional, keyword }: WellFormedCall): string =>
-  `CALL ${name}(${[...positional.map(literal), ...Object.entries(keyword).map(([key, value]) => `${key}=${literal(value)}`)].join(', ')})`;
+function renderCallLine({ name, positional, keyword }: WellFormedCall): string {
+  const named = Object.entries(keyword).map(([key, value]) => `${argumentNameInCallLine(key)}=${literal(value)}`);
+  return `CALL ${name}(${[...positional.map(literal), ...named].join(', ')})`;
+}
+
+/** The name of an argument as a call line has it: in quotes unless it is a name in Python. */
+export const argumentNameInCallLine = (name: string): string =>
+  new RegExp(`^${NAME.source}$`, 'u').test(name) ? name : quoted(name);
 
 /** A value as a Python literal on one line. */
 function literal(value: ArgumentValue): string {

@@ -51,3 +51,17 @@ test('a held-out function is not in the prompt, and is revealed at its turn with
   const { messages: [revealed] } = await step('held', 3, '');
   assert.match(revealed!.content, /"name": "sort".*\nI have updated some more functions you can choose from\. What about now\?$/);
 });
+
+test('departures from the official executor: a value or a name that it would paste into code is refused with what is wrong', async () => {
+  await environment.reset({ episodeId: 'refused', taskId: 'multi_turn_base_0', seed: 0 });
+  const call = (name: string, given: string): string => `<tool_call>\n{"name": "${name}", "arguments": ${given}}\n</tool_call>`;
+  const told = async (stepIndex: number, ...calls: string[]): Promise<string[]> => {
+    const action = { content: '', calls: parseCalls(calls.join('\n'), 'bfcl-fc') };
+    return (await environment.step({ episodeId: 'refused', stepIndex, action })).messages.map(({ content }) => content);
+  };
+  assert.deepEqual(await told(1, call('ls', '{"a": 1e400}'), call('ls', `{"a": ${'9'.repeat(41)}}`)), [
+    "Error: ls: '1e400' is no number", `Error: ls: '${'9'.repeat(40)}' is no number`,
+  ]);
+  assert.match((await told(2, call("ls() or __import__('os').getcwd", '{}')))[0]!, /^Error: .* is not a tool/);
+  assert.match((await told(3, call('ls', '{"a=1, b": 2}')))[0]!, /^Error: ls: 'a=1, b' is no argument name/);
+});

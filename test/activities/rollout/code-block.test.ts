@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
-import { parseCalls, renderCalls } from '../../../activities/rollout/tool-calls.js';
+import { parseCalls } from '../../../activities/rollout/tool-calls.js';
 
 const parse = (response: string) => parseCalls(response, 'code-block');
 const code = (text: string) => [{ name: 'python', positional: [text], keyword: {} }];
@@ -29,10 +28,41 @@ test('another language before the python block does not hide it', () => {
 
 test('code beyond the limit is refused, not cut', () => assert.match(JSON.stringify(parse(`\`\`\`python\n${'x'.repeat(70_000)}`)), /70000 characters, the limit is 65536/));
 
-test('property: rendered code is read back', () => {
-  const line = fc.string({ maxLength: 30 }).filter((text) => !/[\r\n`]/.test(text));
-  fc.assert(fc.property(fc.array(line, { minLength: 1 }).map((lines) => lines.join('\n')), (text) => {
-    if (text.trim() === '' || text.endsWith('\n')) return;
-    assert.deepEqual(parse(renderCalls([{ name: 'python', positional: [text], keyword: {} }], 'code-block')), code(text));
-  }));
+test('fences are read by the rules of CommonMark', () => {
+  for (const [response, read] of [
+    ["````python\nx = '```'\nprint(x)\n````", "x = '```'\nprint(x)"],
+    ['````python\n```\n`````\n```python\nother()\n```', '```'],
+    ['```python3\nprint(1)\n```', 'print(1)'],
+    ['```python3.11\nprint(1)\n```', 'print(1)'],
+    ['``` python\nprint(1)\n```', 'print(1)'],
+    ['```python title="a.py"\nprint(1)\n```', 'print(1)'],
+    ['~~~python\nx = "```"\n```\n~~~', 'x = "```"\n```'],
+    ['~~~~ py\nprint(1)\n~~~\n~~~~', 'print(1)\n~~~'],
+    ['1. do\n   ```python\n   if x:\n       print(1)\n   ```', 'if x:\n    print(1)'],
+    ['  ```python\n if x:\n      y()\n  ```', 'if x:\n    y()'],
+    ['```python\nprint("```")\n``` not closed\n```', 'print("```")\n``` not closed'],
+    ['```python\ndef f():\n    """\n    ```\n    """\n   ```', 'def f():\n    """\n    ```\n    """'],
+    ['```python\r\nprint(1)\r\n```', 'print(1)'],
+    ['```python\rprint(1)\r```', 'print(1)'],
+    ['```json\n{"a": "<think>"}\n```\n```python\nprint(1)\n```', 'print(1)'],
+    ['```python\nprint("</think>")\n```', 'print("</think>")'],
+    ['```python\nprint("<think>")\n```', 'print("<think>")'],
+    ['<think>a</think>\n```python\nprint("a </think> b")\n```', 'print("a </think> b")'],
+  ] as const) {
+    assert.deepEqual(parse(response), code(read), JSON.stringify(response));
+  }
+});
+
+test('a fence that begins no block is told, with its line; tags and inline code are none', () => {
+  for (const [response, told] of [
+    ['I run ```python print(1)```', 'line 1: "```python print(1)``" begins no code block'],
+    ['So:\n> ```python\n> print(1)\n> ```', 'line 2: "```python" begins no code block'],
+    ['Run: ```python\nprint(1)\n```', 'the code block is of language ""'],
+    ['```pycon\n>>> 1\n```', 'the code block is of language "pycon"'],
+    ['```\nprint(1)\n```', 'the code block is of language ""'],
+  ] as const) {
+    const [call, ...more] = parse(response);
+    assert.ok(call && 'malformed' in call && call.malformed.startsWith(told) && more.length === 0, `${response} -> ${JSON.stringify(call)}`);
+  }
+  for (const response of ['<code>print(1)</code>', 'Use `print(1)` or ``x``.', 'Well ~~~ no.', '<think>\n```python\nx()\n```']) assert.deepEqual(parse(response), [], response);
 });

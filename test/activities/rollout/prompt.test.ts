@@ -49,7 +49,7 @@ test('a template that leaves out earlier responses, or ends them otherwise, is r
 
 test('thinking is stripped with the line breaks after it; the ids that stay are those that were sampled', () => {
   const answer = [codec.alternative('o'), codec.alternative('k')];
-  const sampled = [...codec.encode('<think>a</think>b</think>\n\n'), ...answer, codec.endOfTurn.id];
+  const sampled = [...codec.encode('<think>a</think>\n\n'), ...answer, codec.endOfTurn.id];
   assert.deepEqual(withoutThinking(codec, sampled), [...answer, codec.endOfTurn.id]);
   assert.deepEqual(withoutThinking(codec, [...answer, codec.endOfTurn.id]), [...answer, codec.endOfTurn.id]);
 });
