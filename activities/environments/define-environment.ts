@@ -1,8 +1,10 @@
 import type { z } from 'zod';
-import { badDefinition, defined, type DefinedEnvironment, type EpisodeView, type Parameters, type ToolUseSpec } from './definition.js';
+import { checked } from './check-definition.js';
+import type { DefinedEnvironment, EpisodeView, Parameters, ToolUseSpec } from './definition.js';
 
 interface Tool<P extends Parameters, Task, State> {
-  readonly description: string;
+  /** What the prompt says of it; left out: its name and arguments only. */
+  readonly description?: string;
   /** Positional arguments follow the order of its keys. */
   readonly parameters: P;
   /** What the model reads: a text as it is, anything else as JSON. Throw a ToolError to refuse. */
@@ -28,9 +30,5 @@ export type EnvironmentDefinition = EnvironmentSpec<Parameters, unknown, Record<
 export function defineEnvironment<T extends Parameters, Tools extends Record<string, Parameters>, State = undefined>(
   spec: EnvironmentSpec<T, State, Tools>,
 ): DefinedEnvironment<'functions'> {
-  const tools = Object.keys(spec.tools);
-  if (tools.length === 0) throw badDefinition(spec, 'tools: there is none, and a turn consists of tool calls');
-  const badName = tools.find((name) => !/^[A-Za-z_][A-Za-z0-9_]{0,63}$/.test(name));
-  if (badName !== undefined) throw badDefinition(spec, `tools: ${JSON.stringify(badName)} is no name, expected letters, digits and _`);
-  return defined('functions', spec as unknown as EnvironmentDefinition);
+  return checked('functions', spec) as never;
 }

@@ -40,7 +40,8 @@ export type Judgement = boolean | number | { readonly score: number; readonly su
 
 /** Where a line of the task file belongs; `demonstration` lines are for the warm start only. */
 export type TaskUse = 'train' | 'heldout' | 'demonstration';
-export type Listed<Task> = Task & { readonly id: string; readonly split: TaskUse };
+/** `split` is checked when the tasks are read: in a list that is computed, TypeScript knows it as a text only. */
+export type Listed<Task> = Task & { readonly id: string; readonly split: TaskUse | (string & {}) };
 
 /** Tasks as their author writes them: fields, and where they are. */
 export interface TaskSpec<T extends Parameters> {
@@ -72,7 +73,7 @@ export interface ToolUseSpec<T extends Parameters, View> extends TaskSpec<T> {
   readonly maxCalls?: number;
   /** Longer results are cut, 2000 characters if left out. */
   readonly maxResultCharacters?: number;
-  /** For one response, 10 s if left out. A tool that never gives the thread back cannot be ended by it. */
+  /** For one response, 10 s if left out. A loop without an end is ended by it too, unless it comes after an `await`. */
   readonly stepTimeoutMs?: number;
 }
 
@@ -82,24 +83,12 @@ export class BadEnvironmentDefinition extends Error {
 }
 
 /** A registered symbol: the module that defines an environment may have loaded its own copy of this file. */
-const KIND = Symbol.for('seeupo.environment');
+export const KIND = Symbol.for('seeupo.environment');
 
 /** What a module exports as default: a spec that was checked, and of which kind it is. */
 export interface DefinedEnvironment<Kind extends string = string> {
   readonly name: string;
   readonly [KIND]: Kind;
-}
-
-/** @throws {BadEnvironmentDefinition} for what is wrong in an environment of any kind */
-export function defined<Kind extends string, Spec extends Pick<TaskSpec<Parameters>, 'name'> & { readonly turns: unknown }>(kind: Kind, spec: Spec): Spec & DefinedEnvironment<Kind> {
-  if (!/^[a-z0-9][a-z0-9-]{0,62}$/.test(spec.name)) throw badDefinition(spec, 'name: expected small letters, digits and -, e.g. "unit-prices"');
-  const { turns } = spec;
-  if (typeof turns !== 'number' && typeof turns !== 'function') {
-    const fields = Object.keys(spec);
-    throw badDefinition(spec, `turns: expected a whole number from 1, or a function of the task, found ${turns === undefined ? 'nothing' : typeof turns}; its fields are ${fields.join(', ')}`);
-  }
-  if (typeof turns === 'number' && !(Number.isInteger(turns) && turns > 0)) throw badDefinition(spec, `turns: is ${turns}, expected a whole number from 1`);
-  return Object.freeze({ ...spec, [KIND]: kind });
 }
 
 /** Of a module's default export; null if it is no environment. */
@@ -108,10 +97,9 @@ export const environmentKind = (value: unknown): string | null => (typeof value 
 export const badDefinition = ({ name }: { readonly name: string }, wrong: string): BadEnvironmentDefinition =>
   new BadEnvironmentDefinition(`environment ${JSON.stringify(name)}: ${wrong}`);
 
-/** The judgement in full; a score outside [0, 1] or no number is the verifier's fault. */
+/** The judgement, which was checked, in full. */
 export function verdictOf(judgement: Judgement, turnsPlayed: number): Verdict {
   const { score, success, turnsPassed } = typeof judgement === 'object' ? judgement : { score: Number(judgement), success: undefined, turnsPassed: undefined };
-  if (!(score >= 0 && score <= 1)) throw new RangeError(`verify gave the score ${String(score)}, expected a number from 0 to 1`);
   const solved = success ?? score === 1;
   return { score, success: solved, turnsPassed: turnsPassed ? [...turnsPassed] : Array.from({ length: turnsPlayed }, () => solved) };
 }

@@ -3,11 +3,17 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createJiti } from 'jiti';
 import { z } from 'zod';
+import * as zodMini from 'zod/mini';
+import * as zod3 from 'zod/v3';
+import * as zod4 from 'zod/v4';
 import type { Demonstration, Observation, ResetRequest, RestoreRequest, StepRequest, Verdict } from '../../schemas/environment-protocol.js';
 import type { Split, Task } from '../../schemas/task.js';
 import type { ActionFormat } from '../rollout/tool-calls.js';
+import { readTextFile } from '../text-file.js';
 import * as api from './api.js';
+import { relativePathHint } from './author-calls.js';
 import { environmentKind, type DefinedEnvironment } from './definition.js';
+import { described } from './described.js';
 import type { RestorableEnvironment } from './environment.js';
 import type { InProcessEnvironment } from './in-process-environment.js';
 import { openDefinition } from './open-definition.js';
@@ -88,16 +94,32 @@ export class ModuleEnvironment implements RestorableEnvironment {
   }
 }
 
+/** The worker's own copies, so that its check knows the module's schemas; zod 3 loads, and its schemas are refused by name. */
+const ZOD = { ...z, z, default: z };
+const MINI = { ...zodMini, default: zodMini };
+const VIRTUAL = {
+  'seeupo/environment': api,
+  zod: ZOD,
+  'zod/v4': { ...ZOD, ...zod4, default: z },
+  'zod/mini': MINI,
+  'zod/v4/mini': MINI,
+  'zod/v4-mini': MINI,
+  'zod/v3': { ...zod3, default: zod3 },
+};
+
 async function load(name: string, roots: readonly string[]): Promise<InProcessEnvironment> {
   const { file, root } = moduleFile(name, roots);
   const jiti = createJiti(import.meta.url, {
     fsCache: false, // nothing is written beside the user's files
     moduleCache: false, // a corrected module is read again by the next attempt
-    virtualModules: { 'seeupo/environment': api, zod: { ...z, z, default: z } },
+    virtualModules: VIRTUAL,
   });
-  const loaded: unknown = await jiti.import(file).catch((error: unknown) => {
-    throw new EnvironmentModuleInvalid(`environment.name: ${name} could not be loaded: ${(error as Error).message}`, { cause: error });
-  });
+  const invalid = (error: unknown): never => {
+    const said = error instanceof Error ? error.message : described(error);
+    throw new EnvironmentModuleInvalid(`environment.name: ${name} could not be loaded: ${said}${relativePathHint(error)}`, { cause: error });
+  };
+  await readTextFile(file).catch(invalid);
+  const loaded: unknown = await jiti.import(file).catch(invalid);
   const definition = (loaded as { default?: unknown }).default;
   if (environmentKind(definition) === null) {
     throw new EnvironmentModuleInvalid(`environment.name: ${name} has no environment as its default export: write \`export default defineEnvironment({ ... })\``);

@@ -1,3 +1,5 @@
+import { ANSWERS } from './answers.js';
+import { ask } from './author-calls.js';
 import type { EnvironmentDefinition } from './define-environment.js';
 import { BadEnvironmentDefinition, environmentKind, type DefinedEnvironment } from './definition.js';
 import { InProcessEnvironment, type PlayableEnvironment } from './in-process-environment.js';
@@ -9,6 +11,7 @@ import type { OpenEnvDefinition } from './remote/define-openenv-environment.js';
 import { OpenEnv } from './remote/openenv.js';
 import type { ModuleSite } from './task-list.js';
 import { ToolEnvironment } from './tool-environment.js';
+import { STEP_TIMEOUT_MS } from './tool-episode.js';
 import { functionTools } from './toolbox.js';
 
 type Open = (definition: never, site: ModuleSite) => PlayableEnvironment;
@@ -16,11 +19,18 @@ type Open = (definition: never, site: ModuleSite) => PlayableEnvironment;
 /** What a module may export, by kind. */
 const KINDS: Readonly<Record<string, Open>> = {
   functions: (definition: EnvironmentDefinition, site) =>
-    new ToolEnvironment(definition, site, async (fields) => ({ toolbox: functionTools(definition.tools), state: definition.start?.(fields as never) })),
-  mcp: (definition: McpDefinition, site) => new ToolEnvironment(definition, site, (fields) => openMcpTools(definition, site, fields)),
+    new ToolEnvironment(definition, site, async (fields, where) => ({ toolbox: functionTools(definition.tools), state: started(definition, fields, where) })),
+  mcp: (definition: McpDefinition, site) => new ToolEnvironment(definition, site, (fields, where) => openMcpTools(definition, site, fields, where)),
   'agent-evolver': (definition: AgentEvolverSpec) => new AgentEvolver(definition),
   openenv: (definition: OpenEnvDefinition, site) => new OpenEnv(definition, site),
 };
+
+/** The state that the author's `start` gives; none without it. */
+function started(definition: EnvironmentDefinition, fields: unknown, where: string): unknown {
+  if (!definition.start) return undefined;
+  const asked = { where, slot: 'start', answer: ANSWERS.start, timeoutMs: definition.stepTimeoutMs ?? STEP_TIMEOUT_MS };
+  return ask(asked, () => definition.start!(fields as never));
+}
 
 /** What a module exports, as an environment that keeps the contract of `Environment`. */
 export function openDefinition(definition: DefinedEnvironment, site: ModuleSite): InProcessEnvironment {

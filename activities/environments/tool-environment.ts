@@ -2,10 +2,13 @@ import pLimit from 'p-limit';
 import type { Demonstration } from '../../schemas/environment-protocol.js';
 import type { Split, Task } from '../../schemas/task.js';
 import { parseCalls, type CallFormat } from '../rollout/tool-calls.js';
+import { ANSWERS } from './answers.js';
+import { ask, authorFault } from './author-calls.js';
 import type { EpisodeView, Parameters, ToolUseSpec } from './definition.js';
 import type { PlayableEnvironment } from './in-process-environment.js';
+import { onBehalfOf, type Culprit } from './stray-errors.js';
 import { readTasks, tasksOf, type KnownTask, type ModuleSite } from './task-list.js';
-import { authorFault, ToolEpisode, type OpenedTools } from './tool-episode.js';
+import { STEP_TIMEOUT_MS, ToolEpisode, type OpenedTools } from './tool-episode.js';
 
 /** Demonstrations played at once: each may hold a server. */
 const DEMONSTRATIONS_AT_ONCE = 8;
@@ -20,7 +23,7 @@ export class ToolEnvironment implements PlayableEnvironment {
   constructor(
     private readonly spec: ToolUseSpec<Parameters, EpisodeView<unknown, unknown>>,
     private readonly site: ModuleSite,
-    private readonly openTools: (fields: unknown) => Promise<OpenedTools>,
+    private readonly openTools: (fields: unknown, where: string) => Promise<OpenedTools>,
   ) {
     this.name = spec.name;
     this.callFormat = spec.format ?? 'call-lines';
@@ -44,7 +47,7 @@ export class ToolEnvironment implements PlayableEnvironment {
 
   async solution(taskId: string): Promise<readonly string[] | null> {
     const task = (await this.tasks()).get(taskId);
-    return (task && this.spec.solve?.(task.fields as never)) ?? null;
+    return task && this.spec.solve ? this.solve(task) : null;
   }
 
   private async demonstrate(task: KnownTask): Promise<Demonstration> {
@@ -52,7 +55,7 @@ export class ToolEnvironment implements PlayableEnvironment {
     try {
       const messages = [...episode.start().messages];
       const firstTarget = messages.length;
-      for (const content of this.spec.solve!(task.fields as never)) {
+      for (const content of this.solve(task)) {
         messages.push({ role: 'assistant', content });
         const after = await episode.step({ content, calls: parseCalls(content, this.callFormat) });
         if (after.done) break;
@@ -65,11 +68,20 @@ export class ToolEnvironment implements PlayableEnvironment {
     }
   }
 
+  /** Right responses to a task, from the author's `solve`. */
+  private solve({ id, fields }: KnownTask): readonly string[] {
+    const { stepTimeoutMs: timeoutMs = STEP_TIMEOUT_MS } = this.spec;
+    const asked = { where: `environment ${this.name}, task ${id}`, slot: 'solve', answer: ANSWERS.solve, timeoutMs };
+    return ask(asked, () => this.spec.solve!(structuredClone(fields) as never));
+  }
+
   private async begin(task: KnownTask, seed: number): Promise<ToolEpisode> {
-    const opened = await this.openTools(structuredClone(task.fields)).catch((error: unknown) => {
-      throw authorFault(`environment ${this.name}, task ${task.id}: start`, error);
+    const where = `environment ${this.name}, task ${task.id}`;
+    const culprit: Culprit = { name: where, stray: null, over: false };
+    const opened = await onBehalfOf(culprit, () => this.openTools(structuredClone(task.fields), where)).catch((error: unknown) => {
+      throw authorFault(`${where}: start`, error);
     });
-    return new ToolEpisode(this.spec, task, seed, opened);
+    return new ToolEpisode(this.spec, task, seed, opened, culprit);
   }
 
   private tasks(): Promise<ReadonlyMap<string, KnownTask>> {

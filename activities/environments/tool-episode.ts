@@ -2,9 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Action, Message, Observation, ToolCall, Verdict } from '../../schemas/environment-protocol.js';
 import { uniform } from '../numerics/random.js';
 import type { WellFormedCall } from '../rollout/tool-calls.js';
-import { BadEnvironmentDefinition, verdictOf, type EpisodeView, type Parameters, type PlayedCall, type PlayedTurn, type ToolUseSpec } from './definition.js';
-import { EnvironmentProtocolError, EnvironmentUnavailable } from './environment.js';
+import { ANSWERS } from './answers.js';
+import { ask, askLater, authorFault, type Asked } from './author-calls.js';
+import { verdictOf, type EpisodeView, type Judgement, type Parameters, type PlayedCall, type PlayedTurn, type ToolUseSpec } from './definition.js';
+import { EnvironmentUnavailable } from './environment.js';
 import type { PlayableEpisode } from './in-process-environment.js';
+import { onBehalfOf, strayOf, type Culprit } from './stray-errors.js';
 import type { KnownTask } from './task-list.js';
 import type { Toolbox, ToolSignature } from './toolbox.js';
 import { toolsPrompt } from './tools-prompt.js';
@@ -27,13 +30,16 @@ export class ToolEpisode implements PlayableEpisode {
   private draws = 0;
   private readonly view: EpisodeView<unknown, unknown>;
   private readonly toolbox: Toolbox;
+  private readonly culprit: Culprit;
 
   constructor(
     private readonly spec: ToolUseSpec<Parameters, EpisodeView<unknown, unknown>>,
     private readonly task: KnownTask,
     seed: number,
     { toolbox, state, extras }: OpenedTools,
+    culprit: Culprit,
   ) {
+    this.culprit = culprit;
     this.toolbox = toolbox;
     this.view = {
       ...extras,
@@ -45,8 +51,10 @@ export class ToolEpisode implements PlayableEpisode {
   }
 
   start(): Pick<Observation, 'messages' | 'done'> {
-    const { prompt, format = 'call-lines' } = this.spec;
-    const said = this.guarded('prompt', () => prompt(structuredClone(this.task.fields) as never));
+    const { format = 'call-lines' } = this.spec;
+    const said = onBehalfOf(this.culprit, () =>
+      ask<string | readonly Message[]>(this.asked('prompt'), () => this.spec.prompt(structuredClone(this.task.fields) as never)),
+    );
     const asked: readonly Message[] = typeof said === 'string' ? [{ role: 'user', content: said }] : said;
     const own = asked[0]?.role === 'system' ? asked[0].content : null;
     const system = [...(own === null ? [] : [own]), toolsPrompt(this.toolbox.signatures, format)].join('\n\n');
@@ -54,32 +62,32 @@ export class ToolEpisode implements PlayableEpisode {
   }
 
   async step(action: Action): Promise<Pick<Observation, 'messages' | 'done'>> {
-    const { next, stepTimeoutMs = STEP_TIMEOUT_MS } = this.spec;
+    const { stepTimeoutMs = STEP_TIMEOUT_MS } = this.spec;
     const tooLate = new AbortController();
     const calls = await Promise.race([
-      this.execute(action.calls),
+      onBehalfOf(this.culprit, () => this.execute(action.calls)),
       sleep(stepTimeoutMs, undefined, { signal: tooLate.signal, ref: false }).then(() => {
         throw new EnvironmentUnavailable(`environment ${this.spec.name}, task ${this.task.id}: a step took longer than ${stepTimeoutMs} ms`);
       }),
     ]).finally(() => tooLate.abort());
+    await this.noStray();
     this.turns.push({ content: action.content, calls });
     const lines = calls.map(({ result }) => this.resultLine(result));
     const last = this.turns.length >= this.task.turns;
-    const said = next ? this.guarded('next', () => next(this.view)) : calls.length > 0 ? '' : null;
+    const said = this.said(calls.length > 0);
     const content = [...lines, ...(said ? [said] : [])].join('\n');
     const done = last || said === null;
     return { messages: content === '' ? (done ? [] : [{ role: 'user', content: '(no call)' }]) : [{ role: 'user', content }], done };
   }
 
   async verdict(): Promise<Verdict> {
-    try {
-      return verdictOf(await this.spec.verify(this.view), this.turns.length);
-    } catch (error) {
-      throw this.fault('verify', error);
-    }
+    const judgement = await onBehalfOf(this.culprit, () => askLater<Judgement>(this.asked('verify'), () => this.spec.verify(this.view)));
+    await this.noStray();
+    return verdictOf(judgement, this.turns.length);
   }
 
   close(): Promise<void> {
+    this.culprit.over = true;
     return this.toolbox.close();
   }
 
@@ -106,10 +114,10 @@ export class ToolEpisode implements PlayableEpisode {
     const given = argumentsOf(tool, positional, keyword);
     if (typeof given === 'string') return refused(name, `Error: ${name}: ${given}`);
     try {
-      const { result, accepted } = await this.toolbox.run(name, given, { ...this.view, turns: [...this.turns] });
+      const { result, accepted } = await this.toolbox.run(name, given, { ...this.view, turns: [...this.turns] }, this.asked('run', `tool ${name}`));
       return { tool: name, arguments: given, result: wellFormed(result), accepted };
     } catch (error) {
-      throw this.fault(`tool ${name}`, error);
+      throw authorFault(`${this.where()}: tool ${name}`, error);
     }
   }
 
@@ -118,24 +126,26 @@ export class ToolEpisode implements PlayableEpisode {
     return result.length <= limit ? result : wellFormed(`${result.slice(0, limit)} [cut: ${result.length - limit} more characters]`);
   }
 
-  private guarded<R>(what: string, work: () => R): R {
-    try {
-      return work();
-    } catch (error) {
-      throw this.fault(what, error);
-    }
+  /** What the user says after a response; null ends the episode. */
+  private said(called: boolean): string | null {
+    if (!this.spec.next) return called ? '' : null;
+    return onBehalfOf(this.culprit, () => ask<string | null>(this.asked('next'), () => this.spec.next!(this.view)));
   }
 
-  private fault(what: string, error: unknown): Error {
-    return authorFault(`environment ${this.spec.name}, task ${this.task.id}, turn ${this.turns.length + 1}: ${what}`, error);
+  /** @throws if a promise that the author's code forgot has failed: what it should have done is not done */
+  private async noStray(): Promise<void> {
+    const stray = await strayOf(this.culprit);
+    if (stray) throw authorFault(`${this.where()}: a promise or a timer that nobody waits for (is an \`await\` missing?)`, stray.error);
   }
-}
 
-/** An exception of the author's code is no observation: nothing may be trained on it. A server that is away stays what it is. */
-export function authorFault(where: string, error: unknown): Error {
-  if (error instanceof EnvironmentUnavailable || error instanceof EnvironmentProtocolError || error instanceof BadEnvironmentDefinition) return error;
-  const said = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  return new EnvironmentProtocolError('environment_fault', `${where} threw ${said}: correct it; for what the model did wrong, throw a ToolError`, { cause: error });
+  private asked(answer: 'prompt' | 'next' | 'verify' | 'run', slot: string = answer): Asked {
+    const { stepTimeoutMs: timeoutMs = STEP_TIMEOUT_MS } = this.spec;
+    return { where: this.where(), slot, answer: ANSWERS[answer], timeoutMs, turns: this.turns.length };
+  }
+
+  private where(): string {
+    return `environment ${this.spec.name}, task ${this.task.id}, turn ${this.turns.length + 1}`;
+  }
 }
 
 const refused = (tool: string, result: string): PlayedCall => ({ tool, arguments: {}, result: wellFormed(result), accepted: false });

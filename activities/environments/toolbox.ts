@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { askLater, refusalIn, type Asked } from './author-calls.js';
 import type { EnvironmentDefinition } from './define-environment.js';
 import type { EpisodeView } from './definition.js';
 
@@ -25,36 +26,46 @@ export interface ToolResult {
 export interface Toolbox {
   readonly signatures: readonly ToolSignature[];
   /** Calls a listed tool; an exception is a fault of the environment. */
-  run(tool: string, given: Readonly<Record<string, unknown>>, episode: EpisodeView<unknown, unknown>): Promise<ToolResult>;
+  run(tool: string, given: Readonly<Record<string, unknown>>, episode: EpisodeView<unknown, unknown>, asked: Asked): Promise<ToolResult>;
   /** Releases what the tools hold; never throws. */
   close(): Promise<void>;
+}
+
+/** The argument may be left out. A schema that throws at nothing, or waits for something, wants a value. */
+function takesNothing(schema: z.ZodType): boolean {
+  try {
+    return z.safeParse(schema, undefined).success;
+  } catch {
+    return false;
+  }
 }
 
 /** Tools that the author wrote as functions, with zod schemas for their arguments. */
 export function functionTools(tools: EnvironmentDefinition['tools']): Toolbox {
   return {
-    signatures: Object.entries(tools).map(([name, { description, parameters }]) => ({
+    signatures: Object.entries(tools).map(([name, { description = '', parameters }]) => ({
       name,
       description,
-      parameters: Object.entries(parameters.shape).map(([key, schema]) => ({ name: key, optional: z.safeParse(schema as z.ZodType, undefined).success })),
+      parameters: Object.entries(parameters.shape).map(([key, schema]) => ({ name: key, optional: takesNothing(schema as z.ZodType) })),
       takesOthers: false,
       schema() {
         const { $schema: _, ...schema } = z.toJSONSchema(parameters, { io: 'input' });
         return schema;
       },
     })),
-    async run(name, given, episode) {
+    async run(name, given, episode, asked) {
       const tool = tools[name]!;
-      const parsed = tool.parameters.safeParse(given);
+      const parsed = await tool.parameters.safeParseAsync(given);
       if (!parsed.success) {
         const said = parsed.error.issues.map((issue) => `${issue.path.length > 0 ? `${issue.path.join('.')}: ` : ''}${issue.message}`);
         return { result: `Error: ${name}: ${said.join('; ')}`, accepted: false };
       }
       try {
-        const result: unknown = await tool.run(parsed.data, episode as never);
+        const result = await askLater<unknown>(asked, () => tool.run(parsed.data, episode as never));
         return { result: typeof result === 'string' ? result : (JSON.stringify(result) ?? 'done'), accepted: true };
       } catch (error) {
-        if ((error as Error | null)?.name === 'ToolError') return { result: `Error: ${(error as Error).message}`, accepted: false };
+        const refusal = refusalIn(error);
+        if (refusal) return { result: `Error: ${refusal.message}`, accepted: false };
         throw error;
       }
     },

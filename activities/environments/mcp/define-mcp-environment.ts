@@ -1,5 +1,6 @@
 import type { z } from 'zod';
-import { badDefinition, defined, isAddress, type DefinedEnvironment, type EpisodeView, type Parameters, type ToolUseSpec } from '../definition.js';
+import { checked } from '../check-definition.js';
+import { badDefinition, isAddress, type DefinedEnvironment, type EpisodeView, type Parameters, type ToolUseSpec } from '../definition.js';
 
 /** A server that runs as a process, one for each episode. */
 export interface StdioServer {
@@ -57,12 +58,12 @@ export type McpDefinition = McpEnvironmentSpec<Parameters, unknown>;
  * @throws {BadEnvironmentDefinition}
  */
 export function defineMcpEnvironment<T extends Parameters, State = undefined>(spec: McpEnvironmentSpec<T, State>): DefinedEnvironment<'mcp'> {
+  const definition = checked('mcp', spec);
   if (typeof spec.server === 'object') {
     const wrong = serverProblem(spec.server);
     if (wrong !== null) throw badDefinition(spec, wrong);
   }
-  if (spec.tools?.length === 0) throw badDefinition(spec, 'tools: is empty: name some of the server’s tools, or leave it out for all of them');
-  return defined('mcp', spec as unknown as McpDefinition);
+  return definition as never;
 }
 
 /** What is wrong with a server's description, or null. */

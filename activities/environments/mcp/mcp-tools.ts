@@ -1,15 +1,18 @@
 import type { Tool } from '@modelcontextprotocol/client';
+import { ANSWERS, type Answer } from '../answers.js';
+import { ask, askLater, type Asked } from '../author-calls.js';
 import { BadEnvironmentDefinition } from '../definition.js';
 import type { ModuleSite } from '../task-list.js';
 import { STEP_TIMEOUT_MS, type OpenedTools } from '../tool-episode.js';
 import type { ToolSignature } from '../toolbox.js';
-import { serverProblem, type CallTool, type McpAnswer, type McpDefinition } from './define-mcp-environment.js';
+import { serverProblem, type CallTool, type HttpServer, type McpAnswer, type McpDefinition, type StdioServer } from './define-mcp-environment.js';
 import { episodeFolder, McpConnection, removeFolder } from './mcp-connection.js';
 
 const START_TIMEOUT_MS = 30_000;
 
 /** A session of its own with the server, brought into the task's first state, for one episode. */
-export async function openMcpTools(definition: McpDefinition, site: ModuleSite, fields: unknown): Promise<OpenedTools> {
+export async function openMcpTools(definition: McpDefinition, site: ModuleSite, fields: unknown, where: string): Promise<OpenedTools> {
+  const asked = (slot: string, answer: Answer): Asked => ({ where, slot, answer, timeoutMs: definition.stepTimeoutMs ?? STEP_TIMEOUT_MS });
   const { name, startTimeoutMs = START_TIMEOUT_MS, stepTimeoutMs: timeoutMs = STEP_TIMEOUT_MS } = definition;
   const folder = await episodeFolder();
   let connection: McpConnection | undefined;
@@ -18,7 +21,8 @@ export async function openMcpTools(definition: McpDefinition, site: ModuleSite, 
     await removeFolder(folder);
   };
   try {
-    const server = typeof definition.server === 'function' ? definition.server({ folder, task: fields as never }) : definition.server;
+    const { server: describe } = definition;
+    const server = typeof describe === 'function' ? ask<StdioServer | HttpServer>(asked('server', ANSWERS.server), () => describe({ folder, task: fields as never })) : describe;
     const wrong = serverProblem(server);
     if (wrong !== null) throw new BadEnvironmentDefinition(`environment ${name}: ${wrong}`);
     const session = (connection = await McpConnection.open(name, server, site.folder, { startTimeoutMs, timeoutMs }));
@@ -28,8 +32,9 @@ export async function openMcpTools(definition: McpDefinition, site: ModuleSite, 
       if (isError) throw new Error(`the tool ${tool} refused: ${text}`);
       return text;
     };
-    const state = await definition.start?.({ task: fields as never, folder, call });
-    const told = (answer: McpAnswer) => definition.observe?.(answer, { folder }) ?? answer.text;
+    const state = await askLater(asked('start', ANSWERS.startServer), () => definition.start?.({ task: fields as never, folder, call }));
+    const told = (answer: McpAnswer): string =>
+      definition.observe ? ask(asked('observe', ANSWERS.observe), () => definition.observe!(answer, { folder })) : answer.text;
     return {
       state,
       extras: { call },

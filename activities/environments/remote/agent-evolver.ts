@@ -3,6 +3,8 @@ import { prettifyError, z } from 'zod';
 import { Message, type Action, type Demonstration, type Observation, type Verdict } from '../../../schemas/environment-protocol.js';
 import type { Split, Task } from '../../../schemas/task.js';
 import type { ActionFormat } from '../../rollout/tool-calls.js';
+import { ANSWERS } from '../answers.js';
+import { ask } from '../author-calls.js';
 import { verdictOf } from '../definition.js';
 import { EnvironmentProtocolError, EnvironmentUnavailable, EpisodeLost } from '../environment.js';
 import type { PlayableEnvironment, PlayableEpisode } from '../in-process-environment.js';
@@ -119,7 +121,8 @@ class Instance implements PlayableEpisode {
   async verdict(): Promise<Verdict> {
     const { sparse = true, score } = this.spec;
     const evaluated = await this.service.ask('/evaluate', { instance_id: this.id, params: { sparse } }, z.unknown());
-    const value = score ? score(evaluated) : evaluated;
+    const asked = { where: this.service.where('/evaluate'), slot: 'score', answer: ANSWERS.scoreOf, timeoutMs: this.spec.timeoutMs ?? TIMEOUT_MS };
+    const value = score ? ask<number>(asked, () => score(evaluated)) : evaluated;
     if (typeof value === 'number' && value >= 0 && value <= 1) return verdictOf(value, this.taken);
     throw new EnvironmentProtocolError('environment_fault', `${this.service.where('/evaluate')} gave ${JSON.stringify(value)?.slice(0, 200)}, expected a score from 0 to 1: translate it with \`score\``);
   }

@@ -1,5 +1,6 @@
 import type { ActionFormat } from '../../rollout/tool-calls.js';
-import { badDefinition, defined, isAddress, type DefinedEnvironment } from '../definition.js';
+import { checked } from '../check-definition.js';
+import type { DefinedEnvironment } from '../definition.js';
 
 /** An environment behind AgentEvolver's env_service. */
 export interface AgentEvolverSpec {
@@ -36,6 +37,5 @@ export interface AgentEvolverSpec {
  * @throws {BadEnvironmentDefinition}
  */
 export function defineAgentEvolverEnvironment(spec: AgentEvolverSpec): DefinedEnvironment<'agent-evolver'> {
-  if (!isAddress(spec.url, /^https?$/)) throw badDefinition(spec, `url: is ${JSON.stringify(spec.url)}, expected an address such as "http://127.0.0.1:8080"`);
-  return defined('agent-evolver', spec);
+  return checked('agent-evolver', spec);
 }

@@ -1,7 +1,8 @@
 import type { z } from 'zod';
 import type { Action, Message } from '../../../schemas/environment-protocol.js';
 import type { ActionFormat } from '../../rollout/tool-calls.js';
-import { badDefinition, defined, isAddress, type DefinedEnvironment, type Judgement, type Parameters, type TaskSpec } from '../definition.js';
+import { checked } from '../check-definition.js';
+import type { DefinedEnvironment, Judgement, Parameters, TaskSpec } from '../definition.js';
 
 /** What an OpenEnv server answers to a reset or a step. */
 export interface OpenEnvResult {
@@ -41,6 +42,5 @@ export type OpenEnvDefinition = OpenEnvSpec<Parameters>;
  * @throws {BadEnvironmentDefinition}
  */
 export function defineOpenEnvEnvironment<T extends Parameters>(spec: OpenEnvSpec<T>): DefinedEnvironment<'openenv'> {
-  if (!isAddress(spec.url, /^(https?|wss?)$/)) throw badDefinition(spec, `url: is ${JSON.stringify(spec.url)}, expected an address such as "http://127.0.0.1:8000"`);
-  return defined('openenv', spec as unknown as OpenEnvDefinition);
+  return checked('openenv', spec) as never;
 }

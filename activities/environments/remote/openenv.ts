@@ -1,10 +1,11 @@
 import type { Action, Demonstration, Message, Observation, Verdict } from '../../../schemas/environment-protocol.js';
 import type { Split, Task } from '../../../schemas/task.js';
 import type { ActionFormat } from '../../rollout/tool-calls.js';
-import { verdictOf } from '../definition.js';
+import { ANSWERS } from '../answers.js';
+import { ask, authorFault, refusalIn, type Asked } from '../author-calls.js';
+import { verdictOf, type Judgement } from '../definition.js';
 import type { PlayableEnvironment, PlayableEpisode } from '../in-process-environment.js';
 import { readTasks, tasksOf, type KnownTask, type ModuleSite } from '../task-list.js';
-import { authorFault } from '../tool-episode.js';
 import type { OpenEnvDefinition, OpenEnvResult } from './define-openenv-environment.js';
 import { OpenEnvSession } from './openenv-session.js';
 
@@ -34,7 +35,9 @@ export class OpenEnv implements PlayableEnvironment {
     const { url, reset, timeoutMs = TIMEOUT_MS } = this.definition;
     const session = await OpenEnvSession.open(this.name, url, timeoutMs);
     try {
-      const first = await session.reset(reset ? reset(task.fields as never, seed) : { seed });
+      const asked = askedOf(this.definition, `environment ${this.name}, task ${taskId}`);
+      const given = reset ? ask<object>(asked('reset'), () => reset(structuredClone(task.fields) as never, seed)) : { seed };
+      const first = await session.reset(given as Readonly<Record<string, unknown>>);
       return new OpenEnvEpisode(this.definition, task, session, first);
     } catch (error) {
       session.close();
@@ -67,7 +70,7 @@ class OpenEnvEpisode implements PlayableEpisode {
 
   start(): Pick<Observation, 'messages' | 'done'> {
     try {
-      const said = this.definition.prompt(this.task.fields as never, this.first);
+      const said = ask<string | readonly Message[]>(this.asked('prompt'), () => this.definition.prompt(this.fields(), this.first));
       const messages: Message[] = typeof said === 'string' ? [{ role: 'user', content: said }] : [...said];
       return { messages, done: this.first.done };
     } catch (error) {
@@ -77,14 +80,16 @@ class OpenEnvEpisode implements PlayableEpisode {
 
   async step(action: Action): Promise<Pick<Observation, 'messages' | 'done'>> {
     try {
-      const result = await this.session.step(this.definition.action(action));
+      const given = ask<Readonly<Record<string, unknown>>>(this.asked('action'), () => this.definition.action(action));
+      const result = await this.session.step(given);
       this.rewards.push(result.reward);
-      const content = this.definition.observe(result);
+      const content = ask<string>(this.asked('observe'), () => this.definition.observe(result));
       return { messages: [{ role: 'user', content }], done: result.done || this.rewards.length >= this.task.turns };
     } catch (error) {
-      if ((error as Error | null)?.name !== 'ToolError') throw this.fault('step', error);
+      const refusal = refusalIn(error);
+      if (!refusal) throw this.fault('step', error);
       this.rewards.push(null);
-      return { messages: [{ role: 'user', content: `Error: ${(error as Error).message}` }], done: this.rewards.length >= this.task.turns };
+      return { messages: [{ role: 'user', content: `Error: ${refusal.message}` }], done: this.rewards.length >= this.task.turns };
     }
   }
 
@@ -92,7 +97,10 @@ class OpenEnvEpisode implements PlayableEpisode {
     const { rewards } = this;
     try {
       const { score } = this.definition;
-      const judgement = score ? score({ task: this.task.fields as never, rewards, state: await this.session.state() }) : (rewards.findLast((reward) => reward !== null) ?? 0);
+      const state = score ? await this.session.state() : {};
+      const judgement = ask<Judgement>(this.asked('score'), () =>
+        score ? score({ task: this.fields(), rewards, state }) : (rewards.findLast((reward) => reward !== null) ?? 0),
+      );
       return verdictOf(judgement, rewards.length);
     } catch (error) {
       throw this.fault('score', error);
@@ -103,7 +111,24 @@ class OpenEnvEpisode implements PlayableEpisode {
     this.session.close();
   }
 
+  /** A copy: what the author's functions do to it stays theirs. */
+  private fields(): never {
+    return structuredClone(this.task.fields) as never;
+  }
+
+  private asked(slot: keyof typeof ANSWERS): Asked {
+    return { ...askedOf(this.definition, this.where())(slot), turns: this.rewards.length };
+  }
+
   private fault(what: string, error: unknown): Error {
-    return authorFault(`environment ${this.definition.name}, task ${this.task.id}, turn ${this.rewards.length + 1}: ${what}`, error);
+    return authorFault(`${this.where()}: ${what}`, error);
+  }
+
+  private where(): string {
+    return `environment ${this.definition.name}, task ${this.task.id}, turn ${this.rewards.length + 1}`;
   }
 }
+
+const askedOf =
+  ({ timeoutMs = TIMEOUT_MS }: OpenEnvDefinition, where: string) =>
+  (slot: keyof typeof ANSWERS): Asked => ({ where, slot, answer: ANSWERS[slot], timeoutMs });

@@ -64,7 +64,10 @@ test('the conformance kit counts demonstrations, and says what their want costs'
 
 test('a field whose name is misspelt is told with the fields that there are', () => {
   const { turns, ...spec } = { name: 'x', task: z.object({}), tasks: [], turns: 1, prompt: () => '', tools: { add: { description: '', parameters: z.object({}), run: () => 1 } }, verify: () => true };
-  assert.throws(() => defineEnvironment({ ...spec, turn: turns } as never), /environment "x": turns: expected a whole number from 1.*found nothing; its fields are name, task, tasks, prompt, tools, verify, turn/);
+  assert.throws(() => defineEnvironment({ ...spec, turn: turns } as never), {
+    name: 'BadConfig',
+    message: /^environment "x": tasks is an empty array, .*; turns is missing, expected a whole number from 1.*; turn is no field: did you mean turns\?$/,
+  });
 });
 
 test('tools take positional and named arguments; what does not fit is told to the model', async () => {

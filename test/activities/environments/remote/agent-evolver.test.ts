@@ -107,8 +107,8 @@ test('faults are thrown with the service’s words, never scored and never an ob
   const server = await startService();
   await assert.rejects(open(server.url, { splits: { train: 'training', heldout: 'val' } }).listTasks('train'), { name: 'EnvironmentUnavailable', message: /get_env_profile answered 500: KeyError: 'training'$/ });
   await assert.rejects(open(server.url).reset({ episodeId: 'e', taskId: 'nope', seed: 0 }), { name: 'EnvironmentUnavailable', message: /create answered 500/ });
-  await assert.rejects(async () => solve(open(server.url, { score: () => 1.5 }), (await meetingRoom.listTasks('train'))[0]!.id), { code: 'environment_fault', message: /evaluate gave .*expected a score from 0 to 1/ });
-  assert.throws(() => open('127.0.0.1'), { name: 'BadConfig', message: /url: is "127\.0\.0\.1"/ });
+  await assert.rejects(async () => solve(open(server.url, { score: () => 1.5 }), (await meetingRoom.listTasks('train'))[0]!.id), { code: 'environment_fault', message: /evaluate: score gave the number 1.5, expected a score from 0 to 1/ });
+  assert.throws(() => open('127.0.0.1'), { name: 'BadConfig', message: /url is the text "127\.0\.0\.1", expected an address/ });
   const episode = await new AgentEvolver({ name: 'rooms', url: server.url, envType: 'x', splits: { train: 'train', heldout: 'val' }, turns: 1 }).open('rooms-0');
   for (let done = false; !done; ) ({ done } = await episode.step({ content: 'nothing', calls: [] }));
   await assert.rejects(episode.step({ content: 'more', calls: [] }), { code: 'environment_fault', message: /was answered with "\[ERROR\] the conversation is over"/ });

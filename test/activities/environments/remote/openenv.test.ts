@@ -124,5 +124,5 @@ test('a server without room and one that is away are named, with what to do', as
   await assert.rejects(environment.reset({ episodeId: 'b', taskId: 'low', seed: 0 }), { name: 'EnvironmentUnavailable', message: /no room for another session .*max_concurrent_envs of at least rollout\.tasksPerShard x rollout\.groupSize/ });
   await server.kill();
   await assert.rejects(guess(server.url).reset({ episodeId: 'c', taskId: 'low', seed: 0 }), { name: 'EnvironmentUnavailable', message: /cannot be reached \(.*ECONNREFUSED.*\): is the OpenEnv server running\?/ });
-  assert.throws(() => guess('localhost'), { name: 'BadConfig', message: /url: is "localhost"/ });
+  assert.throws(() => guess('localhost'), { name: 'BadConfig', message: /url is the text "localhost", expected an address/ });
 });

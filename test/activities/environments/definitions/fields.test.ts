@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { z } from '../../../../activities/environments/api.js';
+import { DEFINE, fieldsOf, KINDS, TOOL_FIELD_NAMES, VALID, WRONG, type Fields } from './slots.js';
+
+/** Of the five, what is right in a field: what may be left out takes undefined. */
+const RIGHT: Readonly<Record<string, readonly string[]>> = {
+  turns: ['the number 5'],
+  maxCalls: ['undefined', 'the number 5'], maxResultCharacters: ['undefined', 'the number 5'],
+  stepTimeoutMs: ['undefined', 'the number 5'], startTimeoutMs: ['undefined', 'the number 5'], timeoutMs: ['undefined', 'the number 5'],
+  params: ['undefined', 'an empty object'],
+  next: ['undefined'], solve: ['undefined'], start: ['undefined'], format: ['undefined'], observe: ['undefined'], reset: ['undefined'],
+  score: ['undefined'], sparse: ['undefined'], errorReplies: ['undefined'], description: ['undefined'],
+  'mcp.tools': ['undefined'], 'openenv.observe': [],
+};
+/** Fields that say more exactly what is wrong with an object. */
+const IN_OTHER_WORDS: Readonly<Record<string, RegExp>> = {
+  splits: /splits\.train is missing, expected a text; splits\.heldout is missing, expected a text/,
+  server: /server: expected \{ command, args \} or \{ url \}/,
+};
+
+const refused = (kind: keyof typeof DEFINE, spec: Fields): string => {
+  try {
+    DEFINE[kind](spec as never);
+    return '';
+  } catch (error) {
+    assert.equal((error as Error).name, 'BadConfig', String(error));
+    return (error as Error).message;
+  }
+};
+
+for (const kind of KINDS) {
+  test(`${kind}: a valid definition has a right value in every field of its schema`, () => {
+    assert.deepEqual(Object.keys(VALID[kind]).sort(), fieldsOf(kind).sort());
+    assert.equal(refused(kind, VALID[kind]), '');
+  });
+
+  for (const field of fieldsOf(kind)) {
+    test(`${kind}: ${field} with each wrong value is one sentence that names field, value and expectation`, () => {
+      const right = RIGHT[`${kind}.${field}`] ?? RIGHT[field] ?? [];
+      for (const [word, value] of WRONG) {
+        const said = refused(kind, { ...VALID[kind], [field]: value() });
+        if (right.includes(word)) assert.equal(said, '', `${field}: ${word}`);
+        else if (word === 'an empty object' && IN_OTHER_WORDS[field]) assert.match(said, IN_OTHER_WORDS[field]);
+        else assert.match(said, new RegExp(`^environment (without a name|"slots"): ${field} is ${word}, expected \\S`), `${field}: ${word}`);
+      }
+    });
+  }
+}
+
+for (const field of TOOL_FIELD_NAMES) {
+  test(`a tool's ${field} with each wrong value is one sentence`, () => {
+    for (const [word, value] of WRONG) {
+      const add = { ...(VALID.functions['tools'] as { add: Fields }).add, [field]: value() };
+      const said = refused('functions', { ...VALID.functions, tools: { add } });
+      if (RIGHT[field]?.includes(word)) assert.equal(said, '');
+      else assert.match(said, new RegExp(`^environment "slots": tools\\.add\\.${field} is ${word}, expected \\S`));
+    }
+  });
+}
+
+test('all faults are told at once', () => {
+  const said = refused('functions', { task: z.object({}), tasks: [], tools: { 'a b': 5 }, maxTurns: 5, rewards: () => 1 });
+  for (const part of [
+    /^environment without a name: /, /name is missing, expected small letters/, /tasks is an empty array, expected/, /turns is missing/,
+    /prompt is missing, expected a function that gives a text/, /verify is missing/, /tools\.a b is the number 5, expected \{ description, parameters, run \}/,
+    /maxTurns is no field: did you mean turns\?/, /rewards is no field: did you mean verify\?/,
+  ]) assert.match(said, part);
+});
+
+const withTool = (tool: Fields) => refused('functions', { ...VALID.functions, tools: { add: { description: '', run: () => 1, ...tool } } });
+
+test('parameters written for other libraries are told what to write', () => {
+  const JSON_SCHEMA = { type: 'object', properties: { n: { type: 'number' } }, required: ['n'] };
+  assert.match(withTool({ parameters: { n: z.number() } }), /is a plain object of zod schemas, expected .*: write z\.object\(\{ n \}\)/);
+  assert.match(withTool({ parameters: JSON_SCHEMA }), /is a JSON Schema, expected .*: write z\.object\(\{ n: z\. \.\.\. \}\)/);
+  assert.match(withTool({ parameters: z.discriminatedUnion('k', [z.object({ k: z.literal('a') })]) }), /is a z\.union or z\.discriminatedUnion, expected z\.object/);
+  assert.match(withTool({ parameters: z.array(z.number()) }), /is z\.array, expected z\.object/);
+  const vercel = withTool({ inputSchema: z.object({}), execute: () => 1 });
+  assert.match(vercel, /add\.parameters is missing.*add\.inputSchema is no field: did you mean parameters\?; tools\.add\.execute is no field: did you mean run\?/);
+});
+
+test('what format hermes cannot show to the model is refused with the name of the parameter', () => {
+  const hermes = (when: z.ZodType) =>
+    refused('functions', { ...VALID.functions, format: 'hermes', tools: { add: { parameters: z.object({ ok: z.string(), when }), run: () => 1 } } });
+  for (const [schema, type] of [[z.coerce.date(), 'date'], [z.custom((x) => x !== 1), 'custom'], [z.bigint(), 'bigint'], [z.map(z.string(), z.string()), 'map']] as const) {
+    assert.match(hermes(schema), new RegExp(`tools\\.add\\.parameters\\.when is z\\.${type}, which the JSON Schema of format "hermes" cannot express`));
+  }
+  assert.equal(hermes(z.iso.date()), '');
+});
+
+test('functions that cannot be called, or that nobody would wait for, are told', () => {
+  const prompt = (value: unknown) => refused('functions', { ...VALID.functions, prompt: value });
+  assert.match(prompt(async () => ''), /prompt is asynchronous: it gives a Promise, .*expected a function that gives a text/);
+  assert.match(prompt(class Prompt {}), /prompt is a class, expected a function/);
+  assert.match(prompt(function* () { yield ''; }), /prompt is a generator function, expected a function/);
+  assert.match(prompt(new Proxy({}, { get: () => assert.fail('a trap') })), /^environment "slots": prompt cannot be read: it threw a trap$/);
+  assert.match(refused('functions', { ...VALID.functions, start: async () => ({}) }), /start is asynchronous/);
+  for (const later of ['verify'] as const) assert.equal(refused('functions', { ...VALID.functions, [later]: async () => 1 }), '');
+});
+
+test('tasks that are no array are told how to make one', () => {
+  const tasks = (value: unknown) => refused('functions', { ...VALID.functions, tasks: value });
+  assert.match(tasks(() => []), /tasks is a function, expected an array .*: call it here/);
+  assert.match(tasks(new Map()), /tasks is a Map, expected .*: write \[\.\.\.it\]/);
+  assert.match(tasks([].values()), /tasks is an .*, expected .*: write \[\.\.\.it\]/);
+  assert.match(tasks(Promise.resolve([])), /tasks is a Promise, expected .*: write `await`/);
+  assert.match(tasks({ train: [] }), /tasks is an object with train, expected .*the splits in one array/);
+});
+
+test('a definition that is frozen, spread from another, or has getters is read; one of a class is refused', () => {
+  assert.equal(refused('functions', Object.freeze({ ...VALID.functions, tools: Object.freeze({ ...(VALID.functions['tools'] as Fields) }) })), '');
+  assert.equal(refused('functions', { ...DEFINE.functions(VALID.functions as never), name: 'another' }), '');
+  const getter = Object.defineProperty({ ...VALID.functions }, 'prompt', { enumerable: true, get: () => { throw new Error('not yet'); } });
+  assert.match(refused('functions', getter), /^environment "slots": prompt cannot be read: it threw not yet$/);
+  class Environment { name = 'slots'; }
+  assert.match(refused('functions', new Environment() as never), /^environment: the definition is an Environment, expected \{ name, task/);
+  assert.match(refused('functions', undefined as never), /^environment: the definition is undefined, expected \{ name, task/);
+});
