@@ -3,7 +3,7 @@ import { StoreUnfit } from './errors.js';
 import type { Objects } from './object-store.js';
 
 /** So many ask for one key at once; of a server that looks first and writes then, several would get it. */
-const AT_ONCE = 4;
+const AT_ONCE = 8;
 /** The form of an ETag that S3 gives, of no object. */
 const NO_VERSION = '"00000000000000000000000000000000"';
 

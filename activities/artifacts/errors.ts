@@ -117,5 +117,6 @@ function reasonOf(cause: unknown): string {
   return [status !== undefined && `status ${status}`, code, message]
     .filter((part): part is string => Boolean(part) && !/^Unknown(Error)?$/.test(String(part)))
     .filter((part, index, parts) => parts.indexOf(part) === index)
-    .join(', ');
+    .join(', ')
+    .replace(/\.$/, '');
 }
