@@ -5,10 +5,13 @@ import { RetentionRule } from './retention-rule.js';
 
 export { AlgorithmConfig, GrpoConfig, GspoConfig, PpoConfig, ReinforceConfig, SeeupoConfig } from './algorithm-config.js';
 
-/** Names become parts of S3 keys and workflow ids: no slash, no dot-dot, no blank. */
+/**
+ * Names become parts of S3 keys and workflow ids: no slash, no dot-dot, no blank. A schedule of Temporal appends the time to
+ * its workflow id and cannot be told not to: `nightly-2026-11-28T13:39:47Z` is a name, too.
+ */
 export const RunId = z
   .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, 'must be 1 to 64 of letters, digits, - and _, starting with a letter or digit');
+  .regex(/^[A-Za-z0-9](?:[A-Za-z0-9_:-]|\.(?!\.|$)){0,127}$/, 'must be 1 to 128 of letters, digits, -, _, : and single dots, starting with a letter or digit');
 
 export const ModelConfig = z.strictObject({
   /**

@@ -31,6 +31,9 @@ export const GPU: ActivityOptions = {
 /** Activities of the control queue, which is the workflow's own. */
 export const cpu = (summary: string): CpuActivities => proxyActivities<CpuActivities>({ ...CPU, summary });
 
+/** How the queue of workflows ends; start.ts sees to it that a workflow's does. */
+export const CONTROL = /-control$/;
+
 /** Activities of the GPU queue beside it: `seeupo-control` has `seeupo-gpu`. */
 export const gpu = (summary: string): GpuActivities =>
-  proxyActivities<GpuActivities>({ ...GPU, summary, taskQueue: workflowInfo().taskQueue.replace(/control$/, 'gpu') });
+  proxyActivities<GpuActivities>({ ...GPU, summary, taskQueue: workflowInfo().taskQueue.replace(CONTROL, '-gpu') });

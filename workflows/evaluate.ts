@@ -7,6 +7,7 @@ import { cpu, gpu } from './activity-proxies.js';
 import { endingCancelled } from './endings.js';
 import { descriptions, evaluationProgress, type EvaluationProgress } from './messages.js';
 import { pairs } from './search-attributes.js';
+import { refuseUnknownMessages } from './unknown-messages.js';
 
 export interface EvaluateResult extends ReportEvaluationResult {
   readonly evaluationId: string;
@@ -27,6 +28,7 @@ export async function evaluate(config: EvaluateConfigInput): Promise<EvaluateRes
     setCurrentDetails(evaluationDetails(progress));
   };
   setHandler(evaluationProgress, () => progress, { description: descriptions.progress });
+  refuseUnknownMessages({ signals: [], updates: [] });
 
   return endingCancelled(async () => {
     const evaluation = await cpu('check the input, open the evaluation').openEvaluation({ evaluationId, config: config ?? null });

@@ -46,6 +46,12 @@ export const iterationProgress = defineQuery<IterationProgress>('progress');
 /** Of the `evaluate` workflow. */
 export const evaluationProgress = defineQuery<EvaluationProgress>('progress');
 
+/** Names that a run answers to. */
+export const ofARun = {
+  signals: ['pause', 'resume', 'stop', 'abort'],
+  updates: ['pause', 'resume', 'stop', 'abort', 'changeSettings', 'extendIterations', 'evaluateNow'],
+} as const;
+
 /** What the Web UI says of each. */
 export const descriptions = {
   pause: 'Wait before the next step. Input: a reason, optional.',

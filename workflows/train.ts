@@ -3,10 +3,10 @@ import {
   ChildWorkflowCancellationType,
   condition,
   continueAsNew,
-  executeChild,
   ParentClosePolicy,
   setCurrentDetails,
   setHandler,
+  startChild,
   upsertMemo,
   upsertSearchAttributes,
   WorkflowIdReusePolicy,
@@ -23,8 +23,10 @@ import { changeable } from './changes.js';
 import { endingCancelled, holding, isCancelled } from './endings.js';
 import type { iteration as iterationWorkflow, IterationInput } from './iteration.js';
 import * as messages from './messages.js';
+import { onceFree } from './once-free.js';
 import { pairs, runAttributes } from './search-attributes.js';
 import { freely, steer, type Steering } from './steering.js';
+import { refuseUnknownMessages } from './unknown-messages.js';
 
 /** What a run carries from iteration to iteration, and over continue-as-new. It does not grow. */
 export interface TrainState {
@@ -88,6 +90,7 @@ export async function train(config: TrainInput, continued?: TrainState): Promise
   const steering = continued?.steering ?? freely();
   let state: TrainState | undefined = continued;
   let phase = 'open the run';
+  let notice = '';
   let child: string | null = null;
   /** Training is over, only the last evaluation and the report are left. */
   let over = false;
@@ -105,6 +108,10 @@ export async function train(config: TrainInput, continued?: TrainState): Promise
   setHandler(messages.config, () => config, { description: descriptions.config });
   setHandler(messages.progress, standing, { description: descriptions.progress });
   setHandler(messages.metrics, measured, { description: descriptions.metrics });
+  refuseUnknownMessages(messages.ofARun, (said) => {
+    notice = said;
+    show();
+  });
 
   function measured(): messages.TrainMetrics {
     return { evaluations: state?.evaluations ?? [], iterations: state?.points ?? [], checkpoint: state?.checkpoint ?? null };
@@ -132,7 +139,7 @@ export async function train(config: TrainInput, continued?: TrainState): Promise
   }
 
   function show(): void {
-    setCurrentDetails(trainDetails(standing(), measured()));
+    setCurrentDetails([trainDetails(standing(), measured()), notice].filter(Boolean).join('\n\n'));
   }
 
   function enter(next: string): void {
@@ -188,7 +195,12 @@ export async function train(config: TrainInput, continued?: TrainState): Promise
     enter('iteration');
     const began = Date.now();
     const id = (child = `${workflowId}/iteration-${String(iteration).padStart(4, '0')}`);
-    const done = await persevere(`iteration ${iteration + 1}`, ITERATION_RETRIES, () => runIteration(id, { run, iteration, policy }));
+    const done = await persevere(`iteration ${iteration + 1}`, ITERATION_RETRIES, async () => {
+      const waiting = () => enter(`wait until workflow ${id}, which an execution before this one began, has ended`);
+      const started = await onceFree(() => startIteration(id, { run, iteration, policy }), waiting);
+      if (phase !== 'iteration') enter('iteration');
+      return started.result();
+    });
     child = null;
     if (!done) return;
     const { policy: moved, checkpoint, ...point } = done;
@@ -259,8 +271,8 @@ export async function train(config: TrainInput, continued?: TrainState): Promise
 }
 
 /** One Web UI page per iteration. */
-const runIteration = (workflowId: string, input: IterationInput) =>
-  executeChild<typeof iterationWorkflow>('iteration', {
+const startIteration = (workflowId: string, input: IterationInput) =>
+  startChild<typeof iterationWorkflow>('iteration', {
     workflowId,
     args: [input],
     staticSummary: `iteration ${input.iteration + 1} of ${input.run.iterations}`,

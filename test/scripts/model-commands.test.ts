@@ -47,7 +47,7 @@ test('score, generate, export: a call that cannot work says what to write', () =
   assert.match(run('score', ['--model', tinyModel('llama-tied'), '--precision', 'fp8']).stderr, /--precision is "fp8": expected fp32 or bf16/);
   assert.match(run('generate', ['--model', 'm', '--messages', '-', '--temperature', 'hot']).stderr, /--temperature is "hot": expected a number from 0/);
   assert.match(run('generate', ['--model', 'm', '--messages', '-'], '{"role":"user"}').stderr, /standard input: expected \[\{"role":"user"/);
-  assert.match(run('export', ['--run', '../x', '--out', 'y']).stderr, /--run is "\.\.\/x": it must be 1 to 64/);
+  assert.match(run('export', ['--run', '../x', '--out', 'y']).stderr, /--run is "\.\.\/x": it must be 1 to 128/);
   assert.match(run('export', ['--run', 'x', '--out', 'y', '--iteration', '1.5']).stderr, /--iteration is "1\.5": expected a whole number from -1/);
   assert.match(run('export', ['--run', 'x', '--out', 'scripts']).stderr, /scripts is not empty/);
   for (const command of ['score', 'generate', 'export']) assert.equal(run(command, []).status, 2);

@@ -30,4 +30,4 @@ test('a seed or number of iterations that is no whole number is refused', () => 
   refused(['--iterations=-1'], /--iterations is "-1": expected a whole number, 0 or more/);
 });
 
-test('a run id that cannot be part of a key is refused', () => refused(['--run-id', '../up'], /--run-id is "\.\.\/up": it must be 1 to 64 of letters/));
+test('a run id that cannot be part of a key is refused', () => refused(['--run-id', '../up'], /--run-id is "\.\.\/up": it must be 1 to 128 of letters/));

@@ -94,7 +94,7 @@ for (const [what, config, message] of [
 
 test('a workflow id that could leave its prefix is refused', async () => {
   const { open } = await trained();
-  await assert.rejects(open(end, '../run-1'), { name: 'BadConfig', message: /is "\.\.\/run-1": it must be 1 to 64/ });
+  await assert.rejects(open(end, '../run-1'), { name: 'BadConfig', message: /is "\.\.\/run-1": it must be 1 to 128/ });
 });
 
 test('a shard is played once: a retry finds it, another policy plays it with the same random numbers', async () => {

@@ -62,10 +62,13 @@ test('the same run id with another configuration is refused with the settings th
   });
 });
 
-test('a run id that could leave its prefix is refused', async () => {
+test('a run id that could leave its prefix is refused; one of a schedule, which ends in a time, is not', async () => {
   const { dependencies } = toyDependencies();
-  for (const runId of ['../other', 'a/b', '', 'x'.repeat(65)]) {
-    await assert.rejects(createOpenRun(dependencies)(openInput(runId)), { name: 'BadConfig', message: /workflow id.*must be 1 to 64/ });
+  for (const runId of ['../other', 'a/b', '', 'x'.repeat(129), 'a..b', '.a', 'a.', 'a b', 'ä', ':a']) {
+    await assert.rejects(createOpenRun(dependencies)(openInput(runId)), { name: 'BadConfig', message: /workflow id.*must be 1 to 128/ }, runId);
+  }
+  for (const runId of ['nightly-2026-11-28T13:39:47Z', 'v1.2', 'x'.repeat(128)]) {
+    assert.equal((await createOpenRun(dependencies)(openInput(runId))).run.runId, runId);
   }
 });
 
