@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { readHuggingFaceConfig } from '../activities/policy/weights/hugging-face.js';
 import { resolveConfig } from '../activities/run/resolve-config.js';
 import { RunId } from '../schemas/train-config.js';
+import { daysWords, readDays, withDay, writeDays } from './bench/days.js';
 import { committedPlay, plainModel } from './bench/inputs.js';
 import { measure } from './bench/measure.js';
 import { markdown, type RowResult, type SideName } from './bench/results.js';
@@ -27,7 +28,7 @@ const USAGE = `npm run bench -- [OPTIONS]
   --iteration K     of that run, from 0 (default 0)
   --replicas N      of our policy in turn-update and rollout-shard (default: as the services start a worker, ${suited.SEEUPO_REPLICAS ?? 1} here)
   --threads N       of each side (default: all cores, ${availableParallelism()} here)
-  --out DIR         where bench.md and bench.json go (default .runtime/bench)
+  --out DIR         where bench.md, bench.json and days.json go (default .runtime/bench); the last collects the ratios of every day
 
 The first time, PyTorch and transformers are installed below .runtime: a download of 3.7 GB, 7 GB on disk.`;
 
@@ -66,17 +67,23 @@ await command(async () => {
   const versions: Record<string, string> = { node: process.version };
   const out = values.out === undefined ? inRuntime('bench') : callersPath(values.out);
   await mkdir(out, { recursive: true });
+  const daysFile = path.join(out, 'days.json');
+  const known = await readDays(daysFile);
+  const machine = `${cpus()[0]?.model ?? 'unknown processor'}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, ${threads} threads a side`;
   for (const row of workRows.filter(({ name }) => chosen.includes(name))) {
     const measured = await measure(row, { wanted, rounds, threads, replicas, model, vocabulary, config, trajectories: played?.trajectories ?? null }, (line) => console.error(line));
     Object.assign(versions, measured.versions);
     results.push(measured.result);
     // After every row, so that an interrupted bench keeps what it has.
     const about = [
-      `${new Date().toISOString().slice(0, 16)}Z; ${cpus()[0]?.model ?? 'unknown processor'}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, ${threads} threads a side; rounds of the two sides in turns, the first side changing`,
+      `${new Date().toISOString().slice(0, 16)}Z; ${machine}; rounds of the two sides in turns, the first side changing`,
       `${path.basename(model)}; ${Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(', ')}`,
     ];
-    await writeFile(path.join(out, 'bench.md'), markdown(results, about));
+    const days = withDay(known, results, { day: new Date().toISOString().slice(0, 10), machine, versions });
+    await writeDays(daysFile, days);
+    const table = markdown(results, about, (name) => daysWords(days, name, machine));
+    await writeFile(path.join(out, 'bench.md'), table);
     await writeFile(path.join(out, 'bench.json'), `${JSON.stringify({ about, versions, threads, results }, null, 2)}\n`);
-    if (results.length === chosen.length) console.log(`${markdown(results, about)}\nwritten: ${path.join(out, 'bench.md')}, bench.json`);
+    if (results.length === chosen.length) console.log(`${table}\nwritten: ${path.join(out, 'bench.md')}, bench.json, days.json`);
   }
 });

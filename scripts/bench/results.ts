@@ -66,23 +66,26 @@ export function resultOf(row: WorkRow, replies: Readonly<Record<SideName, readon
 
 export const sameWork = ({ disagreement, row }: RowResult): boolean => disagreement === null || disagreement <= ROUNDING[row.precision];
 
-/** The table of a bench, and what to know when reading it. */
-export function markdown(results: readonly RowResult[], about: readonly string[]): string {
+/**
+ * The table of a bench, and what to know when reading it.
+ * @param overDays  a row's ratio over all days that are known, in words
+ */
+export function markdown(results: readonly RowResult[], about: readonly string[], overDays: (row: string) => string = () => ''): string {
   const number = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toFixed(1));
   const figure = (side: Measured | null, unit: string): string => (side === null ? '' : `${number(side.median)} ${unit} (${number(side.lowest)} to ${number(side.highest)})`);
   const gib = (side: Measured | null): string => (side === null ? '' : (side.peakBytes / 2 ** 30).toFixed(1));
   const lines = results.map((result) => {
     const { row, unit, ours, torch, ratio } = result;
     const met = ratio === null ? '' : ratio >= row.goal ? 'goal' : ratio >= row.accept ? 'accept' : 'below';
-    return `| ${[row.title, row.against, figure(ours, unit), figure(torch, unit), ratio === null ? '' : `**${ratio.toFixed(2)}**`, row.accept, row.goal, met, gib(ours), gib(torch)].join(' | ')} |`;
+    return `| ${[row.title, row.against, figure(ours, unit), figure(torch, unit), ratio === null ? '' : `**${ratio.toFixed(2)}**`, overDays(row.name), row.accept, row.goal, met, gib(ours), gib(torch)].join(' | ')} |`;
   });
   const notes = results.flatMap((result) => [
     ...(result.detail === '' ? [] : [`- ${result.row.title}: ${result.detail}`]),
     ...(sameWork(result) ? [] : [`- **${result.row.title}: the sides did not compute the same** (${result.ours!.check} against ${result.torch!.check}); its ratio says nothing`]),
   ]);
   return [
-    '| work | against | ours, median (lowest to highest) | theirs | ratio | accept | goal | met | peak GiB, ours | theirs |',
-    '|---|---|---|---|---|---|---|---|---|---|',
+    '| work | against | ours, median (lowest to highest) | theirs | ratio | ratio over days | accept | goal | met | peak GiB, ours | theirs |',
+    '|---|---|---|---|---|---|---|---|---|---|---|',
     ...lines,
     '',
     ...notes,

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { test } from 'node:test';
 import { resolveConfig } from '../../activities/run/resolve-config.js';
+import { daysWords, readDays, withDay, writeDays } from '../../scripts/bench/days.js';
 import { poolOf, randomRows } from '../../scripts/bench/inputs.js';
 import { markdown, median, resultOf, sameWork } from '../../scripts/bench/results.js';
 import { Side } from '../../scripts/bench/side.js';
@@ -34,9 +38,27 @@ test('sides that computed different numbers are told apart from rounding, and th
 });
 
 test('the table has a line per work with medians, spread, ratio and what of the bars is met', () => {
-  const table = markdown([resultOf(row('decode-16'), { ours: [reply(1, 300), reply(1, 320)], torch: [reply(1, 200, null, 2 ** 31), reply(1, 200)] }, 'a detail')], ['about']);
-  assert.match(table, /\| decode, batch 16 \| .* \| 310 tokens\/s \(300 to 320\) \| 200 tokens\/s \(200 to 200\) \| \*\*1\.55\*\* \| 0\.8 \| 1\.3 \| goal \| 1\.0 \| 2\.0 \|/);
+  const table = markdown([resultOf(row('decode-16'), { ours: [reply(1, 300), reply(1, 320)], torch: [reply(1, 200, null, 2 ** 31), reply(1, 200)] }, 'a detail')], ['about'], () => 'this day only');
+  assert.match(table, /\| decode, batch 16 \| .* \| 310 tokens\/s \(300 to 320\) \| 200 tokens\/s \(200 to 200\) \| \*\*1\.55\*\* \| this day only \| 0\.8 \| 1\.3 \| goal \| 1\.0 \| 2\.0 \|/);
   assert.match(table, /- decode, batch 16: a detail\n- about/);
+});
+
+test('days are collected by row and machine: the last bench of a day counts, and the spread is over days', async () => {
+  const of = (ours: number, torch: number) => [resultOf(row('logprobs-bf16'), { ours: [reply(1, ours)], torch: [reply(1, torch)] }, ''), resultOf(row('full-step'), { ours: [reply(1, 1)], torch: [] }, '')];
+  const on = (day: string, machine = 'this') => ({ day, machine, versions: { torch: '2.9' } });
+  let days = withDay([], of(599, 515), on('2026-11-01'));
+  assert.equal(daysWords(days, 'logprobs-bf16', 'this'), 'this day only');
+  days = withDay(days, of(500, 515), on('2026-11-02'));
+  days = withDay(days, of(599, 758), on('2026-11-02'));
+  days = withDay(days, of(599, 100), on('2026-11-03', 'another'));
+  assert.equal(daysWords(days, 'logprobs-bf16', 'this'), '0.79 to 1.16, 2 days');
+  assert.equal(daysWords(days, 'full-step', 'this'), ''); // one side alone has no ratio
+  const folder = mkdtempSync(path.join(tmpdir(), 'seeupo-bench-'));
+  const file = path.join(folder, 'days.json');
+  assert.deepEqual(await readDays(file), []);
+  await writeDays(file, days);
+  assert.deepEqual(await readDays(file), days);
+  rmSync(folder, { recursive: true });
 });
 
 const turn = (promptIds: number[], responseIds: number[]) => ({ promptIds, responseIds }) as Trajectory['turns'][number];
