@@ -38,6 +38,8 @@ const common = {
   /** Optimiser steps per pass: the pool's tasks are dealt over so many minibatches. */
   minibatches: z.int().positive().default(1),
 };
+/** What normalisation divides by: over n (`population`, which is meant where it is left out), or over n - 1 as torch.std, and so verl, TRL and the authors' code. */
+const Deviation = z.enum(['population', 'sample']).optional();
 const commonDefaults = { rewardShaping: 'none', advantageClip: null, skipGroupsWithoutVariance: false } as const;
 
 /** Values given override the named set's; what is left out is spelled out. */
@@ -47,7 +49,7 @@ function resolved<Given extends { klEstimator: string; klCoefficient?: number | 
   return { ...commonDefaults, ...set, ...stated, klCoefficient } as Resolved<Given>;
 }
 /** Younger options, which stay out where nobody gives them: what runs stored before them keeps its bytes and hashes. */
-type LeftOut = 'klImportanceWeighted';
+type LeftOut = 'klImportanceWeighted' | 'deviation';
 /** Every other option stated: a named set says the value of each. */
 type Resolved<Given> = { [Key in Exclude<keyof Given, LeftOut>]-?: Exclude<Given[Key], undefined> } & Pick<Given, LeftOut & keyof Given>;
 
@@ -62,7 +64,7 @@ const SEEUPO_OBJECTIVES = {
     dualClip: null, suffixRatioClip: null, suffixProductClip: null,
   },
   authors: {
-    ratioReference: 'turn', suffixRatio: 'running', advantageStatistics: 'turn-pool',
+    ratioReference: 'turn', suffixRatio: 'running', advantageStatistics: 'iteration', deviation: 'sample',
     dualClip: 3, suffixRatioClip: [0.8, 1.2], suffixProductClip: [0.8, 1.2], advantageClip: 3, rewardShaping: 'magnified',
   },
   'exact-suffix': {
@@ -85,7 +87,11 @@ export const SeeupoConfig = z
     updateOrder: z.union([z.enum(['reverse', 'forward', 'random']), z.array(z.int().positive()).min(1)]).default('reverse'),
     /** What advantages are normalised by, Eq. 9: the whole batch, each group (biased), or nothing. */
     normalization: z.enum(NORMALIZATIONS).default('batch'),
-    /** Batch statistics over all trajectories of the iteration, or over the active ones of each turn pool (authors). */
+    deviation: Deviation,
+    /**
+     * Batch statistics over all trajectories of the iteration, or over the active ones of each turn pool, which is an option of our own. The
+     * authors' code takes them per pool, but over all its rows, the padded ones of ended trajectories included: those of the iteration.
+     */
     advantageStatistics: z.enum(['iteration', 'turn-pool']).optional(),
     /** Denominator of the ratios s and rho: theta_k (paper), or theta as it stood before the turn's update (authors). */
     ratioReference: z.enum(['iteration', 'turn']).optional(),
@@ -112,6 +118,7 @@ export const ReinforceConfig = z
     /** Baseline of a sample: the mean of the *others* of its group (RLOO), or of the whole group. */
     baseline: z.enum(['leave-one-out', 'group-mean']).default('leave-one-out'),
     normalization: z.enum(NORMALIZATIONS).default('none'),
+    deviation: Deviation,
     /** log pi(y): the sum over its tokens (the sequence's own), or their mean. */
     aggregation: z.enum(['token-sum', 'token-mean']).default('token-sum'),
     ...common,
@@ -121,9 +128,9 @@ export const ReinforceConfig = z
 export type ReinforceConfig = z.infer<typeof ReinforceConfig>;
 
 const GRPO_VARIANTS = {
-  grpo: { normalization: 'group', aggregation: 'sequence-mean', clip: { low: 0.2, high: 0.2 } },
+  grpo: { normalization: 'group', deviation: 'sample', aggregation: 'sequence-mean', clip: { low: 0.2, high: 0.2 } },
   'dr-grpo': { normalization: 'none', aggregation: 'constant', clip: { low: 0.2, high: 0.2 }, klCoefficient: 0 },
-  dapo: { normalization: 'group', aggregation: 'token-mean', clip: { low: 0.2, high: 0.28 }, klCoefficient: 0, skipGroupsWithoutVariance: true },
+  dapo: { normalization: 'group', deviation: 'sample', aggregation: 'token-mean', clip: { low: 0.2, high: 0.28 }, klCoefficient: 0, skipGroupsWithoutVariance: true },
 } as const;
 
 /** GRPO (arXiv 2402.03300): token-level ratios, group advantage, all turns at once. */
@@ -137,6 +144,7 @@ export const GrpoConfig = z
      */
     variant: z.enum(['grpo', 'dr-grpo', 'dapo']).default('grpo'),
     normalization: z.enum(NORMALIZATIONS).optional(),
+    deviation: Deviation,
     /** Mean per response then over responses; over all tokens; or the sum over rollout.maxResponseTokens, then over responses. */
     aggregation: z.enum(['sequence-mean', 'token-mean', 'constant']).optional(),
     clip: Clip.optional(),
@@ -157,6 +165,7 @@ export const GspoConfig = z
   .strictObject({
     name: z.literal('gspo'),
     normalization: z.enum(NORMALIZATIONS).default('group'),
+    deviation: Deviation,
     /** The SeeUPO paper's; the GSPO paper's own experiments clip at 3e-4 and 4e-4. */
     clip: Clip.default({ low: 0.2, high: 0.2 }),
     /** c: a term with negative A is at least c A, however large its ratio; null disables. */

@@ -1,5 +1,5 @@
 import { groupBy } from '../numerics/group-by.js';
-import { mean, populationStandardDeviation, sum } from '../numerics/statistics.js';
+import { mean, populationStandardDeviation, sampleStandardDeviation, sum } from '../numerics/statistics.js';
 
 /** Keeps the division of Eq. 9's normalisation finite when all advantages are equal. */
 const EPSILON = 1e-6;
@@ -19,6 +19,8 @@ export interface RewardedTrajectory {
 
 export interface AdvantageOptions {
   readonly normalization: 'batch' | 'group' | 'none';
+  /** What normalisation divides by; left out: the population's, over n. `sample` is over n - 1, as in torch.std, and so in verl, TRL and the authors' code. */
+  readonly deviation?: 'population' | 'sample' | undefined;
   /** Advantages are clamped to [-x, x]; null is off. */
   readonly advantageClip: number | null;
   /** `leave-one-out` (RLOO) takes the mean of the other samples; left out: the whole group's, Eq. 9. */
@@ -52,22 +54,23 @@ export function groupRelativeAdvantages(
   for (const [taskId, group] of groups) {
     if (group.length < 2) throw new ShapeError(`group of task ${taskId} has ${group.length} sample(s), needs at least 2: raise rollout.groupSize`);
     const rewards = group.map(({ reward }) => shapedReward(reward, options.rewardShaping));
-    const { centre, deviation } = moments(rewards, group);
+    const { centre, deviation } = moments(rewards, group, options);
     // R - mean of the other n - 1 samples = (R - mean of all n) n / (n - 1)
     const others = options.baseline === 'leave-one-out' ? group.length / (group.length - 1) : 1;
     const scale = options.normalization === 'group' ? deviation + EPSILON : 1;
     group.forEach(({ id }, i) => centred.set(id, ((rewards[i]! - centre) * others) / scale));
   }
   const counted = active ? trajectories.filter(({ id }) => active.has(id)) : trajectories;
-  const batch = moments(counted.map(({ id }) => centred.get(id)!), counted);
+  const batch = moments(counted.map(({ id }) => centred.get(id)!), counted, options);
   const [shift, scale] = options.normalization === 'batch' ? [batch.centre, batch.deviation + EPSILON] : [0, 1];
   const clip = options.advantageClip ?? Infinity;
   return new Map([...centred].map(([id, value]) => [id, Math.min(clip, Math.max(-clip, (value - shift) / scale))]));
 }
 
-/** Mean and population deviation, weighted by the trajectories' shares if they have any. */
-function moments(values: readonly number[], trajectories: readonly RewardedTrajectory[]): { centre: number; deviation: number } {
-  if (trajectories.every(({ share }) => share === undefined)) return { centre: mean(values), deviation: populationStandardDeviation(values) };
+/** Mean and deviation, weighted by the trajectories' shares if they have any: then they are all that there are, and no sample. */
+function moments(values: readonly number[], trajectories: readonly RewardedTrajectory[], { deviation = 'population' }: Pick<AdvantageOptions, 'deviation'>): { centre: number; deviation: number } {
+  const deviationOf = deviation === 'sample' ? sampleStandardDeviation : populationStandardDeviation;
+  if (trajectories.every(({ share }) => share === undefined)) return { centre: mean(values), deviation: deviationOf(values) };
   const shares = trajectories.map(({ share }) => share ?? 1);
   const average = (of: (value: number) => number): number => sum(values.map((value, i) => shares[i]! * of(value))) / sum(shares);
   const centre = average((value) => value);

@@ -5,6 +5,12 @@ export const sum = (values: readonly number[]): number => values.reduce((total, 
 /** 0 for no values. */
 export const mean = (values: readonly number[]): number => (values.length === 0 ? 0 : sum(values) / values.length);
 
+/** Divides by n - 1. 0 for fewer than two values. */
+export function sampleStandardDeviation(values: readonly number[]): number {
+  const n = values.length;
+  return n < 2 ? 0 : populationStandardDeviation(values) * Math.sqrt(n / (n - 1));
+}
+
 /** Divides by n, not n - 1. 0 for no values. */
 export function populationStandardDeviation(values: readonly number[]): number {
   const centre = mean(values);

@@ -22,6 +22,10 @@ export function inertSettings({ algorithm, rollout, guard }: Pick<TrainConfig, '
   if (algorithm.name === 'seeupo' && algorithm.advantageStatistics === 'turn-pool' && algorithm.normalization !== 'batch') {
     found.push(`algorithm.advantageStatistics "turn-pool" never acts: normalization is "${algorithm.normalization}"`);
   }
+  if ('deviation' in algorithm && algorithm.deviation !== undefined && algorithm.normalization === 'none') found.push('algorithm.deviation never acts: normalization is "none"');
+  if (algorithm.name === 'reinforce' && !oneStep) {
+    found.push('algorithm.epochs and minibatches above 1 are not REINFORCE: it has no ratio, so every step after the first treats tokens of theta_k as drawn by theta. Set both to 1, or choose gspo');
+  }
   if (algorithm.name === 'ppo' && algorithm.valueCoefficient === 0) {
     found.push('algorithm.valueLearningRate and valueClip never act: valueCoefficient is 0, so the value head stays 0 and the advantage of every token is the reward');
   }

@@ -54,6 +54,7 @@ export const SETTING_READERS: Readonly<Record<string, readonly SettingReader[]>>
   'algorithm.variant': [],
   'algorithm.updateOrder': ['order'],
   'algorithm.normalization': ['grouping', 'update'],
+  'algorithm.deviation': ['grouping', 'update'],
   'algorithm.advantageStatistics': ['update'],
   'algorithm.ratioReference': ['update', 'product'],
   'algorithm.suffixRatio': ['update', 'product'],

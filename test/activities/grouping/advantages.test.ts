@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { GrpoConfig, SeeupoConfig } from '../../../schemas/train-config.js';
 import { groupRelativeAdvantages, groupsWithoutVariance, type RewardedTrajectory } from '../../../activities/grouping/advantages.js';
 
 const batch = (rewards: Record<string, number[]>): RewardedTrajectory[] =>
@@ -28,6 +29,21 @@ test('group normalisation divides each group by its own deviation', () => {
     values(groupRelativeAdvantages(batch({ a: [1, 0], b: [3, 1] }), { ...plain, normalization: 'group' })),
     [0.5 / 0.500001, -0.5 / 0.500001, 1 / 1.000001, -1 / 1.000001],
   );
+});
+
+test('`authors`: statistics over all trajectories, ended ones included, over n - 1: values of the special_norm of their code, by torch', () => {
+  // One group, of which half failed at turn 1: the pool of turn 2 has the last four, and their code all eight rows.
+  const authors = SeeupoConfig.parse({ name: 'seeupo', objective: 'authors', rewardShaping: 'none' });
+  assert.deepEqual([authors.advantageStatistics, authors.deviation], ['iteration', 'sample']);
+  const found = values(groupRelativeAdvantages(batch({ a: [0, 0, 0, 0, 0.5, 0.5, 1, 1] }), authors));
+  close(found.slice(4), [0.2820380374, 0.2820380374, 1.4101901869, 1.4101901869], 1e-5); // they add no epsilon
+});
+
+test('GRPO divides by n - 1, as TRL and verl do: values by torch.std', () => {
+  const grpo = GrpoConfig.parse({ name: 'grpo' });
+  close(values(groupRelativeAdvantages(batch({ a: [1, 0, 0.25, 0.5], b: [3, 1] }), grpo)), [1.3174622, -1.0246928, -0.4391541, 0.1463847, 0.7071063, -0.7071063], 1e-6);
+  // A run of before, whose configuration is silent about it, means what it meant.
+  close(values(groupRelativeAdvantages(batch({ b: [3, 1] }), { normalization: 'group', advantageClip: null })), [1, -1], 1e-5);
 });
 
 test('advantageClip bounds the normalised advantage', () => {

@@ -32,6 +32,7 @@ const BETWEEN_TURNS: readonly [path: string, change: Record<string, unknown>][] 
   ['rollout.cutEpisodeReward', { rollout: { cutEpisodeReward: 'zero' } }],
   ['algorithm.klCoefficient', { algorithm: { klCoefficient: 5 } }],
   ['algorithm.normalization', { algorithm: { normalization: 'group' } }],
+  ['algorithm.deviation', { algorithm: { deviation: 'sample' } }],
   ['algorithm.rewardShaping', { algorithm: { rewardShaping: 'magnified' } }],
   ['algorithm.advantageClip', { algorithm: { advantageClip: 3 } }],
   ['algorithm.skipGroupsWithoutVariance', { algorithm: { skipGroupsWithoutVariance: true } }],

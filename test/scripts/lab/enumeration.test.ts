@@ -9,7 +9,8 @@ import { randomPolicy, type Sharing } from '../../../scripts/lab/tabular-policy.
 // An iteration of SeeUPO written once more from the specification alone, as slowly as possible: surrogates by summing over
 // all trajectories, gradients by central differences. It shares the numbering of the game's tree with the laboratory, no formula.
 
-type Objective = 'paper' | 'authors' | 'exact-suffix';
+/** `turn-pool`: the paper's, with batch statistics over the active trajectories of each turn. */
+type Objective = 'paper' | 'authors' | 'exact-suffix' | 'turn-pool';
 const [EPOCHS, RATE, H] = [3, 0.8, 1e-5];
 const within = (x: number, low: number, high: number): number => Math.min(high, Math.max(low, x));
 
@@ -42,7 +43,7 @@ function iterationByEnumeration(tree: GameTree, sharing: Sharing, start: readonl
   let product = paths.map(() => 1);
   for (let turn = tree.turns; turn >= 1; turn--) {
     const active = everyone.filter((i) => paths[i]!.responses.length >= turn);
-    const counted = authors ? active : everyone;
+    const counted = objective === 'turn-pool' ? active : everyone;
     const shift = expected((i) => reward[i]! - centre, counted);
     const deviation = Math.sqrt(expected((i) => (reward[i]! - centre - shift) ** 2, counted));
     const advantage = everyone.map((i) => (reward[i]! - centre - shift) / (deviation + 1e-6)).map((a) => (authors ? within(a, -3, 3) : a));
@@ -75,14 +76,14 @@ function iterationByEnumeration(tree: GameTree, sharing: Sharing, start: readonl
   return theta;
 }
 
-for (const objective of ['paper', 'authors', 'exact-suffix'] as const) {
+for (const objective of ['paper', 'authors', 'exact-suffix', 'turn-pool'] as const) {
   test(`${objective}: an iteration with exact expectations is the one by enumeration and finite differences, to 1e-6`, () => {
     for (const sharing of ['per-turn', 'shared'] as const) {
       for (const name of ['random', 'stopping', 'spelled climbing']) {
         const tree = gameTree(gameOf(name, 'enumeration'));
         const policy = randomPolicy(tree, sharing, `${objective}/${name}`);
         const expected = iterationByEnumeration(tree, sharing, [...policy.parameters], objective);
-        const algorithm = SeeupoConfig.parse({ name: 'seeupo', objective, klEstimator: 'none', epochs: EPOCHS });
+        const algorithm = SeeupoConfig.parse({ name: 'seeupo', ...(objective === 'turn-pool' ? { advantageStatistics: objective } : { objective }), klEstimator: 'none', epochs: EPOCHS });
         const learner = new Learner(policy, { algorithm, step: { rule: 'gradient', learningRate: RATE }, rollouts: 'exact', seed: '' });
         const start = [...policy.parameters];
         learner.iterate(0);
