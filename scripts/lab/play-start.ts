@@ -20,6 +20,8 @@ export interface Outcome {
   readonly reached: boolean;
   /** The same after as many optimiser steps as SeeUPO takes in K iterations: T K iterations of a rival. */
   readonly reachedAtEqualSteps: boolean;
+  /** The same after K iterations, in each of which a rival passes T times as often over its pool: as many rollouts and optimiser steps as SeeUPO, and T times its gradient tokens. */
+  readonly reachedAtEqualBoth: boolean;
   /** First iteration whose policy is within 1 % of the optimum; Infinity: none of K. */
   readonly iterationsTo99: number;
   /** Iterations, of the first K, in which J fell by more than 1e-9. */
@@ -87,7 +89,17 @@ export function playStart(cell: Cell, seed: number, start: number): Outcome {
     }
     reachedAtEqualSteps = behind <= WITHIN;
   }
-  return { reached, reachedAtEqualSteps, iterationsTo99, falls, largestFall, ledger: ledger ? { error, rise: rises } : null, rescued, curve };
+  const reachedAtEqualBoth = cell.algorithm.name === 'seeupo' ? reached : arrives({ ...cell, algorithm: { ...cell.algorithm, epochs: cell.algorithm.epochs * tree.turns } }, key);
+  return { reached, reachedAtEqualSteps, reachedAtEqualBoth, iterationsTo99, falls, largestFall, ledger: ledger ? { error, rise: rises } : null, rescued, curve };
+}
+
+/** Whether a start of a cell is within 1 % of the optimum after K iterations. */
+function arrives(cell: Cell, key: string): boolean {
+  const tree = gameTree(gameOf(cell.game, key));
+  const learner = new Learner(randomPolicy(tree, cell.sharing, key), { ...cell, seed: key });
+  const behind = (): number => 1 - learner.return / tree.optimum;
+  for (let k = 0; k < cell.iterations && behind() > SETTLED; k++) learner.iterate(k);
+  return behind() <= WITHIN;
 }
 
 const RESCUE_ITERATIONS = 200;

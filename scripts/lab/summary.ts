@@ -11,6 +11,8 @@ export interface Summary {
   readonly reached: Estimate;
   /** The same after as many optimiser steps as SeeUPO takes in K iterations. */
   readonly reachedAtEqualSteps: Estimate;
+  /** The same after K iterations with T times the passes of a rival: equal rollouts and optimiser steps. */
+  readonly reachedAtEqualBoth: Estimate;
   /** Median over all starts; Infinity (null in JSON): not within K iterations. */
   readonly iterationsTo99: Estimate;
   readonly startsWithFall: Estimate;
@@ -52,6 +54,7 @@ export function summarized(outcomes: readonly Outcome[], bootstrap: Bootstrap): 
     starts: n,
     reached: share(count(({ reached }) => reached), n),
     reachedAtEqualSteps: share(count(({ reachedAtEqualSteps }) => reachedAtEqualSteps), n),
+    reachedAtEqualBoth: share(count(({ reachedAtEqualBoth }) => reachedAtEqualBoth), n),
     iterationsTo99: median(outcomes.map(({ iterationsTo99 }) => iterationsTo99)),
     startsWithFall: share(count(({ falls }) => falls > 0), n),
     falls: bootstrap(n, ratioOf(outcomes.map(({ falls }) => falls), outcomes.map(() => 1))),

@@ -12,13 +12,13 @@ export interface LabPpo {
   readonly name: 'ppo';
   readonly epochs: number;
   readonly clip: { readonly low: number; readonly high: number };
-  /** lambda of GAE (arXiv 1506.02438). */
+  /** lambda of GAE (arXiv 1506.02438); 1 as real runs' default. */
   readonly lambda: number;
   /** Share of the way to the mean lambda-return of its visits that a value goes in an iteration. */
   readonly criticRate: number;
 }
 
-export const labPpo = (epochs: number): LabPpo => ({ name: 'ppo', epochs, clip: { low: 0.2, high: 0.2 }, lambda: 0.95, criticRate: 0.5 });
+export const labPpo = (epochs: number): LabPpo => ({ name: 'ppo', epochs, clip: { low: 0.2, high: 0.2 }, lambda: 1, criticRate: 1 });
 
 export type LabAlgorithm = Exclude<AlgorithmConfig, PpoConfig> | LabPpo;
 

@@ -41,9 +41,9 @@ export function experimentTable({ id, rows }: ExperimentSummary): WordTable {
     };
   }
   return {
-    columns: [...armColumns, 'within 1 % at equal environment steps', '... at equal optimiser steps', 'worst game', 'iterations to 99 %', 'starts with a fall', 'falls per start', 'largest fall', 'missed: plateaus'],
+    columns: [...armColumns, 'within 1 % at equal rollouts', '... at equal optimiser steps, T times the rollouts', '... at equal rollouts and optimiser steps, T times the passes', 'worst game', 'iterations to 99 %', 'starts with a fall', 'falls per start', 'largest fall', 'missed: plateaus'],
     rows: rows.map((row) => [
-      ...armWords(row), shareWords(row.all.reached), shareWords(row.all.reachedAtEqualSteps), worst(row), iterationsWords(row.all.iterationsTo99), shareWords(row.all.startsWithFall), countWords(row.all.falls), largestWords(row.all), missedWords(row.all),
+      ...armWords(row), shareWords(row.all.reached), shareWords(row.all.reachedAtEqualSteps), shareWords(row.all.reachedAtEqualBoth), worst(row), iterationsWords(row.all.iterationsTo99), shareWords(row.all.startsWithFall), countWords(row.all.falls), largestWords(row.all), missedWords(row.all),
     ]),
   };
 }
@@ -87,7 +87,7 @@ export const GAP_SETTING =
   'exact expectations, reverse order, batch normalisation. Ledger error: |rise of the return that the last products of Eq. 8 predict - its rise|, summed over iterations, as a share of |rise|. With two turns in reverse order the products are exact before turn 1 in either objective';
 
 export const READING =
-  'Falls: iterations in which the exact return fell by more than 1e-9; largest as a share of the optimum. Intervals are of 95 %: Wilson for shares, order statistics for medians ("never": not within K iterations), percentile bootstrap over starts for the rest. Missed: starts that did not arrive in K iterations; plateaus: those of them from which small natural steps on a table arrive, so that no local optimum held them. The same starts, games and draws for every row.';
+  'SeeUPO takes T times the optimiser steps of a rival in an iteration of as many rollouts, and a rival\'s pass is over the responses of all T turns: the three columns give rivals as many rollouts; T times the iterations; or T times the passes over the same rollouts, which are T times SeeUPO\'s gradient tokens. Falls: iterations in which the exact return fell by more than 1e-9; largest as a share of the optimum. Intervals are of 95 %: Wilson for shares, order statistics for medians ("never": not within K iterations), percentile bootstrap over starts for the rest. Missed: starts that did not arrive in K iterations; plateaus: those of them from which small natural steps on a table arrive, so that no local optimum held them. The same starts, games and draws for every row.';
 
 /** The findings as Markdown. */
 export function markdown({ options, experiments, firstSteps, gap }: Findings): string {
