@@ -10,16 +10,38 @@ export class NotUtf8 extends Error {
  *
  * @throws {NotUtf8} naming the file, rather than a text with U+FFFD in it; or what reading the file throws
  */
-export async function readTextFile(file: string): Promise<string> {
-  return decodeText(await readFile(file), file);
+export async function readTextFile(file: string, { keepMark = false }: { readonly keepMark?: boolean } = {}): Promise<string> {
+  return decodeText(await readFile(file), file, keepMark);
 }
 
-/** @param where  for messages, e.g. the file's name */
-export function decodeText(bytes: Uint8Array, where: string): string {
+/** The lines of a stream of bytes, each as soon as it is whole. @throws {NotUtf8} naming the line */
+export async function* decodedLines(stream: AsyncIterable<Buffer>, where: string): AsyncGenerator<string> {
+  let rest = Buffer.alloc(0);
+  let number = 0;
+  const decoded = (line: Buffer) => linesOf(decodeText(line, `${where}, line ${number}`).replace(/\r+$/, ''));
+  for await (const piece of stream) {
+    rest = Buffer.concat([rest, piece]);
+    for (let end = rest.indexOf(NEWLINE); end >= 0; end = rest.indexOf(NEWLINE)) {
+      number++;
+      yield* decoded(rest.subarray(0, end));
+      rest = rest.subarray(end + 1);
+    }
+  }
+  number++;
+  if (rest.length > 0) yield* decoded(rest);
+}
+
+const NEWLINE = 0x0a;
+
+/**
+ * @param where     for messages, e.g. the file's name
+ * @param keepMark  a byte order mark stays in the text: where another program would read it as a part of it
+ */
+export function decodeText(bytes: Uint8Array, where: string, keepMark = false): string {
   const utf16 = utf16Of(bytes);
   if (utf16 !== null) throw new NotUtf8(`${where}: is ${utf16} text, expected UTF-8: save it as UTF-8`);
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: keepMark }).decode(bytes);
   } catch {
     const offset = firstOddByte(bytes);
     const before = new TextDecoder().decode(bytes.subarray(0, offset));
@@ -51,19 +73,24 @@ function utf16Of(bytes: Uint8Array): string | null {
 
 /** The longest start that is UTF-8 ends here, found by halving. */
 function firstOddByte(bytes: Uint8Array): number {
-  let [good, bad] = [0, bytes.length];
+  let [good, bad] = [0, bytes.length + 1];
   while (bad - good > 1) {
     const middle = (good + bad) >> 1;
     if (isStart(bytes.subarray(0, middle))) good = middle;
     else bad = middle;
   }
-  return good;
+  // The character that has no end began up to three bytes before.
+  const begun = [1, 2, 3].find((back) => good >= back && bytes[good - back]! >= 0xc0 && !isWhole(bytes.subarray(good - back, good)));
+  return good - (begun ?? 0);
 }
 
 /** Valid so far: it may end within a character. */
-function isStart(bytes: Uint8Array): boolean {
+const isStart = (bytes: Uint8Array): boolean => decodes(bytes, true);
+const isWhole = (bytes: Uint8Array): boolean => decodes(bytes, false);
+
+function decodes(bytes: Uint8Array, stream: boolean): boolean {
   try {
-    new TextDecoder('utf-8', { fatal: true }).decode(bytes, { stream: true });
+    new TextDecoder('utf-8', { fatal: true }).decode(bytes, { stream });
     return true;
   } catch {
     return false;

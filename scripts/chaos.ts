@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 // npm run chaos -- --trials N --seed S: a short real run, undisturbed and then N times under random faults; the same bytes?
-import { mkdir, mkdtemp, readFile, rmdir } from 'node:fs/promises';
+import { mkdir, mkdtemp, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { readTextFile } from '../activities/text-file.js';
 import { canonicalJson, sha256 } from '../activities/artifacts/canonical-json.js';
 import { TrainConfig, type TrainConfigInput } from '../schemas/train-config.js';
 import { named, planTrial } from './chaos/faults.js';
@@ -81,7 +82,7 @@ function row({ trial, blows, passed, seconds, repeated, recoverySeconds }: Outco
 async function main(): Promise<number> {
   const options = optionsOf(process.argv.slice(2));
   if (options.help) return console.log(USAGE), 0;
-  const given = JSON.parse(await readFile(options.config, 'utf8')) as TrainConfigInput;
+  const given = JSON.parse(await readTextFile(options.config)) as TrainConfigInput;
   const { environment } = TrainConfig.parse(given);
   const identity = { seed: options.seed, config: sha256(canonicalJson(given)), code: await compiledVersion() };
   const series: Series = options.json === null ? { ...identity, undisturbed: null, trials: [] } : await readSeries(options.json, identity);

@@ -1,10 +1,10 @@
 #!/usr/bin/env node
 // npm run -s generate -- --model PATH --messages FILE: answers of a model, as they are drawn.
-import { readFile } from 'node:fs/promises';
-import { text as readAll } from 'node:stream/consumers';
+import { buffer } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { loadTextCodec } from '../activities/policy/text-codec.js';
+import { decodeText, NotUtf8, readTextFile } from '../activities/text-file.js';
 import { callersModel, callersPath, command, openPolicy, UsageError } from './models/command.js';
 
 const USAGE = `npm run -s generate -- --model PATH --messages FILE [OPTIONS]
@@ -99,8 +99,8 @@ await command(async () => {
 
 async function readMessages(given: string): Promise<z.infer<typeof Messages>> {
   const place = given === '-' ? 'standard input' : callersPath(given);
-  const content = given === '-' ? await readAll(process.stdin) : await readFile(place, 'utf8').catch(() => {
-    throw new UsageError(`--messages: there is no readable file ${place}`);
+  const content = await (given === '-' ? buffer(process.stdin).then((bytes) => decodeText(bytes, place)) : readTextFile(place)).catch((error: Error) => {
+    throw new UsageError(`--messages: ${error instanceof NotUtf8 ? error.message : `there is no readable file ${place}`}`);
   });
   let json: unknown;
   try {

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 // npm run -s score -- --model PATH < in.jsonl > out.jsonl: log-probabilities of given tokens or text, line by line.
-import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { loadTextCodec } from '../activities/policy/text-codec.js';
+import { decodedLines } from '../activities/text-file.js';
 import { callersModel, callersPath, command, openPolicy, UsageError } from './models/command.js';
 import { scoreLine } from './models/score-lines.js';
 
@@ -40,16 +40,16 @@ await command(async () => {
     waiting = [];
   };
   let number = 0;
-  for await (const text of createInterface({ input: process.stdin, crlfDelay: Infinity })) {
-    number += 1;
-    if (text.trim() === '') continue;
+  try {
+    for await (const text of decodedLines(process.stdin, 'standard input')) {
+      number += 1;
+      if (text.trim() === '') continue;
+      const line = await scoreLine(text, number, limits, () => (codec ??= loadTextCodec(model)));
+      if (waiting.reduce((sum, { ids }) => sum + ids.length, line.ids.length) > BATCH_TOKENS) await flush();
+      waiting.push(line);
+    }
+  } finally {
     // What came before a bad line is answered.
-    const line = await scoreLine(text, number, limits, () => (codec ??= loadTextCodec(model))).catch(async (error: unknown) => {
-      await flush();
-      throw error;
-    });
-    if (waiting.reduce((sum, { ids }) => sum + ids.length, line.ids.length) > BATCH_TOKENS) await flush();
-    waiting.push(line);
+    await flush();
   }
-  await flush();
 });

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { readTextFile } from '../text-file.js';
 import { ChatTemplate, type TemplateInput } from './chat-template.js';
 import { valueOfJson } from './chat-template/json.js';
 import type { RenderOptions } from './policy.js';
@@ -28,7 +28,7 @@ export async function rendererOfDirectory(directory: string, settings: Readonly<
   const file = path.join(directory, 'chat_template.jinja');
   const withinSettings = path.join(directory, 'tokenizer_config.json');
   const template = (source: string, place: string): ChatTemplate => new ChatTemplate(source, place, special);
-  if (existsSync(file)) return rendererOf(template(await readFile(file, 'utf8'), file));
+  if (existsSync(file)) return rendererOf(template(await readTemplate(file), file));
   const given = settings['chat_template'];
   if (given === undefined || given === null) return null;
   if (typeof given === 'string') return rendererOf(template(given, withinSettings));
@@ -59,3 +59,9 @@ export function specialToken(given: unknown): string {
   const content = typeof given === 'object' && given !== null && 'content' in given ? given.content : given;
   return typeof content === 'string' ? content : '';
 }
+
+/** As transformers reads it: a byte order mark is a part of the template. */
+const readTemplate = (file: string): Promise<string> =>
+  readTextFile(file, { keepMark: true }).catch((cause: Error) => {
+    throw new ModelFileInvalid(file, `cannot be read (${cause.message})`, 'Save it as UTF-8');
+  });

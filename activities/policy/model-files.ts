@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import canonicalize from 'canonicalize';
+import { readTextFile } from '../text-file.js';
 import { partMissing, partsOf } from './weights/gguf-parts.js';
 
 /** Files of a Hugging Face directory that decide numbers or text, besides the weights. */
@@ -22,7 +23,7 @@ export async function modelFilesOf(directory: string): Promise<string[]> {
 
 /** Shards that the index names, without those that are not plain names. */
 export async function shardsOf(directory: string): Promise<string[]> {
-  const index = JSON.parse(await readFile(path.join(directory, WEIGHTS_INDEX), 'utf8')) as { weight_map?: Record<string, string> };
+  const index = JSON.parse(await readTextFile(path.join(directory, WEIGHTS_INDEX))) as { weight_map?: Record<string, string> };
   return [...new Set(Object.values(index.weight_map ?? {}))].filter((name) => path.basename(name) === name);
 }
 

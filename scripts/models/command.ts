@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { isPrecision, PRECISIONS } from '../../activities/policy/policy.js';
 import type { TensorFlowPolicy } from '../../activities/policy/tf-policy.js';
 import { HubModels, isHubReference } from '../../activities/policy/hub-models.js';
+import { NotUtf8, readTextFile } from '../../activities/text-file.js';
 import { setUp, smolLm2Path, type ComponentName } from '../setup/index.js';
 import { modelsDir as defaultModelsDir } from '../setup/paths.js';
 
@@ -17,8 +17,8 @@ export const callersPath = (given: string): string => path.resolve(process.env['
 
 /** @param what  the option that named it, for the message */
 export async function readJsonFile(file: string, what: string): Promise<unknown> {
-  const text = await readFile(file, 'utf8').catch(() => {
-    throw new UsageError(`${what}: there is no readable file ${file}`);
+  const text = await readTextFile(file).catch((error: Error) => {
+    throw new UsageError(`${what}: ${error instanceof NotUtf8 ? error.message : `there is no readable file ${file}`}`);
   });
   try {
     return JSON.parse(text);
@@ -85,7 +85,7 @@ export async function command(main: () => Promise<void>): Promise<void> {
     await main();
   } catch (error) {
     const { name, code, message } = error as Error & { code?: string };
-    const usage = name === 'UsageError' || code?.startsWith('ERR_PARSE_ARGS') === true;
+    const usage = name === 'UsageError' || name === 'NotUtf8' || code?.startsWith('ERR_PARSE_ARGS') === true;
     const known = usage || ['ModelFileInvalid', 'TensorFileInvalid', 'SetUpError', 'SideFailed', 'HubUnavailable', 'RangeError', 'Unverified', 'BadEnvironmentVariables'].includes(name) || /^(Store|Artifact)/.test(name);
     console.error(known ? message : error);
     process.exitCode = usage ? 2 : 1;

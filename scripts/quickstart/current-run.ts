@@ -1,6 +1,7 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
+import { readTextFile } from '../../activities/text-file.js';
 import { differences, resolveConfig } from '../../activities/run/resolve-config.js';
 import { RunId, type TrainConfig } from '../../schemas/train-config.js';
 import type { QuickstartOptions } from './options.js';
@@ -49,7 +50,7 @@ export async function readConfig(
   { seed, iterations }: Pick<QuickstartOptions, 'seed' | 'iterations'>,
   own: Pick<OwnEnvironment, 'settings'> | null = null,
 ): Promise<TrainConfig> {
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+  const text = await readTextFile(file).catch((error: NodeJS.ErrnoException) => {
     const reason = error.code === 'ENOENT' ? 'there is no such file' : error.message;
     throw new QuickstartError(`--config ${file}: ${reason}; expected a JSON file like scripts/runs/quickstart.json`);
   });

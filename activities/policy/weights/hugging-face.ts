@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { readTextFile } from '../../text-file.js';
 import { WEIGHTS_FILE, WEIGHTS_INDEX } from '../model-files.js';
 import { moduleNames, moduleShape, type ModelConfig, type ModuleName } from '../model-config.js';
 import { configOf } from './hugging-face-config.js';
@@ -49,7 +49,7 @@ export async function readHuggingFaceConfig(directory: string): Promise<ModelCon
 }
 
 export async function readJson(file: string, remedy: string): Promise<Record<string, unknown>> {
-  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+  const text = await readTextFile(file).catch((cause: NodeJS.ErrnoException) => {
     throw new ModelFileInvalid(file, cause.code === 'ENOENT' ? 'does not exist' : `cannot be read (${cause.message})`, remedy);
   });
   try {

@@ -1,6 +1,7 @@
-import { copyFile, mkdir, open, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, open, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { readTextFile } from '../../text-file.js';
 import { moduleNames, type ModelConfig, type ModuleName, type RopeScaling } from '../model-config.js';
 import { modelFilesOf, WEIGHTS_FILE, WEIGHTS_INDEX } from '../model-files.js';
 import { tokenizerOfGguf } from '../text-codec.js';
@@ -139,7 +140,7 @@ async function writeSettings(model: string, config: ModelConfig, directory: stri
   if (existsSync(path.join(model, 'config.json'))) {
     const names = (await modelFilesOf(model)).filter((name) => !/\.safetensors(\.index\.json)?$/.test(name));
     for (const name of names) await copyFile(path.join(model, name), path.join(directory, name));
-    const { torch_dtype: _, ...rest } = JSON.parse(await readFile(path.join(model, 'config.json'), 'utf8')) as Record<string, unknown>;
+    const { torch_dtype: _, ...rest } = JSON.parse(await readTextFile(path.join(model, 'config.json'))) as Record<string, unknown>;
     await json('config.json', { ...rest, dtype: 'float32' });
     return names;
   }
