@@ -99,6 +99,8 @@ export const ReadableEpisode = z.strictObject({
       response: z.string(),
       responseTokens: z.int(),
       responseEnd: ResponseEnd,
+      /** The token that ended the response, where it is not the one that turns are closed with. */
+      endedBy: z.string().optional(),
       calls: z.array(z.string()),
       observation: z.string(),
       passed: z.boolean().nullable(),

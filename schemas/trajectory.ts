@@ -14,11 +14,13 @@ export const Turn = z.strictObject({
   turn: z.int().positive(),
   /** x_it: the exact ids the model saw. */
   promptIds: TokenIds,
-  /** y_it: the exact ids that were sampled, the end-of-turn token included if it was sampled. */
+  /** y_it: the exact ids that were sampled, the token that ended the response included. */
   responseIds: TokenIds.min(1),
   /** log pi(y_itl | ...) as the sampler computed it, in nats, one per response id. */
   behaviorLogProbs: z.array(z.number()),
   responseEnd: ResponseEnd,
+  /** Text of the token that ended the response, where it is not the one that the chat template closes turns with. */
+  endedBy: z.string().optional(),
   action: Action,
   /** What the environment appended after the action; empty at the end of the episode. */
   observation: z.array(Message),

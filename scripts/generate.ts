@@ -4,6 +4,7 @@ import { buffer } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { loadTextCodec } from '../activities/policy/text-codec.js';
+import { endedBy, withoutEnd } from '../activities/rollout/response-end.js';
 import { decodeText, NotUtf8, readTextFile } from '../activities/text-file.js';
 import { callersModel, callersPath, command, openPolicy, UsageError } from './models/command.js';
 
@@ -19,7 +20,7 @@ const USAGE = `npm run -s generate -- --model PATH --messages FILE [OPTIONS]
   --max-tokens N       longest answer, its end included (default 256)
   --seed N             the same seed gives the same answers (default 0)
   --n N                so many answers (default 1)
-  --json               a line {"text","ids","logprobs","end"} per answer instead of text
+  --json               a line {"text","ids","logprobs","end","ended_by"} per answer instead of text
   --precision P        fp32 or bf16 (default fp32)`;
 
 const Messages = z.array(z.looseObject({ role: z.string(), content: z.string() })).min(1);
@@ -66,8 +67,8 @@ await command(async () => {
   const codec = await loadTextCodec(model);
   const promptIds = codec.encode(codec.render(messages, { generationPrompt: true }));
 
-  const ends = codec.endOfTurn.id;
-  const shown = (ids: readonly number[]): string => codec.decode(ids.at(-1) === ends ? ids.slice(0, -1) : ids);
+  if (codec.endRemark !== null) console.error(`${model}: ${codec.endRemark}`);
+  const shown = (ids: readonly number[]): string => codec.decode(withoutEnd(codec, ids));
   const drawn: number[] = [];
   let printed = '';
   const stream = n === 1 && !values.json;
@@ -88,9 +89,10 @@ await command(async () => {
       },
     },
   );
-  for (const [i, { ids, logProbs, end }] of responses.entries()) {
+  for (const [i, response] of responses.entries()) {
+    const { ids, logProbs, end } = response;
     const text = shown(ids);
-    if (values.json) console.log(JSON.stringify({ text, ids, logprobs: logProbs, end }));
+    if (values.json) console.log(JSON.stringify({ text, ids, logprobs: logProbs, end, ended_by: endedBy(codec, response) }));
     else if (!stream) console.log(`${i === 0 ? '' : '\n'}--- ${i + 1} of ${n} ---\n${text}`);
     else console.log(text.startsWith(printed) ? text.slice(printed.length) : `\n${text}`);
     if (!values.json && end === 'token-limit') console.error(`(stopped at --max-tokens ${maxTokens})`);

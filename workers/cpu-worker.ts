@@ -6,7 +6,7 @@ import { main, serve } from './serve.js';
 
 /** Takes the control queue: workflows, and activities that need no device. Any number may run. */
 await main('cpu', async (settings, log) => {
-  const dependencies = createDependencies(settings);
+  const dependencies = createDependencies(settings, log);
   await serve(
     [{ taskQueue: settings.queues.control, activities: createCpuActivities(dependencies), ...workflowCode(), shutdownGraceTime: '20 s', shutdownForceTime: '30 s' }],
     settings,

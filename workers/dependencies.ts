@@ -4,6 +4,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { createS3Store, type S3StoreOptions } from '../activities/artifacts/s3-store.js';
+import type { Logger } from 'pino';
 import type { CpuDependencies } from '../activities/dependencies.js';
 import { createEnvironments } from '../activities/environments/registry.js';
 import { withHeartbeats } from '../activities/heartbeats.js';
@@ -159,7 +160,7 @@ function temporalSettings(v: z.infer<typeof Variables>): TemporalSettings {
 const STORE_PATIENCE_MS = 60_000;
 
 /** What activities of either queue work with; the GPU worker adds its policy. */
-export function createDependencies(settings: Settings): CpuDependencies {
+export function createDependencies(settings: Settings, log: Pick<Logger, 'warn'>): CpuDependencies {
   // Which Node to run on is decided in package.json; a warning in every worker's log helps nobody.
   process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
   const codecs = new Map<string, Promise<TextCodec>>();
@@ -178,7 +179,7 @@ export function createDependencies(settings: Settings): CpuDependencies {
         codec = hub.fetch(path.relative(settings.modelsDir, modelFile)).then(() => loadTextCodec(modelFile));
         codecs.set(modelFile, codec);
         // A file that could not be read may be there the next time.
-        codec.catch(() => codecs.delete(modelFile));
+        codec.then(({ endRemark }) => endRemark !== null && log.warn({ modelFile }, endRemark), () => codecs.delete(modelFile));
       }
       return codec;
     },

@@ -11,7 +11,7 @@ const DYING_MS = 2_000;
 
 /** Takes the GPU queue, and one of its own for the weights that it holds, one task at a time: run one such process per device. Works on CPUs as well. */
 await main('gpu', async (settings, log) => {
-  const dependencies = createDependencies(settings);
+  const dependencies = createDependencies(settings, log);
   const device = await startPolicy(settings.precision, settings.replicas);
   const policy: typeof device = {
     ...device,

@@ -6,7 +6,7 @@ import { adapterLayout, zeroAdapter } from './lora.js';
 import { moduleNames, type ModelConfig, type ModuleName } from './model-config.js';
 import { modelFingerprint } from './model-files.js';
 import { flatten, readStored, type ParameterLayout } from './stored-tensors.js';
-import { endOfTurnIdOf } from './text-codec.js';
+import { endIdsOf } from './text-codec.js';
 import type { Adapter, FrozenWeights, LayerAdapter } from './transformer.js';
 import { loadWeights } from './weights/load-weights.js';
 import { ModelFileInvalid } from './weights/model-file-error.js';
@@ -27,7 +27,8 @@ export class HeldTheta {
     readonly key: string,
     readonly weights: Pick<PolicyWeights, 'lora' | 'full'>,
     readonly precision: Precision,
-    readonly endOfTurnId: number,
+    /** Tokens that end a response. */
+    readonly endIds: ReadonlySet<number>,
     frozen: FrozenWeights,
   ) {
     this.#frozen = frozen;
@@ -39,7 +40,7 @@ export class HeldTheta {
    */
   static async load(weights: PolicyWeights, key: string, precision: Precision, makeRoom: () => void, onProgress: OnProgress): Promise<HeldTheta> {
     await verifyModel(weights.model.path, weights.model.sha256);
-    const endOfTurnId = await endOfTurnIdOf(weights.model.path);
+    const endIds = await endIdsOf(weights.model.path);
     makeRoom();
     // Trainable weights are kept in fp32: a step moves them by less than bfloat16 can tell apart.
     const narrow = precision === 'bf16' && weights.full === undefined;
@@ -50,7 +51,7 @@ export class HeldTheta {
     } finally {
       await reader.close();
     }
-    const held = new HeldTheta(key, weights, precision, endOfTurnId, frozen);
+    const held = new HeldTheta(key, weights, precision, endIds, frozen);
     try {
       for (const folded of weights.folded) await held.#fold(folded, narrow);
       return held;

@@ -54,7 +54,7 @@ export interface SampleRequest {
 
 export interface SamplingOptions {
   readonly temperature: number;
-  /** Longest response, end-of-turn token included. */
+  /** Longest response, the token that ends it included. */
   readonly maxResponseTokens: number;
   /** Left out: every token may be drawn, as training needs, whose log-probs are of the whole distribution. */
   readonly truncation?: Truncation;
@@ -66,7 +66,7 @@ export interface SamplingOptions {
 }
 
 export interface SampledResponse {
-  /** Sampled ids, the end-of-turn token included if it was sampled. */
+  /** Sampled ids, the token that ended the response included: the last one says which it was. */
   readonly ids: number[];
   /** log pi at the sampling temperature, nats, one per id. */
   readonly logProbs: number[];
@@ -239,8 +239,12 @@ export interface TextCodec {
    */
   quote(text: string, tokens: 'control' | 'added'): string;
   decode(ids: readonly number[]): string;
-  /** The token that ends a response, e.g. `<|im_end|>`. */
+  /** The token that turns are closed with, e.g. `<|im_end|>`. */
   readonly endOfTurn: { readonly id: number; readonly text: string };
+  /** All tokens that end a response, id to text: that one, and e.g. `<|endoftext|>`. */
+  readonly ends: ReadonlyMap<number, string>;
+  /** What was concluded about ends that no file of the model says, for a person; null if nothing was. */
+  readonly endRemark: string | null;
   /**
    * Renders a conversation by the model's chat template.
    * @throws {ModelFileInvalid} if the template raises, or the model has none

@@ -22,13 +22,13 @@ export class Sampler {
   async sample(held: HeldTheta, requests: readonly SampleRequest[], options: SamplingOptions & { onSampled?: OnSampled }, onProgress: OnProgress): Promise<SampledResponse[]> {
     this.#decode ??= fusedWeights(held.theta('current'));
     if (isOnProcessor) this.#graphs ??= new DecodeGraphs(held.config);
-    const { endOfTurnId } = held;
+    const { endIds } = held;
     const { session = null } = options;
     if (session === null || this.#play?.session !== session) this.#dropPlay();
     const { store } = (this.#play ??= { session, store: new KeyValueStore() });
     let keep = false;
     try {
-      const responses = await sampleResponses(this.#decode, store, requests, rowsOf(requests), { ...options, endOfTurnId, prefillTokens: PREFILL_TOKENS, keepResponses: session !== null, graphs: this.#graphs }, onProgress);
+      const responses = await sampleResponses(this.#decode, store, requests, rowsOf(requests), { ...options, endIds, prefillTokens: PREFILL_TOKENS, keepResponses: session !== null, graphs: this.#graphs }, onProgress);
       keep = session !== null && store.bytes <= MOST_KEPT_BYTES;
       return responses;
     } catch (failure) {

@@ -27,7 +27,7 @@ export async function sampleResponses(
   store: KeyValueStore,
   requests: readonly SampleRequest[],
   groups: readonly (readonly number[])[],
-  options: SamplingOptions & { readonly endOfTurnId: number; readonly prefillTokens: number; readonly keepResponses: boolean; readonly graphs: DecodeGraphs | null; readonly onSampled?: OnSampled },
+  options: SamplingOptions & { readonly endIds: ReadonlySet<number>; readonly prefillTokens: number; readonly keepResponses: boolean; readonly graphs: DecodeGraphs | null; readonly onSampled?: OnSampled },
   onProgress: OnProgress,
 ): Promise<SampledResponse[]> {
   const responses = requests.map(() => ({ ids: [] as number[], logProbs: [] as number[], end: 'token-limit' as SampledResponse['end'] }));
@@ -55,7 +55,7 @@ export async function sampleResponses(
         responses[request]!.ids.push(drawn[b]!.id);
         responses[request]!.logProbs.push(drawn[b]!.logProb);
         options.onSampled?.(request, drawn[b]!.id);
-        if (drawn[b]!.id === options.endOfTurnId) responses[request]!.end = 'end-of-turn';
+        if (options.endIds.has(drawn[b]!.id)) responses[request]!.end = 'end-of-turn';
       });
       await onProgress({ phase: 'decode', done: step + 1, of: options.maxResponseTokens });
       const going = state.members.map((_, b) => b).filter((b) => open(state.members[b]!));

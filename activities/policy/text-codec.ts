@@ -4,6 +4,10 @@ import path from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { ChatTemplate, type TemplateInput } from './chat-template.js';
 import { rendererOf, rendererOfDirectory, specialToken, templateInput } from './chat-template-files.js';
+import { endTokensOf, type EndTokens } from './end-tokens.js';
+import { checkId, endIdsOfSettings } from './ends-of-directory.js';
+import { endTokensOfGguf, isEndText } from './ends-of-gguf.js';
+import { textAfterAnswer } from './ends-of-template.js';
 import type { ModelConfig } from './model-config.js';
 import type { TextCodec } from './policy.js';
 import { isQuoted, piecesOf, quoted, type AddedToken } from './quoted-text.js';
@@ -47,17 +51,19 @@ export async function loadTextCodec(model: string): Promise<ModelCodec> {
   return (await isDirectory(model)) ? codecOfDirectory(model) : codecOfGguf(model);
 }
 
-/** The token that ends a response, of models without a tokenizer too; -1 if nothing says it, and then no token does. */
-export async function endOfTurnIdOf(model: string): Promise<number> {
-  // Ids are scored with a tokenizer that we do not have, too.
-  if (!(await isDirectory(model))) return Number((await readGgufHeader(model)).metadata['tokenizer.ggml.eos_token_id'] ?? -1);
-  if (existsSync(path.join(model, 'tokenizer.json'))) return (await loadTextCodec(model)).endOfTurn.id;
-  for (const name of ['generation_config.json', 'config.json']) {
-    const file = path.join(model, name);
-    const id = existsSync(file) ? [(await readJson(file, DIRECTORY))['eos_token_id']].flat()[0] : undefined;
-    if (typeof id === 'number') return id;
+/**
+ * Tokens that end a response, of models without a tokenizer too; none if nothing says it, and then no token does.
+ * @throws {ModelFileInvalid} if what says it is no token of the model
+ */
+export async function endIdsOf(model: string): Promise<ReadonlySet<number>> {
+  if (!(await isDirectory(model))) {
+    // Ids are scored with a tokenizer that we do not have, too.
+    const { metadata, config } = await readGgufHeader(model);
+    return new Set(endTokensOfGguf(model, metadata, config.vocabulary)?.ends.keys());
   }
-  return -1;
+  if (existsSync(path.join(model, 'tokenizer.json'))) return new Set((await loadTextCodec(model)).ends.keys());
+  const { vocabulary } = await readHuggingFaceConfig(model);
+  return new Set(await endIdsOfSettings(model, vocabulary));
 }
 
 const DIRECTORY = 'Use a directory as transformers saves it';
@@ -68,7 +74,6 @@ async function codecOfDirectory(directory: string): Promise<ModelCodec> {
   const { vocabulary, contextLength } = await readHuggingFaceConfig(directory);
   const tokenizerJson = await readJson(file, 'Text needs tokenizer.json; a slow tokenizer is converted by transformers');
   const settings = await optionalJson(path.join(directory, 'tokenizer_config.json'));
-  const generation = await optionalJson(path.join(directory, 'generation_config.json'));
   const tokenizer = new Tokenizer(tokenizerJson as never, settings as never);
   const special = (key: string): string => specialToken(settings[key]);
   const template = await rendererOfDirectory(directory, settings);
@@ -76,39 +81,18 @@ async function codecOfDirectory(directory: string): Promise<ModelCodec> {
     if (!template) throw new ModelFileInvalid(directory, 'has no chat template', 'Use an instruct model, or add chat_template.jinja');
     return template(input);
   };
+  const tokenizerSettings = path.join(directory, 'tokenizer_config.json');
   const textOf = (id: number): string => tokenizer.decode([id], { skip_special_tokens: false, clean_up_tokenization_spaces: false });
-  const endings = [...[generation['eos_token_id'] ?? []].flat().map((id) => textOf(id as number)), special('eos_token')].filter((text) => text !== '');
-  const text = (template && endingOf(template, endings)) ?? special('eos_token');
-  const id = text === '' ? undefined : tokenizer.token_to_id(text);
-  if (id === undefined) throw new ModelFileInvalid(path.join(directory, 'tokenizer_config.json'), 'names no eos_token that the tokenizer knows', DIRECTORY);
-  return codecOf({ tokenizer, json: tokenizerJson, settings }, { id, text }, renderInput, contextLength, vocabulary);
-}
-
-/**
- * What ends a turn: of the tokens that end a generation, the one that the template writes first after an answer.
- * Models name several, as `<|im_end|>` and `<|endoftext|>`.
- */
-function endingOf(render: ModelCodec['renderInput'], endings: readonly string[]): string | undefined {
-  const answer = 'An answer.';
-  const exchange = [{ role: 'user', content: 'A question.' }, { role: 'assistant', content: answer }];
-  // Templates may insist on a system message first, or refuse one.
-  const text = firstRendered(render, [exchange, [{ role: 'system', content: 'A rule.' }, ...exchange]]);
-  if (text === undefined) return undefined;
-  const after = text.slice(text.lastIndexOf(answer) + answer.length);
-  const at = (ending: string): number => (after.includes(ending) ? after.indexOf(ending) : Infinity);
-  return endings.filter((ending) => at(ending) < Infinity).sort((a, b) => at(a) - at(b))[0];
-}
-
-/** Text of the first conversation that the template takes; what it raises is told where somebody's own conversation is rendered. */
-function firstRendered(render: ModelCodec['renderInput'], conversations: readonly object[][]): string | undefined {
-  for (const conversation of conversations) {
-    try {
-      return render(templateInput(conversation, { generationPrompt: false }));
-    } catch (error) {
-      if (!(error instanceof ModelFileInvalid)) throw error;
-    }
-  }
-  return undefined;
+  const eosText = special('eos_token');
+  const eos = eosText === '' ? undefined : tokenizer.token_to_id(eosText);
+  if (eos !== undefined) checkId(tokenizerSettings, `eos_token ${eosText}, which is token`, eos, vocabulary);
+  const ids = new Set([...(await endIdsOfSettings(directory, vocabulary)), ...(eos === undefined ? [] : [eos])]);
+  const named = [...ids].map((id) => ({ id, text: textOf(id) }));
+  const added = (tokenizerJson['added_tokens'] ?? []) as AddedToken[];
+  const control = added.filter((token) => token.special && token.id < vocabulary).map(({ id, content: text }) => ({ id, text }));
+  const ends = endTokensOf(named, control, template && textAfterAnswer(template));
+  if (ends === null) throw new ModelFileInvalid(tokenizerSettings, 'names no eos_token that the tokenizer knows', DIRECTORY);
+  return codecOf({ tokenizer, json: tokenizerJson, settings }, ends, renderInput, contextLength, vocabulary);
 }
 
 const optionalJson = async (file: string): Promise<Record<string, unknown>> => (existsSync(file) ? readJson(file, DIRECTORY) : {});
@@ -120,7 +104,7 @@ interface LoadedTokenizer {
   readonly settings: Record<string, unknown>;
 }
 
-function codecOf({ tokenizer, json, settings }: LoadedTokenizer, endOfTurn: TextCodec['endOfTurn'], renderInput: ModelCodec['renderInput'], contextLength: number, vocabularySize: number): ModelCodec {
+function codecOf({ tokenizer, json, settings }: LoadedTokenizer, ends: EndTokens, renderInput: ModelCodec['renderInput'], contextLength: number, vocabularySize: number): ModelCodec {
   const added = (json['added_tokens'] ?? []) as AddedToken[];
   const control = added.filter(({ special }) => special);
   const idsOf = (by: Tokenizer, text: string): number[] => [...by.encode(text, { add_special_tokens: false }).ids];
@@ -132,7 +116,7 @@ function codecOf({ tokenizer, json, settings }: LoadedTokenizer, endOfTurn: Text
     quote: (text, tokens) => quoted(text, tokens === 'added' ? added : control),
     // The library refuses to decode nothing, but a response may be nothing but its end.
     decode: (ids) => (ids.length === 0 ? '' : tokenizer.decode([...ids], { skip_special_tokens: false, clean_up_tokenization_spaces: false })),
-    endOfTurn,
+    ...ends,
     render: (messages, options) => renderInput(templateInput(messages, options)),
     renderInput,
     contextLength,
@@ -146,7 +130,9 @@ function codecOf({ tokenizer, json, settings }: LoadedTokenizer, endOfTurn: Text
  */
 export async function tokenizerOfGguf(file: string): Promise<{
   tokenizer: Record<string, unknown>;
-  endOfTurn: TextCodec['endOfTurn'];
+  ends: EndTokens;
+  /** Text of the token that the file calls eos; '' without one. */
+  eosText: string;
   /** What templates write at the start of a text; empty if the file names none. */
   bosToken: string;
   chatTemplate: string;
@@ -168,15 +154,16 @@ export async function tokenizerOfGguf(file: string): Promise<{
   }
   const tokens = field<string[]>('ggml.tokens');
   const types = field<number[]>('ggml.token_type');
-  const special = tokens.flatMap((content, id) =>
-    types[id] === CONTROL || types[id] === USER_DEFINED
-      ? [{ id, content, special: types[id] === CONTROL, single_word: false, lstrip: false, rstrip: false, normalized: false }]
-      : [],
-  );
-  const endId = Number(field<number>('ggml.eos_token_id'));
+  const special = tokens.flatMap((content, id) => {
+    const control = types[id] === CONTROL || isEndText(content);
+    return control || types[id] === USER_DEFINED ? [{ id, content, special: control, single_word: false, lstrip: false, rstrip: false, normalized: false }] : [];
+  });
   const startId = metadata['tokenizer.ggml.bos_token_id'];
   const bosToken = startId === undefined ? '' : tokens[Number(startId)];
   if (bosToken === undefined) throw new ModelFileInvalid(file, `has tokenizer.ggml.bos_token_id ${startId}, but only ${tokens.length} tokens`, 'Convert the model again with llama.cpp');
+  const chatTemplate = field<string>('chat_template');
+  const ends = endTokensOfGguf(file, metadata, config.vocabulary);
+  if (ends === null) throw new ModelFileInvalid(file, 'lacks tokenizer.ggml.eos_token_id, and no other token ends a generation', 'Convert the model again with llama.cpp');
   return {
     tokenizer: {
       version: '1.0',
@@ -200,20 +187,21 @@ export async function tokenizerOfGguf(file: string): Promise<{
         merges: field<string[]>('ggml.merges').map((merge) => merge.split(' ')),
       },
     },
-    endOfTurn: { id: endId, text: tokens[endId]! },
+    ends,
+    eosText: tokens[Number(metadata['tokenizer.ggml.eos_token_id'] ?? -1)] ?? '',
     bosToken,
-    chatTemplate: field<string>('chat_template'),
+    chatTemplate,
     config,
   };
 }
 
 async function codecOfGguf(file: string): Promise<ModelCodec> {
-  const { tokenizer, endOfTurn, bosToken, chatTemplate, config } = await tokenizerOfGguf(file);
-  const special = { ...(bosToken !== '' && { bos_token: bosToken }), eos_token: endOfTurn.text };
+  const { tokenizer, ends, eosText, bosToken, chatTemplate, config } = await tokenizerOfGguf(file);
+  const special = { ...(bosToken !== '' && { bos_token: bosToken }), ...(eosText !== '' && { eos_token: eosText }) };
   const settings = { clean_up_tokenization_spaces: false };
   return codecOf(
     { tokenizer: new Tokenizer(tokenizer as never, settings), json: tokenizer, settings },
-    endOfTurn,
+    ends,
     rendererOf(new ChatTemplate(chatTemplate, file, special)),
     config.contextLength,
     config.vocabulary,

@@ -29,6 +29,7 @@ export function readableEpisode(trajectory: Trajectory, split: Split, decode: De
       response: turn.action.content,
       responseTokens: turn.responseIds.length,
       responseEnd: turn.responseEnd,
+      ...(turn.endedBy !== undefined && { endedBy: turn.endedBy }),
       calls: turn.action.calls.map(readableCall),
       observation: turn.observation.map(({ role, content }) => `${role}: ${content}`).join('\n'),
       passed: passed[t] ?? null,
@@ -48,6 +49,9 @@ export function readableCall(call: ToolCall): string {
 export const outcomeOf = ({ success, end, reward, turns, taskTurns }: ReadableEpisode): SafeHtml =>
   html`Reward <strong>${fixed(reward, 2)}</strong>, ${success ? 'solved' : `not solved (${end})`}; ${turns.length} of ${taskTurns} turns played.`;
 
+const endOf = ({ responseEnd, endedBy }: ReadableEpisode['turns'][number]): string =>
+  responseEnd === 'token-limit' ? ', cut by the limit' : endedBy === undefined ? '' : `, ended by ${endedBy}`;
+
 /** Turn after turn: response, calls, observation. */
 export const turnsOf = ({ turns }: ReadableEpisode): SafeHtml => html`${turns.map((turn) => {
   const verdict = turn.passed === null ? html`<span class="tag">not judged</span>` : turn.passed ? html`<span class="tag pass">✓ passed</span>` : html`<span class="tag fail">✗ failed</span>`;
@@ -58,7 +62,7 @@ ${
     : html`<details><summary>Prompt, ${turn.promptTokens} tokens</summary><pre class="text">${turn.prompt}</pre></details>`
 }
 <dl class="turn">
-<dt>Response, ${turn.responseTokens} tokens${turn.responseEnd === 'token-limit' ? ', cut by the limit' : ''}</dt><dd><pre class="text model">${turn.response}</pre></dd>
+<dt>Response, ${turn.responseTokens} tokens${endOf(turn)}</dt><dd><pre class="text model">${turn.response}</pre></dd>
 <dt>Calls</dt><dd>${turn.calls.length === 0 ? html`none` : html`<ul>${turn.calls.map((call) => html`<li><code>${call}</code></li>`)}</ul>`}</dd>
 <dt>Observation</dt><dd>${turn.observation === '' ? html`none: the episode ended here` : html`<pre class="text">${turn.observation}</pre>`}</dd>
 </dl>`;

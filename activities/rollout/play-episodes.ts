@@ -8,6 +8,7 @@ import { canonicalJson } from '../artifacts/canonical-json.js';
 import type { Environment } from '../environments/environment.js';
 import type { OnProgress, Policy, SampledResponse, TextCodec } from '../policy/policy.js';
 import { beginsThinking, exchangeOf, firstPrompt, promptAfter, shortened, type Exchange } from './prompt.js';
+import { endedBy } from './response-end.js';
 import { parseCalls, type ActionFormat } from './tool-calls.js';
 
 /** One episode to play: sample g of a task. */
@@ -89,9 +90,9 @@ export async function playEpisodes(seats: readonly Seat[], players: Players, opt
         const response = responses[index]!;
         const format = environment.callFormatOf?.(episode.task.id) ?? environment.callFormat ?? 'call-lines';
         const action = actionOf(codec, response, format, beginsThinking(codec, episode.promptIds));
-        if (response.end === 'token-limit' && options.truncatedResponse === 'end') return endTruncated(episode, response, action);
+        if (response.end === 'token-limit' && options.truncatedResponse === 'end') return endTruncated(episode, codec, response, action);
         const observation = await environment.step({ episodeId: episode.episodeId, stepIndex: episode.turns.length + 1, action });
-        record(episode, response, action, observation);
+        record(episode, codec, response, action, observation);
         if (!observation.done) goOn(episode, codec, observation, options);
       });
     }
@@ -123,7 +124,7 @@ async function begin(seat: Seat, { codec, environment }: Players, options: PlayO
 const isTooLong = (promptIds: readonly number[], { contextLength }: TextCodec, { maxResponseTokens, maxPromptTokens }: PlayOptions): boolean =>
   promptIds.length + maxResponseTokens > contextLength || (maxPromptTokens !== null && promptIds.length > maxPromptTokens);
 
-/** What the environment is told: the response as text, without the end-of-turn token, and its calls. */
+/** What the environment is told: the response as text, without the token that ended it, and its calls. */
 function actionOf(codec: TextCodec, { ids, end }: SampledResponse, format: ActionFormat, thinkingBegun: boolean): Action {
   const content = codec.decode(end === 'end-of-turn' ? ids.slice(0, -1) : ids);
   return { content, calls: parseCalls(content, format, { thinkingBegun }).map(storable) };
@@ -139,13 +140,21 @@ function storable(call: ToolCall): ToolCall {
   }
 }
 
-function record(episode: Episode, response: SampledResponse, action: Action, observation: Pick<Observation, 'messages' | 'done' | 'hash'>): void {
+function record(
+  episode: Episode,
+  codec: TextCodec,
+  response: SampledResponse,
+  action: Action,
+  observation: Pick<Observation, 'messages' | 'done' | 'hash'>,
+): void {
+  const by = endedBy(codec, response);
   episode.turns.push({
     turn: episode.turns.length + 1,
     promptIds: episode.promptIds,
     responseIds: response.ids,
     behaviorLogProbs: response.logProbs,
     responseEnd: response.end,
+    ...(by !== null && by !== codec.endOfTurn.text && { endedBy: by }),
     action,
     observation: observation.messages,
     observationHash: observation.hash,
@@ -155,8 +164,8 @@ function record(episode: Episode, response: SampledResponse, action: Action, obs
 }
 
 /** The environment does not hear of half a response. */
-function endTruncated(episode: Episode, response: SampledResponse, action: Action): void {
-  record(episode, response, action, { messages: [], done: false, hash: episode.observationHash });
+function endTruncated(episode: Episode, codec: TextCodec, response: SampledResponse, action: Action): void {
+  record(episode, codec, response, action, { messages: [], done: false, hash: episode.observationHash });
   episode.end = 'truncated';
 }
 

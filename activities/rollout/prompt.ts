@@ -1,6 +1,7 @@
 import type { Message } from '../../schemas/environment-protocol.js';
 import type { HistoryPolicy } from '../../schemas/play-config.js';
 import type { TextCodec } from '../policy/policy.js';
+import { withoutEnd } from './response-end.js';
 import { endsInThinking, leadingThinking } from './thinking.js';
 
 /** The chat template does not say where a turn ends in a way that sampled tokens can be kept exactly. */
@@ -34,9 +35,10 @@ export const firstPrompt = (codec: TextCodec, conversation: readonly Message[]):
  */
 export function exchangeOf(codec: TextCodec, conversation: readonly Message[], answered: AnsweredTurn, appended: readonly Message[]): Exchange {
   const suffix = textAfterResponse(codec, conversation, appended);
-  const { text } = codec.endOfTurn;
-  // A response cut by the token limit still needs its turn closed; one that ended has sampled the token itself.
-  const closing = answered.responseEnd === 'end-of-turn' ? suffix.slice(text.length) : suffix;
+  const { id, text } = codec.endOfTurn;
+  // A response that was cut, or ended by another token than the template's, still needs its turn closed; others have sampled that token.
+  const isClosed = answered.responseEnd === 'end-of-turn' && answered.responseIds.at(-1) === id;
+  const closing = isClosed ? suffix.slice(text.length) : suffix;
   return { responseIds: answered.responseIds, appendedIds: codec.encode(closing) };
 }
 
@@ -100,9 +102,8 @@ function beforeThinking(codec: TextCodec, promptIds: readonly number[]): number[
  * @param begun  the response's prompt ended inside `<think>` (`beginsThinking`)
  */
 export function withoutThinking(codec: TextCodec, responseIds: readonly number[], begun = false): readonly number[] {
-  const ended = responseIds.at(-1) === codec.endOfTurn.id;
-  const said = ended ? responseIds.slice(0, -1) : responseIds;
-  const end = ended ? [codec.endOfTurn.id] : [];
+  const said = withoutEnd(codec, responseIds);
+  const end = responseIds.slice(said.length);
   const text = codec.decode(said);
   const thinking = leadingThinking(text, begun);
   if (thinking === 0) return responseIds;
@@ -145,7 +146,8 @@ function textAfterResponse(codec: TextCodec, conversation: readonly Message[], a
   const suffix = rendered.slice(at + sentinel.length);
   if (!suffix.startsWith(codec.endOfTurn.text)) {
     throw new TemplateUnsupported(
-      `the chat template continues an assistant message with ${JSON.stringify(suffix.slice(0, 40))}, expected the end-of-turn token ${codec.endOfTurn.text}`,
+      `the chat template continues an assistant message with ${JSON.stringify(suffix.slice(0, 40))}, expected the end-of-turn token ${codec.endOfTurn.text}: ` +
+        'let the template write that there, or name the token that it writes as eos_token_id in generation_config.json',
     );
   }
   return suffix;

@@ -107,7 +107,7 @@ async function openTable({ config, model }: Setting, ending: (() => Promise<void
       }));
       const sample = async (requests: readonly unknown[]): Promise<SampledResponse[]> => {
         const { temperature, maxResponseTokens } = rollout;
-        const more = side.name === 'torch' ? { endOfTurn: codec.endOfTurn.id } : {};
+        const more = side.name === 'torch' ? { ends: [...codec.ends.keys()] } : {};
         const reply = await side.call({ call: 'sample', requests, temperature, maxResponseTokens, ...more });
         replies.push(reply);
         return [...reply.responses!];

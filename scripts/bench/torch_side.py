@@ -136,7 +136,7 @@ def left_padded(prompts: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, mask
 
 
-def generate(prompts: list[list[int]], tokens: int, temperature: float, end: int | None, **more) -> torch.Tensor:
+def generate(prompts: list[list[int]], tokens: int, temperature: float, end: list[int] | None, **more) -> torch.Tensor:
     ids, mask = left_padded(prompts)
     with torch.inference_mode():
         found = model.generate(ids, attention_mask=mask, max_new_tokens=tokens, do_sample=True, temperature=temperature,
@@ -150,14 +150,14 @@ def decode(prompts: list[list[int]], tokens: int, temperature: float) -> dict:
     return {"seconds": time.perf_counter() - first.at, "tokens": len(prompts) * (tokens - 1), "check": None}
 
 
-def sample(requests: list[dict], temperature: float, maxResponseTokens: int, endOfTurn: int) -> dict:
+def sample(requests: list[dict], temperature: float, maxResponseTokens: int, ends: list[int]) -> dict:
     began = time.perf_counter()
-    rows = generate([r["promptIds"] for r in requests], maxResponseTokens, temperature, endOfTurn).tolist()
+    rows = generate([r["promptIds"] for r in requests], maxResponseTokens, temperature, ends).tolist()
     seconds = time.perf_counter() - began
     responses = []
     for row in rows:
-        ended = endOfTurn in row
-        ids = row[: row.index(endOfTurn) + 1] if ended else row
+        ended = any(id in ends for id in row)
+        ids = row[: next(n for n, id in enumerate(row) if id in ends) + 1] if ended else row
         responses.append({"ids": ids, "logProbs": [0.0] * len(ids), "end": "end-of-turn" if ended else "token-limit"})
     return {"seconds": seconds, "tokens": sum(len(r["ids"]) for r in responses), "check": None, "responses": responses}
 

@@ -21,6 +21,8 @@ export function toyCodec(contextLength = 4096): TextCodec & { alternative(charac
     quote: (text) => quoted(text, added),
     decode: (ids) => ids.map((id) => TAGS[id] ?? String.fromCharCode(id >= SECOND ? id - SECOND : id - FIRST)).join(''),
     endOfTurn: { id: TAGS.indexOf('<end>'), text: '<end>' },
+    ends: new Map([[TAGS.indexOf('<end>'), '<end>']]),
+    endRemark: null,
     render: (messages, { generationPrompt }) =>
       messages.map(({ role, content }) => `<${role}>${content}<end>\n`).join('') + (generationPrompt ? '<assistant>' : ''),
     contextLength,

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { readTextFile } from '../../text-file.js';
 import { moduleNames, type ModelConfig, type ModuleName, type RopeScaling } from '../model-config.js';
 import { modelFilesOf, WEIGHTS_FILE, WEIGHTS_INDEX } from '../model-files.js';
-import { tokenizerOfGguf } from '../text-codec.js';
+import { loadTextCodec, tokenizerOfGguf } from '../text-codec.js';
 import type { LoraConfig } from '../../../schemas/train-config.js';
 import { tensorShapes } from './hugging-face.js';
 import { ModelFileInvalid } from './model-file-error.js';
@@ -142,11 +142,19 @@ async function writeSettings(model: string, config: ModelConfig, directory: stri
     for (const name of names) await copyFile(path.join(model, name), path.join(directory, name));
     const { torch_dtype: _, ...rest } = JSON.parse(await readTextFile(path.join(model, 'config.json'))) as Record<string, unknown>;
     await json('config.json', { ...rest, dtype: 'float32' });
-    return names;
+    if (!existsSync(path.join(model, 'tokenizer.json'))) return names;
+    // Who reads the export must stop where the model learned to: at an end that only its chat template says, too.
+    const { ends, endRemark } = await loadTextCodec(model);
+    if (endRemark === null) return names;
+    const generation = path.join(model, 'generation_config.json');
+    const settings = existsSync(generation) ? (JSON.parse(await readTextFile(generation)) as object) : {};
+    await json('generation_config.json', { ...settings, eos_token_id: [...ends.keys()] });
+    return [...new Set([...names, 'generation_config.json'])];
   }
-  const { tokenizer, endOfTurn, bosToken, chatTemplate } = await tokenizerOfGguf(model);
-  await json('config.json', { ...huggingFaceConfig(model, config), eos_token_id: endOfTurn.id });
-  await json('generation_config.json', { eos_token_id: endOfTurn.id });
+  const { tokenizer, ends: { endOfTurn, ends }, bosToken, chatTemplate } = await tokenizerOfGguf(model);
+  const eos = ends.size === 1 ? endOfTurn.id : [...ends.keys()];
+  await json('config.json', { ...huggingFaceConfig(model, config), eos_token_id: eos });
+  await json('generation_config.json', { eos_token_id: eos });
   await json('tokenizer.json', tokenizer);
   await json('tokenizer_config.json', {
     ...(bosToken !== '' && { bos_token: bosToken }),

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import type { TextCodec } from '../../../activities/policy/policy.js';
-import { endOfTurnIdOf, loadTextCodec } from '../../../activities/policy/text-codec.js';
+import { endIdsOf, loadTextCodec } from '../../../activities/policy/text-codec.js';
 import { firstPrompt } from '../../../activities/rollout/prompt.js';
 import { tinyModel } from './tiny-models.js';
 import { root } from './smollm2.js';
@@ -77,6 +77,8 @@ for (const name of Object.keys(families)) {
 
   test(`${name}: a turn ends with <|im_end|>, though a generation may end with <|endoftext|> too; padded ids of the vocabulary decode to nothing`, () => {
     assert.deepEqual(codecs[name]!.endOfTurn, { id: 151645, text: '<|im_end|>' });
+    assert.deepEqual([...codecs[name]!.ends], [[151645, '<|im_end|>'], [151643, '<|endoftext|>']]);
+    assert.equal(codecs[name]!.endRemark, null);
     assert.equal(codecs[name]!.vocabularySize, 151936);
     assert.equal(codecs[name]!.decode([151900]), '');
     assert.equal(codecs[name]!.decode([9707, 151900]), 'Hello');
@@ -95,9 +97,9 @@ test('chat_template.jinja goes before the template in tokenizer_config.json', as
   assert.equal(codec.endOfTurn.text, '<|endoftext|>');
 });
 
-test('a directory without a tokenizer is refused for text, and its end of turn is its eos_token_id', async () => {
+test('a directory without a tokenizer is refused for text, and ends at its eos_token_id', async () => {
   await assert.rejects(loadTextCodec(tinyModel('qwen3-tied')), { name: 'ModelFileInvalid', message: /tokenizer\.json: does not exist/ });
-  assert.equal(await endOfTurnIdOf(tinyModel('qwen3-tied')), 2);
+  assert.deepEqual([...(await endIdsOf(tinyModel('qwen3-tied')))], [2]);
 });
 
 test("the tokenizer out of a GGUF file is the one that tokenizer.json describes", async () => {

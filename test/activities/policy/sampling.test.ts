@@ -89,7 +89,7 @@ for (const name of names) {
       const requests = [0, 0, 0, 1, 2].map((start, i) => ({ row: String(start), promptIds: tiny.prompt.slice(start), randomKey: `k/${i}` }));
       const drawn = async (of: DecodeGraphs | null, prefillTokens: number): Promise<SampledResponse[]> => {
         const store = new KeyValueStore();
-        const responses = await sampleResponses(weights, store, requests, rowsOf(requests), { ...options, endOfTurnId: -1, prefillTokens, keepResponses: true, graphs: of }, () => undefined);
+        const responses = await sampleResponses(weights, store, requests, rowsOf(requests), { ...options, endIds: new Set(), prefillTokens, keepResponses: true, graphs: of }, () => undefined);
         store.dispose();
         return responses;
       };

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EnvironmentUnavailable } from '../../../activities/environments/environment.js';
+import type { TextCodec } from '../../../activities/policy/policy.js';
+import { readableEpisode, turnsOf } from '../../../activities/report/episode.js';
 import { playEpisodes, seatsOf, type PlayOptions, type Players } from '../../../activities/rollout/play-episodes.js';
 import { distinctTokens, rolloutMetrics } from '../../../activities/rollout/rollout-metrics.js';
 import type { Task } from '../../../schemas/task.js';
@@ -110,6 +112,23 @@ test('a cut response ends the episode where that is configured, and the environm
   assert.deepEqual([trajectory!.end, trajectory!.turns.length, heard, episodes.size], ['truncated', 2, 1, 0]);
   assert.equal(trajectory!.turns[1]!.observationHash, trajectory!.turns[0]!.observationHash);
   assert.ok(Math.abs(trajectory!.reward - 1 / 3) < 1e-12);
+});
+
+test("an end that is not the template's is recorded with its text and is no part of what the environment hears; others leave no mark", async () => {
+  const STOP = 9;
+  const stopping: TextCodec = { ...codec, ends: new Map([...codec.ends, [STOP, '<stop>']]) };
+  const policy = { sample: async (requests: readonly { randomKey: string }[]) => requests.map(({ randomKey }) => {
+    const end = randomKey.endsWith('/2') ? STOP : codec.endOfTurn.id;
+    const ids = [...codec.encode(`CALL say('a')`), end];
+    return { ids, logProbs: ids.map(() => -1), end: 'end-of-turn' as const };
+  }) };
+  const [trajectory] = await playEpisodes(seats.slice(3, 4), with_({ policy, codec: stopping }), options);
+  assert.deepEqual(trajectory!.turns.map(({ endedBy }) => endedBy), [undefined, '<stop>', undefined]);
+  assert.deepEqual(trajectory!.turns.map((turn) => 'endedBy' in turn), [false, true, false]);
+  assert.ok(trajectory!.turns.every(({ action }) => action.content === `CALL say('a')`));
+  assert.equal(trajectory!.turns[1]!.responseIds.at(-1), STOP);
+  assert.deepEqual(Trajectory.parse(trajectory), trajectory);
+  assert.match(turnsOf(readableEpisode(trajectory!, 'train', null)).text, /Response, 14 tokens, ended by &lt;stop&gt;/);
 });
 
 for (const history of ['thinking-stripped', { slidingWindow: 1 }] as const) {

@@ -32,6 +32,22 @@ test('a response that the token limit cut gets the end-of-turn token that it did
   assert.equal(codec.decode(next), '<user>go<end>\n<assistant>rambl<end>\n<user>more<end>\n<assistant>');
 });
 
+/** A response may end with <stop> too, as with <|endoftext|> where turns are closed with <|im_end|>. */
+const STOP = 9;
+const stopping: TextCodec = { ...codec, ends: new Map([...codec.ends, [STOP, '<stop>']]), decode: (ids) => ids.map((id) => (id === STOP ? '<stop>' : codec.decode([id]))).join('') };
+
+test('a response that ended with another token than the template writes keeps it as it was drawn, and its turn is closed', () => {
+  const promptIds = firstPrompt(stopping, conversation);
+  const next = nextPrompt(stopping, conversation, { promptIds, responseIds: [...codec.encode('ok'), STOP], responseEnd: 'end-of-turn' }, [user('more')]);
+  assert.equal(stopping.decode(next), '<user>go<end>\n<assistant>ok<stop><end>\n<user>more<end>\n<assistant>');
+});
+
+test('thinking is stripped whatever token ended the response, and that token stays', () => {
+  const sampled = [...codec.encode('<think>a</think>\n\nok'), STOP];
+  assert.deepEqual(withoutThinking(stopping, sampled), [...codec.encode('ok'), STOP]);
+  assert.deepEqual(withoutThinking(stopping, [...codec.encode('<think>cut'), STOP]), [STOP]);
+});
+
 test('a message that looks like the placeholder changes nothing', () => {
   const promptIds = firstPrompt(codec, conversation);
   const answered = { promptIds, responseIds: [codec.endOfTurn.id], responseEnd: 'end-of-turn' as const };
@@ -44,7 +60,7 @@ test('a template that leaves out earlier responses, or ends them otherwise, is r
   const forgetful = { ...codec, render: () => 'nothing of it' };
   assert.throws(() => nextPrompt(forgetful, conversation, answered, []), { name: 'TemplateUnsupported', message: /leaves out/ });
   const endless = { ...codec, render: (messages: readonly { content: string }[]) => messages.map(({ content }) => `${content}|`).join('') };
-  assert.throws(() => nextPrompt(endless, conversation, answered, []), { name: 'TemplateUnsupported', message: /expected the end-of-turn token <end>/ });
+  assert.throws(() => nextPrompt(endless, conversation, answered, []), { name: 'TemplateUnsupported', message: /expected the end-of-turn token <end>: let the template write that there, or name the token that it writes as eos_token_id/ });
 });
 
 test('thinking is stripped with the line breaks after it; the ids that stay are those that were sampled', () => {
