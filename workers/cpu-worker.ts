@@ -3,12 +3,13 @@ import { fileURLToPath } from 'node:url';
 import { createCpuActivities } from '../activities/index.js';
 import { createDependencies } from './dependencies.js';
 import { main, serve } from './serve.js';
+import { withStepLog } from './step-log.js';
 
 /** Takes the control queue: workflows, and activities that need no device. Any number may run. */
 await main('cpu', async (settings, log) => {
   const dependencies = createDependencies(settings, log);
   await serve(
-    [{ taskQueue: settings.queues.control, activities: createCpuActivities(dependencies), ...workflowCode(), shutdownGraceTime: '20 s', shutdownForceTime: '30 s' }],
+    [{ taskQueue: settings.queues.control, activities: withStepLog(log, createCpuActivities(dependencies)), ...workflowCode(), shutdownGraceTime: '20 s', shutdownForceTime: '30 s' }],
     settings,
     dependencies.artifacts,
     log,

@@ -5,6 +5,7 @@ import { startPolicy } from '../activities/policy/policy-thread.js';
 import { createDependencies } from './dependencies.js';
 import { Device, naming } from './device.js';
 import { main, serve } from './serve.js';
+import { withStepLog } from './step-log.js';
 
 /** Time to report the failed activity before the process ends. */
 const DYING_MS = 2_000;
@@ -27,22 +28,15 @@ await main('gpu', async (settings, log) => {
     setTimeout(() => process.exit(1), DYING_MS).unref();
   });
   /** A leak shows here as a count that grows from one step of a kind to the next. */
-  const reporting = <A extends Record<string, (...input: never[]) => Promise<unknown>>>(activities: A): A => {
-    const wrap = (name: string, activity: A[string]) =>
-      async (...input: never[]): Promise<unknown> => {
-        try {
-          return await activity(...input);
-        } finally {
-          await policy.device().then(({ tensors, tensorBytes, residentBytes }) => log.info({ step: name, tensors, tensorBytes, residentBytes }, 'memory'), () => undefined);
-        }
-      };
-    return Object.fromEntries(Object.entries(activities).map(([name, activity]) => [name, wrap(name, activity as A[string])])) as A;
+  const memory = async (): Promise<object> => {
+    const { tensors, tensorBytes, residentBytes } = await policy.device();
+    return { tensors, tensorBytes, residentBytes };
   };
   try {
     log.info({ ...(await policy.device()) }, 'device');
     const place = new Device();
     const own = `${settings.queues.gpu}-${os.hostname()}-${process.pid}-${Date.now()}`;
-    const activities = naming(own, reporting(createGpuActivities({ ...dependencies, policy })));
+    const activities = naming(own, withStepLog(log, createGpuActivities({ ...dependencies, policy }), memory));
     const { shared: activityTaskSlotSupplier } = place;
     const none = { type: 'fixed-size', numSlots: 1 } as const;
     const common = {

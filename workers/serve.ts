@@ -1,11 +1,12 @@
-import { rmSync, writeFileSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
+import { makeTelemetryFilterString, NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type { ArtifactStore } from '../activities/artifacts/store.js';
 import { attributes } from '../workflows/search-attributes.js';
 import { readSettings, type Settings } from './dependencies.js';
-import { createLog, temporalLogger } from './logging.js';
+import { createLog, outliveLostOutput, temporalLogger } from './logging.js';
+import { keepReadyFile } from './ready-file.js';
 import { temporalConnection } from './temporal-connection.js';
 
 /** How often a worker that waits for a server says so. */
@@ -18,7 +19,9 @@ const WAIT_MS = 3_000;
 export async function serve(queues: readonly Omit<WorkerOptions, 'connection' | 'namespace'>[], settings: Settings, artifacts: ArtifactStore, log: Logger): Promise<void> {
   const { temporal, readyFile } = settings;
   if (readyFile) rmSync(readyFile, { force: true });
-  Runtime.install({ logger: temporalLogger(log) });
+  // The native core's own warnings, at times the only place where a reason is told, come through the same log.
+  const logging = { forward: {}, filter: nativeFilter(settings.logLevel) };
+  const runtime = Runtime.install({ logger: temporalLogger(log), telemetryOptions: { logging } });
   const waiting = waitingRoom(log);
   const reached = temporalConnection(temporal);
   let connection: NativeConnection | undefined;
@@ -31,9 +34,9 @@ export async function serve(queues: readonly Omit<WorkerOptions, 'connection' | 
     const workers = await Promise.all(queues.map((options) => Worker.create({ ...options, connection: connected, namespace: temporal.namespace, ...versioned(settings) })));
     const running = runAll(workers);
     const [{ taskQueue }] = queues as [WorkerOptions];
-    if (readyFile) writeFileSync(readyFile, `${JSON.stringify({ pid: process.pid, taskQueue })}\n`);
+    const taken = readyFile && keepReadyFile(readyFile, `${JSON.stringify({ pid: process.pid, taskQueue })}\n`);
     log.info({ taskQueue, address: temporal.address }, 'takes tasks');
-    await running;
+    await running.finally(() => taken && taken());
     log.info('drained');
   } catch (error) {
     if (!waiting.toldToStop()) throw error;
@@ -42,6 +45,7 @@ export async function serve(queues: readonly Omit<WorkerOptions, 'connection' | 
     waiting.leave();
     if (readyFile) rmSync(readyFile, { force: true });
     await connection?.close();
+    await runtime.shutdown(); // without a connection nothing else ends it, and it would keep the process alive
   }
 }
 
@@ -57,6 +61,9 @@ async function abandonUploads(artifacts: ArtifactStore, log: Logger): Promise<vo
     log.warn(`uploads that killed workers left unfinished are not looked for; let a lifecycle rule of the bucket (AbortIncompleteMultipartUpload) end them: ${(error as Error).message}`);
   }
 }
+
+const nativeFilter = (level: string): string =>
+  makeTelemetryFilterString({ core: ['debug', 'trace'].includes(level) ? 'DEBUG' : 'WARN', other: 'ERROR' });
 
 /** Until all have drained; if one fails, the others drain and its failure is thrown. */
 async function runAll(workers: readonly Worker[]): Promise<void> {
@@ -121,6 +128,7 @@ const SPELLING: Readonly<Record<string, string>> = { KEYWORD: 'Keyword', INT: 'I
 
 /** Runs a worker's main function; what stops it is one clear line and exit status 1. */
 export async function main(worker: string, run: (settings: Settings, log: Logger) => Promise<void>): Promise<void> {
+  outliveLostOutput();
   let log = createLog(worker, 'info');
   try {
     const settings = readSettings();

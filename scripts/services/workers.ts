@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { repositoryRoot } from '../setup/paths.js';
@@ -8,6 +8,9 @@ import type { ServiceDefinition, Surroundings } from './definition.js';
 
 /** The worker writes this file once it polls its task queue. */
 const readyFile = ({ dataDir }: Surroundings, name: string) => join(dataDir, 'ready', name);
+
+/** The worker renews its file every two seconds, and takes it away while it hangs; a stopped process does neither. */
+const READY_FILE_OLD_MS = 60_000;
 
 /** The compiler's record changes with every change of code. */
 export async function compiledVersion(): Promise<string> {
@@ -31,7 +34,10 @@ function worker(name: string, program: string, graceMs: number, readyWithinMs: n
       await mkdir(join(surroundings.dataDir, 'ready'), { recursive: true });
       await rm(readyFile(surroundings, name), { force: true });
     },
-    isHealthy: async (surroundings) => existsSync(readyFile(surroundings, name)),
+    isHealthy: async (surroundings) => {
+      const written = await stat(readyFile(surroundings, name)).catch(() => undefined);
+      return written !== undefined && Date.now() - written.mtimeMs < READY_FILE_OLD_MS;
+    },
   };
 }
 
