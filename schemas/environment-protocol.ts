@@ -6,6 +6,11 @@ import { Sha256 } from './artifact-ref.js';
 export const Message = z.strictObject({
   role: z.enum(['system', 'user', 'assistant', 'tool']),
   content: z.string(),
+  /**
+   * Parts of the content, from and to (exclusive) in UTF-16 units, in order: what they spell is text even where it is the
+   * name of a token, as in the content of role `tool`. Absent where no part is.
+   */
+  verbatim: z.array(z.tuple([z.int().nonnegative(), z.int().nonnegative()])).optional(),
 });
 export type Message = z.infer<typeof Message>;
 

@@ -2,6 +2,7 @@ import type { Action, Demonstration, Observation, ResetRequest, RestoreRequest, 
 import type { Split, Task } from '../../schemas/task.js';
 import { canonicalJson, sha256 } from '../artifacts/canonical-json.js';
 import type { ActionFormat } from '../rollout/tool-calls.js';
+import { partsWithin } from '../rollout/verbatim.js';
 import { EnvironmentProtocolError, EnvironmentUnavailable, EpisodeLost, type RestorableEnvironment } from './environment.js';
 
 /** One episode, whose owner asks one thing at a time. */
@@ -215,7 +216,10 @@ export class InProcessEnvironment implements RestorableEnvironment {
 const conflict = (message: string): EnvironmentProtocolError => new EnvironmentProtocolError('step_conflict', message);
 
 function observed({ messages: said, done }: Pick<Observation, 'messages' | 'done'>): Observation {
-  const messages = said.map(({ role, content }) => ({ role, content: limited(content) }));
+  const messages = said.map(({ role, content, verbatim }) => {
+    const parts = verbatim ? { verbatim: partsWithin(verbatim, MAX_MESSAGE_CHARACTERS) } : {};
+    return { role, content: limited(content), ...parts };
+  });
   return { messages, done, hash: sha256(canonicalJson({ messages, done })) };
 }
 

@@ -6,6 +6,7 @@ import { ANSWERS } from './answers.js';
 import { ask, askLater, authorFault, type Asked } from './author-calls.js';
 import { verdictOf, type EpisodeView, type Judgement, type Parameters, type PlayedCall, type PlayedTurn, type ToolUseSpec } from './definition.js';
 import { EnvironmentUnavailable } from './environment.js';
+import { readableNumbers } from './exact-numbers.js';
 import type { PlayableEpisode } from './in-process-environment.js';
 import { onBehalfOf, strayOf, type Culprit } from './stray-errors.js';
 import type { KnownTask } from './task-list.js';
@@ -15,6 +16,8 @@ import { toolsPrompt } from './tools-prompt.js';
 const MAX_CALLS = 8;
 const MAX_RESULT_CHARACTERS = 2_000;
 export const STEP_TIMEOUT_MS = 10_000;
+/** What tokenizers have tokens of their own for, besides control tokens. */
+const SPELLS_A_TAG = /<\/?(?:tool_response|tool_call|think)>|<\|/;
 
 /** What a new episode was given. */
 export interface OpenedTools {
@@ -72,12 +75,12 @@ export class ToolEpisode implements PlayableEpisode {
     ]).finally(() => tooLate.abort());
     await this.noStray();
     this.turns.push({ content: action.content, calls });
-    const lines = calls.map(({ result }) => this.resultLine(result));
     const last = this.turns.length >= this.task.turns;
     const said = this.said(calls.length > 0);
-    const content = [...lines, ...(said ? [said] : [])].join('\n');
+    const message = this.answer(calls.map(({ result }) => result), said);
     const done = last || said === null;
-    return { messages: content === '' ? (done ? [] : [{ role: 'user', content: '(no call)' }]) : [{ role: 'user', content }], done };
+    if (message.content !== '') return { messages: [message], done };
+    return { messages: done ? [] : [{ role: 'user', content: '(no call)' }], done };
   }
 
   async verdict(): Promise<Verdict> {
@@ -91,8 +94,18 @@ export class ToolEpisode implements PlayableEpisode {
     return this.toolbox.close();
   }
 
-  private resultLine(result: string): string {
-    return this.spec.format === 'hermes' ? `<tool_response>\n${result}\n</tool_response>` : `Result: ${result}`;
+  /** The user's message with the results and what the user says; a result that spells a tag is text, not the tag's token. */
+  private answer(results: readonly string[], said: string | null): Message {
+    const [before, after] = this.spec.format === 'hermes' ? ['<tool_response>\n', '\n</tool_response>'] : ['Result: ', ''];
+    const verbatim: [number, number][] = [];
+    let content = '';
+    for (const [index, result] of results.entries()) {
+      content += `${index > 0 ? '\n' : ''}${before}`;
+      if (SPELLS_A_TAG.test(result)) verbatim.push([content.length, content.length + result.length]);
+      content += `${result}${after}`;
+    }
+    content = [...(results.length > 0 ? [content] : []), ...(said ? [said] : [])].join('\n');
+    return { role: 'user', content, ...(verbatim.length > 0 ? { verbatim } : {}) };
   }
 
   private async execute(written: readonly ToolCall[]): Promise<PlayedCall[]> {
@@ -115,7 +128,8 @@ export class ToolEpisode implements PlayableEpisode {
     if (typeof given === 'string') return refused(name, `Error: ${name}: ${given}`);
     try {
       const { result, accepted } = await this.toolbox.run(name, given, { ...this.view, turns: [...this.turns] }, this.asked('run', `tool ${name}`));
-      return { tool: name, arguments: given, result: wellFormed(result), accepted };
+      const read = readableNumbers(given) as Record<string, unknown>;
+      return { tool: name, arguments: read, result: wellFormed(result), accepted };
     } catch (error) {
       throw authorFault(`${this.where()}: tool ${name}`, error);
     }
@@ -154,22 +168,13 @@ const refused = (tool: string, result: string): PlayedCall => ({ tool, arguments
 function argumentsOf({ parameters, takesOthers }: ToolSignature, positional: WellFormedCall['positional'], keyword: WellFormedCall['keyword']): Record<string, unknown> | string {
   const names = parameters.map(({ name }) => name);
   if (positional.length > names.length) return `takes ${names.length} argument(s), ${positional.length} were given`;
-  const given = new Map<string, unknown>(positional.map((value, index) => [names[index]!, plain(value)]));
+  const given = new Map<string, unknown>(positional.map((value, index) => [names[index]!, value]));
   for (const [key, value] of Object.entries(keyword)) {
     if (!takesOthers && !names.includes(key)) return `has no argument ${JSON.stringify(key.slice(0, 40))}, it has ${names.join(', ') || 'none'}`;
     if (given.has(key)) return `argument ${key} is given twice`;
-    given.set(key, plain(value));
+    given.set(key, value);
   }
   return Object.fromEntries(given);
-}
-
-/** `{ $number: "5.0" }` as the number that it is in JavaScript. */
-function plain(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(plain);
-  if (typeof value !== 'object' || value === null) return value;
-  const entries = Object.entries(value);
-  if (entries.length === 1 && entries[0]![0] === '$number') return Number(entries[0]![1]);
-  return Object.fromEntries(entries.map(([key, item]) => [key, plain(item)]));
 }
 
 /** Half a surrogate pair can be sampled, but no JSON file holds it. */

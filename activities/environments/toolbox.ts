@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { askLater, refusalIn, type Asked } from './author-calls.js';
 import type { EnvironmentDefinition } from './define-environment.js';
 import type { EpisodeView } from './definition.js';
+import { plainNumbers } from './exact-numbers.js';
 
 /** A tool as a prompt lists it and as arguments are matched to it. */
 export interface ToolSignature {
@@ -25,7 +26,7 @@ export interface ToolResult {
 /** The tools of one episode. */
 export interface Toolbox {
   readonly signatures: readonly ToolSignature[];
-  /** Calls a listed tool; an exception is a fault of the environment. */
+  /** Calls a listed tool with numbers marked as in ToolCall; an exception is a fault of the environment. */
   run(tool: string, given: Readonly<Record<string, unknown>>, episode: EpisodeView<unknown, unknown>, asked: Asked): Promise<ToolResult>;
   /** Releases what the tools hold; never throws. */
   close(): Promise<void>;
@@ -55,7 +56,9 @@ export function functionTools(tools: EnvironmentDefinition['tools']): Toolbox {
     })),
     async run(name, given, episode, asked) {
       const tool = tools[name]!;
-      const parsed = await tool.parameters.safeParseAsync(given);
+      const plain = plainNumbers(given);
+      if ('refusal' in plain) return { result: `Error: ${name}: ${plain.refusal}`, accepted: false };
+      const parsed = await tool.parameters.safeParseAsync(plain.value);
       if (!parsed.success) {
         const said = parsed.error.issues.map((issue) => `${issue.path.length > 0 ? `${issue.path.join('.')}: ` : ''}${issue.message}`);
         return { result: `Error: ${name}: ${said.join('; ')}`, accepted: false };

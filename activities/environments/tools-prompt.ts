@@ -1,16 +1,22 @@
-import type { CallFormat } from '../rollout/tool-calls.js';
+import { argumentNameInCallLine, type CallFormat } from '../rollout/tool-calls.js';
 import type { ToolSignature } from './toolbox.js';
 
 /** The part of the system message that names the tools and says how to call them. */
 export const toolsPrompt = (tools: readonly ToolSignature[], format: CallFormat): string => (format === 'hermes' ? hermesTools(tools) : signatures(tools));
 
-/** One line per tool, short enough for a very small model: `add(a, b?): what it does`. */
+/**
+ * One line per tool, short enough for a very small model: `add(a, b?): what it does`. A name that a call line has in quotes
+ * is in quotes here.
+ */
 function signatures(tools: readonly ToolSignature[]): string {
   const lines = tools.map(({ name, description, parameters }) => {
-    const names = parameters.map((parameter) => (parameter.optional ? `${parameter.name}?` : parameter.name));
+    const names = parameters.map((parameter) => `${argumentNameInCallLine(parameter.name)}${parameter.optional ? '?' : ''}`);
     return `${name}(${names.join(', ')})${description === '' ? '' : `: ${description}`}`;
   });
-  return ['Tools:', ...lines, 'Answer with CALL lines only.'].join('\n');
+  const written = tools.flatMap((tool) => tool.parameters.map(({ name }) => `${tool.name}(${argumentNameInCallLine(name)}=...)`));
+  const quoted = written.find((call) => call.includes("('"));
+  const rule = quoted === undefined ? '' : ` Names in quotes are written with them: CALL ${quoted}.`;
+  return ['Tools:', ...lines, `Answer with CALL lines only.${rule}`].join('\n');
 }
 
 /** The Qwen/Hermes form that those models were trained on. */

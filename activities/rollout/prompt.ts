@@ -3,6 +3,7 @@ import type { HistoryPolicy } from '../../schemas/play-config.js';
 import type { TextCodec } from '../policy/policy.js';
 import { withoutEnd } from './response-end.js';
 import { endsInThinking, leadingThinking } from './thinking.js';
+import { cutTo, quotedContent } from './verbatim.js';
 
 /** The chat template does not say where a turn ends in a way that sampled tokens can be kept exactly. */
 export class TemplateUnsupported extends Error {
@@ -54,7 +55,7 @@ export function shortened(codec: TextCodec, message: Message, maxTokens: number 
   const ids = codec.encode(codec.quote(content, 'added'));
   if (ids.length <= maxTokens) return message;
   // The cut may go through a character, which then decodes as none.
-  return { ...message, content: codec.decode(ids.slice(0, maxTokens)).replace(/\uFFFD+$/, '') };
+  return cutTo(message, codec.decode(ids.slice(0, maxTokens)).replace(/\uFFFD+$/, ''));
 }
 
 /**
@@ -131,15 +132,15 @@ function smallest(most: number, holds: (n: number) => boolean): number {
   return low;
 }
 
-/** Contents that do not spell out the template's own tokens. What a tool returned may not even spell `</tool_response>`. */
 const quoted = (codec: TextCodec, messages: readonly Message[]): Message[] =>
-  messages.map(({ role, content }) => ({ role, content: codec.quote(content, role === 'tool' ? 'added' : 'control') }));
+  messages.map((message) => ({ role: message.role, content: quotedContent(codec, message) }));
 
 /** What the template writes after the content of an assistant message, end-of-turn token first. */
 function textAfterResponse(codec: TextCodec, conversation: readonly Message[], appended: readonly Message[]): string {
   const sentinel = absentFrom([...conversation, ...appended]);
   // Of the conversation before the response nothing is encoded here.
-  const messages = [...conversation, { role: 'assistant', content: sentinel }, ...quoted(codec, appended)];
+  const before = conversation.map(({ role, content }) => ({ role, content }));
+  const messages = [...before, { role: 'assistant' as const, content: sentinel }, ...quoted(codec, appended)];
   const rendered = codec.render(messages, { generationPrompt: true });
   const at = rendered.lastIndexOf(sentinel);
   if (at < 0) throw new TemplateUnsupported('the chat template leaves out the content of an assistant message, so the next prompt cannot continue it');

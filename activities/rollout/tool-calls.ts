@@ -6,8 +6,9 @@ import { hermes } from './notations/hermes.js';
 import { jsonDigits, jsonNumber, type Notation, type WellFormedCall } from './notations/notation.js';
 import { leadingThinking } from './thinking.js';
 
+export { argumentNameInCallLine } from './notations/call-lines.js';
 export { argumentsJson } from './notations/hermes.js';
-export { MAX_CALLS_PER_RESPONSE, type ArgumentValue, type WellFormedCall } from './notations/notation.js';
+export { jsonDigits, MAX_CALLS_PER_RESPONSE, type ArgumentValue, type WellFormedCall } from './notations/notation.js';
 
 /**
  * How calls are written in a response: `call-lines` are lines such as `CALL cd('plans')`; `hermes` is the form

@@ -1,9 +1,12 @@
 import type { Demonstration } from '../../schemas/environment-protocol.js';
 import type { TextCodec, TokenSequence } from '../policy/policy.js';
-import { exchangeOf, firstPrompt } from '../rollout/prompt.js';
+import { beginsThinking, exchangeOf, firstPrompt } from '../rollout/prompt.js';
 
 /** One conversation's target turns; they share prefixes, so they form one row. */
 export type DemonstratedConversation = TokenSequence[];
+
+/** What an answer begins with where the prompt ends inside `<think>`: without it, all of it would be thinking. */
+const WITHOUT_THINKING = '\n</think>\n\n';
 
 /**
  * Token sequences of a demonstration's target turns, with the very prompts that a rollout would make,
@@ -17,7 +20,8 @@ export function demonstratedTurns(codec: TextCodec, { taskId, messages, firstTar
   for (;;) {
     const target = messages[from];
     if (target?.role !== 'assistant') return turns;
-    const responseIds = [...codec.encode(target.content), codec.endOfTurn.id];
+    const response = `${beginsThinking(codec, promptIds) ? WITHOUT_THINKING : ''}${target.content}`;
+    const responseIds = [...codec.encode(response), codec.endOfTurn.id];
     if (promptIds.length + responseIds.length > maxTokens) return turns;
     turns.push({ row: taskId, promptIds, responseIds });
     const next = messages.findIndex(({ role }, i) => i > from && role === 'assistant');

@@ -6,6 +6,7 @@ import { Client, ProtocolError, StreamableHTTPClientTransport, type CallToolResu
 import { getDefaultEnvironment, StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import { EnvironmentUnavailable } from '../environment.js';
 import type { HttpServer, McpAnswer, StdioServer } from './define-mcp-environment.js';
+import { exactFetch, writingExactNumbers } from './exact-transport.js';
 
 /** Of a server's error output, for messages. */
 const KEPT_ERROR_OUTPUT = 400;
@@ -85,10 +86,11 @@ export class McpConnection {
   }
 }
 
-const overHttp = ({ url, headers = {} }: HttpServer) => new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers: { ...headers } } });
+const overHttp = ({ url, headers = {} }: HttpServer) =>
+  new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers: { ...headers } }, fetch: exactFetch });
 
 const overStdio = ({ command, args = [], env = {} }: StdioServer, cwd: string) =>
-  new StdioClientTransport({ command, args: [...args], env: { ...getDefaultEnvironment(), ...env }, cwd, stderr: 'pipe' });
+  writingExactNumbers(new StdioClientTransport({ command, args: [...args], env: { ...getDefaultEnvironment(), ...env }, cwd, stderr: 'pipe' }));
 
 function textOf({ content, structuredContent }: CallToolResult): string {
   const parts = content.map((part) => {

@@ -3,6 +3,7 @@ import { prettifyError, z } from 'zod';
 import { WebSocket } from 'ws';
 import { ToolError } from '../definition.js';
 import { EnvironmentProtocolError, EnvironmentUnavailable } from '../environment.js';
+import { withExactNumbers } from '../exact-numbers.js';
 import { jsonOrUndefined } from '../json-over-http.js';
 import type { OpenEnvResult } from './define-openenv-environment.js';
 
@@ -81,7 +82,7 @@ export class OpenEnvSession {
         resolve: (reply) => (clearTimeout(late), resolve(reply)),
         reject: (error) => (clearTimeout(late), reject(error)),
       };
-      this.socket.send(JSON.stringify(request));
+      this.socket.send(withExactNumbers(JSON.stringify(request)));
     });
   }
 

@@ -37,6 +37,12 @@ test('each prompt is the conversation as a rollout would have shown it', () => {
   });
 });
 
+test('where the prompt begins thinking, an answer ends it first: what was only thought is no call', () => {
+  const thinking: TextCodec = { ...codec, render: (...given) => `${codec.render(...given)}${given[1].generationPrompt ? '<think>\n' : ''}` };
+  const turns = demonstratedTurns(thinking, demonstration, 450);
+  assert.deepEqual(turns.map(({ responseIds }) => codec.decode(responseIds)), ["\n</think>\n\nCALL cd('b')<|im_end|>", "\n</think>\n\nCALL cd('..')<|im_end|>"]);
+});
+
 test('a conversation is cut before the turn that would pass maxTokens', () => {
   const [first, second] = demonstratedTurns(codec, demonstration, 450) as [TokenSequence, TokenSequence];
   const length = (turn: TokenSequence): number => turn.promptIds.length + turn.responseIds.length;
