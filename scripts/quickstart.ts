@@ -22,6 +22,7 @@ import { duration } from './quickstart/progress-view.js';
 import { RunClient } from './quickstart/run-client.js';
 import { watchRun } from './quickstart/watch-run.js';
 import { ownEnvironment } from './quickstart/own-environment.js';
+import { commandLine } from '../activities/command-line.js';
 import { onStopSignal } from './services/stop-signal.js';
 import { startServices, type Services } from './services.js';
 import { describeFailure, setUp } from './setup/index.js';
@@ -30,7 +31,7 @@ import { inRuntime } from './setup/paths.js';
 /** The command that goes on with this run: as it was given, but not afresh, and not from another. */
 const AGAIN = (() => {
   const kept = process.argv.slice(2).filter((argument) => argument !== '--fresh' && argument !== '--take-over');
-  return kept.length === 0 ? 'npm run quickstart' : `npm run quickstart -- ${kept.join(' ')}`;
+  return kept.length === 0 ? 'npm run quickstart' : commandLine('npm', 'run', 'quickstart', '--', ...kept);
 })();
 
 // The SDK's notice about a future Node version is no news for someone who waits for a run.

@@ -4,6 +4,7 @@
 import { existsSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
+import { commandLine } from '../activities/command-line.js';
 import { defaultComponents, describeFailure, programPath, setUp, SetUpError } from './setup/index.js';
 import { repositoryRoot, runtimeDir } from './setup/paths.js';
 import { startServices, stopRecordedServices, type Services } from './services.js';
@@ -44,8 +45,11 @@ async function up(gpus: number): Promise<void> {
       'Start a run from another terminal, in the checkout:',
       '',
       // The CLI that set-up built is not on PATH.
-      `${cli.startsWith(runtimeDir) ? relative(repositoryRoot, cli) : 'temporal'} workflow start --address ${temporal} --type train ` +
-        `--task-queue seeupo-control --workflow-id my-run --input-file ${runFile}`,
+      commandLine(
+        cli.startsWith(runtimeDir) ? relative(repositoryRoot, cli) : 'temporal',
+        ...['workflow', 'start', '--address', temporal, '--type', 'train'],
+        ...['--task-queue', 'seeupo-control', '--workflow-id', 'my-run', '--input-file', runFile],
+      ),
       '',
       ...(existsSync(join(repositoryRoot, runFile)) ? [] : [`(${runFile} is missing in this checkout)`]),
       'Ctrl-C stops everything; what a run has done is kept, and it goes on at the next `npm run up`.',

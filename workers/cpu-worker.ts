@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
 import { createCpuActivities } from '../activities/index.js';
 import { createDependencies } from './dependencies.js';
 import { main, serve } from './serve.js';
@@ -8,18 +9,24 @@ import { withStepLog } from './step-log.js';
 /** Takes the control queue: workflows, and activities that need no device. Any number may run. */
 await main('cpu', async (settings, log) => {
   const dependencies = createDependencies(settings, log);
+  const workflows = await workflowCode();
+  const shutdown = { shutdownGraceTime: '20 s', shutdownForceTime: '30 s' } as const;
   await serve(
-    [{ taskQueue: settings.queues.control, activities: withStepLog(log, createCpuActivities(dependencies)), ...workflowCode(), shutdownGraceTime: '20 s', shutdownForceTime: '30 s' }],
+    [
+      { taskQueue: settings.queues.control, activities: withStepLog(log, createCpuActivities(dependencies)), ...workflows, ...shutdown },
+      // Nobody else looks for workflows there: one that was started on the wrong queue is told so, and does not wait for ever.
+      { taskQueue: settings.queues.gpu, ...workflows, ...shutdown, maxConcurrentWorkflowTaskExecutions: 2, maxCachedWorkflows: 0 },
+    ],
     settings,
     dependencies.artifacts,
     log,
   );
 });
 
-/** The bundle that the build made, or the sources, bundled now (a second more). */
-function workflowCode() {
+/** The bundle that the build made, or one of the sources, made now (a second more). */
+async function workflowCode() {
   const bundle = fileURLToPath(new URL('../workflow-bundle.js', import.meta.url));
-  return existsSync(bundle)
-    ? { workflowBundle: { codePath: bundle } }
-    : { workflowsPath: fileURLToPath(new URL('../workflows/index.js', import.meta.url)) };
+  if (existsSync(bundle)) return { workflowBundle: { codePath: bundle } };
+  const workflowsPath = fileURLToPath(new URL('../workflows/index.js', import.meta.url));
+  return { workflowBundle: await bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('WARN') }) };
 }

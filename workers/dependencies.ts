@@ -72,6 +72,8 @@ export interface TemporalSettings {
   readonly address: string;
   readonly namespace: string;
   readonly apiKey: string | null;
+  /** HTTP proxy that connects to the server, e.g. `http://proxy:3128`; null: none is in between. */
+  readonly proxy: string | null;
   /** Null is no TLS. */
   readonly tls: { readonly ca: string | null; readonly cert: string | null; readonly key: string | null; readonly serverName: string | null } | null;
 }
@@ -153,7 +155,7 @@ function temporalSettings(v: z.infer<typeof Variables>): TemporalSettings {
   ];
   if (problems.length > 0) throw new BadEnvironmentVariables(problems);
   const tls = v.SEEUPO_TEMPORAL_TLS === 'true' || asked ? { ca, cert, key, serverName } : null;
-  return { address: v.SEEUPO_TEMPORAL_ADDRESS, namespace: v.SEEUPO_TEMPORAL_NAMESPACE, apiKey, tls };
+  return { address: v.SEEUPO_TEMPORAL_ADDRESS, namespace: v.SEEUPO_TEMPORAL_NAMESPACE, apiKey, proxy: null, tls };
 }
 
 /** A store that is restarted is waited for; one that is away for longer fails the step, which is then tried again. */

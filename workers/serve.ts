@@ -3,11 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { makeTelemetryFilterString, NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type { ArtifactStore } from '../activities/artifacts/store.js';
-import { attributes } from '../workflows/search-attributes.js';
+import { checkSearchAttributes } from './check-search-attributes.js';
 import { readSettings, type Settings } from './dependencies.js';
 import { createLog, outliveLostOutput, temporalLogger } from './logging.js';
 import { keepReadyFile } from './ready-file.js';
 import { temporalConnection } from './temporal-connection.js';
+import { connectionFault } from './temporal-fault.js';
 
 /** How often a worker that waits for a server says so. */
 const WAIT_MS = 3_000;
@@ -28,8 +29,13 @@ export async function serve(queues: readonly Omit<WorkerOptions, 'connection' | 
   try {
     await waiting.until(`S3 bucket ${settings.s3.bucket}`, () => artifacts.checkAccess(), (error) => ['StoreUnavailable', 'StoreFull'].includes((error as Error).name));
     await abandonUploads(artifacts, log);
-    const connected = (connection = await waiting.until(`Temporal at ${temporal.address}`, () => NativeConnection.connect(reached)));
-    await waiting.until(`namespace ${temporal.namespace} of Temporal at ${temporal.address}`, () => checkSearchAttributes(connected, temporal.namespace, log));
+    const connect = () =>
+      NativeConnection.connect(reached).catch((error: unknown) => {
+        throw connectionFault(error, temporal);
+      });
+    const connected = (connection = await waiting.until(`Temporal at ${temporal.address}`, connect, (error) => (error as Error).name !== 'TemporalMisconfigured'));
+    const check = () => checkSearchAttributes(connected, temporal, log);
+    await waiting.until(`namespace ${temporal.namespace} of Temporal at ${temporal.address}`, check, (error) => (error as Error).name !== 'BadSearchAttributes');
     waiting.leave();
     const workers = await Promise.all(queues.map((options) => Worker.create({ ...options, connection: connected, namespace: temporal.namespace, ...versioned(settings) })));
     const running = runAll(workers);
@@ -103,28 +109,6 @@ function waitingRoom(log: Logger) {
     leave: () => void process.off('SIGTERM', told).off('SIGINT', told),
   };
 }
-
-/** A workflow that sets an attribute the server does not know would hang, so the worker waits for them. */
-async function checkSearchAttributes(connection: NativeConnection, namespace: string, log: Logger): Promise<void> {
-  let known: Set<string>;
-  try {
-    const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
-    known = new Set(Object.keys(customAttributes ?? {}));
-  } catch (error) {
-    const { code, message } = error as Error & { code?: number };
-    // 7 and 12 of gRPC: permission denied, unimplemented. Such a server's attributes are its operator's to know.
-    if (code !== 7 && code !== 12) throw error;
-    log.warn(`search attributes could not be checked: ${message}`);
-    return;
-  }
-  const missing = Object.values(attributes).filter(({ name }) => !known.has(name));
-  if (missing.length === 0) return;
-  const flags = missing.map(({ name, type }) => `--name ${name} --type ${SPELLING[type]}`).join(' ');
-  throw new Error(`search attributes are missing; run: temporal operator search-attribute create --namespace ${namespace} ${flags}`);
-}
-
-/** As the Temporal CLI spells the types. */
-const SPELLING: Readonly<Record<string, string>> = { KEYWORD: 'Keyword', INT: 'Int', DOUBLE: 'Double', BOOL: 'Bool' };
 
 /** Runs a worker's main function; what stops it is one clear line and exit status 1. */
 export async function main(worker: string, run: (settings: Settings, log: Logger) => Promise<void>): Promise<void> {

@@ -1,3 +1,4 @@
+import { commandLine } from '../command-line.js';
 import { answerOf } from './s3-answers.js';
 
 /** Where an object was looked for, as messages name it. */
@@ -83,11 +84,10 @@ export class StoreUnfit extends Error {
 export class StoreBucketMissing extends Error {
   override name = 'StoreBucketMissing';
   constructor({ bucket, endpoint }: ObjectPlace, cause: unknown) {
-    super(
-      `There is no bucket "${bucket}" at ${endpoint}. Create it ` +
-        `(aws s3api create-bucket --bucket ${bucket} --endpoint-url ${endpoint}) or correct SEEUPO_S3_BUCKET.`,
-      { cause },
-    );
+    // Of AWS itself the place is its region.
+    const where = endpoint.startsWith('AWS ') ? ['--region', endpoint.slice('AWS '.length)] : ['--endpoint-url', endpoint];
+    const create = commandLine('aws', 's3api', 'create-bucket', '--bucket', bucket, ...where);
+    super(`There is no bucket "${bucket}" at ${endpoint}. Create it (${create}) or correct SEEUPO_S3_BUCKET.`, { cause });
   }
 }
 

@@ -1,6 +1,7 @@
 import { Ownership, type Execution } from '../../schemas/ownership.js';
 import type { RunRef } from '../../schemas/run.js';
 import { keys, type ArtifactStore } from '../artifacts/store.js';
+import { commandLine } from '../command-line.js';
 
 /** Another execution may write this run, or has taken it over. */
 export class RunHeld extends Error {
@@ -60,17 +61,18 @@ export async function requireOwnership(artifacts: ArtifactStore, { runId, genera
   const other = found?.record;
   throw new RunHeld(
     `run "${runId}": this execution wrote it as generation ${generation}, but generation ${other?.generation ?? 'none'} ` +
-      `${other?.holder ? `(${spelled(other.holder)}, since ${other.since})` : ''} holds it now: it was taken over. Let this execution end: temporal workflow terminate.`,
+      `${other?.holder ? `(${spelled(other.holder)}, since ${other.since})` : ''} holds it now: it was taken over. Terminate this execution, in the Web UI or with the Temporal CLI.`,
   );
 }
 
 const isSame = (a: Execution, b: Execution): boolean => a.workflowId === b.workflowId && a.firstRunId === b.firstRunId && a.namespace === b.namespace;
 export const spelled = ({ workflowId, firstRunId, namespace }: Execution): string => `workflow "${workflowId}", execution ${firstRunId}, namespace ${namespace}`;
 
-function refusal(runId: string, { generation, since, host }: Ownership, holder: Execution, state: ExecutionState, takeOver: number | undefined): string {
+function refusal(runId: string, { generation, since, host, server }: Ownership, holder: Execution, state: ExecutionState, takeOver: number | undefined): string {
   const known = state === 'running' ? 'It is running.' : 'This Temporal server does not know it: it runs on another one, or its database was lost.';
   const asked = takeOver === undefined ? '' : ` takeOver is ${takeOver}, which is not the generation that holds it.`;
-  const first = state === 'running' ? `cancel it (temporal workflow cancel --workflow-id ${holder.workflowId}) and start again, or, ` : '';
+  const cancel = commandLine('temporal', 'workflow', 'cancel', ...(server ? ['--address', server] : []), '--namespace', holder.namespace, '--workflow-id', holder.workflowId);
+  const first = state === 'running' ? `cancel it (${cancel}) and start again, or, ` : '';
   return (
     `run "${runId}" is held by ${spelled(holder)}, since ${since}, worker on ${host} (generation ${generation}). ${known}${asked} Two executions must not write one run: ` +
     `${first}if it is gone for good, start with {"resumeFrom":{"run":"${runId}","takeOver":${generation}}}.`

@@ -1,3 +1,4 @@
+import { commandLine } from '../../activities/command-line.js';
 import { releaseRun, spelled, type ExecutionState } from '../../activities/run/ownership.js';
 import { keys, type ArtifactStore } from '../../activities/artifacts/store.js';
 import { Ownership, type Execution } from '../../schemas/ownership.js';
@@ -33,7 +34,7 @@ export async function freeRun(store: ArtifactStore, runId: string, { host, serve
   if (state === 'closed') return null;
   const holder = `${spelled(held.holder)}, on the Temporal server at ${held.server ?? 'an unknown address'} of ${held.host}`;
   if (state === 'running') {
-    throw new QuickstartError(`Run "${runId}" is held by ${holder}, which is running. Cancel it first: temporal workflow cancel --address ${server} --workflow-id ${held.holder.workflowId}`);
+    throw new QuickstartError(`Run "${runId}" is held by ${holder}, which is running. Cancel it first: ${commandLine('temporal', 'workflow', 'cancel', '--address', server, '--namespace', held.holder.namespace, '--workflow-id', held.holder.workflowId)}`);
   }
   const lost = held.host === host && held.server === server && held.holder.namespace === namespace;
   if (!lost && !takeOver) {

@@ -57,6 +57,6 @@ test('a record that does not say which server it was is another server\'s', asyn
 
 test('a holder that runs is not robbed, whatever the person says', async () => {
   const { holder, free } = await claimed({}, 'running');
-  for (const takeOver of [false, true]) await assert.rejects(free(takeOver), { name: 'QuickstartError', message: /is running\. Cancel it first: temporal workflow cancel --address 127\.0\.0\.1:17233 --workflow-id quickstart/ });
+  for (const takeOver of [false, true]) await assert.rejects(free(takeOver), { name: 'QuickstartError', message: /is running\. Cancel it first: temporal workflow cancel --address 127\.0\.0\.1:17233 --namespace default --workflow-id quickstart/ });
   assert.notEqual(await holder(), null);
 });

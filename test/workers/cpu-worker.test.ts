@@ -7,6 +7,7 @@ import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { WorkflowFailedError } from '@temporalio/client';
+import { execa } from 'execa';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { attributes } from '../../workflows/search-attributes.js';
 import { binary } from '../support/binaries.js';
@@ -68,6 +69,11 @@ test('a worker waits for S3, takes tasks, gives a clear answer to a bad config, 
     assert.ok(failure instanceof WorkflowFailedError);
     assert.match((failure.cause?.cause as Error).message, /The configuration has \d+ problems:(.|\n)*sed is no setting: did you mean "seed"\?/);
 
+    const lost = temporal.client.workflow.execute('train', { taskQueue: 'seeupo-gpu', workflowId: 'lost', args: [{}] });
+    const told = await lost.catch((error: unknown) => error);
+    assert.ok(told instanceof WorkflowFailedError);
+    assert.match(told.cause!.message, /on task queue "seeupo-gpu", expected one that ends in -control/);
+
     worker.kill('SIGTERM');
     assert.equal(await ended, 0);
     assert.match(printed(), /drained/);
@@ -89,11 +95,22 @@ test('missing variables end the worker with a line for each', async () => {
   assert.match(printed(), /SEEUPO_S3_BUCKET is not set: must name the bucket/);
 });
 
-test('a server without the search attributes is waited for, naming the command that creates them', async () => {
+test('search attributes of another type end the worker, missing ones are waited for; the printed commands, pasted, mend it', async () => {
   const bare = await TestWorkflowEnvironment.createLocal({ server: { executable: { type: 'existing-path', path: binary('temporal') }, log: { format: 'pretty', level: 'error' } } });
+  /** As a person does who has the CLI on the path. */
+  const paste = (line: string) => execa('sh', ['-c', line], { env: { PATH: `${path.dirname(binary('temporal'))}:${process.env.PATH}` } });
+  await paste(`temporal operator search-attribute create --address ${bare.address} --name SeeupoPaused --type Keyword`);
+  const refused = start({ SEEUPO_TEMPORAL_ADDRESS: bare.address });
+  assert.equal(await refused.ended, 1);
+  assert.match(refused.printed(), /SeeupoPaused is of type Keyword, expected Bool/);
+  await paste(/(temporal operator search-attribute remove .*? && .*?)"/.exec(refused.printed())![1]!);
+
   const { worker, printed, ended } = start({ SEEUPO_TEMPORAL_ADDRESS: bare.address });
   try {
-    await until('line about attributes', () => /temporal operator search-attribute create --namespace default --name SeeupoRunId --type Keyword/.test(printed()), printed);
+    const command = /(temporal operator search-attribute create --name SeeupoRunId --type Keyword .*?)"/;
+    await until('line about attributes', () => command.test(printed()), printed);
+    await paste(command.exec(printed())![1]!);
+    await until('ready file', () => existsSync(readyFile), printed);
     worker.kill('SIGTERM');
     await ended;
   } finally {

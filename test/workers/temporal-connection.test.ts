@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -18,18 +19,30 @@ test('an API key turns TLS on and names the namespace, as Temporal Cloud asks', 
   });
 });
 
-test('certificates are read from files: the authority\'s, and this client\'s with its key', async () => {
-  const folder = await mkdtemp(path.join(tmpdir(), 'seeupo-tls-'));
-  const file = async (name: string): Promise<string> => (await writeFile(path.join(folder, name), name), path.join(folder, name));
+const file = (name: string): string => `test/workers/fixtures/tls/${name}`;
+
+test('certificates are read from files: the authority\'s, and this client\'s with its key', () => {
   const variables = {
-    SEEUPO_TEMPORAL_TLS_CA: await file('ca.pem'), SEEUPO_TEMPORAL_TLS_CERT: await file('client.pem'), SEEUPO_TEMPORAL_TLS_KEY: await file('client.key'),
+    SEEUPO_TEMPORAL_TLS_CA: file('ca.pem'), SEEUPO_TEMPORAL_TLS_CERT: file('client.pem'), SEEUPO_TEMPORAL_TLS_KEY: file('client.key'),
     SEEUPO_TEMPORAL_TLS_SERVER_NAME: 'temporal.lab',
   };
   assert.deepEqual(connection(variables).tls, {
-    serverRootCACertificate: Buffer.from('ca.pem'),
-    clientCertPair: { crt: Buffer.from('client.pem'), key: Buffer.from('client.key') },
+    serverRootCACertificate: readFileSync(file('ca.pem')),
+    clientCertPair: { crt: readFileSync(file('client.pem')), key: readFileSync(file('client.key')) },
     serverNameOverride: 'temporal.lab',
   });
+});
+
+test('a file that is no certificate, no key, or not the key of the certificate is refused by its variable', async () => {
+  const json = path.join(await mkdtemp(path.join(tmpdir(), 'seeupo-tls-')), 'ca.json');
+  await writeFile(json, '{"ca":"-----BEGIN CERTIFICATE-----"}');
+  const refused = (variables: Record<string, string>, message: RegExp) => assert.throws(() => connection(variables), { name: 'BadEnvironmentVariables', message });
+  refused({ SEEUPO_TEMPORAL_TLS_CA: json }, /SEEUPO_TEMPORAL_TLS_CA is ".*ca\.json", which holds no certificate in PEM/);
+  refused({ SEEUPO_TEMPORAL_TLS_CA: file('client.key') }, /SEEUPO_TEMPORAL_TLS_CA .*holds no certificate/);
+  const pair = (cert: string, key: string) => ({ SEEUPO_TEMPORAL_TLS_CERT: cert, SEEUPO_TEMPORAL_TLS_KEY: key });
+  refused(pair(json, file('client.key')), /SEEUPO_TEMPORAL_TLS_CERT .*holds no certificate/);
+  refused(pair(file('client.pem'), json), /SEEUPO_TEMPORAL_TLS_KEY .*holds no private key/);
+  refused(pair(file('client.pem'), file('server.key')), /SEEUPO_TEMPORAL_TLS_KEY.*is not the key of the certificate in SEEUPO_TEMPORAL_TLS_CERT/);
 });
 
 test('a key that would travel in the clear, half a certificate and a file that is not there are refused, and no value of a key is shown', () => {
