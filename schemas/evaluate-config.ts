@@ -50,6 +50,8 @@ export const EvaluateConfig = z.strictObject({
   /** Responses per episode at most; an episode that needs more ends there. */
   maxTurns: PlayConfig.shape.maxTurns.optional(),
   maxPromptTokens: PlayConfig.shape.maxPromptTokens.unwrap().optional(),
+  templateArguments: PlayConfig.shape.templateArguments,
+  templateDate: PlayConfig.shape.templateDate,
   history: PlayConfig.shape.history.unwrap().optional(),
   maxObservationTokens: PlayConfig.shape.maxObservationTokens.unwrap().optional(),
   truncatedResponse: PlayConfig.shape.truncatedResponse.unwrap().optional(),

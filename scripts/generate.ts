@@ -2,16 +2,18 @@
 // npm run -s generate -- --model PATH --messages FILE: answers of a model, as they are drawn.
 import { buffer } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
-import { z } from 'zod';
 import { loadTextCodec } from '../activities/policy/text-codec.js';
 import { endedBy, withoutEnd } from '../activities/rollout/response-end.js';
 import { decodeText, NotUtf8, readTextFile } from '../activities/text-file.js';
 import { callersModel, callersPath, command, openPolicy, UsageError } from './models/command.js';
+import { conversationOf, optionValue, promptOf, templateFlags, type Conversation } from './models/conversation.js';
 
 const USAGE = `npm run -s generate -- --model PATH --messages FILE [OPTIONS]
 
   --model PATH         a GGUF file, a Hugging Face directory, or hf://owner/name@revision
-  --messages FILE      JSON: [{"role":"user","content":"..."}, ...]; - is standard input
+  --messages FILE      JSON: [{"role":"user","content":"..."}, ...], or {"messages":[...],"tools":[...]}; - is standard input
+  --tools JSON         descriptions of functions for the chat template, a list as transformers takes it
+  --template-args JSON what else the chat template reads, e.g. '{"enable_thinking":false}'; a date that it writes is today's
   --adapter DIR        a PEFT LoRA directory, as \`npm run export\` writes it
   --temperature X      0 takes the likeliest token each time (default 0.7)
   --top-k K            draws from the K likeliest tokens only
@@ -23,14 +25,13 @@ const USAGE = `npm run -s generate -- --model PATH --messages FILE [OPTIONS]
   --json               a line {"text","ids","logprobs","end","ended_by"} per answer instead of text
   --precision P        fp32 or bf16 (default fp32)`;
 
-const Messages = z.array(z.looseObject({ role: z.string(), content: z.string() })).min(1);
 /** Logits divided by it leave no doubt, and stay finite. */
 const GREEDY_TEMPERATURE = 1e-4;
 
 await command(async () => {
   const { values } = parseArgs({
     options: {
-      model: { type: 'string' }, messages: { type: 'string' }, adapter: { type: 'string' }, temperature: { type: 'string' }, 'top-k': { type: 'string' }, 'top-p': { type: 'string' }, 'min-p': { type: 'string' }, 'max-tokens': { type: 'string' },
+      model: { type: 'string' }, messages: { type: 'string' }, tools: { type: 'string' }, 'template-args': { type: 'string' }, adapter: { type: 'string' }, temperature: { type: 'string' }, 'top-k': { type: 'string' }, 'top-p': { type: 'string' }, 'min-p': { type: 'string' }, 'max-tokens': { type: 'string' },
       seed: { type: 'string' }, n: { type: 'string' }, json: { type: 'boolean' }, precision: { type: 'string' }, help: { type: 'boolean', short: 'h' },
     },
   });
@@ -61,11 +62,15 @@ await command(async () => {
   };
   const seed = number('seed', 0, 0);
   const n = number('n', 1, 1);
-  const messages = await readMessages(values.messages!);
+  const fail = (problem: string): never => {
+    throw new UsageError(problem);
+  };
+  const flags = templateFlags({ tools: values.tools, templateArgs: values['template-args'] }, fail);
+  const conversation = await readConversation(values.messages!);
   const model = await callersModel(values.model!);
-  const policy = await openPolicy(model, { adapter: values.adapter && callersPath(values.adapter), precision: values.precision });
   const codec = await loadTextCodec(model);
-  const promptIds = codec.encode(codec.render(messages, { generationPrompt: true }));
+  const promptIds = codec.encode(promptOf(codec, conversation, flags, fail));
+  const policy = await openPolicy(model, { adapter: values.adapter && callersPath(values.adapter), precision: values.precision });
 
   if (codec.endRemark !== null) console.error(`${model}: ${codec.endRemark}`);
   const shown = (ids: readonly number[]): string => codec.decode(withoutEnd(codec, ids));
@@ -99,19 +104,13 @@ await command(async () => {
   }
 });
 
-async function readMessages(given: string): Promise<z.infer<typeof Messages>> {
+async function readConversation(given: string): Promise<Conversation> {
   const place = given === '-' ? 'standard input' : callersPath(given);
   const content = await (given === '-' ? buffer(process.stdin).then((bytes) => decodeText(bytes, place)) : readTextFile(place)).catch((error: Error) => {
     throw new UsageError(`--messages: ${error instanceof NotUtf8 ? error.message : `there is no readable file ${place}`}`);
   });
-  let json: unknown;
-  try {
-    json = JSON.parse(content);
-  } catch (error) {
-    throw new UsageError(`--messages: ${place} is no JSON (${(error as Error).message})`);
-  }
-  const wrapped = typeof json === 'object' && json !== null && 'messages' in json ? json.messages : json;
-  const parsed = Messages.safeParse(wrapped);
-  if (!parsed.success) throw new UsageError(`--messages: ${place}: expected [{"role":"user","content":"..."}, ...]`);
-  return parsed.data;
+  const fail = (problem: string): never => {
+    throw new UsageError(`--messages: ${place}: ${problem}`);
+  };
+  return conversationOf(optionValue(content, fail), fail);
 }

@@ -4,17 +4,21 @@ import { parseArgs } from 'node:util';
 import { loadTextCodec } from '../activities/policy/text-codec.js';
 import { decodedLines } from '../activities/text-file.js';
 import { callersModel, callersPath, command, openPolicy, UsageError } from './models/command.js';
+import { templateFlags } from './models/conversation.js';
 import { scoreLine } from './models/score-lines.js';
 
 const USAGE = `npm run -s score -- --model PATH [--adapter DIR] [--precision fp32|bf16] < in.jsonl > out.jsonl
 
 Natural logarithms of the probabilities that the model gives to tokens.
   a line in    {"ids":[...],"from":n}     log-probabilities of ids[n..]; n from 1, 1 if left out
-               {"messages":[{"role":"user","content":"..."}],"completion":"..."}     of the completion's tokens
+               {"messages":[{"role":"user","content":"..."}],"completion":"..."}     of the completion's tokens;
+               "tools", "documents" and "chat_template_kwargs" beside them go to the chat template
   a line out   {"logprobs":[...],"top":[[id,logprob] x 10 after the last token]}
 
   --model PATH       a GGUF file, a Hugging Face directory, or hf://owner/name@revision; without a tokenizer it still scores ids
   --adapter DIR      a PEFT LoRA directory, as \`npm run export\` writes it
+  --tools JSON           descriptions of functions for lines without their own
+  --template-args JSON   what else the chat template reads, e.g. '{"enable_thinking":false}'; a date that it writes is today's
   --precision P      fp32, or bf16 matrix products where the processor has them (default fp32)`;
 
 /** Tokens that go through the model at once: lines are gathered up to it. */
@@ -23,10 +27,13 @@ const LIKELIEST = 10;
 
 await command(async () => {
   const { values } = parseArgs({
-    options: { model: { type: 'string' }, adapter: { type: 'string' }, precision: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+    options: { model: { type: 'string' }, tools: { type: 'string' }, 'template-args': { type: 'string' }, adapter: { type: 'string' }, precision: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
   });
   if (values.help) return console.log(USAGE);
   if (values.model === undefined) throw new UsageError(`--model is missing\n\n${USAGE}`);
+  const flags = templateFlags({ tools: values.tools, templateArgs: values['template-args'] }, (problem) => {
+    throw new UsageError(problem);
+  });
   const model = await callersModel(values.model);
   const policy = await openPolicy(model, { adapter: values.adapter && callersPath(values.adapter), precision: values.precision });
   const { limits } = policy;
@@ -44,7 +51,7 @@ await command(async () => {
     for await (const text of decodedLines(process.stdin, 'standard input')) {
       number += 1;
       if (text.trim() === '') continue;
-      const line = await scoreLine(text, number, limits, () => (codec ??= loadTextCodec(model)));
+      const line = await scoreLine(text, number, limits, () => (codec ??= loadTextCodec(model)), flags);
       if (waiting.reduce((sum, { ids }) => sum + ids.length, line.ids.length) > BATCH_TOKENS) await flush();
       waiting.push(line);
     }

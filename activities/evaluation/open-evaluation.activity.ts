@@ -11,6 +11,7 @@ import { shardsOf } from '../rollout/select-tasks.js';
 import { ModelFileInvalid } from '../run/model-file.js';
 import { BadConfig, checkedConfig, differences } from '../run/resolve-config.js';
 import { modelFileOf } from '../run/run-context.js';
+import { problemsWithTemplate, templateDateOf } from '../run/template-settings.js';
 import { settled, stated } from './evaluation-settings.js';
 import { findPolicy, NoSuchPolicy, type FoundPolicy } from './policy-source.js';
 
@@ -83,8 +84,13 @@ async function planOf(evaluationId: string, given: EvaluateConfig, dependencies:
   if (Array.isArray(config)) problems.push(...(policies.length === found.length ? config : []));
   if (problems.length > 0 || Array.isArray(config)) throw new BadConfig(problems);
 
+  const opened = new Date();
   for (const { policy } of policies) {
-    const { contextLength } = await codec(modelFileOf(modelsDir, policy));
+    const text = await codec(modelFileOf(modelsDir, policy));
+    const { contextLength } = text;
+    problems.push(...problemsWithTemplate(text, config).filter((problem) => !problems.includes(problem)));
+    const templateDate = templateDateOf(text, config.templateDate, undefined, opened);
+    if (templateDate !== undefined) config.templateDate = templateDate;
     if (config.maxResponseTokens >= contextLength) {
       problems.push(`maxResponseTokens is ${config.maxResponseTokens}, but ${policy.model.path} reads only ${contextLength} tokens, prompt included: lower it`);
     }

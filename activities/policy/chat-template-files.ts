@@ -18,12 +18,19 @@ export function templateInput(messages: readonly object[], options: RenderOption
   return { messages: messages.map(valueOfJson), generationPrompt, tools: valueOfJson(tools), arguments: new Map(named), now };
 }
 
+/** A model's chat templates as one. */
+export interface ChatRenderer {
+  readonly render: (input: TemplateInput) => string;
+  /** Names that they ask for. */
+  readonly reads: ReadonlySet<string>;
+}
+
 /**
- * Renders by the chat template of a Hugging Face directory: chat_template.jinja, else what tokenizer_config.json says;
- * of several the one named tool_use where tools are given, else the default. null if it has none.
+ * The chat template of a Hugging Face directory: chat_template.jinja, else what tokenizer_config.json says; of several
+ * the one named tool_use where tools are given, else the default. null if it has none.
  * @throws {ModelFileInvalid} if a template is none, or uses what is not reproduced here
  */
-export async function rendererOfDirectory(directory: string, settings: Readonly<Record<string, unknown>>): Promise<((input: TemplateInput) => string) | null> {
+export async function rendererOfDirectory(directory: string, settings: Readonly<Record<string, unknown>>): Promise<ChatRenderer | null> {
   const special = await specialTokensOf(directory, settings);
   const file = path.join(directory, 'chat_template.jinja');
   const withinSettings = path.join(directory, 'tokenizer_config.json');
@@ -38,10 +45,14 @@ export async function rendererOfDirectory(directory: string, settings: Readonly<
     return typeof source === 'string' ? template(source, `${withinSettings} (${name})`) : undefined;
   });
   if (!standard) throw new ModelFileInvalid(withinSettings, 'has chat templates, but none is named "default"', 'Name one so, or put it into chat_template.jinja');
-  return (input) => rendererOf(input.tools !== null && input.tools !== undefined && forTools ? forTools : standard)(input);
+  const hasTools = ({ tools }: TemplateInput): boolean => tools !== null && tools !== undefined;
+  return {
+    render: (input) => (forTools && hasTools(input) ? forTools : standard).render(input),
+    reads: new Set([...standard.reads, ...(forTools?.reads ?? [])]),
+  };
 }
 
-export const rendererOf = (template: ChatTemplate) => (input: TemplateInput): string => template.render(input);
+export const rendererOf = (template: ChatTemplate): ChatRenderer => ({ render: (input) => template.render(input), reads: template.reads });
 
 async function specialTokensOf(directory: string, settings: Readonly<Record<string, unknown>>): Promise<Record<string, string>> {
   const legacy = path.join(directory, 'special_tokens_map.json');

@@ -1,4 +1,4 @@
-import { checkTemplate } from './chat-template/check.js';
+import { checkTemplate, namesRead } from './chat-template/check.js';
 import { localTime } from './chat-template/clock.js';
 import { FaultAtLine, RaisedByTemplate, renderTemplate } from './chat-template/interpreter.js';
 import { TemplateSyntaxFault } from './chat-template/lexer.js';
@@ -25,6 +25,8 @@ export interface TemplateInput {
  */
 export class ChatTemplate {
   private readonly statements: readonly Statement[];
+  /** Names that the template asks for: an argument that is not among them changes nothing. */
+  readonly reads: ReadonlySet<string>;
 
   /**
    * @param file     for messages: where the template stands
@@ -39,6 +41,7 @@ export class ChatTemplate {
     try {
       this.statements = parseTemplate(source);
       checkTemplate(this.statements);
+      this.reads = namesRead(this.statements);
     } catch (error) {
       if (!(error instanceof TemplateSyntaxFault)) throw error;
       throw new ModelFileInvalid(file, `its chat template, line ${error.line}: ${error.message}`, 'Give the model a template that Jinja2 3.1 reads and that does without this (chat_template.jinja goes before others)');

@@ -81,7 +81,7 @@ function textAfterAnswerOfGguf(file: string, metadata: Readonly<Record<string, u
     return text ? [[name, text]] : [];
   });
   try {
-    return textAfterAnswer(rendererOf(new ChatTemplate(template, file, Object.fromEntries(special))));
+    return textAfterAnswer(rendererOf(new ChatTemplate(template, file, Object.fromEntries(special))).render);
   } catch (error) {
     // A template that is refused matters to text alone, and is refused there.
     if (error instanceof ModelFileInvalid) return null;

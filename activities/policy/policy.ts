@@ -250,6 +250,8 @@ export interface TextCodec {
    * @throws {ModelFileInvalid} if the template raises, or the model has none
    */
   render(messages: readonly { role: string; content: string }[], options: RenderOptions): string;
+  /** Names that the chat template asks for, `strftime_now` among them where it writes the date. */
+  readonly templateReads?: ReadonlySet<string>;
   readonly contextLength: number;
   readonly vocabularySize: number;
 }

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { Tokenizer } from '@huggingface/tokenizers';
+import type { Tokenizer } from '@huggingface/tokenizers';
 import { ChatTemplate, type TemplateInput } from './chat-template.js';
-import { rendererOf, rendererOfDirectory, specialToken, templateInput } from './chat-template-files.js';
+import { rendererOf, rendererOfDirectory, specialToken, templateInput, type ChatRenderer } from './chat-template-files.js';
 import { endTokensOf, type EndTokens } from './end-tokens.js';
 import { checkId, endIdsOfSettings } from './ends-of-directory.js';
 import { endTokensOfGguf, isEndText } from './ends-of-gguf.js';
@@ -11,6 +11,7 @@ import { textAfterAnswer } from './ends-of-template.js';
 import type { ModelConfig } from './model-config.js';
 import type { TextCodec } from './policy.js';
 import { isQuoted, piecesOf, quoted, type AddedToken } from './quoted-text.js';
+import { openTokenizer } from './tokenizer/open-tokenizer.js';
 import { ModelFileInvalid } from './weights/model-file-error.js';
 import { readGgufHeader } from './weights/gguf-header.js';
 import { readHuggingFaceConfig, readJson } from './weights/hugging-face.js';
@@ -74,12 +75,12 @@ async function codecOfDirectory(directory: string): Promise<ModelCodec> {
   const { vocabulary, contextLength } = await readHuggingFaceConfig(directory);
   const tokenizerJson = await readJson(file, 'Text needs tokenizer.json; a slow tokenizer is converted by transformers');
   const settings = await optionalJson(path.join(directory, 'tokenizer_config.json'));
-  const tokenizer = new Tokenizer(tokenizerJson as never, settings as never);
+  const tokenizer = openTokenizer(tokenizerJson, file);
   const special = (key: string): string => specialToken(settings[key]);
   const template = await rendererOfDirectory(directory, settings);
   const renderInput: ModelCodec['renderInput'] = (input) => {
     if (!template) throw new ModelFileInvalid(directory, 'has no chat template', 'Use an instruct model, or add chat_template.jinja');
-    return template(input);
+    return template.render(input);
   };
   const tokenizerSettings = path.join(directory, 'tokenizer_config.json');
   const textOf = (id: number): string => tokenizer.decode([id], { skip_special_tokens: false, clean_up_tokenization_spaces: false });
@@ -90,27 +91,27 @@ async function codecOfDirectory(directory: string): Promise<ModelCodec> {
   const named = [...ids].map((id) => ({ id, text: textOf(id) }));
   const added = (tokenizerJson['added_tokens'] ?? []) as AddedToken[];
   const control = added.filter((token) => token.special && token.id < vocabulary).map(({ id, content: text }) => ({ id, text }));
-  const ends = endTokensOf(named, control, template && textAfterAnswer(template));
+  const ends = endTokensOf(named, control, template && textAfterAnswer(template.render));
   if (ends === null) throw new ModelFileInvalid(tokenizerSettings, 'names no eos_token that the tokenizer knows', DIRECTORY);
-  return codecOf({ tokenizer, json: tokenizerJson, settings }, ends, renderInput, contextLength, vocabulary);
+  return codecOf({ tokenizer, json: tokenizerJson, file }, ends, { render: renderInput, reads: template?.reads ?? new Set() }, contextLength, vocabulary);
 }
 
 const optionalJson = async (file: string): Promise<Record<string, unknown>> => (existsSync(file) ? readJson(file, DIRECTORY) : {});
 
-/** A tokenizer and the files that it was made of. */
+/** A tokenizer and what it was made of. */
 interface LoadedTokenizer {
   readonly tokenizer: Tokenizer;
   readonly json: Record<string, unknown>;
-  readonly settings: Record<string, unknown>;
+  readonly file: string;
 }
 
-function codecOf({ tokenizer, json, settings }: LoadedTokenizer, ends: EndTokens, renderInput: ModelCodec['renderInput'], contextLength: number, vocabularySize: number): ModelCodec {
+function codecOf({ tokenizer, json, file }: LoadedTokenizer, ends: EndTokens, { render: renderInput, reads }: ChatRenderer, contextLength: number, vocabularySize: number): ModelCodec {
   const added = (json['added_tokens'] ?? []) as AddedToken[];
   const control = added.filter(({ special }) => special);
   const idsOf = (by: Tokenizer, text: string): number[] => [...by.encode(text, { add_special_tokens: false }).ids];
   let plain: Tokenizer | undefined;
   /** Between tokens: knows none of them, so that text that spells one out is text. */
-  const plainIds = (text: string): number[] => idsOf((plain ??= new Tokenizer({ ...json, added_tokens: [] } as never, { ...settings, added_tokens_decoder: {} } as never)), text);
+  const plainIds = (text: string): number[] => idsOf((plain ??= openTokenizer({ ...json, added_tokens: [] }, file)), text);
   return {
     encode: (text) => (isQuoted(text) ? piecesOf(text, added).flatMap((piece) => (typeof piece === 'number' ? [piece] : plainIds(piece))) : idsOf(tokenizer, text)),
     quote: (text, tokens) => quoted(text, tokens === 'added' ? added : control),
@@ -119,6 +120,7 @@ function codecOf({ tokenizer, json, settings }: LoadedTokenizer, ends: EndTokens
     ...ends,
     render: (messages, options) => renderInput(templateInput(messages, options)),
     renderInput,
+    templateReads: reads,
     contextLength,
     vocabularySize,
   };
@@ -198,9 +200,8 @@ export async function tokenizerOfGguf(file: string): Promise<{
 async function codecOfGguf(file: string): Promise<ModelCodec> {
   const { tokenizer, ends, eosText, bosToken, chatTemplate, config } = await tokenizerOfGguf(file);
   const special = { ...(bosToken !== '' && { bos_token: bosToken }), ...(eosText !== '' && { eos_token: eosText }) };
-  const settings = { clean_up_tokenization_spaces: false };
   return codecOf(
-    { tokenizer: new Tokenizer(tokenizer as never, settings), json: tokenizer, settings },
+    { tokenizer: openTokenizer(tokenizer, file), json: tokenizer, file },
     ends,
     rendererOf(new ChatTemplate(chatTemplate, file, special)),
     config.contextLength,

@@ -7,7 +7,7 @@ import { trajectoryId, type EpisodeEnd, type Trajectory, type Turn } from '../..
 import { canonicalJson } from '../artifacts/canonical-json.js';
 import type { Environment } from '../environments/environment.js';
 import type { OnProgress, Policy, SampledResponse, TextCodec } from '../policy/policy.js';
-import { beginsThinking, exchangeOf, firstPrompt, promptAfter, shortened, type Exchange } from './prompt.js';
+import { beginsThinking, exchangeOf, firstPrompt, promptAfter, shortened, withTemplate, type Exchange } from './prompt.js';
 import { endedBy } from './response-end.js';
 import { parseCalls, type ActionFormat } from './tool-calls.js';
 
@@ -69,7 +69,8 @@ interface Episode extends Seat {
  *
  * @returns one trajectory per seat, in the order of the seats
  */
-export async function playEpisodes(seats: readonly Seat[], players: Players, options: PlayOptions): Promise<Trajectory[]> {
+export async function playEpisodes(seats: readonly Seat[], given: Players, options: PlayOptions): Promise<Trajectory[]> {
+  const players = { ...given, codec: withTemplate(given.codec, options) };
   const { policy, codec, environment, onProgress } = players;
   const limit = pLimit(REQUESTS_AT_ONCE);
   const session = `play ${++plays}`; // a second attempt starts as the first one did

@@ -1,5 +1,5 @@
 import type { Message } from '../../schemas/environment-protocol.js';
-import type { HistoryPolicy } from '../../schemas/play-config.js';
+import type { HistoryPolicy, PlayConfig } from '../../schemas/play-config.js';
 import type { TextCodec } from '../policy/policy.js';
 import { withoutEnd } from './response-end.js';
 import { endsInThinking, leadingThinking } from './thinking.js';
@@ -21,6 +21,12 @@ export interface Exchange {
   readonly responseIds: readonly number[];
   readonly appendedIds: readonly number[];
 }
+
+/** A codec whose template is given what a run, an evaluation or a warm start says it reads. */
+export const withTemplate = <T extends TextCodec>(codec: T, { templateArguments, templateDate }: Pick<PlayConfig, 'templateArguments' | 'templateDate'>): T => ({
+  ...codec,
+  render: (messages, options) => codec.render(messages, { ...options, templateArguments, now: templateDate }),
+});
 
 /** Token ids of a conversation up to the generation prompt. */
 export const firstPrompt = (codec: TextCodec, conversation: readonly Message[]): number[] =>

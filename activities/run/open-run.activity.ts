@@ -8,6 +8,7 @@ import { RunId, type TrainConfig } from '../../schemas/train-config.js';
 import { ConflictingCommit } from '../artifacts/errors.js';
 import { keys, type ArtifactStore } from '../artifacts/store.js';
 import type { CpuDependencies } from '../dependencies.js';
+import type { TextCodec } from '../policy/policy.js';
 import { forkOf, type Fork } from './fork-run.js';
 import { inertSettings } from './inert-settings.js';
 import { identifyModelFile, ModelFileInvalid } from './model-file.js';
@@ -17,6 +18,7 @@ import { configAt, latestSettings } from './run-context.js';
 import { runProgress } from './run-progress.js';
 import { runRefOf } from './run-ref.js';
 import { requestOf } from './run-request.js';
+import { problemsWithTemplate, templateDateOf } from './template-settings.js';
 
 /**
  * Opens a new run, a fork of one, or one that is in the store already: checks the input as a whole, makes
@@ -63,8 +65,9 @@ function checkedId(workflowId: string): string {
 }
 
 /** What a new run would be. @throws {BadConfig} */
-async function described({ artifacts, environments, codec, fetchModel, modelsDir, codeVersion }: CpuDependencies, runId: string, config: TrainConfig, known: RunManifest | null): Promise<RunManifest> {
+async function described({ artifacts, environments, codec, fetchModel, modelsDir, codeVersion }: CpuDependencies, runId: string, given: TrainConfig, known: RunManifest | null): Promise<RunManifest> {
   const problems: string[] = [];
+  let config = given;
   // A branch of a hub moves on; a run stays with the commit that it began with.
   const modelPath = known?.config.model.path === config.model.path ? known.model.path : config.model.path;
   const model = await identifyModelFile(modelsDir, await fetchModel(modelPath)).catch((error: unknown) => {
@@ -72,7 +75,11 @@ async function described({ artifacts, environments, codec, fetchModel, modelsDir
     problems.push(error.message);
     return null;
   });
-  if (model) problems.push(...(await problemsWithLengths(codec, `${modelsDir}/${model.path}`, config)));
+  if (model) {
+    const text = await codec(`${modelsDir}/${model.path}`);
+    problems.push(...problemsWithText(text, config));
+    config = withTemplateDate(config, templateDateOf(text, config.rollout.templateDate, known?.config.rollout.templateDate, new Date()));
+  }
   const environment = environments(config.environment.name, { taskSet: config.environment.taskSet });
   const [trainTasks, heldoutTasks] = await Promise.all([environment.listTasks('train'), environment.listTasks('heldout')]).catch(
     (error: unknown) => {
@@ -86,18 +93,23 @@ async function described({ artifacts, environments, codec, fetchModel, modelsDir
   return { kind: 'run', runId, config, settings: await artifacts.putJson(settings), forkedFrom: null, model, inertSettings: inertSettings(config), trainTasks, heldoutTasks, code: { version: codeVersion } };
 }
 
-async function problemsWithLengths(codec: CpuDependencies['codec'], modelFile: string, { rollout }: TrainConfig): Promise<string[]> {
-  const { contextLength } = await codec(modelFile);
-  if (rollout.maxResponseTokens < contextLength) return [];
-  return [`rollout.maxResponseTokens is ${rollout.maxResponseTokens}, but the model reads only ${contextLength} tokens, prompt included: lower it`];
+/** Problems between a configuration and the model's tokenizer and chat template. */
+function problemsWithText(text: Pick<TextCodec, 'contextLength' | 'templateReads'>, { rollout }: TrainConfig): string[] {
+  const problems = problemsWithTemplate(text, rollout, 'rollout.');
+  if (rollout.maxResponseTokens < text.contextLength) return problems;
+  return [`rollout.maxResponseTokens is ${rollout.maxResponseTokens}, but the model reads only ${text.contextLength} tokens, prompt included: lower it`, ...problems];
 }
+
+/** Where no date is meant the configuration keeps its bytes. */
+const withTemplateDate = (config: TrainConfig, templateDate: string | undefined): TrainConfig =>
+  templateDate === undefined ? config : { ...config, rollout: { ...config.rollout, templateDate } };
 
 /** A fork that can be made. @throws {BadConfig} naming every problem with it */
 async function checkedFork({ artifacts, codec, modelsDir }: CpuDependencies, runId: string, request: ForkRequest): Promise<Fork> {
   const fork = await forkOf(artifacts, runId, request);
   const { source, config } = fork;
   const { model, trainTasks, heldoutTasks } = source;
-  const problems = [...fork.refused, ...problemsWithTasks(config, trainTasks, heldoutTasks), ...(await problemsWithLengths(codec, `${modelsDir}/${model.path}`, config))];
+  const problems = [...fork.refused, ...problemsWithTasks(config, trainTasks, heldoutTasks), ...problemsWithText(await codec(`${modelsDir}/${model.path}`), config)];
   if (problems.length > 0) throw new BadConfig(problems);
   return fork;
 }

@@ -30,6 +30,8 @@ export const SETTING_READERS: Readonly<Record<string, readonly SettingReader[]>>
   'rollout.maxResponseTokens': ['rollout', 'update', 'evaluation'],
   'rollout.maxTurns': ['rollout', 'evaluation'],
   'rollout.maxPromptTokens': ['rollout', 'evaluation'],
+  'rollout.templateArguments': ['rollout', 'evaluation'],
+  'rollout.templateDate': ['rollout', 'evaluation'],
   'rollout.history': ['rollout', 'evaluation'],
   'rollout.maxObservationTokens': ['rollout', 'evaluation'],
   'rollout.truncatedResponse': ['rollout', 'evaluation'],

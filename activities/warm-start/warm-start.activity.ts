@@ -5,6 +5,7 @@ import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
 import { mean } from '../numerics/statistics.js';
 import { shuffled } from '../numerics/random.js';
+import { withTemplate } from '../rollout/prompt.js';
 import { modelFileOf, openedRun, policyWeightsOf, stepOf, untouchedPolicy } from '../run/run-context.js';
 import { demonstratedTurns, imitationGradient, rateAt } from './demonstrations.js';
 
@@ -28,10 +29,10 @@ export const createWarmStart = (dependencies: GpuDependencies) =>
     const opened = await openedRun(artifacts, run, { iteration: -1 });
     const { ref, manifest } = await commitOnce(artifacts, keys.warmStart(run.runId), WarmStartManifest, stepOf(opened, {}), () =>
       heartbeats(async (report) => {
-        const { warmStart: config, environment, seed, microBatchTokens } = opened.config;
+        const { warmStart: config, environment, rollout, seed, microBatchTokens } = opened.config;
         if (config === null) throw new NoDemonstrations('warmStart is null, but the workflow asked for a warm start');
         const source = environments(environment.name, { taskSet: environment.taskSet });
-        const text = await codec(modelFileOf(modelsDir, opened));
+        const text = withTemplate(await codec(modelFileOf(modelsDir, opened)), rollout);
         const conversations = ((await source.demonstrations?.()) ?? [])
           .map((demonstration) => demonstratedTurns(text, demonstration, config.maxTokens))
           .filter((turns) => turns.length > 0);

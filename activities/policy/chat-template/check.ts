@@ -44,6 +44,13 @@ export function checkTemplate(statements: readonly Statement[]): void {
   }
 }
 
+/** Names that a template asks for: its own variables, functions of Jinja2, and what it wants to be given. */
+export function namesRead(statements: readonly Statement[]): Set<string> {
+  const names = new Set<string>();
+  for (const part of partsOf(statements)) if (part.kind === 'name') names.add(part.name);
+  return names;
+}
+
 function formats(format: string, refuse: (what: string) => never): void {
   try {
     strftime(format, '2000-01-01T00:00:00');
