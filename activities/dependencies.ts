@@ -4,6 +4,7 @@ import type { EnvironmentOptions } from './environments/registry.js';
 import type { WithHeartbeats } from './heartbeats.js';
 import type { Execution } from '../schemas/ownership.js';
 import type { OnProgress, Policy, TextCodec } from './policy/policy.js';
+import type { AcceptedSettings } from './policy/weights/hugging-face-config.js';
 import type { ExecutionState } from './run/ownership.js';
 
 /** What every activity may use; built once per worker process in workers/dependencies.ts. */
@@ -15,8 +16,11 @@ export interface CpuDependencies {
   readonly codec: (modelFile: string) => Promise<TextCodec>;
   /** Root of the model files (SEEUPO_MODELS_DIR), absolute. */
   readonly modelsDir: string;
-  /** Downloads a model of a hub unless it is there, `hf://owner/name@revision` or the path of one; its path below modelsDir. Other paths come back as they are. */
-  readonly fetchModel: (model: string, onProgress?: OnProgress) => Promise<string>;
+  /**
+   * Downloads a model of a hub unless it is there, `hf://owner/name@revision` or the path of one; its path below modelsDir.
+   * Other paths come back as they are. What is refused of its config.json, without those settings that are accepted, is so before its weights come.
+   */
+  readonly fetchModel: (model: string, onProgress?: OnProgress, accepted?: AcceptedSettings) => Promise<string>;
   /** package.json version and, in a checkout, the commit. */
   readonly codeVersion: string;
   /** Where this worker reaches its Temporal server, host:port. */

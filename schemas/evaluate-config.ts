@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { PlayConfig } from './play-config.js';
-import { RunId } from './train-config.js';
+import { AcceptSettings, RunId } from './train-config.js';
 import { Split } from './task.js';
 
 const ITERATION = 'must be a whole number from 1, "untouched", "start" or "end"';
@@ -19,11 +19,14 @@ export const PolicySource = z
       .optional(),
     /** Instead of a run: GGUF file or Hugging Face directory below the worker's models directory (SEEUPO_MODELS_DIR). */
     model: z.string().min(1).optional(),
+    /** With `model`: as model.acceptSettings of a run, which brings its own. */
+    acceptSettings: AcceptSettings.optional(),
   })
-  .superRefine(({ run, iteration, model }, context) => {
+  .superRefine(({ run, iteration, model, acceptSettings }, context) => {
     const issue = (message: string) => context.addIssue({ code: 'custom', message });
     const example = 'e.g. {"run": "my-run", "iteration": "end"} or {"model": "SmolLM2-135M-Instruct.gguf"}';
     if ((run === undefined) === (model === undefined)) issue(`must name a run or a model, and not both: ${example}`);
+    else if (acceptSettings !== undefined && model === undefined) issue('has acceptSettings, which goes with a model: a run brings its own');
     else if ((run === undefined) !== (iteration === undefined)) issue(`must give run and iteration together: ${example}`);
   });
 export type PolicySource = z.infer<typeof PolicySource>;

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { ArtifactRef, Sha256 } from './artifact-ref.js';
 import { PolicySource, ResolvedEvaluation } from './evaluate-config.js';
+import { IdentifiedModel } from './run.js';
 import { Task } from './task.js';
 import { LoraConfig, RunId } from './train-config.js';
 import { EpisodeEnd } from './trajectory.js';
@@ -11,7 +12,7 @@ export const EvaluatedPolicy = z.strictObject({
   source: PolicySource,
   /** E.g. `run my-run after 10 iterations`. */
   label: z.string(),
-  model: z.strictObject({ path: z.string(), sha256: Sha256, bytes: z.int() }),
+  model: IdentifiedModel,
   lora: LoraConfig,
   state: PolicyState,
 });

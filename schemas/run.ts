@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ArtifactRef, Sha256 } from './artifact-ref.js';
-import { RunId, TrainConfig } from './train-config.js';
+import { AcceptSettings, RunId, TrainConfig } from './train-config.js';
 import { Task } from './task.js';
 
 /** A point of a run: just before the rollouts of an iteration, or before the update of one of its turns. */
@@ -12,6 +12,16 @@ export const ForkPoint = z.strictObject({
 });
 export type ForkPoint = z.infer<typeof ForkPoint>;
 
+/** A model as it was found: where below the models directory, and what it is. */
+export const IdentifiedModel = z.strictObject({
+  path: z.string(),
+  sha256: Sha256,
+  bytes: z.int(),
+  /** Only if some were: unknown settings of its config.json that whoever started this answers for. */
+  acceptSettings: AcceptSettings.optional(),
+});
+export type IdentifiedModel = z.infer<typeof IdentifiedModel>;
+
 /** Committed by openRun before anything else: a run is what this says, whatever defaults later become. */
 export const RunManifest = z.strictObject({
   kind: z.literal('run'),
@@ -22,7 +32,7 @@ export const RunManifest = z.strictObject({
   settings: ArtifactRef,
   /** The run whose beginning this one shares; null if it has its own. */
   forkedFrom: ForkPoint.nullable(),
-  model: z.strictObject({ path: z.string(), sha256: Sha256, bytes: z.int() }),
+  model: IdentifiedModel,
   /** Settings that cannot act in this combination, each as a sentence that says why. */
   inertSettings: z.array(z.string()).default([]),
   trainTasks: z.array(Task).min(1),

@@ -13,12 +13,17 @@ export const RunId = z
   .string()
   .regex(/^[A-Za-z0-9](?:[A-Za-z0-9_:-]|\.(?!\.|$)){0,127}$/, 'must be 1 to 128 of letters, digits, -, _, : and single dots, starting with a letter or digit');
 
+/** Names such as `my_exporter_mark` or `rope_scaling.my_mark`. */
+export const AcceptSettings = z.array(z.string().min(1)).min(1);
+
 export const ModelConfig = z.strictObject({
   /**
    * GGUF file or Hugging Face directory below the worker's models directory (SEEUPO_MODELS_DIR), e.g. `SmolLM2-135M-Instruct.gguf`; or
    * `hf://owner/name@revision`, downloaded once. A run keeps the commit that a branch pointed to at its start.
    */
   path: z.string().min(1),
+  /** Keys of config.json, not known here, that a person answers for: they do not change the model's numbers. */
+  acceptSettings: AcceptSettings.optional(),
 });
 
 export const LoraConfig = z.strictObject({

@@ -23,6 +23,7 @@ const USAGE = `npm run -s generate -- --model PATH --messages FILE [OPTIONS]
   --seed N             the same seed gives the same answers (default 0)
   --n N                so many answers (default 1)
   --json               a line {"text","ids","logprobs","end","ended_by"} per answer instead of text
+  --accept-setting K   a setting of config.json that is not known here, which you answer for; once for each
   --precision P        fp32 or bf16 (default fp32)`;
 
 /** Logits divided by it leave no doubt, and stay finite. */
@@ -32,7 +33,7 @@ await command(async () => {
   const { values } = parseArgs({
     options: {
       model: { type: 'string' }, messages: { type: 'string' }, tools: { type: 'string' }, 'template-args': { type: 'string' }, adapter: { type: 'string' }, temperature: { type: 'string' }, 'top-k': { type: 'string' }, 'top-p': { type: 'string' }, 'min-p': { type: 'string' }, 'max-tokens': { type: 'string' },
-      seed: { type: 'string' }, n: { type: 'string' }, json: { type: 'boolean' }, precision: { type: 'string' }, help: { type: 'boolean', short: 'h' },
+      seed: { type: 'string' }, n: { type: 'string' }, json: { type: 'boolean' }, precision: { type: 'string' }, 'accept-setting': { type: 'string', multiple: true }, help: { type: 'boolean', short: 'h' },
     },
   });
   if (values.help) return console.log(USAGE);
@@ -67,10 +68,10 @@ await command(async () => {
   };
   const flags = templateFlags({ tools: values.tools, templateArgs: values['template-args'] }, fail);
   const conversation = await readConversation(values.messages!);
-  const model = await callersModel(values.model!);
+  const model = await callersModel(values.model!, values['accept-setting']);
   const codec = await loadTextCodec(model);
   const promptIds = codec.encode(promptOf(codec, conversation, flags, fail));
-  const policy = await openPolicy(model, { adapter: values.adapter && callersPath(values.adapter), precision: values.precision });
+  const policy = await openPolicy(model, { adapter: values.adapter && callersPath(values.adapter), precision: values.precision, acceptSettings: values['accept-setting'] });
 
   if (codec.endRemark !== null) console.error(`${model}: ${codec.endRemark}`);
   const shown = (ids: readonly number[]): string => codec.decode(withoutEnd(codec, ids));

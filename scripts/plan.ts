@@ -17,6 +17,7 @@ const USAGE = `npm run plan -- --config FILE --gpu SIZE [OPTIONS]
   --config FILE           settings of a run, as scripts/runs/quickstart.json
   --gpu SIZE              memory of the device, e.g. 80GB or 24GiB
   --model PATH            instead of the config's model.path; a directory needs only its config.json
+  --accept-setting K      a setting of its config.json that is not known here, which you answer for; once for each
   --precision P           of the workers, fp32 or bf16 (default fp32; SEEUPO_PRECISION)
   --prompt-tokens N       prompt before the first response (default 512)
   --observation-tokens N  what comes between two responses (default 64)
@@ -30,7 +31,7 @@ await command(async () => {
   const { values } = parseArgs({
     options: {
       config: { type: 'string' }, gpu: { type: 'string' }, model: { type: 'string' }, precision: { type: 'string' }, 'prompt-tokens': { type: 'string' }, 'observation-tokens': { type: 'string' },
-      json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' },
+      'accept-setting': { type: 'string', multiple: true }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' },
     },
   });
   if (values.help) return console.log(USAGE);
@@ -45,7 +46,8 @@ await command(async () => {
   };
   const lengths = { prompt: tokens('prompt-tokens', 512), observation: tokens('observation-tokens', 64) };
   const config = resolveConfig(await readJsonFile(callersPath(values.config!), '--config'));
-  const model = await modelConfigOf(values.model === undefined ? path.join(modelsDir, config.model.path) : callersPath(values.model));
+  const accepted = [...(values['accept-setting'] ?? []), ...(config.model.acceptSettings ?? [])];
+  const model = await modelConfigOf(values.model === undefined ? path.join(modelsDir, config.model.path) : callersPath(values.model), accepted);
 
   const precision = values.precision ?? 'fp32';
   if (!isPrecision(precision)) throw new UsageError(`--precision is "${precision}": expected ${PRECISIONS.join(' or ')}`);
@@ -71,8 +73,8 @@ await command(async () => {
   }
 });
 
-async function modelConfigOf(model: string): Promise<ModelConfig> {
+async function modelConfigOf(model: string, accepted: readonly string[]): Promise<ModelConfig> {
   const found = await stat(model).catch(() => null);
   if (!found) throw new UsageError(`there is no model ${model}: run \`npm run setup\`, or name one with --model (a directory needs only its config.json)`);
-  return found.isDirectory() ? readHuggingFaceConfig(model) : (await readGgufHeader(model)).config;
+  return found.isDirectory() ? readHuggingFaceConfig(model, accepted) : (await readGgufHeader(model)).config;
 }

@@ -7,7 +7,7 @@ import { callersModel, callersPath, command, openPolicy, UsageError } from './mo
 import { templateFlags } from './models/conversation.js';
 import { scoreLine } from './models/score-lines.js';
 
-const USAGE = `npm run -s score -- --model PATH [--adapter DIR] [--precision fp32|bf16] < in.jsonl > out.jsonl
+const USAGE = `npm run -s score -- --model PATH [OPTIONS] < in.jsonl > out.jsonl
 
 Natural logarithms of the probabilities that the model gives to tokens.
   a line in    {"ids":[...],"from":n}     log-probabilities of ids[n..]; n from 1, 1 if left out
@@ -19,6 +19,7 @@ Natural logarithms of the probabilities that the model gives to tokens.
   --adapter DIR      a PEFT LoRA directory, as \`npm run export\` writes it
   --tools JSON           descriptions of functions for lines without their own
   --template-args JSON   what else the chat template reads, e.g. '{"enable_thinking":false}'; a date that it writes is today's
+  --accept-setting KEY   a setting of config.json that is not known here, which you answer for; once for each
   --precision P      fp32, or bf16 matrix products where the processor has them (default fp32)`;
 
 /** Tokens that go through the model at once: lines are gathered up to it. */
@@ -27,15 +28,15 @@ const LIKELIEST = 10;
 
 await command(async () => {
   const { values } = parseArgs({
-    options: { model: { type: 'string' }, tools: { type: 'string' }, 'template-args': { type: 'string' }, adapter: { type: 'string' }, precision: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+    options: { model: { type: 'string' }, tools: { type: 'string' }, 'template-args': { type: 'string' }, adapter: { type: 'string' }, precision: { type: 'string' }, 'accept-setting': { type: 'string', multiple: true }, help: { type: 'boolean', short: 'h' } },
   });
   if (values.help) return console.log(USAGE);
   if (values.model === undefined) throw new UsageError(`--model is missing\n\n${USAGE}`);
   const flags = templateFlags({ tools: values.tools, templateArgs: values['template-args'] }, (problem) => {
     throw new UsageError(problem);
   });
-  const model = await callersModel(values.model);
-  const policy = await openPolicy(model, { adapter: values.adapter && callersPath(values.adapter), precision: values.precision });
+  const model = await callersModel(values.model, values['accept-setting']);
+  const policy = await openPolicy(model, { adapter: values.adapter && callersPath(values.adapter), precision: values.precision, acceptSettings: values['accept-setting'] });
   const { limits } = policy;
   let codec: ReturnType<typeof loadTextCodec> | undefined;
 

@@ -178,7 +178,7 @@ export function createDependencies(settings: Settings, log: Pick<Logger, 'warn'>
     codec(modelFile) {
       let codec = codecs.get(modelFile);
       if (!codec) {
-        codec = hub.fetch(path.relative(settings.modelsDir, modelFile)).then(() => loadTextCodec(modelFile));
+        codec = hub.fetch(path.relative(settings.modelsDir, modelFile), undefined, 'any').then(() => loadTextCodec(modelFile));
         codecs.set(modelFile, codec);
         // A file that could not be read may be there the next time.
         codec.then(({ endRemark }) => endRemark !== null && log.warn({ modelFile }, endRemark), () => codecs.delete(modelFile));
@@ -186,7 +186,7 @@ export function createDependencies(settings: Settings, log: Pick<Logger, 'warn'>
       return codec;
     },
     modelsDir: settings.modelsDir,
-    fetchModel: (model, onProgress) => hub.fetch(model, onProgress),
+    fetchModel: (model, onProgress, accepted) => hub.fetch(model, onProgress, accepted),
     codeVersion: codeVersion(),
     temporalAddress: settings.temporal.address,
     executionState,

@@ -18,7 +18,7 @@ await main('gpu', async (settings, log) => {
     ...device,
     // A model of a hub was fetched where the run was opened, which may be another machine.
     use: async (weights, report) => {
-      await dependencies.fetchModel(path.relative(dependencies.modelsDir, weights.model.path), report);
+      await dependencies.fetchModel(path.relative(dependencies.modelsDir, weights.model.path), report, weights.model.acceptSettings);
       return device.use(weights, report);
     },
   };

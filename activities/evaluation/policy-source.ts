@@ -23,7 +23,7 @@ export class NoSuchPolicy extends Error {
 /** @throws {NoSuchPolicy, ModelFileInvalid} */
 export async function findPolicy(source: PolicySource, { artifacts, modelsDir }: { readonly artifacts: ArtifactStore; readonly modelsDir: string }): Promise<FoundPolicy> {
   if (source.run === undefined || source.iteration === undefined) {
-    const model = await identifyModelFile(modelsDir, source.model!);
+    const model = await identifyModelFile(modelsDir, source.model!, source.acceptSettings);
     // The zero adapter of any rank is none.
     return { policy: { source, label: `model ${model.path}`, model, lora: LoraConfig.parse({}), state: untouchedPolicy }, run: null };
   }

@@ -44,7 +44,7 @@ export class HeldTheta {
     makeRoom();
     // Trainable weights are kept in fp32: a step moves them by less than bfloat16 can tell apart.
     const narrow = precision === 'bf16' && weights.full === undefined;
-    const reader = await openModel(weights.model.path);
+    const reader = await openModel(weights.model.path, weights.model.acceptSettings ?? []);
     let frozen: FrozenWeights;
     try {
       frozen = await loadWeights(reader, narrow, onProgress);

@@ -8,6 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { downloadFile, HubApiError, listFiles, modelInfo, type ListFileEntry } from '@huggingface/hub';
 import { SETTINGS, shardsOf, WEIGHTS_FILE, WEIGHTS_INDEX } from './model-files.js';
 import type { OnProgress } from './policy.js';
+import { readJson } from './weights/hugging-face.js';
+import { configOf, type AcceptedSettings } from './weights/hugging-face-config.js';
 import { ModelFileInvalid } from './weights/model-file-error.js';
 
 /** Where models come from; a token is needed only for private and gated ones. */
@@ -51,11 +53,12 @@ export class HubModels {
 
   /**
    * @param model  `hf://owner/name@revision` (`main` if left out), or the path that this returned before, on whatever machine
+   * @param accepted  settings of config.json that a person answers for; it is checked before the weights are asked for
    * @returns      the directory below the models directory; a path that is of no hub as it was given
-   * @throws {ModelFileInvalid} if there is no such model, it may not be read, or it has no safetensors
+   * @throws {ModelFileInvalid} if there is no such model, it may not be read, it has no safetensors, or its config.json is refused
    * @throws {HubUnavailable} if the hub does not answer or the download broke off
    */
-  async fetch(model: string, onProgress: OnProgress = () => undefined): Promise<string> {
+  async fetch(model: string, onProgress: OnProgress = () => undefined, accepted: AcceptedSettings = []): Promise<string> {
     const reference = referenceOf(model);
     if (reference === null) return model;
     const { repo } = reference;
@@ -69,7 +72,7 @@ export class HubModels {
     try {
       const partial = `${folder}.partial`;
       await mkdir(partial, { recursive: true });
-      await this.#download(model, repo, commit, partial, onProgress);
+      await this.#download(model, repo, commit, partial, onProgress, accepted);
       await rename(partial, folder);
       return relative;
     } finally {
@@ -82,16 +85,23 @@ export class HubModels {
     return { hubUrl: endpoint.replace(/\/+$/, ''), ...(token === null ? {} : { accessToken: token }) };
   }
 
-  async #download(model: string, repo: string, commit: string, partial: string, onProgress: OnProgress): Promise<void> {
+  async #download(model: string, repo: string, commit: string, partial: string, onProgress: OnProgress, accepted: AcceptedSettings): Promise<void> {
     const present = new Map<string, ListFileEntry>();
     await this.#asking(model, async () => {
       for await (const entry of listFiles({ ...this.#access, repo, revision: commit })) if (entry.type === 'file') present.set(entry.path, entry);
     });
-    if (!present.has('config.json')) throw new ModelFileInvalid(model, 'has no config.json', 'Name a repository with a model as transformers saves it');
+    if (!present.has('config.json')) {
+      const gguf = [...present.keys()].find((name) => name.endsWith('.gguf'));
+      const remedy = gguf === undefined ? 'Name a repository with a model as transformers saves it' : `Download the GGUF file that you want, e.g. ${gguf}, into the models directory, and name it by its path`;
+      throw new ModelFileInvalid(model, 'has no config.json', remedy);
+    }
+    const noWeights = new ModelFileInvalid(model, `has neither ${WEIGHTS_FILE} nor ${WEIGHTS_INDEX}`, 'Name a repository with safetensors; pickled weights are not read');
+    if (!present.has(WEIGHTS_FILE) && !present.has(WEIGHTS_INDEX)) throw noWeights;
     const settings = [...SETTINGS, WEIGHTS_INDEX].filter((name) => present.has(name) && !(name === WEIGHTS_INDEX && present.has(WEIGHTS_FILE)));
     for (const name of settings) await this.#file(model, repo, commit, present.get(name)!, partial, () => undefined);
+    await this.#requireComputed(model, partial, accepted);
     const weights = present.has(WEIGHTS_FILE) ? [WEIGHTS_FILE] : settings.includes(WEIGHTS_INDEX) ? await shardsOf(partial) : [];
-    if (weights.length === 0) throw new ModelFileInvalid(model, `has neither ${WEIGHTS_FILE} nor ${WEIGHTS_INDEX}`, 'Name a repository with safetensors; pickled weights are not read');
+    if (weights.length === 0) throw noWeights;
     const missing = weights.find((name) => !present.has(name));
     if (missing !== undefined) throw new ModelFileInvalid(model, `lacks the shard ${missing} that its index names`, 'Name another revision of the model');
     const total = weights.reduce((sum, name) => sum + present.get(name)!.size, 0);
@@ -99,6 +109,18 @@ export class HubModels {
     for (const name of weights) {
       await this.#file(model, repo, commit, present.get(name)!, partial, (bytes) => onProgress({ phase: 'download', done: before + bytes, of: total }));
       before += present.get(name)!.size;
+    }
+  }
+
+  /** Gigabytes of weights are not fetched for a model that is refused by its config.json. */
+  async #requireComputed(model: string, partial: string, accepted: AcceptedSettings): Promise<void> {
+    const name = 'config.json';
+    const json = await readJson(path.join(partial, name), 'Name another revision of the model');
+    try {
+      configOf(`${model}, ${name}`, json, accepted);
+    } catch (error) {
+      await rm(partial, { recursive: true });
+      throw error;
     }
   }
 

@@ -13,8 +13,8 @@ export const isPrecision = (word: string): word is Precision => (PRECISIONS as r
 
 /** What identifies theta without its optimiser: enough to know whether a warm model already is it. */
 export interface PolicyWeights {
-  /** Model file, absolute on this worker, and the hash it must have. */
-  readonly model: { readonly path: string; readonly sha256: string };
+  /** Model file, absolute on this worker, the hash it must have, and settings of its config.json that a person answers for. */
+  readonly model: { readonly path: string; readonly sha256: string; readonly acceptSettings?: readonly string[] | undefined };
   readonly lora: LoraConfig;
   /** Safetensors of adapters folded into the frozen weights, in order. */
   readonly folded: readonly StoredTensors[];

@@ -63,7 +63,7 @@ export async function endIdsOf(model: string): Promise<ReadonlySet<number>> {
     return new Set(endTokensOfGguf(model, metadata, config.vocabulary)?.ends.keys());
   }
   if (existsSync(path.join(model, 'tokenizer.json'))) return new Set((await loadTextCodec(model)).ends.keys());
-  const { vocabulary } = await readHuggingFaceConfig(model);
+  const { vocabulary } = await readHuggingFaceConfig(model, 'any');
   return new Set(await endIdsOfSettings(model, vocabulary));
 }
 
@@ -72,7 +72,8 @@ const isDirectory = (model: string): Promise<boolean> => stat(model).then((found
 
 async function codecOfDirectory(directory: string): Promise<ModelCodec> {
   const file = path.join(directory, 'tokenizer.json');
-  const { vocabulary, contextLength } = await readHuggingFaceConfig(directory);
+  // Whether the weights are computed rightly is for their reader to say.
+  const { vocabulary, contextLength } = await readHuggingFaceConfig(directory, 'any');
   const tokenizerJson = await readJson(file, 'Text needs tokenizer.json; a slow tokenizer is converted by transformers');
   const settings = await optionalJson(path.join(directory, 'tokenizer_config.json'));
   const tokenizer = openTokenizer(tokenizerJson, file);

@@ -1,6 +1,8 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
+import type { IdentifiedModel } from '../../schemas/run.js';
 import { modelFingerprint } from '../policy/model-files.js';
+import { requireComputed } from '../policy/model-settings.js';
 
 /** There is no usable model where the configuration says. */
 export class ModelFileInvalid extends Error {
@@ -20,11 +22,12 @@ export function belowModels(modelsDir: string, relative: string): string {
 
 /**
  * A model file or directory below the models directory, hashed. A symbolic link that the operator put there may
- * lead out of it; a path in a configuration may not.
+ * lead out of it; a path in a configuration may not. Of a directory, config.json is read: what is not computed is refused before a run begins.
  *
+ * @param accepted  settings of config.json that a person answers for
  * @throws {ModelFileInvalid}
  */
-export async function identifyModelFile(modelsDir: string, relative: string): Promise<{ path: string; sha256: string; bytes: number }> {
+export async function identifyModelFile(modelsDir: string, relative: string, accepted: readonly string[] = []): Promise<IdentifiedModel> {
   const root = path.resolve(modelsDir);
   const file = belowModels(modelsDir, relative);
   const found = await stat(file).catch(() => null);
@@ -41,5 +44,10 @@ export async function identifyModelFile(modelsDir: string, relative: string): Pr
     const problem = cause.name === 'ModelFileInvalid' ? cause.message : `it cannot be read whole (${cause.message}). Download the model again.`;
     throw new ModelFileInvalid(`model.path is "${relative}": ${problem}`);
   });
-  return { path: path.relative(root, file).split(path.sep).join('/'), ...fingerprint };
+  if (found.isDirectory()) {
+    await requireComputed(file, accepted).catch((cause: Error) => {
+      throw new ModelFileInvalid(`model.path is "${relative}": ${cause.message}`);
+    });
+  }
+  return { path: path.relative(root, file).split(path.sep).join('/'), ...fingerprint, ...(accepted.length > 0 && { acceptSettings: [...accepted] }) };
 }

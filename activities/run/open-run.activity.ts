@@ -70,7 +70,8 @@ async function described({ artifacts, environments, codec, fetchModel, modelsDir
   let config = given;
   // A branch of a hub moves on; a run stays with the commit that it began with.
   const modelPath = known?.config.model.path === config.model.path ? known.model.path : config.model.path;
-  const model = await identifyModelFile(modelsDir, await fetchModel(modelPath)).catch((error: unknown) => {
+  const accepted = config.model.acceptSettings ?? [];
+  const model = await identifyModelFile(modelsDir, await fetchModel(modelPath, undefined, accepted), accepted).catch((error: unknown) => {
     if (!(error instanceof ModelFileInvalid)) throw error;
     problems.push(error.message);
     return null;

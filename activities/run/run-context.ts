@@ -87,7 +87,7 @@ export function policyWeightsOf(
 ): PolicyWeights {
   const { config } = manifest;
   return {
-    model: { path: modelFileOf(modelsDir, manifest), sha256: manifest.model.sha256 },
+    model: { path: modelFileOf(modelsDir, manifest), sha256: manifest.model.sha256, acceptSettings: manifest.model.acceptSettings },
     lora: config.lora,
     folded: state.folded.map((ref) => storedTensors(artifacts, ref)),
     adapter: state.adapter && storedTensors(artifacts, state.adapter),

@@ -21,6 +21,7 @@ export const SETTING_READERS: Readonly<Record<string, readonly SettingReader[]>>
   seed: ['rollout', 'update', 'evaluation'],
   iterations: ['update', 'after'],
   'model.path': ['start'],
+  'model.acceptSettings': ['start'],
   'environment.name': ['start'],
   'environment.taskSet': ['start'],
   'rollout.groupSize': ['rollout'],

@@ -40,7 +40,7 @@ export async function setUpSilently(components: readonly ComponentName[]): Promi
 }
 
 /** A model as the caller named it: a path, or one of a hub, downloaded below the models directory. */
-export async function callersModel(given: string): Promise<string> {
+export async function callersModel(given: string, accepted: readonly string[] = []): Promise<string> {
   if (!isHubReference(given)) return callersPath(given);
   const hub = { endpoint: process.env['HF_ENDPOINT'] || 'https://huggingface.co', token: process.env['HF_TOKEN'] || null };
   const modelsDir = path.resolve(process.env['SEEUPO_MODELS_DIR'] || defaultModelsDir);
@@ -48,7 +48,7 @@ export async function callersModel(given: string): Promise<string> {
   const relative = await new HubModels(modelsDir, hub).fetch(given, ({ done, of }) => {
     const percent = Math.floor((100 * done) / of);
     if (percent >= told + 5) process.stderr.write(`${given}: ${(told = percent)} % of ${(of / 1e9).toFixed(2)} GB\n`);
-  });
+  }, accepted);
   return path.join(modelsDir, relative);
 }
 
@@ -56,7 +56,10 @@ export async function callersModel(given: string): Promise<string> {
  * The policy of a model and perhaps a PEFT adapter, in this process.
  * @throws {UsageError} if there is no such model; {ModelFileInvalid} if it cannot be used
  */
-export async function openPolicy(model: string, options: { readonly adapter?: string | undefined; readonly precision?: string | undefined }): Promise<TensorFlowPolicy> {
+export async function openPolicy(
+  model: string,
+  options: { readonly adapter?: string | undefined; readonly precision?: string | undefined; readonly acceptSettings?: readonly string[] | undefined },
+): Promise<TensorFlowPolicy> {
   const precision = options.precision ?? 'fp32';
   if (!isPrecision(precision)) throw new UsageError(`--precision is "${precision}": expected ${PRECISIONS.join(' or ')}`);
   await setUpSilently(['tensorflow', 'tensorflow-binding', ...(model === smolLm2Path ? (['model'] as const) : [])]);
@@ -68,12 +71,13 @@ export async function openPolicy(model: string, options: { readonly adapter?: st
     import('../../activities/policy/weights/open-model.js'),
     import('../../activities/policy/weights/peft-adapter.js'),
   ]);
-  const reader = await openModel(model);
+  const { acceptSettings } = options;
+  const reader = await openModel(model, acceptSettings);
   await reader.close();
   const { lora, adapter } =
     options.adapter === undefined ? { lora: { rank: 1, alpha: 1 }, adapter: null } : await readPeftAdapter(options.adapter, reader.config);
   const policy = new TensorFlowPolicy(precision);
-  await policy.use({ model: { path: model, sha256: (await modelFingerprint(model)).sha256 }, lora, folded: [], adapter });
+  await policy.use({ model: { path: model, sha256: (await modelFingerprint(model)).sha256, acceptSettings }, lora, folded: [], adapter });
   return policy;
 }
 

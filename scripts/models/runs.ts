@@ -44,7 +44,7 @@ export async function policyAt(store: ArtifactStore, run: RunManifest, wanted: n
  */
 export async function thetaOf(store: ArtifactStore, run: RunManifest, { adapters, weights }: PolicyAt, modelFile: string): Promise<{ adapter: { lora: LoraConfig; tensors: NamedTensor[] } | null; whole: Theta }> {
   if (weights) return { adapter: null, whole: { weights: await byName(store, weights) } };
-  const reader = await openModel(modelFile);
+  const reader = await openModel(modelFile, 'any'); // checked when the run was opened
   await reader.close();
   const bytes: Uint8Array[] = [];
   for (const ref of adapters) bytes.push(await store.getBlob(ref));

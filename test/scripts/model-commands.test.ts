@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { repositoryRoot } from '../../scripts/setup/paths.js';
@@ -67,4 +69,19 @@ test('score: ids of a file whose tokenizer is not known are scored; its text is 
   const { stdout, stderr } = run('score', ['--model', model], '{"ids":[5,6,7]}\n{"messages":[{"role":"user","content":"x"}],"completion":"y"}\n');
   assert.equal((lines(stdout)[0] as { logprobs: number[] }).logprobs.length, 2);
   assert.match(stderr, /has tokenizer gpt2\/llama-bpe.*Only ids of such a file are scored/);
+});
+
+test('score, plan: a setting of config.json that is not known is refused, and passes when it is accepted by name', async () => {
+  const model = await mkdtemp(join(tmpdir(), 'seeupo-accept-'));
+  await cp(tinyModel('llama-tied'), model, { recursive: true });
+  const config = JSON.parse(await readFile(join(model, 'config.json'), 'utf8')) as object;
+  await writeFile(join(model, 'config.json'), JSON.stringify({ ...config, my_mark: 1 }));
+  const ids = '{"ids":[5,6,7]}\n';
+  assert.match(run('score', ['--model', model], ids).stderr, /has my_mark = 1, which is not known here.*--accept-setting my_mark/);
+  const { stdout } = run('score', ['--model', model, '--accept-setting', 'my_mark'], ids);
+  assert.equal(stdout, run('score', ['--model', tinyModel('llama-tied')], ids).stdout);
+  const plan = ['--config', 'scripts/runs/quickstart.json', '--gpu', '80GB', '--model', model];
+  assert.match(run('plan', plan).stderr, /has my_mark = 1/);
+  assert.match(run('plan', [...plan, '--accept-setting', 'my_mark']).stdout, /billion parameters/);
+  await rm(model, { recursive: true });
 });

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { readTextFile } from '../../text-file.js';
 import { WEIGHTS_FILE, WEIGHTS_INDEX } from '../model-files.js';
 import { moduleNames, moduleShape, type ModelConfig, type ModuleName } from '../model-config.js';
-import { configOf } from './hugging-face-config.js';
+import { configOf, type AcceptedSettings } from './hugging-face-config.js';
 import { ModelFileInvalid } from './model-file-error.js';
 import { SafetensorsFile } from './safetensors-file.js';
 import type { NormName, WeightReader } from './weight-reader.js';
@@ -42,10 +42,17 @@ export function tensorShapes(config: ModelConfig): Map<string, readonly number[]
   return shapes;
 }
 
-/** config.json of a directory, parsed. @throws {ModelFileInvalid} */
-export async function readHuggingFaceConfig(directory: string): Promise<ModelConfig> {
+/**
+ * config.json of a directory, parsed.
+ * @param accepted  see configOf
+ * @throws {ModelFileInvalid}
+ */
+export async function readHuggingFaceConfig(directory: string, accepted: AcceptedSettings = []): Promise<ModelConfig> {
   const file = path.join(directory, 'config.json');
-  return configOf(file, await readJson(file, 'Use a directory as transformers saves it'));
+  if (!existsSync(file) && existsSync(path.join(directory, 'adapter_config.json'))) {
+    throw new ModelFileInvalid(directory, 'is a PEFT adapter, not a model', 'Name the model that it was trained on as the model, and this directory with --adapter');
+  }
+  return configOf(file, await readJson(file, 'Use a directory as transformers saves it'), accepted);
 }
 
 export async function readJson(file: string, remedy: string): Promise<Record<string, unknown>> {
@@ -55,8 +62,8 @@ export async function readJson(file: string, remedy: string): Promise<Record<str
   try {
     const value: unknown = JSON.parse(text);
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  } catch {
-    // Said below.
+  } catch (error) {
+    throw new ModelFileInvalid(file, `is no JSON (${(error as Error).message})`, remedy);
   }
   throw new ModelFileInvalid(file, 'is no JSON object', remedy);
 }
@@ -65,8 +72,8 @@ export async function readJson(file: string, remedy: string): Promise<Record<str
  * A directory with config.json and model.safetensors, whole or in shards.
  * @throws {ModelFileInvalid} on a missing shard, a tensor too many or too few, a damaged file
  */
-export async function openHuggingFace(directory: string): Promise<WeightReader> {
-  const config = await readHuggingFaceConfig(directory);
+export async function openHuggingFace(directory: string, accepted: AcceptedSettings = []): Promise<WeightReader> {
+  const config = await readHuggingFaceConfig(directory, accepted);
   const shapes = tensorShapes(config);
   const files: SafetensorsFile[] = [];
   try {

@@ -19,6 +19,10 @@ const SHARD = 'model-00002-of-00003.safetensors';
 const filesOf = (model: string): Record<string, Uint8Array> => Object.fromEntries(readdirSync(tinyModel(model)).map((name) => [name, readFileSync(path.join(tinyModel(model), name))]));
 const sharded: Record<string, Uint8Array> = { ...filesOf('qwen3-untied'), 'README.md': Buffer.from('not needed'), 'pytorch_model.bin': Buffer.alloc(5000) };
 const { [SHARD]: _, ...shardMissing } = sharded;
+const withSettings = (change: object): Record<string, Uint8Array> => {
+  const files = filesOf('llama-tied');
+  return { ...files, 'config.json': Buffer.from(JSON.stringify({ ...(JSON.parse(Buffer.from(files['config.json']!).toString()) as object), ...change })) };
+};
 
 let hub: Awaited<ReturnType<typeof startHub>>;
 let modelsDir: string;
@@ -29,6 +33,9 @@ before(async () => {
     'tiny/llama': { files: filesOf('llama-tied'), revisions },
     'tiny/gated': { files: filesOf('llama-tied'), revisions, token: SECRET },
     'tiny/pickle': { files: { 'config.json': Buffer.from('{}'), 'pytorch_model.bin': Buffer.alloc(5000) }, revisions },
+    'tiny/strange': { files: withSettings({ my_mark: 1 }), revisions },
+    'tiny/awq': { files: withSettings({ quantization_config: { quant_method: 'awq', bits: 4 } }), revisions },
+    'tiny/gguf': { files: { 'model-Q4_K_M.gguf': Buffer.alloc(100) }, revisions },
     'tiny/no-shard': { files: shardMissing, revisions },
   });
 });
@@ -129,11 +136,21 @@ test('score takes hf://, from the hub that HF_ENDPOINT names and with HF_TOKEN; 
   assert.deepEqual(await readdir(path.join(modelsDir, 'hub/tiny/gated')), ['b'.repeat(40)]);
 });
 
+test('a config.json that is refused is so before any weight is asked for, and nothing of the model stays; what is accepted by name comes', async () => {
+  await assert.rejects(models().fetch('hf://tiny/strange'), { name: 'ModelFileInvalid', message: /hf:\/\/tiny\/strange, config\.json: has my_mark = 1.*--accept-setting my_mark/ });
+  await assert.rejects(models().fetch('hf://tiny/awq'), { name: 'ModelFileInvalid', message: /quantised to 4 bits by awq/ });
+  assert.deepEqual(contentOf('model.safetensors'), []);
+  for (const name of ['strange', 'awq']) assert.deepEqual(await readdir(path.join(modelsDir, 'hub/tiny', name)), []);
+  const relative = await models().fetch('hf://tiny/strange', undefined, ['my_mark']);
+  assert.ok((await stat(path.join(modelsDir, relative, 'model.safetensors'))).isFile());
+});
+
 test('what cannot be had is named: no such model or revision, pickled weights, a missing shard, a reference that is none, a hub that is away', async () => {
   const cases: [string, string, RegExp][] = [
     ['hf://tiny/nothing', 'ModelFileInvalid', /hf:\/\/tiny\/nothing: does not exist at http.*status 404.*hf:\/\/owner\/name@revision/],
     ['hf://tiny/llama@v9', 'ModelFileInvalid', /hf:\/\/tiny\/llama@v9: does not exist/],
     ['hf://tiny/pickle', 'ModelFileInvalid', /has neither model\.safetensors nor model\.safetensors\.index\.json.*pickled/],
+    ['hf://tiny/gguf', 'ModelFileInvalid', /has no config\.json\. Download the GGUF file that you want, e\.g\. model-Q4_K_M\.gguf/],
     ['hf://tiny/no-shard', 'ModelFileInvalid', /lacks the shard model-00002-of-00003\.safetensors/],
     ['hf://tiny', 'ModelFileInvalid', /is no reference to a hub.*hf:\/\/owner\/name@revision/],
     ['hf://../..@main', 'ModelFileInvalid', /is no reference/],

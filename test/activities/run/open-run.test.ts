@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { sha256 } from '../../../activities/artifacts/canonical-json.js';
@@ -8,6 +8,7 @@ import { EnvironmentUnavailable } from '../../../activities/environments/environ
 import { createOpenRun } from '../../../activities/run/open-run.activity.js';
 import { modelFileOf, openedRun, policyWeightsOf } from '../../../activities/run/run-context.js';
 import { RunRef } from '../../../schemas/run.js';
+import { tinyModel } from '../policy/tiny-models.js';
 import { openInput, toyConfig, toyDependencies } from '../../support/run-on-paper.js';
 
 test('opening a run commits what it is and returns what a workflow needs of it', async () => {
@@ -37,9 +38,10 @@ test('opening it again with the same configuration finds the same run, also from
 
 test('a model of a hub is fetched where the run is opened; opened again it stays with the commit that the branch pointed to', async () => {
   const { dependencies, artifacts } = toyDependencies();
+  const tinyConfig = JSON.parse(readFileSync(path.join(tinyModel('llama-tied'), 'config.json'), 'utf8')) as object;
   for (const commit of ['one', 'two']) {
     mkdirSync(path.join(dependencies.modelsDir, 'hub', commit), { recursive: true });
-    writeFileSync(path.join(dependencies.modelsDir, 'hub', commit, 'config.json'), JSON.stringify({ commit }));
+    writeFileSync(path.join(dependencies.modelsDir, 'hub', commit, 'config.json'), JSON.stringify({ ...tinyConfig, _commit_hash: commit }));
   }
   let branch = 'hub/one';
   const fetched: string[] = [];
@@ -51,6 +53,19 @@ test('a model of a hub is fetched where the run is opened; opened again it stays
   assert.deepEqual(fetched, ['hf://tiny/toy@main', 'hub/one']);
   const manifest = await openedRun(artifacts, first.run, { iteration: 0 });
   assert.equal(modelFileOf(dependencies.modelsDir, manifest), path.join(dependencies.modelsDir, 'hub/one'));
+});
+
+test('settings of config.json that a run accepts are in its manifest and go to every worker; without them it is not opened', async () => {
+  const { dependencies, artifacts } = toyDependencies();
+  mkdirSync(path.join(dependencies.modelsDir, 'marked'));
+  const tinyConfig = JSON.parse(readFileSync(path.join(tinyModel('llama-tied'), 'config.json'), 'utf8')) as object;
+  writeFileSync(path.join(dependencies.modelsDir, 'marked', 'config.json'), JSON.stringify({ ...tinyConfig, my_mark: 1 }));
+  const open = (model: object) => createOpenRun(dependencies)(openInput('run-1', { ...toyConfig, model: { path: 'marked', ...model } } as never));
+  await assert.rejects(open({}), { name: 'BadConfig', message: /model\.path is "marked": .*has my_mark = 1.*"acceptSettings": \["my_mark"\]/ });
+  const { run } = await open({ acceptSettings: ['my_mark'] });
+  const manifest = await openedRun(artifacts, run, { iteration: 0 });
+  assert.deepEqual(manifest.model.acceptSettings, ['my_mark']);
+  assert.deepEqual(policyWeightsOf({ artifacts, modelsDir: dependencies.modelsDir }, manifest, { folded: [], adapter: null, moments: null, optimizerSteps: 0 }).model.acceptSettings, ['my_mark']);
 });
 
 test('the same run id with another configuration is refused with the settings that differ', async () => {
