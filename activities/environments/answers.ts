@@ -95,6 +95,15 @@ function oddPart(value: unknown, path: string, above: readonly object[]): readon
 
 const firstOdd = (parts: readonly (readonly [string, string] | null)[]) => parts.find((part) => part !== null) ?? null;
 
+const SHOWN: Readonly<Record<string, (value: unknown) => boolean>> = { name: () => true, description: (value) => typeof value === 'string', inputSchema: isPlainObject };
+
+/** A tool's description, or the parts of it that are shown in other words. */
+function isReworded(value: unknown): boolean {
+  if (!isPlainObject(value)) return notText(value) === null;
+  const parts = Object.entries(value);
+  return parts.length > 0 && parts.every(([key, part]) => Object.hasOwn(SHOWN, key) && SHOWN[key]!(part));
+}
+
 /** By the function's name in a definition; kinds of environments that expect other things of one name have their own entry. */
 export const ANSWERS = {
   prompt: { expected: `a text, or messages such as [{ role: 'user', content: '...' }] with roles ${ROLES.join(', ')}`, wrong: notMessages },
@@ -122,6 +131,7 @@ export const ANSWERS = {
   startServer: { expected: 'the state that the episode starts in, or nothing', later: true, wrong: () => null },
   server: answer("a server's description, { command, args } or { url }", isPlainObject),
   observe: { expected: 'a text', wrong: notText },
+  describe: answer('a text, or { description, inputSchema } with the one that is to change', isReworded),
   reset: answer("an object, the arguments of the server's reset", isPlainObject),
   action: answer("an object, the server's action", isPlainObject),
   score: JUDGEMENT,

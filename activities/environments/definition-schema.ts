@@ -64,6 +64,8 @@ const task = {
   }),
 } satisfies Fields<TaskSpec<z.ZodObject>>;
 
+const onStepFailure = oneOf('fault', 'refuse').optional();
+
 const toolUse = {
   ...task,
   prompt: giving(ANSWERS.prompt),
@@ -74,6 +76,7 @@ const toolUse = {
   maxCalls: wholeFrom1.optional(),
   maxResultCharacters: wholeFrom1.optional(),
   stepTimeoutMs: milliseconds.optional(),
+  onStepFailure,
 } satisfies Fields<ToolUseSpec<z.ZodObject, never>>;
 
 const actionFormat = oneOf('call-lines', 'hermes', 'code-block');
@@ -110,6 +113,7 @@ export const FIELDS = {
       return problem === null ? null : `${problem}, expected { command, args } or { url }, or a function that gives one`;
     }),
     tools: field('an array of tool names, at least one (leave it out for all of the server’s)', isNames).optional(),
+    describe: told(describeProblem).optional(),
     start: giving(ANSWERS.startServer).optional(),
     observe: giving(ANSWERS.observe).optional(),
     startTimeoutMs: milliseconds.optional(),
@@ -124,6 +128,7 @@ export const FIELDS = {
     score: giving(ANSWERS.score).optional(),
     format: actionFormat.optional(),
     timeoutMs: milliseconds.optional(),
+    onStepFailure,
   } satisfies Fields<OpenEnvDefinition>,
   'agent-evolver': {
     name,
@@ -137,6 +142,7 @@ export const FIELDS = {
     errorReplies: oneOf('fault', 'observation').optional(),
     format: actionFormat.optional(),
     timeoutMs: milliseconds.optional(),
+    onStepFailure,
   } satisfies Fields<AgentEvolverSpec>,
 } as const;
 
@@ -145,6 +151,17 @@ export type Kind = keyof typeof FIELDS;
 
 function isNames(value: unknown): boolean {
   return Array.isArray(value) && value.length > 0 && value.every((one) => typeof one === 'string' && one !== '');
+}
+
+/** Words for a server's tools, by name or by a function. */
+function describeProblem(value: unknown): string | null {
+  const { expected, wrong } = ANSWERS.describe;
+  if (!isPlainObject(value)) {
+    const problem = functionProblem(value, false);
+    return problem === null ? null : `${problem}, expected { tool: ${expected} }, or a function that gives one`;
+  }
+  const odd = Object.keys(value).find((tool) => wrong(value[tool], 0) !== null);
+  return odd === undefined ? null : `has for ${JSON.stringify(odd)} ${described(value[odd])}, expected ${expected}`;
 }
 
 /** An array, or the name of a file; how else a hurried author may have meant one. */

@@ -43,6 +43,16 @@ export type TaskUse = 'train' | 'heldout' | 'demonstration';
 /** `split` is checked when the tasks are read: in a list that is computed, TypeScript knows it as a text only. */
 export type Listed<Task> = Task & { readonly id: string; readonly split: TaskUse | (string & {}) };
 
+/**
+ * What becomes of a step that fails at work (it takes too long, its server ends or answers nonsense) twice, the second time
+ * in a fresh environment after the same steps.
+ *
+ * `fault`, if left out: the run pauses with the reason. An environment that hangs because its machine does must not become
+ * something to learn from, and nobody but the author can tell the two apart. `refuse`: the model reads
+ * `Error: search: took longer than 10 s`, in an environment that is as if the call had not been made, and the episode goes on.
+ */
+export type OnStepFailure = 'fault' | 'refuse';
+
 /** Tasks as their author writes them: fields, and where they are. */
 export interface TaskSpec<T extends Parameters> {
   readonly name: string;
@@ -75,6 +85,8 @@ export interface ToolUseSpec<T extends Parameters, View> extends TaskSpec<T> {
   readonly maxResultCharacters?: number;
   /** For one response, 10 s if left out. A loop without an end is ended by it too, unless it comes after an `await`. */
   readonly stepTimeoutMs?: number;
+  /** For a step that takes too long, or whose server ends or answers nonsense, each time: `fault` if left out. */
+  readonly onStepFailure?: OnStepFailure;
 }
 
 /** The definition is wrong; the message says at which field. */

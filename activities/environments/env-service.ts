@@ -13,7 +13,7 @@ import {
 } from '../../schemas/environment-protocol.js';
 import type { Split, Task } from '../../schemas/task.js';
 import type { ActionFormat } from '../rollout/tool-calls.js';
-import { EnvironmentProtocolError, EnvironmentUnavailable, EpisodeLost, type RestorableEnvironment } from './environment.js';
+import { EnvironmentProtocolError, EnvironmentUnavailable, EpisodeLost, FailedAtWork, type RestorableEnvironment } from './environment.js';
 import { jsonOrUndefined, postJson } from './json-over-http.js';
 
 export interface EnvServiceOptions {
@@ -108,6 +108,8 @@ export class EnvService implements RestorableEnvironment {
   private failure(path: string, status: number, text: string): Error {
     const body = EnvironmentErrorBody.safeParse(jsonOrUndefined(text));
     const said = `${this.where(path)} answered ${status}: ${body.success ? body.data.message : text.slice(0, 200)}`;
+    // Its own word that it cannot do this step; another 5xx is a gateway's.
+    if (path === '/step' && body.success && body.data.code === 'internal') return new FailedAtWork(said, 'failed');
     if (status >= 500) return new EnvironmentUnavailable(said);
     if (!body.success) return new EnvironmentProtocolError('not_the_protocol', `${said}: is this the sidecar?`);
     if (body.data.code === 'episode_lost') return new EpisodeLost(said);

@@ -41,6 +41,25 @@ export class EnvironmentUnavailable extends Error {
   override readonly name = 'EnvironmentUnavailable';
 }
 
+/**
+ * The environment failed at work on a step: it took too long, ended, or answered nonsense. Once that may be chance, e.g. it
+ * was killed; if a fresh environment fails at the same step again, it is what this step does (see `two-tries.ts`).
+ */
+export class FailedAtWork extends EnvironmentUnavailable {
+  /**
+   * @param told  what a model may read of it, the same words each time, e.g. `took longer than 10 s`
+   * @param call  of the response's calls the one that failed, from 0
+   */
+  constructor(
+    message: string,
+    readonly told: string,
+    readonly call = 0,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
 /** Environment and client disagree about the protocol or about an episode; trying again does not help. */
 export class EnvironmentProtocolError extends Error {
   override readonly name = 'EnvironmentProtocolError';

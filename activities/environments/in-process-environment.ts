@@ -3,13 +3,20 @@ import type { Split, Task } from '../../schemas/task.js';
 import { canonicalJson, sha256 } from '../artifacts/canonical-json.js';
 import type { ActionFormat } from '../rollout/tool-calls.js';
 import { partsWithin } from '../rollout/verbatim.js';
-import { EnvironmentProtocolError, EnvironmentUnavailable, EpisodeLost, type RestorableEnvironment } from './environment.js';
+import type { OnStepFailure } from './definition.js';
+import { EnvironmentProtocolError, EnvironmentUnavailable, EpisodeLost, FailedAtWork, type RestorableEnvironment } from './environment.js';
+import { faultOf, RefusedSteps, twice, type Refusal } from './two-tries.js';
 
 /** One episode, whose owner asks one thing at a time. */
 export interface PlayableEpisode {
   start(): Pick<Observation, 'messages' | 'done'>;
-  /** An exception is a fault of the environment: the episode is forgotten and its owner restores it. */
-  step(action: Action): Promise<Pick<Observation, 'messages' | 'done'>>;
+  /**
+   * An exception is a fault of the environment: the episode is forgotten and its owner restores it. After a FailedAtWork
+   * the step is tried once more in another episode, which played the same actions.
+   *
+   * @param refusal  the step failed at work twice: the model reads so, and the call is not made
+   */
+  step(action: Action, refusal?: Refusal): Promise<Pick<Observation, 'messages' | 'done'>>;
   /** Asked at most once between two steps. An exception costs the episode, as in `step`. */
   verdict(): Promise<Verdict>;
   /** Releases what the episode holds; never throws. */
@@ -20,6 +27,8 @@ export interface PlayableEpisode {
 export interface PlayableEnvironment {
   readonly name: string;
   readonly callFormat: ActionFormat;
+  /** What becomes of a step that fails at work twice. */
+  readonly onStepFailure: OnStepFailure;
   listTasks(split: Split): Promise<Task[]>;
   /** A new episode; null for an unknown task. */
   open(taskId: string, seed: number): Promise<PlayableEpisode | null>;
@@ -31,7 +40,10 @@ export interface PlayableEnvironment {
 interface Live {
   readonly taskId: string;
   readonly seed: number;
-  readonly episode: PlayableEpisode;
+  /** Replaced by another that played the same actions when it failed at work. */
+  episode: PlayableEpisode;
+  /** Nobody asks for it any more: what is put in the episode's place must not outlive this. */
+  closed: boolean;
   /** Canonical JSON of each step's action. */
   readonly actions: string[];
   /** At reset, then after each step; a promise, because a repeat may come while the first is at work. */
@@ -55,6 +67,7 @@ export class InProcessEnvironment implements RestorableEnvironment {
   private readonly live = new Map<string, Live>();
   /** Episodes whose reset is under way. */
   private readonly starting = new Map<string, Promise<Live>>();
+  private readonly refused: RefusedSteps;
 
   constructor(
     private readonly inner: PlayableEnvironment,
@@ -62,6 +75,7 @@ export class InProcessEnvironment implements RestorableEnvironment {
   ) {
     this.name = inner.name;
     this.callFormat = inner.callFormat;
+    this.refused = new RefusedSteps(inner.onStepFailure);
   }
 
   listTasks(split: Split): Promise<Task[]> {
@@ -101,7 +115,7 @@ export class InProcessEnvironment implements RestorableEnvironment {
     const live = this.find(episodeId);
     await live.observations.at(-1);
     try {
-      return await (live.verdict ??= live.episode.verdict());
+      return await (live.verdict ??= this.judged(live));
     } catch (error) {
       await this.forget(episodeId, live);
       throw error;
@@ -123,6 +137,14 @@ export class InProcessEnvironment implements RestorableEnvironment {
     if (observationHashes.length !== actions.length + 1) {
       throw new EnvironmentProtocolError('bad_request', `observationHashes: expected ${actions.length + 1} (one at reset, one per action), found ${observationHashes.length}`);
     }
+    const live = await this.replayed({ episodeId, taskId, seed, actions, observationHashes });
+    await this.close(episodeId);
+    this.live.set(episodeId, live);
+    return live.observations.at(-1)!;
+  }
+
+  /** A new episode that has played these actions, and came to the same observations. */
+  private async replayed({ episodeId, taskId, seed, actions, observationHashes }: RestoreRequest): Promise<Live> {
     const live = await this.open(taskId, seed);
     try {
       for (let index = 0; ; index++) {
@@ -134,23 +156,24 @@ export class InProcessEnvironment implements RestorableEnvironment {
               'is the environment deterministic, and unchanged since?',
           );
         }
-        if (index === actions.length) break;
+        if (index === actions.length) return live;
         await this.take(null, live, actions[index]!, canonicalJson(actions[index]));
       }
     } catch (error) {
       await live.episode.close();
       throw error;
     }
-    await this.close(episodeId);
-    this.live.set(episodeId, live);
-    return live.observations.at(-1)!;
   }
 
-  private async open(taskId: string, seed: number): Promise<Live> {
+  private open(taskId: string, seed: number): Promise<Live> {
+    return twice(() => this.openOnce(taskId, seed));
+  }
+
+  private async openOnce(taskId: string, seed: number): Promise<Live> {
     const episode = await this.inner.open(taskId, seed);
     if (!episode) throw new EnvironmentProtocolError('unknown_task', `environment ${this.name} has no task ${JSON.stringify(taskId.slice(0, 60))}`);
     try {
-      return { taskId, seed, episode, actions: [], observations: [Promise.resolve(observed(episode.start()))], verdict: undefined };
+      return { taskId, seed, episode, closed: false, actions: [], observations: [Promise.resolve(observed(episode.start()))], verdict: undefined };
     } catch (error) {
       await episode.close();
       throw error;
@@ -177,6 +200,7 @@ export class InProcessEnvironment implements RestorableEnvironment {
 
   private async forget(episodeId: string, live: Live): Promise<void> {
     if (this.live.get(episodeId) === live) this.live.delete(episodeId);
+    live.closed = true;
     await live.episode.close();
   }
 
@@ -186,6 +210,55 @@ export class InProcessEnvironment implements RestorableEnvironment {
     return live;
   }
 
+  /** What follows an action; if it fails at work, what follows it in a fresh episode that played the same actions before it. */
+  private async played(live: Live, taken: number, action: Action, written: string): ReturnType<PlayableEpisode['step']> {
+    const step = () => sha256(canonicalJson([live.taskId, live.seed, ...live.actions.slice(0, taken), written]));
+    const known = this.refused.find(step);
+    if (known) return live.episode.step(action, known);
+    let first: FailedAtWork | undefined;
+    for (let refusal: Refusal | undefined; ; ) {
+      try {
+        const after = await live.episode.step(action, refusal);
+        if (!refusal) this.refused.answered();
+        return after;
+      } catch (error) {
+        if (!(error instanceof FailedAtWork) || refusal) throw error;
+        if (first) refusal = this.refused.decide(step(), first, error);
+        else first = error;
+        await this.renew(live, taken, first);
+      }
+    }
+  }
+
+  private async judged(live: Live): Promise<Verdict> {
+    try {
+      return await live.episode.verdict();
+    } catch (first) {
+      if (!(first instanceof FailedAtWork)) throw first;
+      await this.renew(live, live.actions.length, first);
+      return live.episode.verdict().catch((second: unknown) => {
+        throw second instanceof FailedAtWork ? faultOf(first, 'correct it, or allow more time for it') : second;
+      });
+    }
+  }
+
+  /** Puts a fresh episode in the place of one that failed at work, the first `taken` of its actions played. */
+  private async renew(live: Live, taken: number, failure: FailedAtWork): Promise<void> {
+    const { taskId, seed } = live;
+    await live.episode.close();
+    const actions = live.actions.slice(0, taken).map((written) => JSON.parse(written) as Action);
+    const observationHashes = await Promise.all(live.observations.slice(0, taken + 1).map(async (observation) => (await observation).hash));
+    const fresh = await this.replayed({ episodeId: '(a second try)', taskId, seed, actions, observationHashes }).catch((error: unknown) => {
+      if (!(error instanceof EnvironmentProtocolError)) throw error;
+      throw new EnvironmentProtocolError(error.code, `${error.message} It was played again because this had failed: ${failure.message}`, { cause: error });
+    });
+    if (live.closed) {
+      await fresh.episode.close();
+      throw new EpisodeLost(`environment ${this.name}: an episode of task ${taskId} was closed while it was played again`);
+    }
+    live.episode = fresh.episode;
+  }
+
   private take(episodeId: string | null, live: Live, action: Action, written: string): Promise<Observation> {
     const taken = live.actions.length;
     const before = live.observations.at(-1)!;
@@ -193,7 +266,7 @@ export class InProcessEnvironment implements RestorableEnvironment {
       if (done) throw conflict(`episode ${episodeId}: ended with step ${taken}, there is no step ${taken + 1}`);
       live.verdict = undefined;
       try {
-        return observed(await live.episode.step(action));
+        return observed(await this.played(live, taken, action, written));
       } catch (error) {
         // Half an action may have been executed.
         if (episodeId !== null) await this.forget(episodeId, live);

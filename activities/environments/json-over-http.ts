@@ -1,6 +1,7 @@
 import http from 'node:http';
 import https from 'node:https';
 import { EnvironmentProtocolError, EnvironmentUnavailable } from './environment.js';
+import { tookLonger } from './two-tries.js';
 
 const MAX_REPLY_BYTES = 64 * 1024 * 1024;
 
@@ -16,13 +17,26 @@ export interface JsonRequest {
   readonly advice: string;
 }
 
+/** It could be reached and gave no answer: none in time, or the connection ended. It may be what was asked for that did this. */
+export class NoAnswer extends EnvironmentUnavailable {
+  /** @param told  what it did, without figures that differ from time to time */
+  constructor(
+    message: string,
+    readonly told: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
 /** Connections are kept and used again, the latest first. `fetch` would take three times the processor time per request. */
 const AGENTS = { 'http:': new http.Agent({ keepAlive: true, scheduling: 'lifo' }), 'https:': new https.Agent({ keepAlive: true, scheduling: 'lifo' }) };
 
 /**
  * One POST of JSON, never repeated, redirects not followed.
  *
- * @throws {EnvironmentUnavailable} if nobody answers in time: whether the request was executed is then unknown
+ * @throws {EnvironmentUnavailable} if nobody is there
+ * @throws {NoAnswer} if the one that is there does not answer in time: whether the request was executed is then unknown
  * @throws {EnvironmentProtocolError} if the request or the reply is too long
  */
 export async function postJson({ url, body, timeoutMs, maxRequestBytes = Infinity, where, advice }: JsonRequest): Promise<{ status: number; text: string }> {
@@ -32,7 +46,10 @@ export async function postJson({ url, body, timeoutMs, maxRequestBytes = Infinit
     return await exchange(url, written, timeoutMs);
   } catch (error) {
     if (error instanceof ReplyTooLong) throw new EnvironmentProtocolError('not_the_protocol', `${where} answered with more than ${MAX_REPLY_BYTES} bytes`);
-    throw new EnvironmentUnavailable(`${where} ${reasonOf(error, timeoutMs)}: ${advice}`, { cause: error });
+    const message = `${where} ${reasonOf(error, timeoutMs)}: ${advice}`;
+    if (error instanceof TimedOut) throw new NoAnswer(message, tookLonger(timeoutMs), { cause: error });
+    if ((error as { code?: string }).code === 'ECONNRESET') throw new NoAnswer(message, 'ended', { cause: error });
+    throw new EnvironmentUnavailable(message, { cause: error });
   }
 }
 

@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Action, Demonstration, Observation, ResetRequest, StepRequest, Verdict } from '../../schemas/environment-protocol.js';
 import type { Split, Task } from '../../schemas/task.js';
 import type { ActionFormat } from '../rollout/tool-calls.js';
-import { EnvironmentProtocolError, EnvironmentUnavailable, EpisodeLost, type Environment, type RestorableEnvironment } from './environment.js';
+import { EnvironmentProtocolError, EnvironmentUnavailable, EpisodeLost, FailedAtWork, type Environment, type RestorableEnvironment } from './environment.js';
+import { faultOf } from './two-tries.js';
 
 export interface WaitOptions {
   /** Called before each wait for an environment that does not answer: time to heartbeat, or to throw. */
@@ -92,11 +93,14 @@ export class RestoringEnvironment implements Environment {
   /** @throws {EpisodeLost} for an episode that was not started here: only its whole activity can be tried again */
   private async restoring<T>(episodeId: string, call: () => Promise<T>): Promise<T> {
     const record = this.records.get(episodeId);
+    let failed: FailedAtWork | undefined;
     for (let restores = 0; ; restores++) {
       try {
         return await this.patiently(call);
       } catch (error) {
+        if (failed && error instanceof FailedAtWork) throw faultOf(failed, 'see its log');
         if (!record || !mendedByRestore(error, restores)) throw error;
+        if (error instanceof FailedAtWork) failed = error;
         const { start, actions, observationHashes } = record;
         await this.patiently(() => this.inner.restore({ ...start, actions, observationHashes }));
       }
@@ -111,7 +115,7 @@ export class RestoringEnvironment implements Environment {
       try {
         return await call();
       } catch (error) {
-        if (!(error instanceof EnvironmentUnavailable)) throw error;
+        if (!(error instanceof EnvironmentUnavailable) || error instanceof FailedAtWork) throw error;
         const waitedMs = Math.round(performance.now() - began);
         if (waitedMs + delayMs > maxWaitMs) {
           throw new EnvironmentUnavailable(`${error.message} (gave up after ${(waitedMs / 1000).toFixed(1)} s)`, { cause: error });
@@ -123,8 +127,9 @@ export class RestoringEnvironment implements Environment {
   }
 }
 
-/** A lost episode; or, once, one that another attempt of this activity played on under the same id. */
+/** A lost episode; or, once, one that another attempt of this activity played on under the same id, or a step that failed at work. */
 function mendedByRestore(error: unknown, restores: number): boolean {
+  if (error instanceof FailedAtWork) return true;
   if (error instanceof EpisodeLost) return restores < MAX_RESTORES_PER_CALL;
   return error instanceof EnvironmentProtocolError && error.code === 'step_conflict' && restores === 0;
 }

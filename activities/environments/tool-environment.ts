@@ -4,11 +4,12 @@ import type { Split, Task } from '../../schemas/task.js';
 import { parseCalls, type CallFormat } from '../rollout/tool-calls.js';
 import { ANSWERS } from './answers.js';
 import { ask, authorFault } from './author-calls.js';
-import type { EpisodeView, Parameters, ToolUseSpec } from './definition.js';
+import type { EpisodeView, OnStepFailure, Parameters, ToolUseSpec } from './definition.js';
 import type { PlayableEnvironment } from './in-process-environment.js';
 import { onBehalfOf, type Culprit } from './stray-errors.js';
 import { readTasks, tasksOf, type KnownTask, type ModuleSite } from './task-list.js';
 import { STEP_TIMEOUT_MS, ToolEpisode, type OpenedTools } from './tool-episode.js';
+import { twice } from './two-tries.js';
 
 /** Demonstrations played at once: each may hold a server. */
 const DEMONSTRATIONS_AT_ONCE = 8;
@@ -17,6 +18,7 @@ const DEMONSTRATIONS_AT_ONCE = 8;
 export class ToolEnvironment implements PlayableEnvironment {
   readonly name: string;
   readonly callFormat: CallFormat;
+  readonly onStepFailure: OnStepFailure;
   private known: Promise<ReadonlyMap<string, KnownTask>> | undefined;
 
   /** @param openTools  tools and state of a new episode of a task, whose fields it may change */
@@ -27,6 +29,7 @@ export class ToolEnvironment implements PlayableEnvironment {
   ) {
     this.name = spec.name;
     this.callFormat = spec.format ?? 'call-lines';
+    this.onStepFailure = spec.onStepFailure ?? 'fault';
   }
 
   async listTasks(split: Split): Promise<Task[]> {
@@ -42,7 +45,7 @@ export class ToolEnvironment implements PlayableEnvironment {
   async demonstrations(): Promise<Demonstration[]> {
     if (!this.spec.solve) return [];
     const chosen = [...(await this.tasks()).values()].filter(({ split }) => split === 'demonstration');
-    return pLimit(DEMONSTRATIONS_AT_ONCE).map(chosen, (task) => this.demonstrate(task));
+    return pLimit(DEMONSTRATIONS_AT_ONCE).map(chosen, (task) => twice(() => this.demonstrate(task)));
   }
 
   async solution(taskId: string): Promise<readonly string[] | null> {

@@ -1,23 +1,26 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Action, Message, Observation, ToolCall, Verdict } from '../../schemas/environment-protocol.js';
 import { uniform } from '../numerics/random.js';
-import type { WellFormedCall } from '../rollout/tool-calls.js';
+import { renderCalls, type WellFormedCall } from '../rollout/tool-calls.js';
 import { ANSWERS } from './answers.js';
 import { ask, askLater, authorFault, type Asked } from './author-calls.js';
 import { verdictOf, type EpisodeView, type Judgement, type Parameters, type PlayedCall, type PlayedTurn, type ToolUseSpec } from './definition.js';
-import { EnvironmentUnavailable } from './environment.js';
+import { FailedAtWork } from './environment.js';
 import { readableNumbers } from './exact-numbers.js';
 import type { PlayableEpisode } from './in-process-environment.js';
 import { onBehalfOf, strayOf, type Culprit } from './stray-errors.js';
 import type { KnownTask } from './task-list.js';
 import type { Toolbox, ToolSignature } from './toolbox.js';
 import { toolsPrompt } from './tools-prompt.js';
+import { tookLonger, type Refusal } from './two-tries.js';
 
 const MAX_CALLS = 8;
 const MAX_RESULT_CHARACTERS = 2_000;
 export const STEP_TIMEOUT_MS = 10_000;
 /** What tokenizers have tokens of their own for, besides control tokens. */
 const SPELLS_A_TAG = /<\/?(?:tool_response|tool_call|think)>|<\|/;
+/** Characters of a call in messages. */
+const SHOWN_CALL = 200;
 
 /** What a new episode was given. */
 export interface OpenedTools {
@@ -64,13 +67,15 @@ export class ToolEpisode implements PlayableEpisode {
     return { messages: [{ role: 'system', content: system }, ...(own === null ? asked : asked.slice(1))], done: false };
   }
 
-  async step(action: Action): Promise<Pick<Observation, 'messages' | 'done'>> {
+  async step(action: Action, refusal?: Refusal): Promise<Pick<Observation, 'messages' | 'done'>> {
     const { stepTimeoutMs = STEP_TIMEOUT_MS } = this.spec;
     const tooLate = new AbortController();
+    const underWay = { call: 0 };
     const calls = await Promise.race([
-      onBehalfOf(this.culprit, () => this.execute(action.calls)),
+      onBehalfOf(this.culprit, () => this.execute(action.calls, refusal, underWay)),
       sleep(stepTimeoutMs, undefined, { signal: tooLate.signal, ref: false }).then(() => {
-        throw new EnvironmentUnavailable(`environment ${this.spec.name}, task ${this.task.id}: a step took longer than ${stepTimeoutMs} ms`);
+        const told = tookLonger(stepTimeoutMs);
+        throw this.failed(action.calls, underWay.call, new FailedAtWork(`${told} (stepTimeoutMs)${this.toolbox.said?.() ?? ''}`, told));
       }),
     ]).finally(() => tooLate.abort());
     await this.noStray();
@@ -108,19 +113,38 @@ export class ToolEpisode implements PlayableEpisode {
     return { role: 'user', content, ...(verbatim.length > 0 ? { verbatim } : {}) };
   }
 
-  private async execute(written: readonly ToolCall[]): Promise<PlayedCall[]> {
+  /** @param underWay  is told the index of the call that is being made */
+  private async execute(written: readonly ToolCall[], refusal: Refusal | undefined, underWay: { call: number }): Promise<PlayedCall[]> {
     const { maxCalls = MAX_CALLS } = this.spec;
     const played: PlayedCall[] = [];
-    for (const call of written.slice(0, maxCalls)) {
-      const entry = 'malformed' in call ? refused('', `Error: ${call.malformed}`) : await this.call(call);
+    for (const [index, call] of written.slice(0, maxCalls).entries()) {
+      underWay.call = index;
+      const entry = refusal && index >= refusal.call ? notMade(call, index === refusal.call ? refusal.told : null) : await this.made(written, index);
       played.push({ ...entry, result: this.cut(entry.result) });
     }
     if (written.length > maxCalls) played.push(refused('', `Error: ${written.length} calls in one response, only the first ${maxCalls} were executed`));
     return played;
   }
 
+  private async made(written: readonly ToolCall[], index: number): Promise<PlayedCall> {
+    const call = written[index]!;
+    if ('malformed' in call) return refused('', `Error: ${call.malformed}`);
+    try {
+      return await this.call(call);
+    } catch (error) {
+      throw error instanceof FailedAtWork ? this.failed(written, index, error) : error;
+    }
+  }
+
+  /** The failure of a call, with the call. */
+  private failed(written: readonly ToolCall[], index: number, { message, told, cause }: FailedAtWork): FailedAtWork {
+    const call = written[index];
+    const shown = call && !('malformed' in call) ? renderCalls([call], 'call-lines').slice(0, SHOWN_CALL) : 'a step';
+    return new FailedAtWork(`environment ${this.spec.name}, task ${this.task.id}, turn ${this.turns.length + 1}: ${shown} ${message}`, told, index, { cause });
+  }
+
   private async call({ name, positional, keyword }: WellFormedCall): Promise<PlayedCall> {
-    const tool = this.toolbox.signatures.find((signature) => signature.name === name);
+    const tool = await this.toolNamed(name);
     if (!tool) {
       return refused(name, `Error: ${JSON.stringify(name.slice(0, 40))} is not a tool, the tools are ${this.toolbox.signatures.map((signature) => signature.name).join(', ')}`);
     }
@@ -133,6 +157,13 @@ export class ToolEpisode implements PlayableEpisode {
     } catch (error) {
       throw authorFault(`${this.where()}: tool ${name}`, error);
     }
+  }
+
+  private async toolNamed(name: string): Promise<ToolSignature | undefined> {
+    const named = () => this.toolbox.signatures.find((signature) => signature.name === name);
+    if (named() || !this.toolbox.listAgain) return named();
+    await this.toolbox.listAgain();
+    return named();
   }
 
   private cut(result: string): string {
@@ -160,6 +191,12 @@ export class ToolEpisode implements PlayableEpisode {
   private where(): string {
     return `environment ${this.spec.name}, task ${this.task.id}, turn ${this.turns.length + 1}`;
   }
+}
+
+/** @param told  why the call is not made again; null for one that came after such a call */
+function notMade(call: ToolCall, told: string | null): PlayedCall {
+  const name = 'malformed' in call ? '' : call.name;
+  return refused(name, told === null ? 'Error: not executed: the call before it failed' : `Error: ${name}: ${told}`);
 }
 
 const refused = (tool: string, result: string): PlayedCall => ({ tool, arguments: {}, result: wellFormed(result), accepted: false });

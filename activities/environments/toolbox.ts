@@ -1,5 +1,8 @@
 import { z } from 'zod';
 import { askLater, refusalIn, type Asked } from './author-calls.js';
+import { FailedAtWork } from './environment.js';
+import { Endless } from './interruptible.js';
+import { tookLonger } from './two-tries.js';
 import type { EnvironmentDefinition } from './define-environment.js';
 import type { EpisodeView } from './definition.js';
 import { plainNumbers } from './exact-numbers.js';
@@ -25,9 +28,14 @@ export interface ToolResult {
 
 /** The tools of one episode. */
 export interface Toolbox {
+  /** Changes only by `listAgain`. */
   readonly signatures: readonly ToolSignature[];
   /** Calls a listed tool with numbers marked as in ToolCall; an exception is a fault of the environment. */
   run(tool: string, given: Readonly<Record<string, unknown>>, episode: EpisodeView<unknown, unknown>, asked: Asked): Promise<ToolResult>;
+  /** Where tools may come and go: looks again, before a call of one that is not listed is refused. */
+  listAgain?(): Promise<void>;
+  /** What else is known when a call fails, for a message: `; it said: ...`, or nothing. */
+  said?(): string;
   /** Releases what the tools hold; never throws. */
   close(): Promise<void>;
 }
@@ -69,6 +77,9 @@ export function functionTools(tools: EnvironmentDefinition['tools']): Toolbox {
       } catch (error) {
         const refusal = refusalIn(error);
         if (refusal) return { result: `Error: ${refusal.message}`, accepted: false };
+        // It may be what the model asked for that takes so long.
+        const { cause } = error as Error;
+        if (cause instanceof Endless) throw new FailedAtWork(cause.message, tookLonger(cause.timeoutMs), 0, { cause });
         throw error;
       }
     },

@@ -5,14 +5,17 @@ import type { Split, Task } from '../../../schemas/task.js';
 import type { ActionFormat } from '../../rollout/tool-calls.js';
 import { ANSWERS } from '../answers.js';
 import { ask } from '../author-calls.js';
-import { verdictOf } from '../definition.js';
-import { EnvironmentProtocolError, EnvironmentUnavailable, EpisodeLost } from '../environment.js';
+import { verdictOf, type OnStepFailure } from '../definition.js';
+import { EnvironmentProtocolError, EnvironmentUnavailable, EpisodeLost, FailedAtWork } from '../environment.js';
 import type { PlayableEnvironment, PlayableEpisode } from '../in-process-environment.js';
-import { jsonOrUndefined, postJson } from '../json-over-http.js';
+import { jsonOrUndefined, NoAnswer, postJson } from '../json-over-http.js';
+import type { Refusal } from '../two-tries.js';
 import type { AgentEvolverSpec } from './define-agent-evolver-environment.js';
 
 const TIMEOUT_MS = 200_000;
 const RELEASE_TIMEOUT_MS = 5_000;
+/** Requests that do what the model asked for, or judge it: if one fails twice, a third try would as well. */
+const AT_WORK: ReadonlySet<string> = new Set(['/step', '/evaluate']);
 
 const Reply = z.object({ success: z.boolean(), data: z.unknown().optional() });
 const Detail = z.object({ detail: z.string() });
@@ -29,10 +32,12 @@ const instanceId = (): string => `seeupo-${hostname()}-${process.pid}-${Math.rou
 export class AgentEvolver implements PlayableEnvironment {
   readonly name: string;
   readonly callFormat: ActionFormat;
+  readonly onStepFailure: OnStepFailure;
 
   constructor(private readonly spec: AgentEvolverSpec) {
     this.name = spec.name;
     this.callFormat = spec.format ?? 'hermes';
+    this.onStepFailure = spec.onStepFailure ?? 'fault';
   }
 
   async listTasks(split: Split): Promise<Task[]> {
@@ -61,7 +66,10 @@ export class AgentEvolver implements PlayableEnvironment {
   /** @throws {EpisodeLost} for an instance that the service does not know (any more) */
   async ask<T>(path: string, fields: object, data: z.ZodType<T>): Promise<T> {
     const { url, envType, timeoutMs = TIMEOUT_MS } = this.spec;
-    const { status, text } = await postJson({ url: new URL(path, url), body: { env_type: envType, ...fields }, timeoutMs, where: this.where(path), advice: 'is the service running?' });
+    const request = { url: new URL(path, url), body: { env_type: envType, ...fields }, timeoutMs, where: this.where(path), advice: 'is the service running?' };
+    const { status, text } = await postJson(request).catch((error: unknown) => {
+      throw error instanceof NoAnswer && AT_WORK.has(path) ? new FailedAtWork(error.message, error.told, 0, { cause: error }) : error;
+    });
     if (status !== 200) throw this.failure(path, status, text);
     const reply = Reply.safeParse(jsonOrUndefined(text));
     if (!reply.success) throw new EnvironmentProtocolError('not_the_protocol', `${this.where(path)} answered ${JSON.stringify(text.slice(0, 200))}, expected {"success", "data"}: is this AgentEvolver's env_service?`);
@@ -84,6 +92,7 @@ export class AgentEvolver implements PlayableEnvironment {
     const detail = Detail.safeParse(jsonOrUndefined(text)).data?.detail ?? text;
     // A 500 carries a whole traceback, whose last line says what happened.
     const said = `${this.where(path)} answered ${status}: ${detail.trim().split('\n').at(-1)!.slice(0, 300)}`;
+    if (status === 500 && AT_WORK.has(path)) return new FailedAtWork(said, 'failed');
     if (status >= 500) return new EnvironmentUnavailable(said);
     if (/^Instance .* not found/.test(detail)) return new EpisodeLost(said);
     return new EnvironmentProtocolError('bad_request', said);
@@ -104,7 +113,11 @@ class Instance implements PlayableEpisode {
     return { messages: this.conversation, done: false };
   }
 
-  async step({ content }: Action): Promise<Pick<Observation, 'messages' | 'done'>> {
+  async step({ content }: Action, refusal?: Refusal): Promise<Pick<Observation, 'messages' | 'done'>> {
+    if (refusal) {
+      this.taken++;
+      return { messages: [{ role: 'user', content: `Error: ${refusal.told}` }], done: false };
+    }
     const { state, is_terminated: done } = await this.service.ask('/step', { instance_id: this.id, messages: { role: 'assistant', content }, params: {} }, Stepped);
     const messages = messagesOf(state);
     const fault = messages.find((message) => message.content.startsWith('[ERROR]'));

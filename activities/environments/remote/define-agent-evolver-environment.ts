@@ -1,6 +1,6 @@
 import type { ActionFormat } from '../../rollout/tool-calls.js';
 import { checked } from '../check-definition.js';
-import type { DefinedEnvironment } from '../definition.js';
+import type { DefinedEnvironment, OnStepFailure } from '../definition.js';
 
 /** An environment behind AgentEvolver's env_service. */
 export interface AgentEvolverSpec {
@@ -28,6 +28,8 @@ export interface AgentEvolverSpec {
   readonly format?: ActionFormat;
   /** For one request, 200 s if left out. */
   readonly timeoutMs?: number;
+  /** For a step that is not answered in time, or that ends the server, each time: `fault` if left out. */
+  readonly onStepFailure?: OnStepFailure;
 }
 
 /**

@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import type { Action, Message } from '../../../schemas/environment-protocol.js';
 import type { ActionFormat } from '../../rollout/tool-calls.js';
 import { checked } from '../check-definition.js';
-import type { DefinedEnvironment, Judgement, Parameters, TaskSpec } from '../definition.js';
+import type { DefinedEnvironment, Judgement, OnStepFailure, Parameters, TaskSpec } from '../definition.js';
 
 /** What an OpenEnv server answers to a reset or a step. */
 export interface OpenEnvResult {
@@ -30,6 +30,8 @@ export interface OpenEnvSpec<T extends Parameters> extends TaskSpec<T> {
   readonly format?: ActionFormat;
   /** For one request, 30 s if left out. */
   readonly timeoutMs?: number;
+  /** For a step that is not answered in time, or that ends the server, each time: `fault` if left out. */
+  readonly onStepFailure?: OnStepFailure;
 }
 
 /** `defineOpenEnvEnvironment`'s spec, its types erased. */

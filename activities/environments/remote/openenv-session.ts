@@ -2,9 +2,10 @@ import { once } from 'node:events';
 import { prettifyError, z } from 'zod';
 import { WebSocket } from 'ws';
 import { ToolError } from '../definition.js';
-import { EnvironmentProtocolError, EnvironmentUnavailable } from '../environment.js';
+import { EnvironmentProtocolError, EnvironmentUnavailable, FailedAtWork } from '../environment.js';
 import { withExactNumbers } from '../exact-numbers.js';
 import { jsonOrUndefined } from '../json-over-http.js';
+import { tookLonger } from '../two-tries.js';
 import type { OpenEnvResult } from './define-openenv-environment.js';
 
 const Result = z.object({ observation: z.record(z.string(), z.unknown()), reward: z.union([z.number(), z.boolean().transform(Number)]).nullable(), done: z.boolean() });
@@ -30,7 +31,7 @@ export class OpenEnvSession {
     private readonly timeoutMs: number,
   ) {
     socket.on('message', (data) => this.answered(String(data)));
-    socket.on('close', (code) => this.fail(new EnvironmentUnavailable(`${where} closed the session (code ${code})`)));
+    socket.on('close', (code) => this.fail(this.ended(`closed the session (code ${code})`)));
     socket.on('error', (error) => this.fail(new EnvironmentUnavailable(`${where}: ${error.message}`, { cause: error })));
   }
 
@@ -55,6 +56,7 @@ export class OpenEnvSession {
   async step(action: Readonly<Record<string, unknown>>): Promise<OpenEnvResult> {
     const reply = await this.ask({ type: 'step', data: action });
     if (reply.type === 'error' && reply.data.code === 'VALIDATION_ERROR') throw new ToolError(refusal(reply.data));
+    if (reply.type === 'error' && reply.data.code === 'EXECUTION_ERROR') throw new FailedAtWork(`${this.where}, step: ${reply.data.code}: ${reply.data.message}`, 'failed');
     return this.result('step', reply);
   }
 
@@ -75,7 +77,7 @@ export class OpenEnvSession {
     if (this.broken) throw this.broken;
     return new Promise<Reply>((resolve, reject) => {
       const late = setTimeout(() => {
-        this.fail(new EnvironmentUnavailable(`${this.where} did not answer within ${this.timeoutMs} ms`));
+        this.fail(new FailedAtWork(`${this.where} did not answer within ${this.timeoutMs} ms`, tookLonger(this.timeoutMs)));
         this.socket.terminate();
       }, this.timeoutMs);
       this.waiting = {
@@ -96,6 +98,11 @@ export class OpenEnvSession {
     if (waiting) waiting.resolve(reply.data);
     // Said before anything was asked: the session could not be had.
     else if (reply.data.type === 'error') this.broken = this.unexpected('a session', reply.data);
+  }
+
+  /** Between two requests it is away; during one it may be what was asked for that ended it. */
+  private ended(how: string): EnvironmentUnavailable {
+    return this.waiting ? new FailedAtWork(`${this.where} ${how}`, 'ended the session') : new EnvironmentUnavailable(`${this.where} ${how}`);
   }
 
   private fail(error: Error): void {

@@ -3,9 +3,11 @@ import type { Split, Task } from '../../../schemas/task.js';
 import type { ActionFormat } from '../../rollout/tool-calls.js';
 import { ANSWERS } from '../answers.js';
 import { ask, authorFault, refusalIn, type Asked } from '../author-calls.js';
-import { verdictOf, type Judgement } from '../definition.js';
+import { verdictOf, type Judgement, type OnStepFailure } from '../definition.js';
+import { FailedAtWork } from '../environment.js';
 import type { PlayableEnvironment, PlayableEpisode } from '../in-process-environment.js';
 import { readTasks, tasksOf, type KnownTask, type ModuleSite } from '../task-list.js';
+import type { Refusal } from '../two-tries.js';
 import type { OpenEnvDefinition, OpenEnvResult } from './define-openenv-environment.js';
 import { OpenEnvSession } from './openenv-session.js';
 
@@ -15,6 +17,7 @@ const TIMEOUT_MS = 30_000;
 export class OpenEnv implements PlayableEnvironment {
   readonly name: string;
   readonly callFormat: ActionFormat;
+  readonly onStepFailure: OnStepFailure;
   private known: Promise<ReadonlyMap<string, KnownTask>> | undefined;
 
   constructor(
@@ -23,6 +26,7 @@ export class OpenEnv implements PlayableEnvironment {
   ) {
     this.name = definition.name;
     this.callFormat = definition.format ?? 'call-lines';
+    this.onStepFailure = definition.onStepFailure ?? 'fault';
   }
 
   async listTasks(split: Split): Promise<Task[]> {
@@ -78,7 +82,8 @@ class OpenEnvEpisode implements PlayableEpisode {
     }
   }
 
-  async step(action: Action): Promise<Pick<Observation, 'messages' | 'done'>> {
+  async step(action: Action, refusal?: Refusal): Promise<Pick<Observation, 'messages' | 'done'>> {
+    if (refusal) return this.refused(refusal.told);
     try {
       const given = ask<Readonly<Record<string, unknown>>>(this.asked('action'), () => this.definition.action(action));
       const result = await this.session.step(given);
@@ -86,11 +91,16 @@ class OpenEnvEpisode implements PlayableEpisode {
       const content = ask<string>(this.asked('observe'), () => this.definition.observe(result));
       return { messages: [{ role: 'user', content }], done: result.done || this.rewards.length >= this.task.turns };
     } catch (error) {
-      const refusal = refusalIn(error);
-      if (!refusal) throw this.fault('step', error);
-      this.rewards.push(null);
-      return { messages: [{ role: 'user', content: `Error: ${refusal.message}` }], done: this.rewards.length >= this.task.turns };
+      if (error instanceof FailedAtWork) throw new FailedAtWork(`${error.message} (task ${this.task.id}, turn ${this.rewards.length + 1})`, error.told, 0, { cause: error });
+      const refused = refusalIn(error);
+      if (!refused) throw this.fault('step', error);
+      return this.refused(refused.message);
     }
+  }
+
+  private refused(said: string): Pick<Observation, 'messages' | 'done'> {
+    this.rewards.push(null);
+    return { messages: [{ role: 'user', content: `Error: ${said}` }], done: this.rewards.length >= this.task.turns };
   }
 
   async verdict(): Promise<Verdict> {

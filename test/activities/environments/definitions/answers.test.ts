@@ -85,7 +85,7 @@ const RIGHT: Readonly<Record<string, readonly string[]>> = {
 /** Functions whose promises are waited for, so that what comes of them is what is told. */
 const WAITED_FOR = ['verify'];
 const IN_OTHER_WORDS: Readonly<Record<string, RegExp>> = {
-  server: /server: expected \{ command, args \} or \{ url \}/,
+  server: /server: has neither a command nor a url .*, expected \{ command, args \} or \{ url \}/,
   verify: /verify gave an object whose score is undefined, expected true, false, a score/,
   score: /score gave an object whose score is undefined, expected true, false, a score/,
 };
@@ -161,5 +161,5 @@ test('a function that never gives the thread back is ended, and named', async ()
     const said = await faultOf('functions', { ...VALID.functions, stepTimeoutMs: 50, [field]: forever });
     assert.match(said, new RegExp(`^environment slots, task a.*: ${field} did not give the thread back within 50 ms: is there a loop without an end\\?$`));
   }
-  assert.match(await faultOf('functions', { ...withRun(forever), stepTimeoutMs: 50 }), /turn 1: tool add did not give the thread back within 50 ms/);
+  assert.match(await faultOf('functions', { ...withRun(forever), stepTimeoutMs: 50 }), /turn 1: CALL add.* did not give the thread back within 50 ms/);
 });

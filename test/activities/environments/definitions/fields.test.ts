@@ -10,13 +10,13 @@ const RIGHT: Readonly<Record<string, readonly string[]>> = {
   stepTimeoutMs: ['undefined', 'the number 5'], startTimeoutMs: ['undefined', 'the number 5'], timeoutMs: ['undefined', 'the number 5'],
   params: ['undefined', 'an empty object'],
   next: ['undefined'], solve: ['undefined'], start: ['undefined'], format: ['undefined'], observe: ['undefined'], reset: ['undefined'],
-  score: ['undefined'], sparse: ['undefined'], errorReplies: ['undefined'], description: ['undefined'],
+  score: ['undefined'], sparse: ['undefined'], errorReplies: ['undefined'], onStepFailure: ['undefined'], describe: ['undefined', 'an empty object'], description: ['undefined'],
   'mcp.tools': ['undefined'], 'openenv.observe': [],
 };
 /** Fields that say more exactly what is wrong with an object. */
 const IN_OTHER_WORDS: Readonly<Record<string, RegExp>> = {
   splits: /splits\.train is missing, expected a text; splits\.heldout is missing, expected a text/,
-  server: /server: expected \{ command, args \} or \{ url \}/,
+  server: /server: has neither a command nor a url .*, expected \{ command, args \} or \{ url \}/,
 };
 
 const refused = (kind: keyof typeof DEFINE, spec: Fields): string => {

@@ -20,22 +20,22 @@ const tools = { add: { description: 'adds', parameters: z.object({ n: z.number()
 const task = { name: 'slots', task: z.object({ goal: z.number() }), tasks: [{ id: 'a', split: 'train', goal: 3 }] };
 const toolUse = {
   ...task, turns: () => 2, prompt: () => 'Reach 3.', next: () => 'Go on.', verify: () => 1, solve: () => ['CALL add(3)'],
-  format: 'call-lines', maxCalls: 8, maxResultCharacters: 100, stepTimeoutMs: 1000,
+  format: 'call-lines', maxCalls: 8, maxResultCharacters: 100, stepTimeoutMs: 1000, onStepFailure: 'fault',
 };
 
 /** A right value in every field that a kind has. */
 export const VALID: Readonly<Record<Kind, Fields>> = {
   functions: { ...toolUse, start: () => ({}), tools },
   mcp: {
-    ...toolUse, server: () => ({ command: 'node' }), tools: ['add'], start: () => ({}), observe: () => 'seen', startTimeoutMs: 1000,
+    ...toolUse, server: () => ({ command: 'node' }), tools: ['add'], describe: () => 'adds', start: () => ({}), observe: () => 'seen', startTimeoutMs: 1000,
   },
   openenv: {
     ...task, turns: () => 2, url: 'http://127.0.0.1:8000', reset: () => ({}), prompt: () => 'Hello.', action: () => ({}), observe: () => 'seen',
-    score: () => 1, format: 'call-lines', timeoutMs: 1000,
+    score: () => 1, format: 'call-lines', timeoutMs: 1000, onStepFailure: 'fault',
   },
   'agent-evolver': {
     name: 'slots', url: 'http://127.0.0.1:8080', envType: 'bfcl', splits: { train: 'train', heldout: 'val' }, turns: 2, params: {}, sparse: true,
-    score: () => 1, errorReplies: 'fault', format: 'hermes', timeoutMs: 1000,
+    score: () => 1, errorReplies: 'fault', format: 'hermes', timeoutMs: 1000, onStepFailure: 'refuse',
   },
 };
 
