@@ -1,8 +1,20 @@
 import { argumentNameInCallLine, type CallFormat } from '../rollout/tool-calls.js';
+import { BadEnvironmentDefinition } from './definition.js';
 import type { ToolSignature } from './toolbox.js';
 
-/** The part of the system message that names the tools and says how to call them. */
-export const toolsPrompt = (tools: readonly ToolSignature[], format: CallFormat): string => (format === 'hermes' ? hermesTools(tools) : signatures(tools));
+/**
+ * The part of the system message that names the tools and says how to call them.
+ * @throws {BadEnvironmentDefinition} for an argument that no call can name
+ */
+export function toolsPrompt(tools: readonly ToolSignature[], format: CallFormat): string {
+  for (const { name: tool, parameters } of tools) {
+    const reserved = parameters.find(({ name }) => name === '__proto__' || name === '$number')?.name;
+    if (reserved !== undefined) {
+      throw new BadEnvironmentDefinition(`tools: ${tool} has an argument ${reserved}, a name that calls reserve: give it another name`);
+    }
+  }
+  return format === 'hermes' ? hermesTools(tools) : signatures(tools);
+}
 
 /**
  * One line per tool, short enough for a very small model: `add(a, b?): what it does`. A name that a call line has in quotes

@@ -20,7 +20,11 @@ export interface OpenEnvSpec<T extends Parameters> extends TaskSpec<T> {
   reset?(task: z.output<T>, seed: number): Readonly<Record<string, unknown>>;
   /** The conversation before the first response. */
   prompt(task: z.output<T>, first: OpenEnvResult): string | readonly Message[];
-  /** The server's action for a response; throw a ToolError if the response holds none: the model reads its text and the server is not asked. */
+  /**
+   * The server's action for a response. Numbers of its calls that JavaScript would alter are `{ $number: "1.0" }`, and reach the
+   * server as these numbers where they are passed on. Throw a ToolError if the response holds none: the model reads its text and the
+   * server is not asked.
+   */
   action(response: Action): Readonly<Record<string, unknown>>;
   /** What the model reads of a step. */
   observe(result: OpenEnvResult): string;

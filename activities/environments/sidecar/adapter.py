@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any, Protocol
 
-Message = dict[str, str]
-"""{"role": "system" | "user" | "assistant" | "tool", "content": text}"""
+Message = dict[str, Any]
+"""{"role": "system" | "user" | "assistant" | "tool", "content": text}, and "verbatim" where parts of it are never markup."""
 
 
 class UnknownTask(Exception):

@@ -19,6 +19,7 @@ Task ids are the official ones; options follow behind a `?`, so that an id says 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from adapter import Message, UnknownTask
@@ -36,6 +37,7 @@ TASK_SETS = {
     "all": CATEGORIES,
     **{category.removeprefix("multi_turn_"): (category,) for category in CATEGORIES},
 }
+_TAG = re.compile(r"</?(?:tool_call|tool_response|think)>|<\|")
 LATEST_TOOLS = "When tools are listed more than once, only the latest list holds."
 CALL_FORM = (
     "For each function call, return a json object with function name and arguments within <tool_call></tool_call> XML "
@@ -114,7 +116,7 @@ class BfclEpisode:
         self._calls += sum(map(executable, calls))
         self._results += [result for entry, result in zip(entries, results) if isinstance(entry, Call)]
         if self._options["prompt"] == "authors":
-            return [{"role": "user", "content": "\n".join(map(_authors_result, range(len(results)), calls, results))}], False
+            return [_authors_message(list(map(_authors_result, range(len(results)), calls, results)))], False
         self._steps += 1
         self._ended = self._steps > MAX_STEPS
         return [{"role": "tool", "content": result} for result in results], self._ended
@@ -181,6 +183,16 @@ class BfclEpisode:
 
 
 def _authors_result(index: int, call: dict[str, Any], result: str) -> str:
-    """One result as the authors' prompt has it: in tags of a call, under the function's name and its place."""
-    named = {"name": f"{call['name']}_{index}", "content": result}
-    return f"<tool_call>\n{json.dumps(named)}\n</tool_call>"
+    """One result as the authors' prompt has it between tags of a call: under the function's name and its place."""
+    return json.dumps({"name": f"{call['name']}_{index}", "content": result})
+
+
+def _authors_message(results: list[str]) -> Message:
+    """All results in one message; those that spell a tag are text there (`verbatim` of the protocol)."""
+    content, verbatim = "", []
+    for result in results:
+        content += "\n<tool_call>\n" if content else "<tool_call>\n"
+        if _TAG.search(result):
+            verbatim.append([len(content), len(content) + len(result)])  # ASCII: characters are UTF-16 units
+        content += f"{result}\n</tool_call>"
+    return {"role": "user", "content": content} | ({"verbatim": verbatim} if verbatim else {})

@@ -70,9 +70,9 @@ def parse_body(body: bytes) -> dict[str, Any]:
     return value
 
 
-def observation(messages: list[dict[str, str]], done: bool) -> dict[str, Any]:
+def observation(messages: list[dict[str, Any]], done: bool) -> dict[str, Any]:
     """An Observation with its hash; a message beyond the output limit is cut, and says so."""
-    limited = [{"role": m["role"], "content": limit_text(m["content"])} for m in messages]
+    limited = [m | {"content": limit_text(m["content"])} for m in messages]
     digest = hashlib.sha256(canonical_json({"done": done, "messages": limited})).hexdigest()
     return {"messages": limited, "done": done, "hash": digest}
 

@@ -113,3 +113,12 @@ test('only marks are written as numbers, never a text that looks like one', () =
   assert.equal(withExactNumbers('[{"$number":"1."},{"$number":"-.5E3"},{"$number":"+007"}]'), '[1.0,-0.5E3,7]');
   assert.deepEqual(plainNumbers({ a: [{ $number: '-0' }] }), { value: { a: [-0] } });
 });
+
+test('an argument that no call can name is refused with the tool and the name', async () => {
+  const named = (name: string) => openDefinition(defineEnvironment({
+    name: 'reserved', task: z.object({ k: z.number() }), tasks: TASKS, turns: 1, prompt: () => 'Go.', verify: () => 0,
+    tools: { show: { description: '', parameters: z.object({ [name]: z.any() }), run: () => '' } },
+  }), HERE);
+  await assert.rejects(named('$number').reset({ episodeId: 'e', taskId: 'a', seed: 0 }), { name: 'BadConfig', message: /tools: show has an argument \$number/ });
+  await named('$filter').reset({ episodeId: 'e', taskId: 'a', seed: 0 });
+});

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { PlayConfig } from '../../../schemas/play-config.js';
+import type { TextCodec } from '../../../activities/policy/policy.js';
+import { playEpisodes } from '../../../activities/rollout/play-episodes.js';
 import { beginsThinking, promptAfter, withoutThinking } from '../../../activities/rollout/prompt.js';
 import { parseCalls } from '../../../activities/rollout/tool-calls.js';
 import { toyCodec } from '../../support/toy-codec.js';
+import { toyEnvironment } from '../../support/toy-game.js';
 
 const FORMATS = ['call-lines', 'hermes', 'bfcl-fc', 'code-block'] as const;
 type Format = (typeof FORMATS)[number];
@@ -66,4 +70,20 @@ test('where thinking is stripped, the tag that the prompt began it with goes too
   const next = promptAfter(codec, prompt, [exchange('hm</think>\n\nyes'), exchange('cut')], 'thinking-stripped');
   assert.equal(codec.decode(next), '<user>go<end>\n<assistant>yes<end>\n<user>more<end>\n<assistant><end>\n<user>more<end>\n<assistant><think>\n');
   assert.equal(codec.decode(promptAfter(codec, prompt, [exchange('hm</think>\n\nyes')], 'full')), '<user>go<end>\n<assistant><think>\nhm</think>\n\nyes<end>\n<user>more<end>\n<assistant><think>\n');
+});
+
+test('in a rollout the prompt says whether a response begins with thinking', async () => {
+  const said = ["I could CALL say('a')\nCALL say('a')", "hm</think>\nCALL say('a')", "hm</think>\nCALL say('</think>')"];
+  const played = async (opening: string): Promise<unknown[]> => {
+    const { environment } = toyEnvironment([{ id: 'a', split: 'train', turns: 1 }]);
+    const opened: TextCodec = { ...codec, render: (messages, given) => `${codec.render(messages, given)}${given.generationPrompt ? opening : ''}` };
+    const sample = async (requests: readonly unknown[]) =>
+      requests.map((_, n) => ({ ids: codec.encode(said[n]!), logProbs: codec.encode(said[n]!).map(() => -1), end: 'token-limit' as const }));
+    const seats = said.map((_, n) => ({ task: { id: 'a', split: 'train' as const, turns: 1 }, sample: n, episodeId: `e${n}`, randomKey: `${n}` }));
+    const options = { ...PlayConfig.parse({ maxResponseTokens: 64, maxTurns: 1 }), temperature: 1, seed: 0 };
+    const trajectories = await playEpisodes(seats, { policy: { sample }, codec: opened, environment }, options);
+    return trajectories.map(({ turns }) => turns[0]!.action.calls.map((call) => ('name' in call ? call.positional[0] : call.malformed)));
+  };
+  assert.deepEqual(await played('<think>\n'), [[], ['a'], ['</think>']]);
+  assert.deepEqual(await played('<think>\n\n</think>\n\n'), [['a'], ['a'], ['</think>']]);
 });
