@@ -8,19 +8,12 @@ import { moduleNames, type ModelConfig, type ModuleName } from '../model-config.
 import type { StoredTensors } from '../policy.js';
 import { readJson } from './hugging-face.js';
 import { ModelFileInvalid } from './model-file-error.js';
+import { loraOfPeftSettings } from './peft-settings.js';
 import { SafetensorsFile } from './safetensors-file.js';
 import { readSafetensors, writeSafetensors, type NamedTensor } from './safetensors.js';
 
 const CONFIG = 'adapter_config.json';
 const WEIGHTS = 'adapter_model.safetensors';
-
-/** Values of adapter_config.json under which an adapter is what we compute. Keys that are not listed are refused if they are set. */
-const fixed: Readonly<Record<string, readonly unknown[]>> = {
-  peft_type: ['LORA'], bias: ['none'], fan_in_fan_out: [false], use_rslora: [false], use_dora: [false], lora_bias: [false], use_qalora: [false],
-};
-const harmless = new Set([
-  'base_model_name_or_path', 'inference_mode', 'task_type', 'lora_dropout', 'revision', 'auto_mapping', 'init_lora_weights', 'megatron_core', 'peft_version', 'qalora_group_size', 'r', 'lora_alpha', 'target_modules',
-]);
 
 /**
  * A PEFT LoRA directory as the adapter of a model of this shape; modules that it leaves alone get zeros.
@@ -29,20 +22,7 @@ const harmless = new Set([
 export async function readPeftAdapter(directory: string, config: ModelConfig): Promise<{ lora: LoraConfig; adapter: StoredTensors }> {
   const configFile = path.join(directory, CONFIG);
   const settings = await readJson(configFile, 'Use a directory as PEFT, or `npm run export`, writes it');
-  const refuse = (problem: string): never => {
-    throw new ModelFileInvalid(configFile, problem, 'Use a plain LoRA adapter of linear layers, as `npm run export` writes it');
-  };
-  for (const [key, value] of Object.entries(settings)) {
-    if (harmless.has(key)) continue;
-    const known = fixed[key];
-    const unset = value === null || value === false || (typeof value === 'object' && Object.keys(value).length === 0);
-    if (known ? value !== null && !known.includes(value) : !unset) refuse(`has ${key} = ${JSON.stringify(value)}, which is not computed`);
-  }
-  const { r: rank, lora_alpha: alpha } = settings;
-  if (typeof rank !== 'number' || !Number.isInteger(rank) || rank < 1 || typeof alpha !== 'number' || !(alpha > 0)) {
-    return refuse(`has r = ${JSON.stringify(rank)} and lora_alpha = ${JSON.stringify(alpha)}, expected positive numbers`);
-  }
-  const lora: LoraConfig = { rank, alpha };
+  const lora = loraOfPeftSettings(configFile, settings);
   const file = await SafetensorsFile.open(path.join(directory, WEIGHTS));
   try {
     const { tensors } = adapterLayout(config, lora);
