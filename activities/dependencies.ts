@@ -2,6 +2,7 @@ import type { ArtifactStore } from './artifacts/store.js';
 import type { Environment } from './environments/environment.js';
 import type { EnvironmentOptions } from './environments/registry.js';
 import type { WithHeartbeats } from './heartbeats.js';
+import type { Arithmetic } from '../schemas/arithmetic.js';
 import type { Execution } from '../schemas/ownership.js';
 import type { OnProgress, Policy, TextCodec } from './policy/policy.js';
 import type { AcceptedSettings } from './policy/weights/hugging-face-config.js';
@@ -33,5 +34,7 @@ export interface CpuDependencies {
 
 /** What activities of the GPU queue may use besides. */
 export interface GpuDependencies extends CpuDependencies {
+  /** What `policy` computes in. */
+  readonly arithmetic: Arithmetic;
   readonly policy: Policy;
 }

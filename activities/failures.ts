@@ -14,6 +14,7 @@ export const NON_RETRYABLE = {
   ShapeError: 'a developer: arrays that must match do not',
   CheckpointCorrupt: 'the operator: restore the object, or start again under a new id',
   ConflictingCommit: 'the operator: two runs share an id; start under a new one',
+  ArithmeticMixed: 'the operator: a worker like those before, or the setting that allows a mix',
   RunHeld: 'the operator: another execution writes this run; the message says which, and how to take over',
   StorePermissionDenied: 'the operator: credentials or bucket policy',
   StoreRefused: 'the operator: a setting of the S3 server or of its workers; the message says which',

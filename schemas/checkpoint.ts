@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { computedIn } from './arithmetic.js';
 import { ArtifactRef, Sha256 } from './artifact-ref.js';
 import { RolloutMetrics, TurnUpdateMetrics } from './metrics.js';
 import { PolicyState } from './turn-state.js';
@@ -22,6 +23,7 @@ export type CheckpointManifest = z.infer<typeof CheckpointManifest>;
 export const WarmStartManifest = z.strictObject({
   kind: z.literal('warm-start'),
   inputHash: Sha256,
+  ...computedIn,
   adapter: ArtifactRef,
   sequences: z.int(),
   tokens: z.int(),

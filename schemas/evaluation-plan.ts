@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { computedIn } from './arithmetic.js';
 import { ArtifactRef, Sha256 } from './artifact-ref.js';
 import { PolicySource, ResolvedEvaluation } from './evaluate-config.js';
 import { IdentifiedModel } from './run.js';
@@ -52,6 +53,7 @@ export type EpisodeOutcome = z.infer<typeof EpisodeOutcome>;
 export const EvaluationShardManifest = z.strictObject({
   kind: z.literal('evaluation-shard'),
   inputHash: Sha256,
+  ...computedIn,
   /** Index into the plan's policies. */
   policy: z.int().nonnegative(),
   shard: z.int().nonnegative(),

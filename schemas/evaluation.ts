@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { computedIn } from './arithmetic.js';
 import { ArtifactRef, Sha256 } from './artifact-ref.js';
 import { RolloutMetrics } from './metrics.js';
 import { Split } from './task.js';
@@ -17,6 +18,7 @@ export type TaskEvaluation = z.infer<typeof TaskEvaluation>;
 export const EvaluationManifest = z.strictObject({
   kind: z.literal('evaluation'),
   inputHash: Sha256,
+  ...computedIn,
   /** E.g. `untouched`, `start`, `iteration-0008`, `end`. */
   name: z.string(),
   split: Split,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { computedIn } from './arithmetic.js';
 import { ArtifactRef, Sha256 } from './artifact-ref.js';
 import { RolloutMetrics } from './metrics.js';
 
@@ -6,6 +7,7 @@ import { RolloutMetrics } from './metrics.js';
 export const RolloutShardManifest = z.strictObject({
   kind: z.literal('rollout-shard'),
   inputHash: Sha256,
+  ...computedIn,
   shard: z.int().nonnegative(),
   /** JSON array of Trajectory, by task then sample. */
   trajectories: ArtifactRef,

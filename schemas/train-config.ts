@@ -145,6 +145,11 @@ export const TrainConfig = z
     }),
     /** Which iterations stay in the store while the run goes on; null keeps all. */
     retention: RetentionRule.nullable().default(null),
+    /**
+     * What its GPU workers may compute in: all of them in the arithmetic of the first step (`one`, which is meant where it is left out), or in
+     * `any`: other precisions, replicas, devices or libraries, whose numbers differ by rounding. Every step records its own.
+     */
+    arithmetic: z.enum(['one', 'any']).optional(),
     /** Token rows that go through the model at once in training; bounds memory, does not change results. */
     microBatchTokens: z.int().positive().default(2048),
   })

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { computedIn } from './arithmetic.js';
 import { ArtifactRef, Sha256 } from './artifact-ref.js';
 import { PolicyState } from './turn-state.js';
 
@@ -8,6 +9,7 @@ import { PolicyState } from './turn-state.js';
 export const GradientManifest = z.strictObject({
   kind: z.literal('gradient'),
   inputHash: Sha256,
+  ...computedIn,
   /** Safetensors in the adapter's layout; null if the shard has no sample of the minibatch. */
   gradient: ArtifactRef.nullable(),
   /** JSON array of SamplePart. */
@@ -21,6 +23,7 @@ export const SamplePart = z.strictObject({ surrogate: z.number(), kl: z.number()
 export const OptimizerStepManifest = z.strictObject({
   kind: z.literal('optimizer-step'),
   inputHash: Sha256,
+  ...computedIn,
   policy: PolicyState,
   /** Null if the pool has fewer minibatches than steps: nothing was stepped. */
   made: z.strictObject({ gradientNorm: z.number(), parts: z.array(SamplePart) }).nullable(),
@@ -31,6 +34,7 @@ export type OptimizerStepManifest = z.infer<typeof OptimizerStepManifest>;
 export const RatiosManifest = z.strictObject({
   kind: z.literal('ratios'),
   inputHash: Sha256,
+  ...computedIn,
   /** JSON array of MeasuredSample. */
   measured: ArtifactRef,
   /** The same under theta as the turn found it, where earlier turns have moved it and no step sees the whole pool. */

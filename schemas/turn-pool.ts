@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { computedIn } from './arithmetic.js';
 import { ArtifactRef, Sha256 } from './artifact-ref.js';
 import { RolloutMetrics } from './metrics.js';
 
@@ -55,6 +56,7 @@ export type TrajectoryScores = z.infer<typeof TrajectoryScores>;
 export const ScoresManifest = z.strictObject({
   kind: z.literal('scores'),
   inputHash: Sha256,
+  ...computedIn,
   /** JSON array of TrajectoryScores. */
   scores: ArtifactRef,
   /** Largest and mean |sampler's log-prob - trainer's|, nats per token: two code paths, one policy. */

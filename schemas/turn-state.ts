@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { computedIn } from './arithmetic.js';
 import { ArtifactRef, Sha256 } from './artifact-ref.js';
 import { TurnUpdateMetrics } from './metrics.js';
 
@@ -38,6 +39,7 @@ export type ValueHead = z.infer<typeof ValueHead>;
 export const TurnStateManifest = z.strictObject({
   kind: z.literal('turn-state'),
   inputHash: Sha256,
+  ...computedIn,
   iteration: z.int().nonnegative(),
   turn: z.int().positive(),
   policy: PolicyState,

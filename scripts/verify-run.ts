@@ -1,8 +1,10 @@
 #!/usr/bin/env node
 // npm run verify-run -- ID [--no-model]: reads a whole run again and names the first thing that is wrong.
 import { parseArgs } from 'node:util';
+import { keys } from '../activities/artifacts/store.js';
 import { verifyRun } from '../activities/verification/verify-run.js';
 import { isPrecision, PRECISIONS, type Precision } from '../activities/policy/policy.js';
+import { ArithmeticManifest } from '../schemas/arithmetic.js';
 import { command, setUpSilently, UsageError } from './models/command.js';
 import { requireRun, runIdOf } from './models/runs.js';
 import { withStore } from './models/with-store.js';
@@ -15,8 +17,9 @@ the steps before it; rewards, advantages and totals follow from the trajectories
 ways; and the sampler's log-probabilities are those of the recorded weights on the recorded tokens.
 
   --no-model           leaves the last of these out, and with it the minutes that the model takes
-  --precision P        fp32 or bf16: what the run's GPU workers computed in (default: what they would on this machine)
-  --tolerance NATS     largest difference of a log-probability that counts as the same (default 0.001 with fp32, 0.15 with bf16)
+  --precision P        fp32 or bf16: what to compute them in (default: what the run records; of a run from before that was recorded, what a
+                       worker would choose on this machine)
+  --tolerance NATS     largest difference of a log-probability that counts as the same (default 0.001 if both are fp32, 0.15 if one is bf16)
   --json               the totals as JSON
 
 Exit code 0 if everything is as it must be; 1 names the first thing that is not. Reads the store of this checkout, or the
@@ -33,12 +36,17 @@ await command(async () => {
   if (values.help) return console.log(USAGE);
   if (positionals.length !== 1) throw new UsageError(`expected one run id, found ${positionals.length}\n\n${USAGE}`);
   const runId = runIdOf(positionals[0]!);
-  const precision = values.precision ?? (process.env['SEEUPO_PRECISION'] || suitedSettings(await thisMachine(), process.env)['SEEUPO_PRECISION'] || 'fp32');
-  if (!isPrecision(precision)) throw new UsageError(`--precision is "${precision}": expected ${PRECISIONS.join(' or ')}`);
-  const tolerance = Number(values.tolerance ?? TOLERANCES[precision]);
-  if (!(tolerance > 0)) throw new UsageError(`--tolerance is "${values.tolerance}": expected a positive number of nats`);
+  const chosen = values.precision;
+  if (chosen !== undefined && !isPrecision(chosen)) throw new UsageError(`--precision is "${chosen}": expected ${PRECISIONS.join(' or ')}`);
+  const given = values.tolerance === undefined ? null : Number(values.tolerance);
+  if (given !== null && !(given > 0)) throw new UsageError(`--tolerance is "${values.tolerance}": expected a positive number of nats`);
   await withStore(async (store, modelsDir) => {
     await requireRun(store, runId);
+    const recorded = (await store.findManifest(keys.arithmetic(runId), ArithmeticManifest))?.manifest.arithmetic;
+    const suited = process.env['SEEUPO_PRECISION'] || suitedSettings(await thisMachine(), process.env)['SEEUPO_PRECISION'];
+    const precision = chosen ?? recorded?.precision ?? (suited === 'bf16' ? suited : 'fp32');
+    const tolerance = (sampledIn: Precision | null): number => given ?? Math.max(TOLERANCES[precision], TOLERANCES[sampledIn ?? precision]);
+    if (recorded) console.error(`computed in ${recorded.precision}, ${recorded.replicas} replica${recorded.replicas === 1 ? '' : 's'}, on ${recorded.device}, ${recorded.library}${recorded.flags.length === 0 ? '' : `, ${recorded.flags.join(' ')}`}`);
     const policy = values['no-model'] ? null : await openedPolicy(precision);
     const found = await verifyRun(store, runId, { policy, modelsDir, tolerance, onProgress: (line) => console.error(line) });
     if (values.json) return console.log(JSON.stringify(found));

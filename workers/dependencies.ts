@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
@@ -9,8 +10,9 @@ import type { CpuDependencies } from '../activities/dependencies.js';
 import { createEnvironments } from '../activities/environments/registry.js';
 import { withHeartbeats } from '../activities/heartbeats.js';
 import { HubModels, type Hub } from '../activities/policy/hub-models.js';
-import { PRECISIONS, type Precision, type TextCodec } from '../activities/policy/policy.js';
+import { PRECISIONS, type DeviceReport, type Precision, type TextCodec } from '../activities/policy/policy.js';
 import { loadTextCodec } from '../activities/policy/text-codec.js';
+import type { Arithmetic } from '../schemas/arithmetic.js';
 import { executionState } from './execution-state.js';
 
 /**
@@ -192,6 +194,20 @@ export function createDependencies(settings: Settings, log: Pick<Logger, 'warn'>
     executionState,
     heartbeats: withHeartbeats,
   };
+}
+
+/** Variables of libtensorflow, oneDNN and the libraries below them that may change how sums are rounded. */
+const NUMERIC_FLAG = /^(TF_(ENABLE|DISABLE|USE|FORCE|DETERMINISTIC|CUDNN|CUBLAS|XLA)\w*|XLA_FLAGS|ONEDNN_\w+|DNNL_\w+|MKL_\w+|OMP_NUM_THREADS|NVIDIA_TF32_OVERRIDE|CUBLAS_WORKSPACE_CONFIG)$/;
+
+/** What a GPU worker computes in. Asked for once its policy has started, which sets some of these variables itself. */
+export function arithmeticOf(
+  { precision, replicas }: Pick<Settings, 'precision' | 'replicas'>,
+  { name, library, isProcessor }: Pick<DeviceReport, 'name' | 'library' | 'isProcessor'>,
+  variables: Readonly<Record<string, string | undefined>> = process.env,
+): Arithmetic {
+  const flags = Object.entries(variables).flatMap(([flag, value]) => (NUMERIC_FLAG.test(flag) && value ? [`${flag}=${value}`] : []));
+  const threads = Number(variables['TF_NUM_INTRAOP_THREADS']) || availableParallelism();
+  return { precision, replicas, device: name, threads: isProcessor ? threads : null, library, flags: flags.sort() };
 }
 
 /** package.json version, and the commit in a checkout. */

@@ -2,7 +2,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { createGpuActivities } from '../activities/index.js';
 import { startPolicy } from '../activities/policy/policy-thread.js';
-import { createDependencies } from './dependencies.js';
+import { arithmeticOf, createDependencies } from './dependencies.js';
 import { Device, naming } from './device.js';
 import { main, serve } from './serve.js';
 import { withStepLog } from './step-log.js';
@@ -33,10 +33,12 @@ await main('gpu', async (settings, log) => {
     return { tensors, tensorBytes, residentBytes };
   };
   try {
-    log.info({ ...(await policy.device()) }, 'device');
+    const standing = await policy.device();
+    const arithmetic = arithmeticOf(settings, standing);
+    log.info({ ...standing, arithmetic }, 'device');
     const place = new Device();
     const own = `${settings.queues.gpu}-${os.hostname()}-${process.pid}-${Date.now()}`;
-    const activities = naming(own, withStepLog(log, createGpuActivities({ ...dependencies, policy }), memory));
+    const activities = naming(own, withStepLog(log, createGpuActivities({ ...dependencies, arithmetic, policy }), memory));
     const { shared: activityTaskSlotSupplier } = place;
     const none = { type: 'fixed-size', numSlots: 1 } as const;
     const common = {

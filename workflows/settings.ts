@@ -8,6 +8,7 @@ export const CHANGEABLE: Readonly<Record<string, (value: unknown) => string | nu
   'algorithm.clip.high': positive,
   'rollout.tasksPerIteration': (value) => (value === null ? null : whole(value, 1)),
   'rollout.groupSize': (value) => whole(value, 2),
+  arithmetic: (value) => (value === 'one' || value === 'any' ? null : 'must be "one" or "any"'),
   'evaluation.everyIterations': (value) => (value === null ? null : whole(value, 1)),
 };
 

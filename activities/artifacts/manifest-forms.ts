@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { ArithmeticManifest } from '../../schemas/arithmetic.js';
 import { CheckpointManifest, WarmStartManifest } from '../../schemas/checkpoint.js';
 import { EvaluationManifest } from '../../schemas/evaluation.js';
 import { IterationTiming, Timing } from '../../schemas/metrics.js';
@@ -18,6 +19,7 @@ const FORMS: readonly (readonly [RegExp, z.ZodType])[] = [
   [/^timings\/.+\.json$/, Timing],
   [/^run\.json$/, RunManifest],
   [/^owner\.json$/, Ownership],
+  [/^arithmetic\.json$/, ArithmeticManifest],
   [/^settings\/\d+\.json$/, SettingsRevision],
   [/^tags\/[^/]+\.json$/, Tag],
   [/^dropped\/\d+\.json$/, DroppedIteration],

@@ -63,6 +63,8 @@ export const keys = {
   run: (runId: string) => `runs/${runId}/`,
   ownership: (runId: string) => `runs/${runId}/owner.json`,
   runManifest: (runId: string) => `runs/${runId}/run.json`,
+  /** What the run's steps are computed in. */
+  arithmetic: (runId: string) => `runs/${runId}/arithmetic.json`,
   settingsRevision: (runId: string, revision: number) => `runs/${runId}/settings/${padded(revision, 4)}.json`,
   tag: (runId: string, name: string) => `runs/${runId}/tags/${name}.json`,
   droppedIteration: (runId: string, iteration: number) => `runs/${runId}/dropped/${padded(iteration, 4)}.json`,

@@ -3,7 +3,6 @@ import { EvaluationManifest, type TaskEvaluation } from '../../schemas/evaluatio
 import { EvaluatePolicyInput, type EvaluatePolicyResult } from '../../schemas/steps.js';
 import type { Trajectory } from '../../schemas/trajectory.js';
 import type { Split, Task } from '../../schemas/task.js';
-import { commitOnce } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
 import { patience } from '../heartbeats.js';
@@ -12,10 +11,11 @@ import { playEpisodes, seatsOf } from '../rollout/play-episodes.js';
 import { distinctTokens, rolloutMetrics } from '../rollout/rollout-metrics.js';
 import { shardsOf } from '../rollout/select-tasks.js';
 import { evaluationBasisOf } from '../run/settings-in-force.js';
+import { computeOnce } from '../run/arithmetic.js';
 import { modelFileOf, openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
 
 /** Plays every task of a split under one policy and scores it; nothing is learnt from it. GPU queue. */
-export const createEvaluatePolicy = ({ artifacts, policy, codec, environments, modelsDir, heartbeats }: GpuDependencies) =>
+export const createEvaluatePolicy = ({ artifacts, arithmetic, policy, codec, environments, modelsDir, heartbeats }: GpuDependencies) =>
   async function evaluatePolicy(input: z.input<typeof EvaluatePolicyInput>): Promise<EvaluatePolicyResult> {
     const parsed = EvaluatePolicyInput.parse(input);
     const { run, name, split, iterationsDone } = parsed;
@@ -25,7 +25,7 @@ export const createEvaluatePolicy = ({ artifacts, policy, codec, environments, m
     const samples = split === 'train' ? evaluation.samplesPerTask : (evaluation.heldoutSamplesPerTask ?? evaluation.samplesPerTask);
     const key = keys.evaluation(run.runId, iterationsDone, name, split);
     const step = stepOf({ ...opened, basis: evaluationBasisOf(opened, opened.config) }, { name, split, iterationsDone, temperature, samples, policy: parsed.policy });
-    const { ref, manifest } = await commitOnce(artifacts, key, EvaluationManifest, step, () =>
+    const { ref, manifest } = await computeOnce({ artifacts, arithmetic }, opened, key, EvaluationManifest, step, () =>
       heartbeats(async (report, cancelled) => {
         const tasks = split === 'train' ? opened.trainTasks : opened.heldoutTasks;
         const players = {

@@ -15,7 +15,7 @@ import { shardsOf } from '../rollout/select-tasks.js';
 import { modelFileOf, policyWeightsOf } from '../run/run-context.js';
 
 /** Plays the tasks of one shard of an evaluation under one of its policies. GPU queue. */
-export const createEvaluateShard = ({ artifacts, policy, codec, environments, modelsDir, heartbeats }: GpuDependencies) =>
+export const createEvaluateShard = ({ artifacts, arithmetic, policy, codec, environments, modelsDir, heartbeats }: GpuDependencies) =>
   async function evaluateShard(input: z.input<typeof EvaluateShardInput>): Promise<EvaluateShardResult> {
     const parsed = EvaluateShardInput.parse(input);
     const { evaluation, policy: index, shard } = parsed;
@@ -43,6 +43,7 @@ export const createEvaluateShard = ({ artifacts, policy, codec, environments, mo
         );
         const made = {
           kind: 'evaluation-shard' as const,
+          arithmetic,
           policy: index,
           shard,
           outcomes: trajectories.map(outcomeOf),

@@ -165,6 +165,10 @@ export interface PolicyProgress {
 }
 
 export interface DeviceReport {
+  /** Of the processor or the accelerator, and of the library: what results depend on, by rounding. */
+  readonly name: string;
+  readonly library: string;
+  readonly isProcessor: boolean;
   /** Live tensors; flat between activities. */
   readonly tensors: number;
   /** Bytes they hold. */

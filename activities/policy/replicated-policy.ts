@@ -106,6 +106,9 @@ export function replicatedPolicy(replicas: readonly Policy[]): Policy {
       const devices = await everywhere((replica) => replica.device());
       const sum = (of: (device: (typeof devices)[number]) => number): number => devices.reduce((total, device) => total + of(device), 0);
       return {
+        name: devices[0]!.name,
+        library: devices[0]!.library,
+        isProcessor: devices[0]!.isProcessor,
         tensors: sum(({ tensors }) => tensors),
         tensorBytes: sum(({ tensorBytes }) => tensorBytes),
         residentBytes: Math.max(...devices.map(({ residentBytes }) => residentBytes)), // of the process they share

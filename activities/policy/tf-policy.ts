@@ -1,7 +1,8 @@
 import { cpus } from 'node:os';
 import { sha256 } from '../artifacts/canonical-json.js';
 import { adamWStep, type Moments } from './adamw.js';
-import { tensorflowVersion, tf, type Tensor } from './backend.js';
+import { isOnProcessor, tensorflowVersion, tf, type Tensor } from './backend.js';
+import { deviceName } from './device-name.js';
 import { weightLayout } from './full-weights.js';
 import { headForward, logitsOf } from './head.js';
 import { HeldTheta } from './held-theta.js';
@@ -275,11 +276,15 @@ export class TensorFlowPolicy implements Policy {
 
   async device(): Promise<DeviceReport> {
     const { numTensors, numBytes } = tf.memory();
+    const [name, library] = [deviceName(isOnProcessor), `libtensorflow ${tensorflowVersion()}`];
     return {
+      name,
+      library,
+      isProcessor: isOnProcessor,
       tensors: numTensors,
       tensorBytes: numBytes,
       residentBytes: process.memoryUsage.rss(),
-      device: `${cpus()[0]?.model ?? 'unknown processor'}, libtensorflow ${tensorflowVersion()}, ${this.precision}, ${cpus().length} threads`,
+      device: `${name}, ${library}, ${this.precision}, ${cpus().length} threads`,
     };
   }
 

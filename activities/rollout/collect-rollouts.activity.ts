@@ -1,9 +1,9 @@
 import { RolloutShardManifest } from '../../schemas/rollout.js';
 import { CollectRolloutsInput, type CollectRolloutsResult } from '../../schemas/steps.js';
 import type { z } from 'zod';
-import { commitOnce } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
+import { computeOnce } from '../run/arithmetic.js';
 import { modelFileOf, openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
 import { patience } from '../heartbeats.js';
 import { episodeId } from './episode-id.js';
@@ -12,14 +12,14 @@ import { distinctTokens, rolloutMetrics } from './rollout-metrics.js';
 import { selectTasks, shardsOf } from './select-tasks.js';
 
 /** Samples G trajectories for each task of a shard under theta_k, algorithm.md step 1. GPU queue. */
-export const createCollectRollouts = ({ artifacts, policy, codec, environments, modelsDir, heartbeats }: GpuDependencies) =>
+export const createCollectRollouts = ({ artifacts, arithmetic, policy, codec, environments, modelsDir, heartbeats }: GpuDependencies) =>
   async function collectRollouts(input: z.input<typeof CollectRolloutsInput>): Promise<CollectRolloutsResult> {
     const parsed = CollectRolloutsInput.parse(input);
     const { run, iteration, shard } = parsed;
     const key = keys.rolloutShard(run.runId, iteration, shard);
     const opened = await openedRun(artifacts, run, { iteration });
     const step = stepOf(opened, { iteration, shard, policy: parsed.policy });
-    const { ref, manifest } = await commitOnce(artifacts, key, RolloutShardManifest, step, () =>
+    const { ref, manifest } = await computeOnce({ artifacts, arithmetic }, opened, key, RolloutShardManifest, step, () =>
       heartbeats(async (report, cancelled) => {
         const { seed, rollout, environment } = opened.config;
         const tasks = shardsOf(selectTasks(opened.config, opened.trainTasks, iteration), rollout.tasksPerShard)[shard] ?? [];

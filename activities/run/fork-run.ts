@@ -120,6 +120,8 @@ async function keysBefore(
 ): Promise<string[]> {
   const found: string[] = [];
   for await (const key of artifacts.list(keys.run(run))) {
+    // Between two turns the rest of the iteration is a mix with what is shared, if it is computed otherwise.
+    if (key === keys.arithmetic(run) && keptTurns !== null) found.push(key);
     const [, k, step] = /\/iterations\/(\d+)\/(.+)\.json$/.exec(key) ?? [];
     if (key === keys.warmStart(run)) found.push(key);
     if (k === undefined || key.includes('/timings/')) continue;

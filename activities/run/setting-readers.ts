@@ -102,6 +102,8 @@ export const SETTING_READERS: Readonly<Record<string, readonly SettingReader[]>>
   'retention.every': ['after'],
   'retention.best.metric': ['after'],
   'retention.best.count': ['after'],
+  // Refuses a worker, and goes into nothing.
+  arithmetic: [],
   // Scores under another one are the same but for rounding, and to lower it is what a lack of memory asks for.
   microBatchTokens: ['update'],
 };

@@ -21,7 +21,7 @@ export function actsOn({ iteration, keptTurns }: Settings['from'], step: StepPos
  * long it goes on, nor what is done with results. Runs that agree in it share steps byte for byte.
  */
 export function basisOf({ model, trainTasks, heldoutTasks }: Pick<RunManifest, 'model' | 'trainTasks' | 'heldoutTasks'>, config: TrainConfig): string {
-  const { title: _, iterations, evaluation: __, model: ___, retention: ____, ...rest } = config;
+  const { title: _, iterations, evaluation: __, model: ___, retention: ____, arithmetic: _____, ...rest } = config;
   // A rate that falls over the run knows how long the run is.
   const length = config.optimizer.schedule.shape === 'constant' ? null : iterations;
   return inputHashOf({ model: model.sha256, trainTasks, heldoutTasks, length, ...rest });

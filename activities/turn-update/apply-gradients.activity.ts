@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { ApplyGradientsInput, type ApplyGradientsResult } from '../../schemas/steps.js';
 import { GradientManifest, OptimizerStepManifest, SamplePart } from '../../schemas/turn-parts.js';
-import { commitOnce } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
+import { computeOnce } from '../run/arithmetic.js';
 import { openedRun, policyWeightsOf, stepOf, storedTensors } from '../run/run-context.js';
 import { learningRateAt } from './learning-rate.js';
 
@@ -15,7 +15,7 @@ export const createApplyGradients = (dependencies: GpuDependencies) =>
     const { iteration, turn, step, stepped, gradients } = given;
     const opened = await openedRun(artifacts, run, { iteration, turn });
     const key = keys.turnPart(run.runId, iteration, turn, `step-${step}/policy`);
-    const { ref, manifest } = await commitOnce(artifacts, key, OptimizerStepManifest, stepOf(opened, given), () =>
+    const { ref, manifest } = await computeOnce(dependencies, opened, key, OptimizerStepManifest, stepOf(opened, given), () =>
       heartbeats(async (report) => {
         const shards = await Promise.all(gradients.map((shard) => artifacts.getJson(shard, GradientManifest)));
         const parts = (await Promise.all(shards.map((shard) => artifacts.getJson(shard.parts, z.array(SamplePart))))).flat();

@@ -1,8 +1,8 @@
 import { ComputeGradientInput, type TurnPartResult } from '../../schemas/steps.js';
 import { GradientManifest } from '../../schemas/turn-parts.js';
-import { commitOnce } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
+import { computeOnce } from '../run/arithmetic.js';
 import { openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
 import type { LossParts } from './objectives.js';
 import { readTurn } from './read-turn.js';
@@ -17,7 +17,7 @@ export const createComputeGradient = (dependencies: GpuDependencies) =>
     const { iteration, turn, step, shard, shards, policy: theta, stepped } = given;
     const opened = await openedRun(artifacts, run, { iteration, turn });
     const key = keys.turnPart(run.runId, iteration, turn, `step-${step}/gradient-${shard}`);
-    const { ref } = await commitOnce(artifacts, key, GradientManifest, stepOf(opened, given), () =>
+    const { ref } = await computeOnce(dependencies, opened, key, GradientManifest, stepOf(opened, given), () =>
       heartbeats(async (report) => {
         const { products, options, poolOf } = await readTurn(artifacts, opened, given);
         const minibatch = epochsOf(poolOf(products), options).flat()[step] ?? [];

@@ -1,8 +1,8 @@
 import { MeasureRatiosInput, type TurnPartResult } from '../../schemas/steps.js';
 import { RatiosManifest } from '../../schemas/turn-parts.js';
-import { commitOnce } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
+import { computeOnce } from '../run/arithmetic.js';
 import { openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
 import { readTurn } from './read-turn.js';
 import { shardOf } from './shard-of.js';
@@ -17,7 +17,7 @@ export const createMeasureRatios = (dependencies: GpuDependencies) =>
     const { iteration, turn, shard, shards, policy: theta, stepped } = given;
     const opened = await openedRun(artifacts, run, { iteration, turn });
     const key = keys.turnPart(run.runId, iteration, turn, `ratios-${shard}`);
-    const { ref } = await commitOnce(artifacts, key, RatiosManifest, stepOf(opened, given), () =>
+    const { ref } = await computeOnce(dependencies, opened, key, RatiosManifest, stepOf(opened, given), () =>
       heartbeats(async (report) => {
         const { products, options, poolOf } = await readTurn(artifacts, opened, given);
         const pool = poolOf(products);

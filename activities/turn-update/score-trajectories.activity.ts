@@ -1,11 +1,11 @@
 import { ScoreTrajectoriesInput, type ScoreTrajectoriesResult } from '../../schemas/steps.js';
 import { ValueHead } from '../../schemas/turn-state.js';
 import { ScoresManifest, type TrajectoryScores } from '../../schemas/turn-pool.js';
-import { commitOnce } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
 import { readGroups, trainedOn } from '../grouping/read-groups.js';
 import { mean } from '../numerics/statistics.js';
+import { computeOnce } from '../run/arithmetic.js';
 import { openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
 
 /**
@@ -19,7 +19,7 @@ export const createScoreTrajectories = (dependencies: GpuDependencies) =>
     const key = keys.scores(run.runId, iteration);
     const opened = await openedRun(artifacts, run, { iteration });
     const step = stepOf(opened, { iteration, groups, policy: theta });
-    const { ref, manifest } = await commitOnce(artifacts, key, ScoresManifest, step, () =>
+    const { ref, manifest } = await computeOnce(dependencies, opened, key, ScoresManifest, step, () =>
       heartbeats(async (report) => {
         const { algorithm, rollout, microBatchTokens, training } = opened.config;
         const { seated } = await readGroups(artifacts, groups);

@@ -1,9 +1,9 @@
 import { UpdateTurnInput, type UpdateTurnResult } from '../../schemas/steps.js';
 import { TurnStateManifest, ValueHead, type PolicyState } from '../../schemas/turn-state.js';
 import type { TrainConfig } from '../../schemas/train-config.js';
-import { commitOnce } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
+import { computeOnce } from '../run/arithmetic.js';
 import { momentsOf, openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
 import { zeroValueHead } from './critic.js';
 import { readTurn } from './read-turn.js';
@@ -24,7 +24,7 @@ export const createUpdateTurn = (dependencies: GpuDependencies) =>
     const key = keys.turnState(run.runId, iteration, turn);
     const opened = await openedRun(artifacts, run, { iteration, turn });
     // A retry after a crash must not step theta twice: the key is the step's identity.
-    const { ref, manifest } = await commitOnce(artifacts, key, TurnStateManifest, stepOf(opened, given), () =>
+    const { ref, manifest } = await computeOnce(dependencies, opened, key, TurnStateManifest, stepOf(opened, given), () =>
       heartbeats(async (report) => {
         const { seated, trained, options, seatAt, poolOf, ...found } = await readTurn(artifacts, opened, given);
         const { algorithm, temperature, microBatchTokens } = options;

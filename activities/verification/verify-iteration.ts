@@ -11,6 +11,7 @@ import { OptimizerStepManifest, RatiosManifest } from '../../schemas/turn-parts.
 import { TurnStateManifest, type PolicyState } from '../../schemas/turn-state.js';
 import { keys, type ArtifactStore, type Committed } from '../artifacts/store.js';
 import { checkpointManifest } from '../checkpoint/checkpoint-manifest.js';
+import type { Precision } from '../policy/policy.js';
 import { groupTrajectories } from '../grouping/group-trajectories.js';
 import { rolloutMetrics } from '../rollout/rollout-metrics.js';
 import { selectTasks } from '../rollout/select-tasks.js';
@@ -21,9 +22,9 @@ import { require, Unverified } from './unverified.js';
 export interface VerifiedIteration {
   readonly iteration: number;
   readonly config: TrainConfig;
-  /** theta_k, which played the trajectories; null if retention has dropped it. */
+  /** theta_k, which played the trajectories, each in the precision that is recorded, if one is; null if retention has dropped it. */
   readonly policy: PolicyState | null;
-  readonly trajectories: readonly { readonly shard: string; readonly trajectory: Trajectory }[];
+  readonly trajectories: readonly { readonly shard: string; readonly trajectory: Trajectory; readonly precision: Precision | null }[];
   readonly turns: number;
 }
 
@@ -85,7 +86,7 @@ export async function verifyIteration(artifacts: ArtifactStore, run: RunManifest
   require(checkpoint.ref.key, 'the checkpoint', recorded, checkpointManifest(manifests));
   const parts = { rollouts: shards.map(({ ref }) => ref), groups: groups.ref, scores: scores.ref, turnStates: states.map(({ ref }) => ref) };
   await requireMadeOf(checkpoint.ref.key, { inputHash }, parts as object);
-  return { iteration, config, policy, turns, trajectories: played.flatMap((ofShard, s) => ofShard.map((trajectory) => ({ shard: shards[s]!.ref.key, trajectory }))) };
+  return { iteration, config, policy, turns, trajectories: played.flatMap((ofShard, s) => ofShard.map((trajectory) => ({ shard: shards[s]!.ref.key, trajectory, precision: shards[s]!.manifest.arithmetic?.precision ?? null }))) };
 }
 
 /** What a turn that was spread over workers was put together from. */

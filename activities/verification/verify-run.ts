@@ -4,7 +4,7 @@ import { RunManifest } from '../../schemas/run.js';
 import { formOf } from '../artifacts/manifest-forms.js';
 import { artifactsNamedIn, namedArtifacts } from '../artifacts/named-artifacts.js';
 import { keys, type ArtifactStore } from '../artifacts/store.js';
-import type { Policy } from '../policy/policy.js';
+import type { Policy, Precision } from '../policy/policy.js';
 import { latestSettings } from '../run/run-context.js';
 import { Unverified } from './unverified.js';
 import { verifyIteration } from './verify-iteration.js';
@@ -26,8 +26,8 @@ export interface VerifyOptions {
   /** Null: log-probs are not taken again. */
   readonly policy: Policy | null;
   readonly modelsDir: string;
-  /** Largest |recorded - recomputed| log-prob that counts as the same, nats. */
-  readonly tolerance: number;
+  /** Largest |recorded - recomputed| log-prob that counts as the same, nats; of tokens sampled in the precision that is recorded, null if none is. */
+  readonly tolerance: (recorded: Precision | null) => number;
   readonly onProgress?: (line: string) => void;
 }
 

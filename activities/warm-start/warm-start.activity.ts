@@ -1,11 +1,11 @@
 import { WarmStartManifest } from '../../schemas/checkpoint.js';
 import { WarmStartInput, type WarmStartResult } from '../../schemas/steps.js';
-import { commitOnce } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
 import { mean } from '../numerics/statistics.js';
 import { shuffled } from '../numerics/random.js';
 import { withTemplate } from '../rollout/prompt.js';
+import { computeOnce } from '../run/arithmetic.js';
 import { modelFileOf, openedRun, policyWeightsOf, stepOf, untouchedPolicy } from '../run/run-context.js';
 import { demonstratedTurns, imitationGradient, rateAt } from './demonstrations.js';
 
@@ -27,7 +27,7 @@ export const createWarmStart = (dependencies: GpuDependencies) =>
     const { run } = WarmStartInput.parse(input);
     // Before the first iteration: a fork at that one shares the warm start, whatever else changes there.
     const opened = await openedRun(artifacts, run, { iteration: -1 });
-    const { ref, manifest } = await commitOnce(artifacts, keys.warmStart(run.runId), WarmStartManifest, stepOf(opened, {}), () =>
+    const { ref, manifest } = await computeOnce(dependencies, opened, keys.warmStart(run.runId), WarmStartManifest, stepOf(opened, {}), () =>
       heartbeats(async (report) => {
         const { warmStart: config, environment, rollout, seed, microBatchTokens } = opened.config;
         if (config === null) throw new NoDemonstrations('warmStart is null, but the workflow asked for a warm start');

@@ -47,6 +47,7 @@ export function toyDependencies(tasks: readonly Task[] = toyTasks) {
   };
   const dependencies: GpuDependencies = {
     artifacts,
+    arithmetic: { precision: 'fp32', replicas: 1, device: 'paper', threads: 1, library: 'none', flags: [] },
     environments: () => toyEnvironment(tasks).environment,
     codec: async () => toyCodec(),
     modelsDir,

@@ -99,7 +99,7 @@ export class TabularPolicy implements Policy {
     return { weights: Buffer.from(JSON.stringify(weights)), moments: Buffer.from(JSON.stringify({ group, stepsTaken: this.stepsTaken })), groups: 2 };
   }
   async device() {
-    return { tensors: 0, tensorBytes: 0, residentBytes: 0, device: 'a table' };
+    return { name: 'paper', library: 'none', isProcessor: true, tensors: 0, tensorBytes: 0, residentBytes: 0, device: 'a table' };
   }
 }
 

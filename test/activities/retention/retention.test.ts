@@ -37,7 +37,7 @@ async function trained() {
   await trainInProcess(dependencies, 'run-1', { ...pipelineConfig, iterations: 4 });
   await trainInProcess(dependencies, 'fork-1', { forkFrom: { run: 'run-1', iteration: 1 }, change: { optimizer: { learningRate: 0.1 } } });
   for (const key of artifacts.objects.keys()) artifacts.modified.set(key, Date.now() - AGES);
-  const verify = (run: string) => verifyRun(artifacts, run, { policy: dependencies.policy, modelsDir: dependencies.modelsDir, tolerance: 1e-9 });
+  const verify = (run: string) => verifyRun(artifacts, run, { policy: dependencies.policy, modelsDir: dependencies.modelsDir, tolerance: () => 1e-9 });
   return { artifacts, dependencies, verify };
 }
 

@@ -3,8 +3,11 @@ import { before, test } from 'node:test';
 import { canonicalJson } from '../../../activities/artifacts/canonical-json.js';
 import { createMemoryStore } from '../../../activities/artifacts/memory-store.js';
 import { keys } from '../../../activities/artifacts/store.js';
+import { verifyIteration } from '../../../activities/verification/verify-iteration.js';
+import { verifyLogProbs } from '../../../activities/verification/verify-log-probs.js';
 import { verifyRun } from '../../../activities/verification/verify-run.js';
 import { RolloutShardManifest } from '../../../schemas/rollout.js';
+import { RunManifest } from '../../../schemas/run.js';
 import { pipelineConfig, toyRun } from '../../support/toy-pipeline.js';
 import { trainInProcess } from '../../support/train-in-process.js';
 
@@ -15,7 +18,7 @@ before(async () => {
   await trainInProcess(dependencies, 'fork-1', { forkFrom: { run: 'run-1', iteration: 1, turn: 1 }, change: { optimizer: { learningRate: 0.1 } } });
 });
 
-const options = { policy: dependencies.policy, modelsDir: dependencies.modelsDir, tolerance: 1e-9 };
+const options = { policy: dependencies.policy, modelsDir: dependencies.modelsDir, tolerance: () => 1e-9 };
 /** A copy of the store in which something was changed behind its back. */
 function tampered(change: (objects: Map<string, Uint8Array>) => void) {
   const store = createMemoryStore();
@@ -38,6 +41,18 @@ test('a run is as it must be, and so is its fork; every response token was score
   assert.ok(found.tokens! >= found.episodes && found.largestGap! < 1e-9 && found.blobs > 10, JSON.stringify(found));
   assert.equal((await verifyRun(whole, 'fork-1', options)).iterations, 3);
   assert.equal((await verifyRun(whole, 'run-1', { ...options, policy: null })).tokens, null);
+});
+
+test('what counts as the same is asked for the precision that a shard records, and that of a run from before is not known', async () => {
+  const asked = new Set<string | null>();
+  const tolerance = (recorded: string | null) => (asked.add(recorded), 1e-9);
+  await verifyRun(whole, 'run-1', { ...options, tolerance });
+  assert.deepEqual([...asked], ['fp32']);
+  asked.clear();
+  const { manifest: run } = (await whole.findManifest(keys.runManifest('run-1'), RunManifest))!;
+  const verified = await verifyIteration(whole, run, run.settings, 0);
+  await verifyLogProbs({ artifacts: whole, ...options, tolerance }, run, { ...verified, trajectories: verified.trajectories.map((one) => ({ ...one, precision: null })) });
+  assert.deepEqual([...asked], [null]);
 });
 
 test('a run that is not there is named', () => assert.rejects(verifyRun(whole, 'none', options), { name: 'Unverified', message: /runs\/none\/run\.json: there is no such run/ }));
