@@ -26,6 +26,7 @@ import { commandLine } from '../activities/command-line.js';
 import { onStopSignal } from './services/stop-signal.js';
 import { startServices, type Services } from './services.js';
 import { describeFailure, setUp } from './setup/index.js';
+import { outliveLostOutput } from '../workers/logging.js';
 import { inRuntime } from './setup/paths.js';
 
 /** The command that goes on with this run: as it was given, but not afresh, and not from another. */
@@ -37,6 +38,7 @@ const AGAIN = (() => {
 // The SDK's notice about a future Node version is no news for someone who waits for a run.
 process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
 
+outliveLostOutput(); // the run goes on without a terminal, or with a full disk under `npm run quickstart > file`
 const interrupt = new AbortController();
 /** Where a line goes that stays: above the live display while there is one. */
 let say = (line: string): void => console.log(line);

@@ -10,7 +10,10 @@ import { repositoryRoot, runtimeDir } from './setup/paths.js';
 import { startServices, stopRecordedServices, type Services } from './services.js';
 import { appworld } from './services/appworld.js';
 import { bfclFull } from './services/bfcl.js';
+import { outliveLostOutput } from '../workers/logging.js';
 import { onStopSignal } from './services/stop-signal.js';
+
+outliveLostOutput(); // a full disk under `npm run up > file`, or a closed pipe, must not end the servers
 
 async function up(gpus: number): Promise<void> {
   const appworldRoot = process.env['SEEUPO_APPWORLD_ROOT'];

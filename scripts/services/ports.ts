@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile, readdir, readlink } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import getPort, { portNumbers } from 'get-port';
@@ -54,19 +55,46 @@ export function fixedPort(need: PortNeed): number | undefined {
 
 /** "process 123 (nginx)", from the kernel's tables; undefined where they cannot be read (another user's process, no Linux). */
 async function holderOf(port: number): Promise<string | undefined> {
+  const inodes = await listenersOf(port);
+  for (const pid of await processes()) {
+    if (!(await hasSocket(pid, inodes))) continue;
+    const name = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '');
+    return `process ${pid} (${name.trim()})`;
+  }
+  return undefined;
+}
+
+/**
+ * Whether a process, or one of the session that it leads, listens on a port; true where the kernel's tables cannot be
+ * read (no Linux), because then nothing speaks against it.
+ */
+export async function listensOn(leader: number, port: number): Promise<boolean> {
+  const inodes = await listenersOf(port);
+  if (!existsSync('/proc/net/tcp') || (await hasSocket(String(leader), inodes))) return true;
+  for (const pid of await processes()) {
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+    const session = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[3]; // field 6 of proc(5)
+    if (session === String(leader) && (await hasSocket(pid, inodes))) return true;
+  }
+  return false;
+}
+
+/** Inodes of the sockets that listen on a port. */
+async function listenersOf(port: number): Promise<ReadonlySet<string>> {
   const tables = await Promise.all(['tcp', 'tcp6'].map((name) => readFile(`/proc/net/${name}`, 'utf8').catch(() => '')));
   const hexPort = port.toString(16).toUpperCase().padStart(4, '0');
   const LISTEN = '0A';
-  const row = tables.join('\n').split('\n').map((line) => line.trim().split(/\s+/))
-    .find((fields) => fields[1]?.endsWith(`:${hexPort}`) && fields[3] === LISTEN);
-  const inode = row?.[9];
-  if (inode === undefined) return undefined;
-  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
-    for (const descriptor of await readdir(`/proc/${pid}/fd`).catch(() => [])) {
-      if ((await readlink(`/proc/${pid}/fd/${descriptor}`).catch(() => '')) !== `socket:[${inode}]`) continue;
-      const name = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '');
-      return `process ${pid} (${name.trim()})`;
-    }
+  const rows = tables.join('\n').split('\n').map((line) => line.trim().split(/\s+/));
+  return new Set(rows.filter((fields) => fields[1]?.endsWith(`:${hexPort}`) && fields[3] === LISTEN).map((fields) => fields[9]!));
+}
+
+const processes = async (): Promise<string[]> => (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
+
+async function hasSocket(pid: string, inodes: ReadonlySet<string>): Promise<boolean> {
+  if (inodes.size === 0) return false;
+  for (const descriptor of await readdir(`/proc/${pid}/fd`).catch(() => [])) {
+    const target = await readlink(`/proc/${pid}/fd/${descriptor}`).catch(() => '');
+    if (target.startsWith('socket:[') && inodes.has(target.slice('socket:['.length, -1))) return true;
   }
-  return undefined;
+  return false;
 }

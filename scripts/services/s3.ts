@@ -39,6 +39,7 @@ export const s3: ServiceDefinition = {
 
   async prepare({ keys, port }) {
     // Loaded here because it takes a third of a second, and only a start needs it. Not by mkdir: a bucket has an owner.
+    process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true'; // seven lines about next year, at every start
     const { CreateBucketCommand, HeadBucketCommand, S3Client } = await import('@aws-sdk/client-s3');
     const endpoint = `http://127.0.0.1:${port('s3')}`;
     const client = new S3Client({ endpoint, region: REGION, forcePathStyle: true, credentials: keys });

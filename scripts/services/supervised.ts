@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { isRunning, type ProcessIdentity } from '../setup/process-identity.js';
 import { repositoryRoot } from '../setup/paths.js';
 import type { ServiceDefinition, Surroundings } from './definition.js';
-import { choosePort, fixedPort, isFree } from './ports.js';
+import { choosePort, fixedPort, isFree, listensOn } from './ports.js';
 import { spawnLogged, tailOf, terminate } from './processes.js';
 import type { Records } from './records.js';
 import { ServiceError } from './service-error.js';
@@ -95,8 +95,11 @@ export class Supervised {
       const others = record.users.filter((user) => user.pid !== me.pid);
       const living = await Promise.all(others.map(isRunning));
       record.users = others.filter((_, at) => living[at]);
-      if (record.supervisor?.pid !== me.pid) return null;
+      const { supervisor } = record;
+      const orphaned = supervisor === null || supervisor.pid === me.pid || !(await isRunning(supervisor));
+      if (!orphaned) return null;
       record.supervisor = null; // those who still use it take over within a second
+      // Whoever leaves last stops it, also if the one before was its supervisor and left just now.
       return keep || record.users.length > 0 ? null : record.process;
     });
     if (toStop === null) return;
@@ -125,6 +128,7 @@ export class Supervised {
 
   private async canAdopt(process: ProcessIdentity, signature: string): Promise<boolean> {
     if (this.disagreement() !== undefined || signature !== (await this.signature())) return false;
+    this.process = process;
     for (let attempt = 0; attempt < 20 && (await isRunning(process)); attempt += 1) {
       if (await this.isHealthy()) return true;
       await sleep(250);
@@ -211,8 +215,16 @@ export class Supervised {
     this.lastProbeMs = Date.now();
   }
 
-  private isHealthy(): Promise<boolean> {
-    return this.definition.isHealthy(this.supervision.surroundings).catch(() => false);
+  private async isHealthy(): Promise<boolean> {
+    const answers = await this.definition.isHealthy(this.supervision.surroundings).catch(() => false);
+    return answers && this.listensItself();
+  }
+
+  /** Not a stranger that took the port between our choice and our start: two checkouts may start in the same instant. */
+  private async listensItself(): Promise<boolean> {
+    const leader = this.process?.pid;
+    const ports = Object.values(this.ports);
+    return leader === undefined ? ports.length === 0 : (await Promise.all(ports.map((port) => listensOn(leader, port)))).every(Boolean);
   }
 
   private async probe(): Promise<void> {

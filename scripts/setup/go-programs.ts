@@ -80,6 +80,15 @@ async function goodVersion(path: string, { version, versionPattern }: Program): 
   return minor > wantedMinor || (minor === wantedMinor && patch >= wantedPatch);
 }
 
+/** Go keeps its modules and its build cache below the home folder; a service user may have none. */
+export function goFolders(env: NodeJS.ProcessEnv): Record<string, string> {
+  if (env.HOME) return {};
+  return {
+    ...(env.GOPATH || env.GOMODCACHE ? {} : { GOPATH: inRuntime('go') }),
+    ...(env.GOCACHE || env.XDG_CACHE_HOME ? {} : { GOCACHE: inRuntime('go', 'build-cache') }),
+  };
+}
+
 async function build({ component, title, binary, module, goPackage, packages }: Program, step: Step): Promise<string> {
   const temporary = inRuntime('tmp', `${binary}-build`);
   await mkdir(inRuntime('tmp'), { recursive: true });
@@ -91,7 +100,7 @@ async function build({ component, title, binary, module, goPackage, packages }: 
     {
       purpose: `building ${title}`, log: component, cwd: inSetUpSources(module),
       // Pure Go: no C compiler, and a binary that does not depend on the libc of this machine.
-      env: { CGO_ENABLED: '0', GOWORK: 'off', GOFLAGS: '' },
+      env: { CGO_ENABLED: '0', GOWORK: 'off', GOFLAGS: '', ...goFolders(process.env) },
       onLine: (line) => {
         if (line.startsWith('go: downloading')) step.progress(0.02, 'modules');
         else step.progress(Math.min(0.98, ++compiled / packages), 'compile');

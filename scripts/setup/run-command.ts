@@ -29,6 +29,7 @@ export async function runCommand(file: string, args: readonly string[], options:
   await mkdir(logDir, { recursive: true });
   const logFile = join(logDir, `set-up-${options.log}.log`);
   const log = createWriteStream(logFile, { flags: 'a' });
+  log.on('error', () => undefined); // a log that cannot be written is lost; what the command says is kept for the error
   log.write(`\n$ ${file} ${args.join(' ')}\n`);
 
   const child = execa(file, args, {
@@ -49,7 +50,7 @@ export async function runCommand(file: string, args: readonly string[], options:
     lastLines = [...lastLines, ...lines.filter((line) => line.trim() !== '')].slice(-TAIL_LINES);
   });
   const result = await child;
-  await new Promise((done) => log.end(done));
+  await new Promise<void>((done) => log.end(() => done()));
   if (!result.failed) return result.all;
 
   const how =

@@ -81,8 +81,19 @@ async function cacheIsWhole(): Promise<boolean> {
 async function linkDeps(): Promise<void> {
   const target = inRuntime('tensorflow');
   if ((await readlink(depsPath).catch(() => undefined)) === target) return;
-  await rm(depsPath, { recursive: true, force: true });
-  await symlink(target, depsPath);
+  try {
+    await rm(depsPath, { recursive: true, force: true });
+    await symlink(target, depsPath);
+  } catch (error) {
+    // A checkout of somebody else's, with a runtime folder of one's own: the package can be bound to one of them only.
+    const { code } = error as NodeJS.ErrnoException;
+    if (!['EACCES', 'EPERM', 'EROFS'].includes(code ?? '')) throw error;
+    const bound = await realpath(depsPath).catch(() => null);
+    throw new SetUpError(
+      `${packageDir} cannot be written (${code}), and its TensorFlow is ${bound ?? 'not installed'}, not ${target}: ` +
+        `${bound === null ? '' : `set SEEUPO_RUNTIME_DIR=${dirname(bound)}, or `}run \`npm run setup\` as the owner of the checkout.`,
+    );
+  }
 }
 
 const nodePreGyp = (): string => {

@@ -2,15 +2,16 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { componentNames, setUp, SetUpError } from '../../scripts/setup/index.js';
+import { goFolders } from '../../scripts/setup/go-programs.js';
+import { componentNames, describeFailure, setUp, SetUpError } from '../../scripts/setup/index.js';
 import { withLock } from '../../scripts/setup/lock.js';
-import { repositoryRoot } from '../../scripts/setup/paths.js';
+import { inRuntime, logDir, repositoryRoot } from '../../scripts/setup/paths.js';
 import { checkPrerequisites } from '../../scripts/setup/prerequisites.js';
 import { identify, isRunning } from '../../scripts/setup/process-identity.js';
 import { bar } from '../../scripts/setup/progress.js';
@@ -63,6 +64,34 @@ test('a failed command is an error with its purpose, the end of its output, and 
     return true;
   });
   await assert.rejects(runCommand('no-such-program', [], { purpose: 'trying', log: 'test' }), /trying failed: no-such-program/);
+});
+
+test('what the system refuses is told with what to do', async () => {
+  const refused = (code: string, message: string) => describeFailure(Object.assign(new Error(message), { code, syscall: 'open' }));
+  const denied = await mkdir('/proc/1/none').catch((error: unknown) => error);
+  assert.match(describeFailure(denied), /^E\w+: .*mkdir '\/proc\/1\/none'/);
+  assert.match(refused('EACCES', "EACCES: permission denied, mkdir '/srv/x'"), /'\/srv\/x': this user may not write there\. Set SEEUPO_RUNTIME_DIR/);
+  assert.match(refused('EROFS', 'EROFS: read-only file system'), /Set SEEUPO_RUNTIME_DIR/);
+  assert.match(refused('ENOSPC', 'ENOSPC: no space left on device, write'), /free some space there, or set SEEUPO_RUNTIME_DIR/);
+  assert.equal(refused('ECONNREFUSED', 'connect ECONNREFUSED'), 'connect ECONNREFUSED');
+});
+
+test('a log of set-up that cannot be written is no reason to fail', async () => {
+  await mkdir(logDir, { recursive: true });
+  const log = join(logDir, 'set-up-full.log');
+  await rm(log, { force: true });
+  await symlink('/dev/full', log);
+  try {
+    assert.equal(await runCommand(process.execPath, ['-e', 'console.log("done")'], { purpose: 'trying', log: 'full' }), 'done');
+  } finally {
+    await rm(log, { force: true });
+  }
+});
+
+test('Go builds without a home folder too, and keeps to the usual places where there is one', () => {
+  assert.deepEqual(goFolders({ HOME: '/home/a' }), {});
+  assert.deepEqual(goFolders({}), { GOPATH: inRuntime('go'), GOCACHE: inRuntime('go', 'build-cache') });
+  assert.deepEqual(goFolders({ GOMODCACHE: '/m', GOCACHE: '/c' }), {});
 });
 
 test('unzip writes the chosen entries where it is told, with their sha256', async () => {

@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startServices, stopRecordedServices, type ServicesOptions } from '../../scripts/services.js';
+import { startServices, stopRecordedServices, type ServiceDefinition, type ServicesOptions } from '../../scripts/services.js';
 import { choosePort } from '../../scripts/services/ports.js';
 import { identify } from '../../scripts/setup/process-identity.js';
 import { dummyService } from './fixtures/dummy-service.js';
@@ -117,6 +118,38 @@ test('two supervisors share a service; the one that stays takes it over, and the
   });
   await services.stop();
   assert.equal(await lives((await recorded()).services.alpha?.process?.pid), false);
+});
+
+test('two supervisors that leave at the same moment leave nothing running', async () => {
+  const other = await otherSupervisor('alpha');
+  const services = await start([dummyService('alpha')]);
+  other.process.kill('SIGTERM');
+  await once(other.process, 'exit'); // no second for the one that stays to take over
+  await services.stop();
+  assert.equal(await lives(other.pids.alpha), false);
+});
+
+test('a stranger that takes the chosen port at the last moment, and answers there, is not taken for the service', async () => {
+  const stranger = createHttpServer((_, response) => response.end('I am well'));
+  const alpha = dummyService('alpha');
+  const race: ServiceDefinition = {
+    ...alpha,
+    async beforeStart({ port }) {
+      if (stranger.listening) return;
+      stranger.listen(port('alpha'), '127.0.0.1');
+      await once(stranger, 'listening');
+    },
+  };
+  try {
+    const services = await start([race]);
+    const port = (await recorded()).services.alpha?.ports.http;
+    assert.notEqual(port, (stranger.address() as { port: number }).port);
+    assert.equal(await fetch(`http://127.0.0.1:${port}/`).then((response) => response.text()), String(services.pids().alpha));
+    await services.stop();
+  } finally {
+    stranger.closeAllConnections();
+    stranger.close();
+  }
 });
 
 test('release leaves services running, and stopRecordedServices ends them', async () => {
