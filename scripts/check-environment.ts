@@ -12,7 +12,7 @@ import { describeFailure, setUp } from './setup/index.js';
 const USAGE = `npm run check-environment -- NAME [OPTIONS]
 
 Tries every promise that an environment makes: determinism, repeats, restore after a crash, isolation, malformed
-actions, limits, leaks. NAME is one of ${sidecarEnvironments().join(', ')}, or a module such as ./my-environment.ts.
+actions, limits, leaks, whether its tools were called at all. What could not be looked at is said, and neither passes nor fails. NAME is one of ${sidecarEnvironments().join(', ')}, or a module such as ./my-environment.ts.
 
   --url URL         of a server of this environment that runs already: it is not killed, its episodes are closed instead
   --episodes N      of the leak check (default ${DEFAULT_CHECK_OPTIONS.leakEpisodes}, or what ${DEFAULT_CHECK_OPTIONS.maxLeakMs / 60_000} minutes allow; 0 leaves it out)
@@ -63,6 +63,10 @@ async function subjectOf(name: string, url: string | undefined): Promise<{ subje
           await environment.end();
           environment = open();
         },
+        reload: () => {
+          const anew = open();
+          return { environment: anew, end: () => anew.end() };
+        },
       },
       end: () => environment.end(),
     };
@@ -99,7 +103,17 @@ function count(option: string, text: string | undefined, otherwise: number, from
 
 function table(name: string, findings: readonly Finding[]): string {
   const word = (holds: Finding['holds']) => (holds === null ? '  -  ' : holds ? 'holds' : 'FAILS');
-  return [`environment ${name}`, ...findings.map(({ check, holds, detail }) => `  ${word(holds)}  ${check}\n         ${detail}`)].join('\n');
+  const count = (wanted: Finding['holds']) => findings.filter(({ holds }) => holds === wanted).length;
+  const open = findings.filter(({ holds }) => holds === null).map(({ check }) => check.split(':')[0]);
+  const summary = `${count(true)} hold, ${count(false)} fail${open.length === 0 ? '' : `; not looked at, so neither: ${open.join(', ')}`}`;
+  // One fault of a tool's fails most of the checks, with the same words.
+  const told = new Set<string>();
+  const line = ({ check, holds, detail }: Finding) => {
+    const known = holds === false && told.has(detail);
+    told.add(detail);
+    return `  ${word(holds)}  ${check}\n         ${known ? 'the same' : detail}`;
+  };
+  return [`environment ${name}`, ...findings.map(line), summary].join('\n');
 }
 
 try {

@@ -5,6 +5,7 @@ import type { ActionFormat } from '../rollout/tool-calls.js';
 import { partsWithin } from '../rollout/verbatim.js';
 import type { OnStepFailure } from './definition.js';
 import { EnvironmentProtocolError, EnvironmentUnavailable, EpisodeLost, FailedAtWork, type RestorableEnvironment } from './environment.js';
+import type { Inspection } from './inspection.js';
 import { faultOf, RefusedSteps, twice, type Refusal } from './two-tries.js';
 
 /** One episode, whose owner asks one thing at a time. */
@@ -35,6 +36,8 @@ export interface PlayableEnvironment {
   demonstrations(): Promise<Demonstration[]>;
   /** Right responses to a task, where they are known. */
   solution(taskId: string): Promise<readonly string[] | null>;
+  /** Absent where tools and calls are a server's affair. */
+  inspect?(): Inspection;
 }
 
 interface Live {
@@ -88,6 +91,10 @@ export class InProcessEnvironment implements RestorableEnvironment {
 
   solution(taskId: string): Promise<readonly string[] | null> {
     return this.inner.solution(taskId);
+  }
+
+  inspect(): Inspection | null {
+    return this.inner.inspect?.() ?? null;
   }
 
   async reset({ episodeId, taskId, seed }: ResetRequest): Promise<Observation> {

@@ -15,6 +15,7 @@ import { relativePathHint } from './author-calls.js';
 import { environmentKind, type DefinedEnvironment } from './definition.js';
 import { described } from './described.js';
 import type { RestorableEnvironment } from './environment.js';
+import type { Inspection } from './inspection.js';
 import type { InProcessEnvironment } from './in-process-environment.js';
 import { openDefinition } from './open-definition.js';
 
@@ -80,9 +81,14 @@ export class ModuleEnvironment implements RestorableEnvironment {
     return (await this.inner()).solution(taskId);
   }
 
+  async inspect(): Promise<Inspection | null> {
+    return (await this.inner()).inspect();
+  }
+
   /** Forgets every episode; processes that were started for them end. */
   async end(): Promise<void> {
-    await (await this.loaded)?.end();
+    const loaded = await this.loaded?.catch(() => null); // what could not be loaded has no episodes
+    await loaded?.end();
   }
 
   private inner(): Promise<InProcessEnvironment> {

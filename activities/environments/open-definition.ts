@@ -20,7 +20,7 @@ type Open = (definition: never, site: ModuleSite) => PlayableEnvironment;
 const KINDS: Readonly<Record<string, Open>> = {
   functions: (definition: EnvironmentDefinition, site) =>
     new ToolEnvironment(definition, site, async (fields, where) => ({ toolbox: functionTools(definition.tools), state: started(definition, fields, where) })),
-  mcp: (definition: McpDefinition, site) => new ToolEnvironment(definition, site, (fields, where) => openMcpTools(definition, site, fields, where)),
+  mcp: (definition: McpDefinition, site) => new ToolEnvironment(definition, site, (fields, where) => openMcpTools(definition, site, fields, where), true),
   'agent-evolver': (definition: AgentEvolverSpec) => new AgentEvolver(definition),
   openenv: (definition: OpenEnvDefinition, site) => new OpenEnv(definition, site),
 };

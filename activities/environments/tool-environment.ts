@@ -6,9 +6,10 @@ import { ANSWERS } from './answers.js';
 import { ask, authorFault } from './author-calls.js';
 import type { EpisodeView, OnStepFailure, Parameters, ToolUseSpec } from './definition.js';
 import type { PlayableEnvironment } from './in-process-environment.js';
+import { counted, type CallCount, type Inspection } from './inspection.js';
 import { onBehalfOf, type Culprit } from './stray-errors.js';
 import { readTasks, tasksOf, type KnownTask, type ModuleSite } from './task-list.js';
-import { STEP_TIMEOUT_MS, ToolEpisode, type OpenedTools } from './tool-episode.js';
+import { MAX_CALLS, STEP_TIMEOUT_MS, ToolEpisode, type OpenedTools } from './tool-episode.js';
 import { twice } from './two-tries.js';
 
 /** Demonstrations played at once: each may hold a server. */
@@ -19,6 +20,7 @@ export class ToolEnvironment implements PlayableEnvironment {
   readonly name: string;
   readonly callFormat: CallFormat;
   readonly onStepFailure: OnStepFailure;
+  private readonly calls = new Map<string, CallCount>();
   private known: Promise<ReadonlyMap<string, KnownTask>> | undefined;
 
   /** @param openTools  tools and state of a new episode of a task, whose fields it may change */
@@ -26,6 +28,7 @@ export class ToolEnvironment implements PlayableEnvironment {
     private readonly spec: ToolUseSpec<Parameters, EpisodeView<unknown, unknown>>,
     private readonly site: ModuleSite,
     private readonly openTools: (fields: unknown, where: string) => Promise<OpenedTools>,
+    private readonly toolsElsewhere = false,
   ) {
     this.name = spec.name;
     this.callFormat = spec.format ?? 'call-lines';
@@ -51,6 +54,16 @@ export class ToolEnvironment implements PlayableEnvironment {
   async solution(taskId: string): Promise<readonly string[] | null> {
     const task = (await this.tasks()).get(taskId);
     return task && this.spec.solve ? this.solve(task) : null;
+  }
+
+  inspect(): Inspection {
+    const { calls, toolsElsewhere, spec: { maxCalls = MAX_CALLS } } = this;
+    const tools = async (taskId: string) => {
+      const { toolbox } = await this.openTools(structuredClone((await this.tasks()).get(taskId)?.fields), `environment ${this.name}, task ${taskId}`);
+      await toolbox.close();
+      return toolbox.signatures;
+    };
+    return { calls, maxCalls, toolsElsewhere, tools };
   }
 
   private async demonstrate(task: KnownTask): Promise<Demonstration> {
@@ -84,7 +97,7 @@ export class ToolEnvironment implements PlayableEnvironment {
     const opened = await onBehalfOf(culprit, () => this.openTools(structuredClone(task.fields), where)).catch((error: unknown) => {
       throw authorFault(`${where}: start`, error);
     });
-    return new ToolEpisode(this.spec, task, seed, opened, culprit);
+    return new ToolEpisode(this.spec, task, seed, { ...opened, toolbox: counted(opened.toolbox, this.calls) }, culprit);
   }
 
   private tasks(): Promise<ReadonlyMap<string, KnownTask>> {

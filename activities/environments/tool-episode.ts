@@ -14,7 +14,7 @@ import type { Toolbox, ToolSignature } from './toolbox.js';
 import { toolsPrompt } from './tools-prompt.js';
 import { tookLonger, type Refusal } from './two-tries.js';
 
-const MAX_CALLS = 8;
+export const MAX_CALLS = 8;
 const MAX_RESULT_CHARACTERS = 2_000;
 export const STEP_TIMEOUT_MS = 10_000;
 /** What tokenizers have tokens of their own for, besides control tokens. */

@@ -3,7 +3,9 @@ import type { Task } from '../../../schemas/task.js';
 import { shuffled } from '../../numerics/random.js';
 import { parseCalls, renderCalls, type ActionFormat } from '../../rollout/tool-calls.js';
 import type { RestorableEnvironment } from '../environment.js';
-import type { Subject } from './check-environment.js';
+import type { World } from './moved-world.js';
+import { malformedProbes, probesOf } from './probes.js';
+import type { Checked } from './subject.js';
 
 const MAX_STEPS = 64;
 /** For environments that run a response as a program: output, state that the next step sees, an error, text that is long. */
@@ -27,7 +29,7 @@ export class Player {
 
   /** @param tasks  at most so many of them are sampled */
   constructor(
-    private readonly subject: Subject,
+    private readonly subject: { open(): Checked },
     private readonly tasks: number,
   ) {}
 
@@ -52,29 +54,37 @@ export class Player {
     const { messages } = await environment.reset({ episodeId, taskId: task.id, seed: 1 });
     await environment.close(episodeId);
     const format = environment.callFormat;
-    const named = toolsIn(messages.map(({ content }) => content).join('\n'));
+    const prompt = messages.map(({ content }) => content).join('\n');
+    const asked = messages.filter(({ role }) => role !== 'system').map(({ content }) => content).join('\n');
     const solution = (await environment.solution?.(task.id)) ?? null;
     const programs = PROGRAMS.map((code) => act(renderCalls([{ name: 'python', positional: [code], keyword: {} }], 'code-block'), 'code-block'));
-    const probe = (name: string): Action => ({ content: `call ${name}`, calls: [{ name, positional: [], keyword: {} }, { name, positional: ['x', 2], keyword: {} }] });
+    const inspection = await environment.inspect?.();
+    const probes = inspection ? await probesOf(inspection, task, asked, format ?? 'call-lines') : [];
+    const malformed = malformedProbes(prompt, task.id);
     return [
       ...(solution && solution.length > 0 ? [solution.map((content) => act(content, format))] : []),
-      format === 'code-block' ? programs : named.length > 0 ? shuffled(named, task.id).slice(0, 8).map(probe) : [act('hello', format)],
+      ...probes,
+      format === 'code-block' ? programs : malformed.length > 0 ? malformed : [act('hello', format)],
       Array.from({ length: 3 }, () => act('I do not know.', format)),
     ];
   }
 
-  async play(environment: RestorableEnvironment, task: Task, actions: readonly Action[], measured = true): Promise<Played> {
+  /** @param world  clock and dice, if they are not the real ones */
+  async play(environment: RestorableEnvironment, task: Task, actions: readonly Action[], measured = true, world?: World): Promise<Played> {
     const episodeId = this.episodeId();
+    world?.arm();
     const observations = [await environment.reset({ episodeId, taskId: task.id, seed: 1 })];
     const taken: Action[] = [];
     for (const action of actions.slice(0, MAX_STEPS)) {
       if (observations.at(-1)!.done) break;
       const began = performance.now();
+      world?.arm();
       observations.push(await environment.step({ episodeId, stepIndex: taken.length + 1, action }));
       if (measured) this.times.push(performance.now() - began);
       taken.push(action);
     }
     for (const { messages } of observations) this.measure(messages);
+    world?.arm();
     const verdict = await environment.evaluate(episodeId);
     await environment.close(episodeId);
     return { actions: taken, observations, verdict };
@@ -90,6 +100,3 @@ export class Player {
 }
 
 export const act = (content: string, format: ActionFormat = 'call-lines'): Action => ({ content, calls: parseCalls(content, format) });
-
-/** Names that a prompt writes as signatures (`ls(a?)`) or as JSON (`"name": "ls"`). */
-const toolsIn = (prompt: string): string[] => [...new Set([...prompt.matchAll(/^(\w+)\(|"name": ?"(\w+)"/gm)].map(([, signature, json]) => (signature ?? json)!))];

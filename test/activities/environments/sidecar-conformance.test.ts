@@ -27,7 +27,7 @@ for (const name of sidecarEnvironments().filter((one) => sidecarComponent(one) =
       };
       const findings = await checkEnvironment({ open, crash, memory: () => sidecar.memory() }, QUICK);
       // A sidecar does not tell solutions; what it says of them is in bfcl_full_check.py and self_check.py.
-      assert.deepEqual(findings.filter(({ holds }) => holds !== true).map(({ check, detail }) => `${check}: ${detail}`), ['reference solutions score 1: not looked at']);
+      assert.deepEqual(findings.filter(({ holds }) => holds !== true).map(({ check, detail }) => `${check}: ${detail}`), ['reference solutions score 1: not looked at: no solutions are known (`solve`)']);
     });
 
     test('keeps them as a remote server, of which only episodes can be closed', async () => {
