@@ -1,4 +1,7 @@
+import { existsSync } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
+import path from 'node:path';
+import { isLfsPointer } from './lfs-pointer.js';
 import { ModelFileInvalid } from './model-file-error.js';
 import { halfToNumber } from './stored-format.js';
 
@@ -28,7 +31,10 @@ export class SafetensorsFile {
   /** @throws {ModelFileInvalid} if the header is damaged or the file does not end where the header says */
   static async open(file: string): Promise<SafetensorsFile> {
     const handle = await open(file).catch((cause: NodeJS.ErrnoException) => {
-      throw new ModelFileInvalid(file, cause.code === 'ENOENT' ? 'does not exist' : `cannot be opened (${cause.message})`, REMEDY);
+      if (cause.code !== 'ENOENT') throw new ModelFileInvalid(file, `cannot be opened (${cause.message})`, REMEDY);
+      const pickled = path.join(path.dirname(file), path.basename(file).replace(/\.safetensors$/, '.bin'));
+      if (!existsSync(pickled)) throw new ModelFileInvalid(file, 'does not exist', REMEDY);
+      throw new ModelFileInvalid(file, `does not exist; there is ${path.basename(pickled)}, but pickled weights are not read`, 'Load it with PEFT or transformers, and call save_pretrained, which writes safetensors');
     });
     try {
       return new SafetensorsFile(file, handle, await readHeader(file, handle));
@@ -66,6 +72,7 @@ async function readHeader(file: string, handle: FileHandle): Promise<Map<string,
   const fail = (problem: string): never => {
     throw new ModelFileInvalid(file, problem, REMEDY);
   };
+  if (await isLfsPointer(file)) throw new ModelFileInvalid(file, 'is a pointer of Git LFS, not the file itself', 'Run `git lfs pull` there, or download the file');
   const { size } = await handle.stat();
   if (size < 8) fail(`is ${size} bytes, too short for a safetensors header`);
   const lead = await readBytes(file, handle, 0, 8);
@@ -84,7 +91,9 @@ async function readHeader(file: string, handle: FileHandle): Promise<Map<string,
     const { dtype, shape, data_offsets: offsets } = entry as { dtype?: unknown; shape?: unknown; data_offsets?: unknown };
     const whole = (values: unknown): values is number[] => Array.isArray(values) && values.every((value) => Number.isSafeInteger(value) && value >= 0);
     if (!whole(shape) || !whole(offsets) || offsets.length !== 2) return fail(`tensor ${name} has a damaged header entry`);
-    if (typeof dtype !== 'string' || !Object.hasOwn(widths, dtype)) return fail(`tensor ${name} is ${String(dtype)}, known are ${Object.keys(widths).join(', ')}`);
+    if (typeof dtype !== 'string' || !Object.hasOwn(widths, dtype)) {
+      throw new ModelFileInvalid(file, `tensor ${name} is ${String(dtype)}, known are ${Object.keys(widths).join(', ')}`, otherType(name, String(dtype)));
+    }
     const [begin, end] = offsets as [number, number];
     const bytes = shape.reduce((product, n) => product * n, widths[dtype as Dtype]);
     if (end - begin !== bytes) fail(`tensor ${name} has ${end - begin} bytes, its shape [${shape.join(', ')}] as ${dtype} needs ${bytes}: damaged`);
@@ -100,6 +109,15 @@ async function readHeader(file: string, handle: FileHandle): Promise<Map<string,
   }
   if (expected !== size) fail(`ends at byte ${size}, its tensors at ${expected}: damaged`);
   return tensors;
+}
+
+/** What to do about a tensor of a type that is not read. */
+function otherType(name: string, dtype: string): string {
+  if (/^F[468]/.test(dtype) && dtype !== 'F64') return `The model is quantised to ${dtype.startsWith('F8') ? 'FP8' : dtype}: use the same model in bf16 or fp16`;
+  if (/^[IU](8|16|32|64)$/.test(dtype) && /(weight|packed|zeros|g_idx|absmax|SCB|quant|scale)/.test(name)) {
+    return `The model is quantised to whole numbers (${dtype}; GPTQ, AWQ, bitsandbytes or the like): use the model that it was made from, in bf16 or fp16`;
+  }
+  return 'Load the model with transformers in float32, and call save_pretrained';
 }
 
 export async function readBytes(file: string, handle: FileHandle, at: number, count: number): Promise<Uint8Array<ArrayBuffer>> {

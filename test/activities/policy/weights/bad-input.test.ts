@@ -8,6 +8,7 @@ import type { PolicyWeights, StoredTensors } from '../../../../activities/policy
 import { TensorFlowPolicy } from '../../../../activities/policy/tf-policy.js';
 import { readGgufHeader } from '../../../../activities/policy/weights/gguf-header.js';
 import { openModel } from '../../../../activities/policy/weights/open-model.js';
+import { readPeftAdapter } from '../../../../activities/policy/weights/peft-adapter.js';
 import { readSafetensors, writeSafetensors, type NamedTensor } from '../../../../activities/policy/weights/safetensors.js';
 import { configOfModel, tiny, tinyAdapter, tinyModel, tinyWeights } from '../tiny-models.js';
 
@@ -138,4 +139,36 @@ test('ids outside the vocabulary and sequences over the context are refused with
   ];
   for (const [call, message] of cases) await assert.rejects(call(), { name: 'RangeError', message });
   assert.equal(await tensorCount(), tensors);
+});
+
+test('tensors of types that are not read, pickled weights, pointers of Git LFS, adapters in place of models: each with what to do', async () => {
+  const typed = (name: string, dtype: string, bytes: number): Uint8Array => {
+    const header = Buffer.from(JSON.stringify({ [name]: { dtype, shape: [bytes], data_offsets: [0, bytes] } }));
+    const lead = Buffer.alloc(8);
+    lead.writeBigUInt64LE(BigInt(header.length));
+    return Buffer.concat([lead, header, Buffer.alloc(bytes)]);
+  };
+  const directory = async (files: Record<string, Uint8Array | string | null>, source = 'llama-tied'): Promise<string> => {
+    const target = await mkdtemp(path.join(folder, 'model-'));
+    await cp(tinyModel(source), target, { recursive: true });
+    for (const [name, content] of Object.entries(files)) await (content === null ? rm(path.join(target, name)) : writeFile(path.join(target, name), content));
+    return target;
+  };
+  const weights = (bytes: Uint8Array | string) => directory({ 'model.safetensors': bytes });
+  const q = 'model.layers.0.self_attn.q_proj';
+  const cases: [string, RegExp][] = [
+    [await weights(typed(`${q}.weight`, 'F8_E4M3', 8)), /q_proj\.weight is F8_E4M3, known are F32, F16, BF16\. The model is quantised to FP8: use the same model in bf16/],
+    [await weights(typed(`${q}.qweight`, 'I32', 8)), /qweight is I32.*whole numbers \(I32; GPTQ, AWQ, bitsandbytes/],
+    [await weights(typed(`${q}.weight`, 'U8', 8)), /weight is U8.*whole numbers/],
+    [await weights(typed(`${q}.weight`, 'F64', 8)), /is F64.*transformers in float32, and call save_pretrained/],
+    [await weights('version https://git-lfs.github.com/spec/v1\noid sha256:0\n'), /model\.safetensors: is a pointer of Git LFS.*git lfs pull/],
+    [await directory({ 'model.safetensors': null, 'pytorch_model.bin': 'x' }), /has neither model\.safetensors nor model\.safetensors\.index\.json.*pickled weights are not read/],
+    [await directory({ 'config.json': null, 'adapter_config.json': '{}' }), /is a PEFT adapter, not a model\. Name the model.*--adapter/],
+    [await directory({ 'config.json': '{"rms_norm_eps": NaN}' }), /config\.json: is no JSON \(.*NaN/],
+    [await directory({ 'config.json': '[]' }), /config\.json: is no JSON object/],
+    [await directory({ 'model-00003-of-00003.safetensors': null }, 'qwen3-untied'), /model-00003-of-00003\.safetensors: does not exist/],
+  ];
+  for (const [model, message] of cases) await assert.rejects(openModel(model), { name: 'ModelFileInvalid', message });
+  const adapter = await directory({ 'adapter_config.json': '{"peft_type":"LORA","r":4,"lora_alpha":8}', 'adapter_model.bin': 'x' });
+  await assert.rejects(readPeftAdapter(adapter, await configOfModel(tinyModel('llama-tied'))), { message: /adapter_model\.safetensors: does not exist; there is adapter_model\.bin, but pickled weights are not read\. Load it with PEFT/ });
 });
