@@ -111,18 +111,23 @@ export async function playEpisodes(seats: readonly Seat[], given: Players, optio
 async function begin(seat: Seat, { codec, environment }: Players, options: PlayOptions): Promise<Episode> {
   const { messages, hash } = await environment.reset({ episodeId: seat.episodeId, taskId: seat.task.id, seed: options.seed });
   const firstIds = firstPrompt(codec, messages);
-  if (isTooLong(firstIds, codec, options)) {
-    throw new PromptTooLong(
-      `task ${seat.task.id}: its first prompt has ${firstIds.length} tokens and rollout.maxResponseTokens is ${options.maxResponseTokens}, ` +
-        `but the model reads only ${codec.contextLength}${options.maxPromptTokens === null ? '' : ` and rollout.maxPromptTokens is ${options.maxPromptTokens}`}: ` +
-        'lower maxResponseTokens or choose another task set',
-    );
-  }
+  const problem = noRoomFor(seat.task, firstIds, codec, options);
+  if (problem !== null) throw new PromptTooLong(problem);
   return { ...seat, conversation: messages, firstIds, exchanges: [], promptIds: firstIds, observationHash: hash, turns: [], end: null };
 }
 
+/** Why a task whose first prompt this is cannot be played, or null. */
+export function noRoomFor(task: Task, firstIds: readonly number[], codec: TextCodec, options: Pick<PlayOptions, 'maxResponseTokens' | 'maxPromptTokens'>): string | null {
+  if (!isTooLong(firstIds, codec, options)) return null;
+  return (
+    `task ${task.id}: its first prompt has ${firstIds.length} tokens and rollout.maxResponseTokens is ${options.maxResponseTokens}, ` +
+    `but the model reads only ${codec.contextLength}${options.maxPromptTokens === null ? '' : ` and rollout.maxPromptTokens is ${options.maxPromptTokens}`}: ` +
+    'lower maxResponseTokens, choose another task set, or shorten the prompt (of an MCP server’s tools: `tools`, `describe`)'
+  );
+}
+
 /** No room for a response after the prompt, or a prompt beyond the limit of the configuration. */
-const isTooLong = (promptIds: readonly number[], { contextLength }: TextCodec, { maxResponseTokens, maxPromptTokens }: PlayOptions): boolean =>
+const isTooLong = (promptIds: readonly number[], { contextLength }: TextCodec, { maxResponseTokens, maxPromptTokens }: Pick<PlayOptions, 'maxResponseTokens' | 'maxPromptTokens'>): boolean =>
   promptIds.length + maxResponseTokens > contextLength || (maxPromptTokens !== null && promptIds.length > maxPromptTokens);
 
 /** What the environment is told: the response as text, without the token that ended it, and its calls. */

@@ -13,6 +13,7 @@ import { forkOf, type Fork } from './fork-run.js';
 import { inertSettings } from './inert-settings.js';
 import { identifyModelFile, ModelFileInvalid } from './model-file.js';
 import { claimRun } from './ownership.js';
+import { promptRoom } from './prompt-room.js';
 import { BadConfig, differences, problemsWithTasks, resolveConfig } from './resolve-config.js';
 import { configAt, latestSettings } from './run-context.js';
 import { runProgress } from './run-progress.js';
@@ -90,8 +91,12 @@ async function described({ artifacts, environments, codec, fetchModel, modelsDir
   );
   problems.push(...problemsWithTasks(config, trainTasks, heldoutTasks));
   if (problems.length > 0 || !model) throw new BadConfig(problems);
+  // Of a run that is stored already nothing more is made than what it is compared by.
+  const text = await codec(`${modelsDir}/${model.path}`);
+  const room = known ? { problems: [], leftOut: [] } : await promptRoom(runId, environment, text, config, [trainTasks, heldoutTasks]);
+  if (room.problems.length > 0) throw new BadConfig(room.problems);
   const settings: Settings = { kind: 'settings', from: { iteration: 0, keptTurns: null }, config, before: null };
-  return { kind: 'run', runId, config, settings: await artifacts.putJson(settings), forkedFrom: null, model, inertSettings: inertSettings(config), trainTasks, heldoutTasks, code: { version: codeVersion } };
+  return { kind: 'run', runId, config, settings: await artifacts.putJson(settings), forkedFrom: null, model, inertSettings: [...inertSettings(config), ...room.leftOut], trainTasks, heldoutTasks, code: { version: codeVersion } };
 }
 
 /** Problems between a configuration and the model's tokenizer and chat template. */
@@ -130,7 +135,9 @@ async function standing(artifacts: ArtifactStore, manifest: RunManifest, ref: Ar
   const place = { manifest: ref, generation, settings };
   const run = { ...runRefOf(manifest, place, now), iterations: later.iterations };
   const next = now === later ? null : { from: progress.iteration + 1, run: runRefOf(manifest, place, later) };
-  return { run, next, progress, revisions: revisions.length, inertSettings: inertSettings(now) };
+  // Besides what follows from the settings alone, what was measured when the run was opened.
+  const measured = manifest.inertSettings.filter((told) => !inertSettings(manifest.config).includes(told));
+  return { run, next, progress, revisions: revisions.length, inertSettings: [...inertSettings(now), ...measured] };
 }
 
 /** The stored run goes on only as what it was; the code's version may differ. */
