@@ -14,6 +14,7 @@ import { PRECISIONS, type DeviceReport, type Precision, type TextCodec } from '.
 import { loadTextCodec } from '../activities/policy/text-codec.js';
 import type { Arithmetic } from '../schemas/arithmetic.js';
 import { executionState } from './execution-state.js';
+import { BadProxy, fetchThrough, proxiesOf, proxyFor, type Proxies } from './proxy.js';
 
 /**
  * Every environment variable that this program reads; credentials of S3 are found by the AWS SDK's
@@ -60,6 +61,13 @@ const Variables = z.object({
   HF_ENDPOINT: z.url({ protocol: /^https?$/, error: 'must be a URL, e.g. https://huggingface.co' }).default('https://huggingface.co'),
   /** Needed for private and gated models only. */
   HF_TOKEN: z.string().min(1).optional(),
+  /** HTTP proxies on the way to Temporal, S3 and the hub (proxy.ts); loopback is never proxied. */
+  HTTPS_PROXY: z.string().optional(),
+  HTTP_PROXY: z.string().optional(),
+  NO_PROXY: z.string().optional(),
+  https_proxy: z.string().optional(),
+  http_proxy: z.string().optional(),
+  no_proxy: z.string().optional(),
   /** Written when the worker takes tasks. */
   SEEUPO_READY_FILE: z.string().min(1).optional(),
   /** Arithmetic of the GPU worker's matrix products. */
@@ -83,7 +91,7 @@ export interface TemporalSettings {
 export interface Settings {
   readonly temporal: TemporalSettings;
   readonly queues: { readonly control: string; readonly gpu: string };
-  readonly s3: Required<Pick<S3StoreOptions, 'endpoint' | 'bucket' | 'region' | 'forcePathStyle' | 'encryption'>>;
+  readonly s3: Required<Pick<S3StoreOptions, 'endpoint' | 'bucket' | 'region' | 'forcePathStyle' | 'encryption' | 'proxy'>>;
   /** Under which this worker's workflows are pinned or upgraded; null: unversioned. */
   readonly deployment: { readonly name: string; readonly buildId: string } | null;
   readonly bfclUrl: string | null;
@@ -92,6 +100,7 @@ export interface Settings {
   readonly environmentRoots: readonly string[];
   readonly modelsDir: string;
   readonly hub: Hub;
+  readonly proxies: Proxies;
   readonly readyFile: string | null;
   readonly precision: Precision;
   readonly replicas: number;
@@ -120,14 +129,23 @@ export function readSettings(variables: Readonly<Record<string, string | undefin
     );
   }
   const v = parsed.data;
+  const proxies = proxiesOf(given);
+  const through = (url: string): string | null => {
+    try {
+      return URL.canParse(url) ? proxyFor(new URL(url), proxies) : null;
+    } catch (error) {
+      throw error instanceof BadProxy ? new BadEnvironmentVariables([error.message]) : error;
+    }
+  };
   return {
-    temporal: temporalSettings(v),
+    temporal: temporalSettings(v, through),
     queues: { control: `${v.SEEUPO_QUEUE_PREFIX}-control`, gpu: `${v.SEEUPO_QUEUE_PREFIX}-gpu` },
     s3: {
       endpoint: v.SEEUPO_S3_ENDPOINT ?? null,
       bucket: v.SEEUPO_S3_BUCKET,
       region: v.SEEUPO_S3_REGION,
       forcePathStyle: v.SEEUPO_S3_FORCE_PATH_STYLE ? v.SEEUPO_S3_FORCE_PATH_STYLE === 'true' : v.SEEUPO_S3_ENDPOINT !== undefined,
+      proxy: through(v.SEEUPO_S3_ENDPOINT ?? `https://s3.${v.SEEUPO_S3_REGION}.amazonaws.com`),
       encryption: v.SEEUPO_S3_SSE ? { algorithm: v.SEEUPO_S3_SSE, kmsKeyId: v.SEEUPO_S3_KMS_KEY_ID ?? null } : null,
     },
     deployment: v.SEEUPO_BUILD_ID ? { name: v.SEEUPO_DEPLOYMENT, buildId: v.SEEUPO_BUILD_ID } : null,
@@ -137,6 +155,7 @@ export function readSettings(variables: Readonly<Record<string, string | undefin
     environmentRoots: (v.SEEUPO_ENVIRONMENTS_DIR ?? '').split(path.delimiter).filter((root) => root !== '').map((root) => path.resolve(root)),
     modelsDir: path.resolve(v.SEEUPO_MODELS_DIR ?? path.join(v.SEEUPO_RUNTIME_DIR, 'models')),
     hub: { endpoint: v.HF_ENDPOINT, token: v.HF_TOKEN ?? null },
+    proxies,
     readyFile: v.SEEUPO_READY_FILE ?? null,
     precision: v.SEEUPO_PRECISION,
     replicas: v.SEEUPO_REPLICAS,
@@ -144,7 +163,7 @@ export function readSettings(variables: Readonly<Record<string, string | undefin
   };
 }
 
-function temporalSettings(v: z.infer<typeof Variables>): TemporalSettings {
+function temporalSettings(v: z.infer<typeof Variables>, through: (url: string) => string | null): TemporalSettings {
   const { SEEUPO_TEMPORAL_API_KEY: apiKey = null, SEEUPO_TEMPORAL_TLS_CA: ca = null, SEEUPO_TEMPORAL_TLS_CERT: cert = null } = v;
   const { SEEUPO_TEMPORAL_TLS_KEY: key = null, SEEUPO_TEMPORAL_TLS_SERVER_NAME: serverName = null } = v;
   const asked = [apiKey, ca, cert, key, serverName].some((value) => value !== null);
@@ -157,7 +176,8 @@ function temporalSettings(v: z.infer<typeof Variables>): TemporalSettings {
   ];
   if (problems.length > 0) throw new BadEnvironmentVariables(problems);
   const tls = v.SEEUPO_TEMPORAL_TLS === 'true' || asked ? { ca, cert, key, serverName } : null;
-  return { address: v.SEEUPO_TEMPORAL_ADDRESS, namespace: v.SEEUPO_TEMPORAL_NAMESPACE, apiKey, proxy: null, tls };
+  const proxy = through(`${tls === null ? 'http' : 'https'}://${v.SEEUPO_TEMPORAL_ADDRESS}`);
+  return { address: v.SEEUPO_TEMPORAL_ADDRESS, namespace: v.SEEUPO_TEMPORAL_NAMESPACE, apiKey, proxy, tls };
 }
 
 /** A store that is restarted is waited for; one that is away for longer fails the step, which is then tried again. */
@@ -168,7 +188,7 @@ export function createDependencies(settings: Settings, log: Pick<Logger, 'warn'>
   // Which Node to run on is decided in package.json; a warning in every worker's log helps nobody.
   process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
   const codecs = new Map<string, Promise<TextCodec>>();
-  const hub = new HubModels(settings.modelsDir, settings.hub);
+  const hub = new HubModels(settings.modelsDir, { ...settings.hub, fetch: fetchThrough(settings.proxies) });
   return {
     artifacts: createS3Store({ ...settings.s3, patienceMs: STORE_PATIENCE_MS }),
     environments: createEnvironments({

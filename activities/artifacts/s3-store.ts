@@ -14,6 +14,7 @@ import {
   type S3ClientConfig,
 } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
+import { HttpsProxyAgent } from 'https-proxy-agent';
 import { sha256 } from './canonical-json.js';
 import { downloadInParts, type Stretch } from './download.js';
 import { checkConditionalPuts } from './conditional-puts.js';
@@ -32,6 +33,8 @@ export interface S3StoreOptions {
   readonly patienceMs?: number;
   /** Server-side encryption that every object is written with; null or left out is the bucket's own default. */
   readonly encryption?: { readonly algorithm: 'AES256' | 'aws:kms' | 'aws:kms:dsse'; readonly kmsKeyId: string | null } | null;
+  /** HTTP proxy that connects to the server, e.g. `http://user:password@proxy:3128`; null or left out: none. */
+  readonly proxy?: string | null;
   /** For tests; by default the SDK's own chain (environment, profile, role). */
   readonly credentials?: NonNullable<S3ClientConfig['credentials']>;
 }
@@ -62,7 +65,7 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
     maxAttempts: ATTEMPTS,
     // Readers verify the hash that the reference names, which the server cannot know.
     responseChecksumValidation: 'WHEN_REQUIRED',
-    requestHandler: { connectionTimeout: 5_000, socketTimeout: 60_000 },
+    requestHandler: { connectionTimeout: 5_000, socketTimeout: 60_000, ...(options.proxy && throughProxy(options.proxy)) },
     ...(options.endpoint !== null && { endpoint: options.endpoint }),
     ...(options.credentials && { credentials: options.credentials }),
   });
@@ -274,6 +277,12 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
     },
   };
   return { ...createObjectStore(objects), close: () => client.destroy() };
+}
+
+/** One tunnel per connection, as many connections as without. */
+function throughProxy(proxy: string): { httpAgent: HttpsProxyAgent<string>; httpsAgent: HttpsProxyAgent<string> } {
+  const agent = new HttpsProxyAgent(proxy, { keepAlive: true, maxSockets: 50 });
+  return { httpAgent: agent, httpsAgent: agent };
 }
 
 const base64 = (hex: string): string => Buffer.from(hex, 'hex').toString('base64');

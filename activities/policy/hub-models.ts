@@ -17,6 +17,8 @@ export interface Hub {
   /** E.g. `https://huggingface.co`. */
   readonly endpoint: string;
   readonly token: string | null;
+  /** Left out: Node's own. */
+  readonly fetch?: typeof fetch | undefined;
 }
 
 /** The hub does not answer, or not whole: trying again goes on where this ended. */
@@ -81,8 +83,8 @@ export class HubModels {
   }
 
   get #access() {
-    const { endpoint, token } = this.hub;
-    return { hubUrl: endpoint.replace(/\/+$/, ''), ...(token === null ? {} : { accessToken: token }) };
+    const { endpoint, token, fetch } = this.hub;
+    return { hubUrl: endpoint.replace(/\/+$/, ''), ...(token === null ? {} : { accessToken: token }), ...(fetch && { fetch }) };
   }
 
   async #download(model: string, repo: string, commit: string, partial: string, onProgress: OnProgress, accepted: AcceptedSettings): Promise<void> {

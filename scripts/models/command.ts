@@ -4,6 +4,7 @@ import { isPrecision, PRECISIONS } from '../../activities/policy/policy.js';
 import type { TensorFlowPolicy } from '../../activities/policy/tf-policy.js';
 import { HubModels, isHubReference } from '../../activities/policy/hub-models.js';
 import { NotUtf8, readTextFile } from '../../activities/text-file.js';
+import { fetchThrough, proxiesOf } from '../../workers/proxy.js';
 import { setUp, smolLm2Path, type ComponentName } from '../setup/index.js';
 import { modelsDir as defaultModelsDir } from '../setup/paths.js';
 
@@ -42,7 +43,7 @@ export async function setUpSilently(components: readonly ComponentName[]): Promi
 /** A model as the caller named it: a path, or one of a hub, downloaded below the models directory. */
 export async function callersModel(given: string, accepted: readonly string[] = []): Promise<string> {
   if (!isHubReference(given)) return callersPath(given);
-  const hub = { endpoint: process.env['HF_ENDPOINT'] || 'https://huggingface.co', token: process.env['HF_TOKEN'] || null };
+  const hub = { endpoint: process.env['HF_ENDPOINT'] || 'https://huggingface.co', token: process.env['HF_TOKEN'] || null, fetch: fetchThrough(proxiesOf(process.env)) };
   const modelsDir = path.resolve(process.env['SEEUPO_MODELS_DIR'] || defaultModelsDir);
   let told = -1;
   const relative = await new HubModels(modelsDir, hub).fetch(given, ({ done, of }) => {

@@ -7,7 +7,7 @@ import { arithmeticOf, readSettings } from '../../workers/dependencies.js';
 test('only the bucket must be given', () => {
   const settings = readSettings({ SEEUPO_S3_BUCKET: 'runs' });
   assert.deepEqual(settings.queues, { control: 'seeupo-control', gpu: 'seeupo-gpu' });
-  assert.deepEqual(settings.s3, { endpoint: null, bucket: 'runs', region: 'us-east-1', forcePathStyle: false, encryption: null });
+  assert.deepEqual(settings.s3, { endpoint: null, bucket: 'runs', region: 'us-east-1', forcePathStyle: false, encryption: null, proxy: null });
   assert.equal(settings.deployment, null);
   assert.equal(settings.modelsDir, path.resolve('.runtime/models'));
 });
