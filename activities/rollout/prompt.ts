@@ -96,8 +96,9 @@ function beforeThinking(codec: TextCodec, promptIds: readonly number[]): number[
   const opening = '<think>';
   const tail = promptIds.slice(-OPENING_TOKENS);
   const from = smallest(tail.length, (n) => !codec.decode(tail.slice(n)).includes(opening)) - 1;
-  const text = codec.decode(tail.slice(from));
-  const before = text.slice(0, text.lastIndexOf(opening));
+  // Decoded with what stands before: some tokenizers drop a blank at the start of a text.
+  const text = codec.decode(tail);
+  const before = text.slice(codec.decode(tail.slice(0, from)).length, text.lastIndexOf(opening));
   return [...promptIds.slice(0, promptIds.length - tail.length + from), ...(before === '' ? [] : codec.encode(before))];
 }
 

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { test } from 'node:test';
+import { root } from '../policy/smollm2.js';
 import { parseCalls } from '../../../activities/rollout/tool-calls.js';
 
 const parse = (response: string) => parseCalls(response, 'code-block');
@@ -65,4 +68,27 @@ test('a fence that begins no block is told, with its line; tags and inline code 
     assert.ok(call && 'malformed' in call && call.malformed.startsWith(told) && more.length === 0, `${response} -> ${JSON.stringify(call)}`);
   }
   for (const response of ['<code>print(1)</code>', 'Use `print(1)` or ``x``.', 'Well ~~~ no.', '<think>\n```python\nx()\n```']) assert.deepEqual(parse(response), [], response);
+});
+
+/** Oracle: markdown-it-py (fixtures/make_fences.py). */
+const fixture = JSON.parse(readFileSync(path.join(root, 'test/activities/rollout/fixtures/fences.json'), 'utf8')) as {
+  readonly text: string;
+  readonly fences: readonly [info: string, content: string][];
+}[];
+
+test('the program is the content of the first python fence by CommonMark', () => {
+  let programs = 0;
+  for (const { text, fences } of fixture) {
+    const expected = fences.find(([info]) => /^py(thon)?3?(\s|$)/.test(info))?.[1];
+    const [call] = parse(text);
+    if (expected === undefined || expected.trim() === '') {
+      assert.ok(call === undefined || 'malformed' in call, text);
+    } else {
+      assert.ok(call && 'name' in call, JSON.stringify(text));
+      const code = String(call.positional[0]).replaceAll(/\r\n?/g, '\n');
+      assert.equal(code, expected.replace(/\n$/, ''), JSON.stringify(text));
+      programs++;
+    }
+  }
+  assert.ok(programs > 200, `${programs} programs`);
 });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { PlayConfig } from '../../../schemas/play-config.js';
 import type { TextCodec } from '../../../activities/policy/policy.js';
 import { playEpisodes } from '../../../activities/rollout/play-episodes.js';
@@ -46,6 +47,14 @@ test('a response that begins with no thinking keeps its ids, whatever it quotes'
   for (const text of ["CALL write('a </think> b')", 'Sure.\n<think>\nhm', 'a</think>b', '</think>', "print('<think>')", '']) {
     for (const ids of [codec.encode(text), [...codec.encode(text), codec.endOfTurn.id]]) assert.deepEqual(withoutThinking(codec, ids), ids, text);
   }
+});
+
+test('property: whatever does not begin with thinking keeps its ids', () => {
+  const piece = fc.constantFrom('<think>', '</think>', '\n', 'a', ' ', "CALL f('", "')", '<end>', 'think>', '</');
+  fc.assert(fc.property(fc.array(piece, { maxLength: 8 }).map((pieces) => pieces.join('')), (text) => {
+    fc.pre(!/^\s*<think>/.test(text));
+    assert.deepEqual(withoutThinking(codec, codec.encode(text)), codec.encode(text));
+  }));
 });
 
 test('thinking ends at its first closing tag: a later one is text of the answer', () => {
