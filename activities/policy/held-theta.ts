@@ -27,8 +27,7 @@ export class HeldTheta {
     readonly key: string,
     readonly weights: Pick<PolicyWeights, 'lora' | 'full'>,
     readonly precision: Precision,
-    /** Tokens that end a response. */
-    readonly endIds: ReadonlySet<number>,
+    private readonly ends: ReadonlySet<number> | ModelFileInvalid,
     frozen: FrozenWeights,
   ) {
     this.#frozen = frozen;
@@ -40,7 +39,10 @@ export class HeldTheta {
    */
   static async load(weights: PolicyWeights, key: string, precision: Precision, makeRoom: () => void, onProgress: OnProgress): Promise<HeldTheta> {
     await verifyModel(weights.model.path, weights.model.sha256);
-    const endIds = await endIdsOf(weights.model.path);
+    const ends = await endIdsOf(weights.model.path).catch((error: unknown) => {
+      if (error instanceof ModelFileInvalid) return error;
+      throw error;
+    });
     makeRoom();
     // Trainable weights are kept in fp32: a step moves them by less than bfloat16 can tell apart.
     const narrow = precision === 'bf16' && weights.full === undefined;
@@ -51,7 +53,7 @@ export class HeldTheta {
     } finally {
       await reader.close();
     }
-    const held = new HeldTheta(key, weights, precision, endIds, frozen);
+    const held = new HeldTheta(key, weights, precision, ends, frozen);
     try {
       for (const folded of weights.folded) await held.#fold(folded, narrow);
       return held;
@@ -68,6 +70,15 @@ export class HeldTheta {
 
   get layout(): ParameterLayout {
     return this.weights.full ? weightLayout(this.config) : adapterLayout(this.config, this.weights.lora);
+  }
+
+  /**
+   * Tokens that end a response.
+   * @throws {ModelFileInvalid} if the model's files say it wrongly, or its text cannot be read; ids are scored and trained on all the same
+   */
+  get endIds(): ReadonlySet<number> {
+    if (this.ends instanceof Error) throw this.ends;
+    return this.ends;
   }
 
   /** The model file's own weights are gone: full training without a reference has others. */

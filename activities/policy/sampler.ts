@@ -20,9 +20,9 @@ export class Sampler {
   #play: { readonly session: string | null; readonly store: KeyValueStore } | null = null;
 
   async sample(held: HeldTheta, requests: readonly SampleRequest[], options: SamplingOptions & { onSampled?: OnSampled }, onProgress: OnProgress): Promise<SampledResponse[]> {
+    const { endIds } = held;
     this.#decode ??= fusedWeights(held.theta('current'));
     if (isOnProcessor) this.#graphs ??= new DecodeGraphs(held.config);
-    const { endIds } = held;
     const { session = null } = options;
     if (session === null || this.#play?.session !== session) this.#dropPlay();
     const { store } = (this.#play ??= { session, store: new KeyValueStore() });

@@ -3,7 +3,7 @@
  * likeliest first, then shares of what these hold together.
  */
 export interface Truncation {
-  /** The k likeliest. */
+  /** The k likeliest, and others exactly as likely as the last of them. */
   readonly topK?: number;
   /** The fewest likeliest tokens that hold at least this share of the probability, of what top-k left. */
   readonly topP?: number;
@@ -21,8 +21,9 @@ export const truncates = ({ topK, topP, minP }: Truncation): boolean => topK !==
  * @returns          null if the answer lies beyond the end of `likeliest`
  */
 export function keptTokens(likeliest: ArrayLike<number>, { topK, topP, minP }: Truncation, all: boolean): number | null {
-  const most = Math.min(topK ?? Infinity, likeliest.length);
-  const wholeTopK = all || most === topK;
+  let most = Math.min(topK ?? Infinity, likeliest.length);
+  while (most < likeliest.length && likeliest[most] === likeliest[most - 1]) most++;
+  const wholeTopK = all || (topK !== undefined && topK < likeliest.length && most < likeliest.length);
   // What top-k leaves holds less than everything, so its share is of less; 1 where top-k cuts nothing.
   const held = topK === undefined ? 1 : sumOf(likeliest, most);
   const enough = topP === undefined ? Infinity : topP * held;

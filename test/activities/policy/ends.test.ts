@@ -14,6 +14,7 @@ import { replicatedPolicy } from '../../../activities/policy/replicated-policy.j
 import { endIdsOf, loadTextCodec } from '../../../activities/policy/text-codec.js';
 import { TensorFlowPolicy } from '../../../activities/policy/tf-policy.js';
 import { writeMergedModel } from '../../../activities/policy/weights/merged-model.js';
+import { exchangeOf } from '../../../activities/rollout/prompt.js';
 import { writeOneWordModel } from '../../support/one-word-model.js';
 import { writeTinyChatModel } from '../../support/tiny-chat-model.js';
 import { modelFile, root } from './smollm2.js';
@@ -124,6 +125,26 @@ test('a base model with a chat template: the control token that the template wri
     assert.deepEqual({ ...endsOf(codec), endRemark: '' }, { closes: '<|im_end|>', ends: [[0, '<|endoftext|>'], [2, '<|im_end|>']], endRemark: '' }, what);
     assert.match(codec.endRemark!, /closes answers with <\|im_end\|> \(token 2\), which no file of the model names as an end \(named: <\|endoftext\|>\)/);
   }
+});
+
+test('a base model plays turns: whichever end it drew stays, and the turn is closed as the template closes it', async () => {
+  const codec = await loadTextCodec(await chatModel({ eos: '<|endoftext|>', generation: 0 }));
+  const [ask, more] = ['a', 'b'].map((content) => ({ role: 'user' as const, content }));
+  const next = (end: number) => exchangeOf(codec, [ask!], { responseIds: [...codec.encode('ok'), end], responseEnd: 'end-of-turn' }, [more!]);
+  for (const [end, shown] of [[2, 'ok<|im_end|>'], [0, 'ok<|endoftext|><|im_end|>']] as const) {
+    const { responseIds, appendedIds } = next(end);
+    assert.equal(codec.decode([...responseIds, ...appendedIds]), `${shown}\n<|im_start|>user\nb<|im_end|>\n<|im_start|>assistant\n`);
+    assert.equal(responseIds.at(-1), end);
+  }
+});
+
+test('ids are scored, and no more, where the tokenizer or the ends of a model cannot be read', async () => {
+  const model = await directoryOf('llama', 'absent', '<|im_end|>', 5);
+  const policy = new TensorFlowPolicy();
+  await policy.use({ model: { path: model, sha256: (await modelFingerprint(model)).sha256 }, lora: { rank: 1, alpha: 1 }, folded: [], adapter: null });
+  const [scored] = await policy.logProbs([{ row: 'a', promptIds: [1], responseIds: [5] }], { temperature: 1, microBatchTokens: 64, weights: 'current' });
+  assert.ok(scored![0]! > -1e-3, 'the model says token 5 for ever');
+  await assert.rejects(policy.sample([{ row: 'a', promptIds: [1], randomKey: 'x' }], { temperature: 1, maxResponseTokens: 4 }), { name: 'ModelFileInvalid', message: /eos_token_id = "<\|im_end\|>"/ });
 });
 
 test('what a template writes after an answer is an end only if it is a control token, or named: text, and tokens that are text, are not', async () => {
