@@ -6,8 +6,9 @@ import { ChatTemplate, type TemplateInput } from './chat-template.js';
 import { rendererOf, rendererOfDirectory, specialToken, templateInput, type ChatRenderer } from './chat-template-files.js';
 import { endTokensOf, type EndTokens } from './end-tokens.js';
 import { checkId, endIdsOfSettings } from './ends-of-directory.js';
-import { endTokensOfGguf, isEndText } from './ends-of-gguf.js';
+import { endTokensOfGguf } from './ends-of-gguf.js';
 import { textAfterAnswer } from './ends-of-template.js';
+import { preTokenizers, tokenizerJsonOf } from './gguf-tokenizer.js';
 import type { ModelConfig } from './model-config.js';
 import type { TextCodec } from './policy.js';
 import { isQuoted, piecesOf, quoted, type AddedToken } from './quoted-text.js';
@@ -15,29 +16,6 @@ import { openTokenizer } from './tokenizer/open-tokenizer.js';
 import { ModelFileInvalid } from './weights/model-file-error.js';
 import { readGgufHeader } from './weights/gguf-header.js';
 import { readHuggingFaceConfig, readJson } from './weights/hugging-face.js';
-
-/** GGUF's token types: control tokens, which text must not spell out by accident, and whole words that are text. */
-const CONTROL = 3;
-const USER_DEFINED = 4;
-
-const byteLevel = (regex: boolean) => ({ type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: regex });
-const splitBy = (regex: string) => ({
-  type: 'Sequence',
-  pretokenizers: [{ type: 'Split', pattern: { Regex: regex }, behavior: 'Isolated', invert: false }, byteLevel(false)],
-});
-/** llama.cpp's names of pre-tokenizers -> the parts of a tokenizer.json that mean the same. */
-const preTokenizers: Readonly<Record<string, { readonly normalizer: unknown; readonly preTokenizer: unknown }>> = {
-  smollm: {
-    normalizer: null,
-    preTokenizer: { type: 'Sequence', pretokenizers: [{ type: 'Digits', individual_digits: true }, byteLevel(true)] },
-  },
-  qwen2: {
-    normalizer: { type: 'NFC' },
-    preTokenizer: splitBy(
-      "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-    ),
-  },
-};
 
 /** A codec that also renders Python's values, where numbers must keep their spelling (chat-template/json.ts). */
 export interface ModelCodec extends TextCodec {
@@ -156,11 +134,6 @@ export async function tokenizerOfGguf(file: string): Promise<{
     );
   }
   const tokens = field<string[]>('ggml.tokens');
-  const types = field<number[]>('ggml.token_type');
-  const special = tokens.flatMap((content, id) => {
-    const control = types[id] === CONTROL || isEndText(content);
-    return control || types[id] === USER_DEFINED ? [{ id, content, special: control, single_word: false, lstrip: false, rstrip: false, normalized: false }] : [];
-  });
   const startId = metadata['tokenizer.ggml.bos_token_id'];
   const bosToken = startId === undefined ? '' : tokens[Number(startId)];
   if (bosToken === undefined) throw new ModelFileInvalid(file, `has tokenizer.ggml.bos_token_id ${startId}, but only ${tokens.length} tokens`, 'Convert the model again with llama.cpp');
@@ -168,28 +141,7 @@ export async function tokenizerOfGguf(file: string): Promise<{
   const ends = endTokensOfGguf(file, metadata, config.vocabulary);
   if (ends === null) throw new ModelFileInvalid(file, 'lacks tokenizer.ggml.eos_token_id, and no other token ends a generation', 'Convert the model again with llama.cpp');
   return {
-    tokenizer: {
-      version: '1.0',
-      truncation: null,
-      padding: null,
-      added_tokens: special,
-      normalizer: preTokenizers[pre]!.normalizer,
-      pre_tokenizer: preTokenizers[pre]!.preTokenizer,
-      post_processor: null,
-      decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
-      model: {
-        type: 'BPE',
-        dropout: null,
-        unk_token: null,
-        continuing_subword_prefix: null,
-        end_of_word_suffix: null,
-        fuse_unk: false,
-        byte_fallback: false,
-        ignore_merges: false,
-        vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
-        merges: field<string[]>('ggml.merges').map((merge) => merge.split(' ')),
-      },
-    },
+    tokenizer: tokenizerJsonOf(pre, tokens, field<number[]>('ggml.token_type'), field<string[]>('ggml.merges')),
     ends,
     eosText: tokens[Number(metadata['tokenizer.ggml.eos_token_id'] ?? -1)] ?? '',
     bosToken,

@@ -64,11 +64,15 @@ test('generate: the same seed gives the same answer, another seed another; --n a
   assert.notDeepEqual(answers(4), once);
 });
 
-test('score: ids of a file whose tokenizer is not known are scored; its text is refused with the tokenizer and the remedy', () => {
-  const model = join(repositoryRoot, 'test/activities/policy/fixtures/gguf/llama3-bpe-tokenizer.gguf');
-  const { stdout, stderr } = run('score', ['--model', model], '{"ids":[5,6,7]}\n{"messages":[{"role":"user","content":"x"}],"completion":"y"}\n');
+test('score: ids of a file whose tokenizer is not known are scored; its text is refused with the tokenizer and the remedy', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'seeupo-pre-'));
+  const bytes = await readFile(join(repositoryRoot, 'test/activities/policy/fixtures/gguf/llama3-bpe-tokenizer.gguf'));
+  bytes.write('falcon-h1', bytes.indexOf('llama-bpe'));
+  await writeFile(join(folder, 'model.gguf'), bytes);
+  const { stdout, stderr } = run('score', ['--model', join(folder, 'model.gguf')], '{"ids":[5,6,7]}\n{"messages":[{"role":"user","content":"x"}],"completion":"y"}\n');
   assert.equal((lines(stdout)[0] as { logprobs: number[] }).logprobs.length, 2);
-  assert.match(stderr, /has tokenizer gpt2\/llama-bpe.*Only ids of such a file are scored/);
+  assert.match(stderr, /has tokenizer gpt2\/falcon-h1.*Only ids of such a file are scored/);
+  await rm(folder, { recursive: true });
 });
 
 test('score, plan: a setting of config.json that is not known is refused, and passes when it is accepted by name', async () => {

@@ -48,12 +48,12 @@ test('a template that begins with bos_token begins with the token that the file 
   assert.equal((await loadTextCodec(merged)).render(bos.messages, { generationPrompt: true }), bos.text);
 });
 
-test('text for a file with a tokenizer that is not known is refused with its name and what to do; the same for one of another kind', async () => {
-  await assert.rejects(loadTextCodec(path.join(cases, 'llama3-bpe-tokenizer.gguf')), {
-    name: 'ModelFileInvalid', message: /has tokenizer gpt2\/llama-bpe, known are gpt2\/smollm, gpt2\/qwen2.*Only ids of such a file are scored.*tokenizer\.json/,
+test('text for a file with a tokenizer that is not known is refused with its name and what to do', async () => {
+  const named = (pre: string) => damaged((bytes) => void bytes.write(pre, bytes.indexOf('llama-bpe')), path.join(cases, 'llama3-bpe-tokenizer.gguf'));
+  await assert.rejects(loadTextCodec(await named('falcon-h1')), {
+    name: 'ModelFileInvalid', message: /has tokenizer gpt2\/falcon-h1, known are gpt2\/smollm, gpt2\/qwen2, gpt2\/llama-bpe.*Only ids of such a file are scored.*tokenizer\.json/,
   });
-  const other = await damaged((bytes) => void bytes.write('llam', bytes.indexOf('gpt2')));
-  await assert.rejects(loadTextCodec(other), { message: /has tokenizer llam\/qwen2/ });
+  await assert.rejects(loadTextCodec(await damaged((bytes) => void bytes.write('llam', bytes.indexOf('gpt2')))), { message: /has tokenizer llam\/qwen2/ });
 });
 
 // -- parts ----------------------------------------------------------------------------------------
