@@ -65,7 +65,7 @@ export const EvaluateConfig = z.strictObject({
   seed: z.int().nonnegative().default(1),
   /** Of the intervals. */
   confidence: z.number().min(0.5).max(0.999).default(0.95),
-  /** Bootstrap resamples. */
+  /** Resamples of tasks, or sign flips, that a comparison is judged by. */
   resamples: z.int().min(100).max(100_000).default(2000),
 });
 export type EvaluateConfig = z.infer<typeof EvaluateConfig>;

@@ -6,10 +6,10 @@ import { ReadableEpisode } from './report.js';
 import { Split } from './task.js';
 import { RunId } from './train-config.js';
 
-/** A mean with the bootstrap interval of the tasks it is a mean over. */
+/** A mean with the interval for other tasks of the kind that it is a mean over. */
 export const Estimate = z.strictObject({
   value: z.number(),
-  /** Null with one task: nothing can be resampled. */
+  /** Null with one task, which says nothing of others. */
   interval: z.tuple([z.number(), z.number()]).nullable(),
 });
 export type Estimate = z.infer<typeof Estimate>;
@@ -33,7 +33,7 @@ export type Figures = z.infer<typeof Figures>;
 export const PairedDifference = z.strictObject({
   value: z.number(),
   interval: z.tuple([z.number(), z.number()]).nullable(),
-  /** Two-sided bootstrap p-value of no difference; null with one task. */
+  /** Two-sided p-value of no difference; null with one task. */
   pValue: z.number().nullable(),
 });
 export type PairedDifference = z.infer<typeof PairedDifference>;

@@ -5,7 +5,7 @@ import type { Task } from '../../schemas/task.js';
 import { groupBy } from '../numerics/group-by.js';
 import { sum } from '../numerics/statistics.js';
 import { fixed, percent, signed } from '../report/format.js';
-import type { BootstrapOptions } from './bootstrap.js';
+import { isDifference, type IntervalOptions } from './intervals.js';
 import { categoryOf, comparisonOf, figuresOf, playedTasks, taskOutcomes } from './figures.js';
 
 export interface EvaluationSources {
@@ -21,7 +21,7 @@ export interface EvaluationSources {
 /** The shards of an evaluation as the plain figures and rows of its report. */
 export function evaluationContent({ plan, shards, timings, episodes, episodesLeftOut }: EvaluationSources): EvaluationContent {
   const { config, tasks, policies } = plan;
-  const options: BootstrapOptions = { key: `${config.seed}/bootstrap`, resamples: config.resamples, confidence: config.confidence };
+  const options: IntervalOptions = { key: `${config.seed}/bootstrap`, resamples: config.resamples, confidence: config.confidence };
   const outcomes = shards.map((ofPolicy) => ofPolicy.flatMap((shard) => shard.outcomes));
   const played = outcomes.map((ofPolicy) => playedTasks(tasks, ofPolicy));
   const slicesBy = (nameOf: (task: Task) => string): EvaluationContent['byCategory'] =>
@@ -64,9 +64,14 @@ function verdictLine({ config, policies, tasks }: EvaluationPlan, overall: reado
   const n = config.samplesPerTask;
   const measured = `${policies[0]!.label}: avg@${n} ${fixed(first!.averageReward.value)}, solved ${percent(first!.taskGoalCompletion.value)} of ${tasks.length} task${tasks.length === 1 ? '' : 's'}`;
   if (!comparison) return `${measured}.`;
-  const { value, interval } = comparison.averageReward;
-  const beyond = interval !== null && (interval[0] > 0 || interval[1] < 0);
-  const doubt = interval === null ? 'one task says nothing of others' : beyond ? 'the interval excludes 0' : 'the interval includes 0, so no difference is claimed';
+  const { value, interval, pValue } = comparison.averageReward;
+  const beyond = isDifference(comparison.averageReward, config.confidence);
+  const excludes = interval !== null && (interval[0] > 0 || interval[1] < 0);
+  const doubt =
+    interval === null ? 'one task says nothing of others'
+    : beyond ? 'the interval excludes 0'
+    : excludes ? `p = ${fixed(pValue!, 3)} with so few tasks, so no difference is claimed`
+    : 'the interval includes 0, so no difference is claimed';
   const range = interval === null ? '' : ` [${signed(interval[0])}, ${signed(interval[1])}]`;
   return `${measured}. Against ${policies[1]!.label}: ${signed(value)}${range}, ${doubt}.`;
 }

@@ -3,7 +3,7 @@ import type { Estimate, Figures, PairedDifference, TaskOutcome } from '../../sch
 import type { Task } from '../../schemas/task.js';
 import { groupBy } from '../numerics/group-by.js';
 import { mean } from '../numerics/statistics.js';
-import { bootstrapInterval, pairedBootstrap, type BootstrapOptions } from './bootstrap.js';
+import { intervalOfMean, pairedDifference, type IntervalOptions } from './intervals.js';
 import { passAtK } from './pass-at-k.js';
 
 /** One task and what its n episodes came to. */
@@ -25,8 +25,8 @@ const successes = ({ outcomes }: PlayedTask): number => outcomes.filter(({ succe
 const averageReward = ({ outcomes }: PlayedTask): number => mean(outcomes.map(({ reward }) => reward));
 const successRate = (played: PlayedTask): number => successes(played) / played.outcomes.length;
 
-/** Every figure of one policy on some tasks, each a mean over tasks with the interval of resampled tasks. */
-export function figuresOf(played: readonly PlayedTask[], options: BootstrapOptions): Figures {
+/** Every figure of one policy on some tasks, each a mean over tasks with the interval for other tasks of the kind. */
+export function figuresOf(played: readonly PlayedTask[], options: IntervalOptions): Figures {
   const estimate = (valueOf: (one: PlayedTask) => number): Estimate => estimated(played.map(valueOf), options);
   const n = Math.min(...played.map(({ outcomes }) => outcomes.length));
   return {
@@ -39,7 +39,7 @@ export function figuresOf(played: readonly PlayedTask[], options: BootstrapOptio
   };
 }
 
-const estimated = (values: readonly number[], options: BootstrapOptions): Estimate => ({ value: mean(values), interval: bootstrapInterval(values, options) });
+const estimated = (values: readonly number[], options: IntervalOptions): Estimate => ({ value: mean(values), interval: intervalOfMean(values, options) });
 
 /** 1, 2, 4, ... and n. */
 export function ksUpTo(n: number): number[] {
@@ -55,7 +55,7 @@ const SCENARIO = /^([0-9a-f]{7})_\d+(?:\?|$)/;
  * Share of scenarios all of whose tasks were solved by the same sample index, mean over samples: an unbiased estimate of
  * what one episode per task gives. Null unless every task belongs to a scenario.
  */
-function scenarioGoalCompletion(played: readonly PlayedTask[], options: BootstrapOptions): Figures['scenarioGoalCompletion'] {
+function scenarioGoalCompletion(played: readonly PlayedTask[], options: IntervalOptions): Figures['scenarioGoalCompletion'] {
   if (played.length === 0 || !played.every(({ task }) => SCENARIO.test(task.id))) return null;
   const scenarios = [...groupBy(played, ({ task }) => SCENARIO.exec(task.id)![1]!).values()];
   const shares = scenarios.map((members) => {
@@ -73,11 +73,11 @@ export const categoryOf = (task: Task): string => task.category ?? 'all';
 export function comparisonOf(
   policy: readonly PlayedTask[],
   against: readonly PlayedTask[],
-  options: BootstrapOptions,
+  options: IntervalOptions,
 ): { averageReward: PairedDifference; taskGoalCompletion: PairedDifference; tasks: number } {
   const other = new Map(against.map((one) => [one.task.id, one]));
   const pairs = policy.flatMap((one): [PlayedTask, PlayedTask][] => (other.has(one.task.id) ? [[one, other.get(one.task.id)!]] : []));
-  const difference = (valueOf: (one: PlayedTask) => number): PairedDifference => pairedBootstrap(pairs.map(([a, b]) => valueOf(a) - valueOf(b)), options);
+  const difference = (valueOf: (one: PlayedTask) => number): PairedDifference => pairedDifference(pairs.map(([a, b]) => valueOf(a) - valueOf(b)), options);
   return { averageReward: difference(averageReward), taskGoalCompletion: difference(successRate), tasks: pairs.length };
 }
 

@@ -63,7 +63,7 @@ function comparison({ policies, config }: EvaluationContent, found: NonNullable<
     name,
     html`<strong>${signed(value)}</strong>`,
     interval === null ? '–' : `[${signed(interval[0])}, ${signed(interval[1])}]`,
-    pValue === null ? '–' : pValue === 0 ? `< ${fixed(1 / config.resamples, 4)}` : fixed(pValue, 4),
+    pValue === null ? '–' : pValue <= 2 / config.resamples ? `≤ ${fixed(2 / config.resamples, 4)}` : fixed(pValue, 4),
   ];
   return table(`${policies[0]!.label} minus ${policies[1]!.label}, ${found.tasks} tasks`, ['figure', 'difference', `${percent(config.confidence)} interval`, 'p'], [
     row(`avg@${config.samplesPerTask}`, found.averageReward),
@@ -110,8 +110,8 @@ function definitions({ config }: EvaluationContent): SafeHtml {
 <dt>TGC</dt><dd>Task goal completion: mean over tasks of the share of episodes that solve the whole task.</dd>
 <dt>pass@k</dt><dd><code>1 − C(n−c, k) / C(n, k)</code>, c of n episodes solved, mean over tasks: the unbiased estimate of solving a task at least once in k tries.</dd>
 <dt>SGC</dt><dd>Scenario goal completion: share of scenarios (task ids before <code>_</code>) all of whose tasks the same sample solves, mean over samples. Only where tasks have scenarios.</dd>
-<dt>Intervals</dt><dd>Percentile bootstrap, ${config.resamples} resamples of whole tasks (scenarios for SGC): how far other tasks of the same kind would move the figure.</dd>
-<dt>p</dt><dd><code>2 min(P(d* ≤ 0), P(d* ≥ 0))</code> over resampled tasks, d the difference on the same tasks with the same random numbers.</dd>
+<dt>Intervals</dt><dd>How far other tasks of the same kind (scenarios for SGC) would move the figure: Wilson's score interval for as many tasks as zeros and ones would need for this variance, with Student's quantile where values lie between them. Values that are all equal are given the exact binomial bound. Of a difference: Student's, of 30 tasks and more percentile bootstrap with ${config.resamples} resamples of whole tasks. Figures by category and number of turns are many looks at one evaluation, and not corrected for that.</dd>
+<dt>p</dt><dd>Share of sign flips of the differences d on the same tasks, with the same random numbers, whose mean is as far from 0; of 30 tasks and more <code>2 min(P(d* ≤ 0), P(d* ≥ 0))</code> over resampled tasks. A difference is claimed where interval and p both say so.</dd>
 </dl>`;
 }
 

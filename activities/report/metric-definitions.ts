@@ -14,7 +14,7 @@ export const metricDefinitions: readonly MetricDefinition[] = [
   },
   {
     name: 'Standard error (±)',
-    formula: 'SE = sqrt( Σ_b s_b² / n_b ) / B, s_b² the sample variance of the n_b rewards of task b; of a gain: sqrt(SE₁² + SE₂²)',
+    formula: 'SE = sqrt( Σ_b s_b² / n_b ) / B, s_b² the sample variance of the n_b rewards of task b; where they are all equal q (1 − q) / (n_b + 1), q = (Σ + ½) / (n_b + 1), for s_b² / n_b; of a gain: sqrt(SE₁² + SE₂²)',
     meaning: 'How far another draw of answers to the same tasks would move a mean. It says nothing about other tasks or other seeds. A gain under 2 SE is called noise.',
   },
   {

@@ -73,7 +73,8 @@ export function reportContent(sources: ReportSources): ReportContent {
  * Standard error of an evaluation's mean reward over these very tasks: how far another draw of
  * answers would move it. The tasks are fixed, so only the spread within a task counts.
  *
- * SE = sqrt( sum_b s_b^2 / n_b ) / B, with s_b^2 the sample variance (n_b - 1) of task b's rewards.
+ * SE = sqrt( sum_b s_b^2 / n_b ) / B, with s_b^2 the sample variance (n_b - 1) of task b's rewards. Rewards of a task that are all equal
+ * are not certain: of them s_b^2 / n_b is q (1 - q) / (n_b + 1), q = (sum of rewards + 1/2) / (n_b + 1), as with Jeffreys' prior.
  *
  * @returns null if a task has fewer than 2 samples, or there is no task
  */
@@ -87,7 +88,8 @@ export function standardErrorOfMeanReward(trajectories: readonly Pick<Trajectory
     if (n < 2) return null;
     const center = mean(rewards_G);
     const variance = sum(rewards_G.map((r) => (r - center) ** 2)) / (n - 1);
-    total += variance / n;
+    const q = (sum(rewards_G) + 0.5) / (n + 1);
+    total += rewards_G.every((r) => r === rewards_G[0]) ? (q * (1 - q)) / (n + 1) : variance / n;
   }
   return Math.sqrt(total) / rewards.size;
 }

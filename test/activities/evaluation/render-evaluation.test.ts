@@ -51,7 +51,7 @@ test('the page tells the comparison, the slices and what it leaves out', () => {
   assert.equal(content.comparison!.averageReward.value, 0.5); // (1 - 0 + 0.5 - 0.5) / 2
   assert.deepEqual(content.byTurns.map(({ name }) => name), ['1', '2']);
   assert.deepEqual(content.byCategory.map(({ name }) => name), [HOSTILE, 'all']);
-  assert.match(content.verdict, /\+0\.500 \[0\.000, \+1\.000\], the interval includes 0, so no difference is claimed\.$/);
+  assert.match(content.verdict, /\+0\.500 \[−1\.000, \+1\.000\], the interval includes 0, so no difference is claimed\.$/);
   const page = renderEvaluation(content);
   assert.match(page, /3 more episodes are in the artifacts/);
   assert.match(page, /<h2 id="comparison">/);

@@ -30,7 +30,8 @@ test('the standard error counts the spread within tasks only', () => {
     { taskId: 'b', reward: 0.5 },
     { taskId: 'b', reward: 0.5 }, // 0
   ];
-  close(standardErrorOfMeanReward(rewards), 0.25); // sqrt(.25 + 0) / 2 tasks
+  // Of b, q = (1 + 1/2) / 3 = 1/2: q (1 - q) / 3 = 1/12.
+  close(standardErrorOfMeanReward(rewards), Math.sqrt(0.25 + 1 / 12) / 2); // 2 tasks
 });
 
 test('with one sample of a task there is no standard error, and none of no task', () => {
@@ -50,7 +51,7 @@ test('a gain under two standard errors is called sampling noise', () => {
   assert.equal(content.seeupoGains[0]?.beyondNoise, false); // .25 < 2 · .25
   assert.equal(
     content.verdict,
-    'On the training tasks the mean reward went from 0.250 to 0.500 (+0.250 ± 0.250) in 2 iterations, which is within sampling noise.',
+    'On the training tasks the mean reward went from 0.250 to 0.500 (+0.250 ± 0.382) in 2 iterations, which is within sampling noise.',
   );
 });
 
@@ -139,7 +140,7 @@ test('without held-out tasks the verdict speaks of training tasks only', () => {
     }),
   );
   // SE of both evaluations is 0: all samples of a task agree.
-  assert.equal(content.verdict, 'On the training tasks the mean reward rose from 0.250 to 0.750 (+0.500 ± 0.000) in 2 iterations.');
+  assert.equal(content.verdict, 'On the training tasks the mean reward went from 0.250 to 0.750 (+0.500 ± 0.255) in 2 iterations, which is within sampling noise.');
 });
 
 test('with no iteration nothing is claimed', () => {
