@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { checkEnvironment, DEFAULT_CHECK_OPTIONS, type Finding, type Subject } from '../activities/environments/conformance/check-environment.js';
 import { isModuleName, ModuleEnvironment } from '../activities/environments/module-environment.js';
 import { sidecarEnvironment, sidecarEnvironments } from '../activities/environments/registry.js';
+import { watchForHangs } from './check-environment/hang-watch.js';
 import { sidecarComponent } from './services/sidecar-command.js';
 import { startSidecarProcess } from './services/sidecar-process.js';
 import { describeFailure, setUp } from './setup/index.js';
@@ -24,6 +25,9 @@ appworld plays the data below SEEUPO_APPWORLD_ROOT, or else a small world that s
 
 class UsageError extends Error {}
 
+/** A thread that is not given back for the time of so many of the longest steps hangs. */
+const STEPS_OF_A_HANG = 6;
+
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     options: { url: { type: 'string' }, episodes: { type: 'string' }, tasks: { type: 'string' }, 'max-step-ms': { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
@@ -42,12 +46,14 @@ async function main(): Promise<number> {
     maxStepMs: count('--max-step-ms', values['max-step-ms'], DEFAULT_CHECK_OPTIONS.maxStepMs, 1),
   };
   const { subject, end } = await subjectOf(name, values.url);
+  const endWatch = isModuleName(name) ? watchForHangs(name, STEPS_OF_A_HANG * options.maxStepMs) : async () => {};
   try {
     const findings = await checkEnvironment(subject, { ...options, ...(process.stderr.isTTY ? { onProgress: (line: string) => process.stderr.write(`checking ${line}\n`) } : {}) });
     console.log(values.json ? JSON.stringify({ environment: name, findings }, null, 2) : table(name, findings));
     return findings.some(({ holds }) => holds === false) ? 1 : 0;
   } finally {
     await end();
+    await endWatch();
   }
 }
 

@@ -18,19 +18,24 @@ export interface Asked {
   readonly turns?: number;
 }
 
+let observer: ((call: string) => void) | null = null;
+
+/** Tells each call of an author's function before it is made, e.g. `environment x, task a, turn 1: tool add`; null ends that. */
+export const watchAuthorCalls = (observe: ((call: string) => void) | null): void => void (observer = observe);
+
 /**
  * What a function of the author's gives, checked. The type of the value is the definition's word for it.
  *
  * @throws {EnvironmentProtocolError} environment_fault: `WHERE: NAME gave X, expected Y`, or what it threw
  */
 export function ask<T>(asked: Asked, call: () => unknown): T {
-  const value = guarded(asked, () => interruptible(asked.timeoutMs, call));
+  const value = called(asked, call);
   return fitting(asked, value) as T;
 }
 
 /** The same for a function that may give a promise. */
 export async function askLater<T>(asked: Asked, call: () => unknown): Promise<T> {
-  const given = guarded(asked, () => interruptible(asked.timeoutMs, call));
+  const given = called(asked, call);
   let value: unknown;
   try {
     value = await given;
@@ -40,7 +45,12 @@ export async function askLater<T>(asked: Asked, call: () => unknown): Promise<T>
   return fitting(asked, value) as T;
 }
 
-function guarded<R>({ where, slot }: Asked, work: () => R): R {
+function called(asked: Asked, call: () => unknown): unknown {
+  observer?.(`${asked.where}: ${asked.slot}`);
+  return guarded(asked, () => interruptible(asked.timeoutMs, call));
+}
+
+function guarded<R>({ where, slot }: Pick<Asked, 'where' | 'slot'>, work: () => R): R {
   try {
     return work();
   } catch (error) {
@@ -49,7 +59,7 @@ function guarded<R>({ where, slot }: Asked, work: () => R): R {
 }
 
 function fitting({ where, slot, answer, turns = 0 }: Asked, value: unknown): unknown {
-  const wrong = guarded({ where, slot, answer, timeoutMs: 0 }, () => answer.wrong(value, turns));
+  const wrong = guarded({ where, slot }, () => answer.wrong(value, turns));
   if (wrong === null) return value;
   // Nobody will wait for it, so its failure must not be the process's.
   if (isThenable(value)) void Promise.resolve(value).catch(() => {});
