@@ -54,7 +54,8 @@ export async function rendererOfDirectory(directory: string, settings: Readonly<
 
 export const rendererOf = (template: ChatTemplate): ChatRenderer => ({ render: (input) => template.render(input), reads: template.reads });
 
-async function specialTokensOf(directory: string, settings: Readonly<Record<string, unknown>>): Promise<Record<string, string>> {
+/** Texts of the special tokens that a directory names, by name: tokenizer_config.json's, else those of special_tokens_map.json. */
+export async function specialTokensOf(directory: string, settings: Readonly<Record<string, unknown>>): Promise<Record<string, string>> {
   const legacy = path.join(directory, 'special_tokens_map.json');
   const older = existsSync(legacy) ? await readJson(legacy, 'Use a directory as transformers saves it') : {};
   const found: Record<string, string> = {};
@@ -66,7 +67,7 @@ async function specialTokensOf(directory: string, settings: Readonly<Record<stri
 }
 
 /** A token's text, which is saved as such or as an object; '' if there is none. */
-export function specialToken(given: unknown): string {
+function specialToken(given: unknown): string {
   const content = typeof given === 'object' && given !== null && 'content' in given ? given.content : given;
   return typeof content === 'string' ? content : '';
 }

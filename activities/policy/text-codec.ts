@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Tokenizer } from '@huggingface/tokenizers';
 import { ChatTemplate, type TemplateInput } from './chat-template.js';
-import { rendererOf, rendererOfDirectory, specialToken, templateInput, type ChatRenderer } from './chat-template-files.js';
+import { rendererOf, rendererOfDirectory, specialTokensOf, templateInput, type ChatRenderer } from './chat-template-files.js';
 import { endTokensOf, type EndTokens } from './end-tokens.js';
 import { checkId, endIdsOfSettings } from './ends-of-directory.js';
 import { endTokensOfGguf } from './ends-of-gguf.js';
@@ -55,7 +55,6 @@ async function codecOfDirectory(directory: string): Promise<ModelCodec> {
   const tokenizerJson = await readJson(file, 'Text needs tokenizer.json; a slow tokenizer is converted by transformers');
   const settings = await optionalJson(path.join(directory, 'tokenizer_config.json'));
   const tokenizer = openTokenizer(tokenizerJson, file);
-  const special = (key: string): string => specialToken(settings[key]);
   const template = await rendererOfDirectory(directory, settings);
   const renderInput: ModelCodec['renderInput'] = (input) => {
     if (!template) throw new ModelFileInvalid(directory, 'has no chat template', 'Use an instruct model, or add chat_template.jinja');
@@ -63,7 +62,7 @@ async function codecOfDirectory(directory: string): Promise<ModelCodec> {
   };
   const tokenizerSettings = path.join(directory, 'tokenizer_config.json');
   const textOf = (id: number): string => tokenizer.decode([id], { skip_special_tokens: false, clean_up_tokenization_spaces: false });
-  const eosText = special('eos_token');
+  const { eos_token: eosText = '' } = await specialTokensOf(directory, settings);
   const eos = eosText === '' ? undefined : tokenizer.token_to_id(eosText);
   if (eos !== undefined) checkId(tokenizerSettings, `eos_token ${eosText}, which is token`, eos, vocabulary);
   const ids = new Set([...(await endIdsOfSettings(directory, vocabulary)), ...(eos === undefined ? [] : [eos])]);

@@ -163,6 +163,12 @@ test('what a template writes after an answer is an end only if it is a control t
   assert.equal((await closedBy('', { template: 'nothing of it' })).endOfTurn.text, '<|endoftext|>');
 });
 
+test('an eos_token that only special_tokens_map.json names, as older versions of transformers saved it, ends responses', async () => {
+  const model = await chatModel({});
+  await writeFile(path.join(model, 'special_tokens_map.json'), JSON.stringify({ eos_token: { content: '<|endoftext|>' } }));
+  assert.deepEqual([...(await loadTextCodec(model)).ends.keys()], [2, 0]);
+});
+
 test('a tokenizer whose eos_token is no row of the model, or that has none at all, is refused', async () => {
   const model = await chatModel({ eos: '<|far|>', generation: 0 });
   const json = JSON.parse(await readFile(path.join(model, 'tokenizer.json'), 'utf8')) as { added_tokens: object[] };
