@@ -86,8 +86,9 @@ export function policyWeightsOf(
   state: PolicyState,
 ): PolicyWeights {
   const { config } = manifest;
+  const { sha256, acceptSettings } = manifest.model;
   return {
-    model: { path: modelFileOf(modelsDir, manifest), sha256: manifest.model.sha256, acceptSettings: manifest.model.acceptSettings },
+    model: { path: modelFileOf(modelsDir, manifest), sha256, ...(acceptSettings && { acceptSettings }) },
     lora: config.lora,
     folded: state.folded.map((ref) => storedTensors(artifacts, ref)),
     adapter: state.adapter && storedTensors(artifacts, state.adapter),

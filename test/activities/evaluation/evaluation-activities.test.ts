@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { test } from 'node:test';
 import { keys } from '../../../activities/artifacts/store.js';
 import { createEvaluateShard } from '../../../activities/evaluation/evaluate-shard.activity.js';
@@ -10,6 +12,7 @@ import type { EvaluateConfigInput } from '../../../schemas/evaluate-config.js';
 import { EvaluationPlan, EvaluationShardManifest } from '../../../schemas/evaluation-plan.js';
 import { EvaluationContent } from '../../../schemas/evaluation-report.js';
 import { openInput, toyConfig, toyDependencies } from '../../support/run-on-paper.js';
+import { tinyModel } from '../policy/tiny-models.js';
 import { checkpoint, ref } from '../report/fixture.js';
 
 /** A run of the toy game with two committed iterations, whose adapters are told apart by their keys. */
@@ -54,6 +57,17 @@ test('what `end` was when the evaluation was opened, it stays, though the run go
   await commit(2);
   assert.deepEqual(await open(end), first);
   assert.deepEqual((await plan()).policies[0]!.state, policies[1]);
+});
+
+test('settings of config.json that an evaluation of a model accepts are in its plan; without them, or with a run, it is not opened', async () => {
+  const { dependencies, open, plan } = await trained();
+  mkdirSync(path.join(dependencies.modelsDir, 'marked'));
+  const config = JSON.parse(readFileSync(path.join(tinyModel('llama-tied'), 'config.json'), 'utf8')) as object;
+  writeFileSync(path.join(dependencies.modelsDir, 'marked', 'config.json'), JSON.stringify({ ...config, my_mark: 1 }));
+  await assert.rejects(open({ ...byModel, policy: { model: 'marked' } }), { name: 'BadConfig', message: /policy\.model is "marked": .*has my_mark = 1/ });
+  await assert.rejects(open({ ...end, policy: { run: 'run-1', iteration: 'end', acceptSettings: ['my_mark'] } }), { name: 'BadConfig', message: /acceptSettings, which goes with a model/ });
+  await open({ ...byModel, policy: { model: 'marked', acceptSettings: ['my_mark'] } });
+  assert.deepEqual((await plan()).policies[0]!.model.acceptSettings, ['my_mark']);
 });
 
 test('an id of another evaluation is refused with the settings that differ', async () => {
