@@ -4,13 +4,20 @@ import { isEndText } from './ends-of-gguf.js';
 const CONTROL = 3;
 const USER_DEFINED = 4;
 
-const byteLevel = (regex: boolean) => ({ type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: regex });
+const byteLevel = (regex: boolean) => ({
+  type: 'ByteLevel',
+  add_prefix_space: false,
+  trim_offsets: true,
+  use_regex: regex,
+});
 const splitBy = (regex: string) => ({
   type: 'Sequence',
   pretokenizers: [{ type: 'Split', pattern: { Regex: regex }, behavior: 'Isolated', invert: false }, byteLevel(false)],
 });
 /** llama.cpp's names of pre-tokenizers -> the parts of a tokenizer.json that mean the same. */
-export const preTokenizers: Readonly<Record<string, { readonly normalizer: unknown; readonly preTokenizer: unknown; readonly ignoreMerges?: true }>> = {
+export const preTokenizers: Readonly<
+  Record<string, { readonly normalizer: unknown; readonly preTokenizer: unknown; readonly ignoreMerges?: true }>
+> = {
   smollm: {
     normalizer: null,
     preTokenizer: { type: 'Sequence', pretokenizers: [{ type: 'Digits', individual_digits: true }, byteLevel(true)] },
@@ -38,11 +45,18 @@ export const preTokenizers: Readonly<Record<string, { readonly normalizer: unkno
  * @param types   GGUF's types of the tokens
  * @param merges  pairs with a blank between, in their order
  */
-export function tokenizerJsonOf(pre: string, tokens: readonly string[], types: readonly number[], merges: readonly string[]): Record<string, unknown> {
+export function tokenizerJsonOf(
+  pre: string,
+  tokens: readonly string[],
+  types: readonly number[],
+  merges: readonly string[],
+): Record<string, unknown> {
   const { normalizer, preTokenizer, ignoreMerges = false } = preTokenizers[pre]!;
   const added = tokens.flatMap((content, id) => {
     const control = types[id] === CONTROL || isEndText(content);
-    return control || types[id] === USER_DEFINED ? [{ id, content, special: control, single_word: false, lstrip: false, rstrip: false, normalized: false }] : [];
+    return control || types[id] === USER_DEFINED
+      ? [{ id, content, special: control, single_word: false, lstrip: false, rstrip: false, normalized: false }]
+      : [];
   });
   // Where a whole word that is a token goes before merges, the vocabulary is that of words alone.
   const apart = new Set(ignoreMerges ? added.map(({ id }) => id) : []);

@@ -14,11 +14,20 @@ export function partsOf(file: string): string[] {
   const [at, of] = [Number(part), Number(count)];
   if (prefix === undefined || of <= 1 || at < 1 || at > of) return [file];
   const names = Array.from({ length: of }, (_, i) => `${prefix}-${String(i + 1).padStart(5, '0')}-of-${count}.gguf`);
-  if (at > 1) throw new ModelFileInvalid(file, `is part ${at} of ${of} of a split model`, `Name its first part, ${names[0]}; the others are read with it`);
+  if (at > 1)
+    throw new ModelFileInvalid(
+      file,
+      `is part ${at} of ${of} of a split model`,
+      `Name its first part, ${names[0]}; the others are read with it`,
+    );
   return names.map((name) => path.join(path.dirname(file), name));
 }
 
 /** What to say if one of several parts is not there. */
 export const partMissing = (parts: readonly string[], part: string): ModelFileInvalid =>
-  new ModelFileInvalid(part, `does not exist: it is part ${parts.indexOf(part) + 1} of ${parts.length} of the model`, PARTS_REMEDY);
+  new ModelFileInvalid(
+    part,
+    `does not exist: it is part ${parts.indexOf(part) + 1} of ${parts.length} of the model`,
+    PARTS_REMEDY,
+  );
 export const PARTS_REMEDY = 'Put all parts of one download into one folder, under the names that they came with';

@@ -25,10 +25,15 @@ export function configOf(file: string, json: Json, accepted: AcceptedSettings = 
     throw new ModelFileInvalid(file, problem, remedy);
   };
   const type = json['model_type'];
-  if (typeof type !== 'string' || !Object.hasOwn(families, type)) return refuse(`has model_type ${JSON.stringify(type)}, known are ${Object.keys(families).join(', ')}`);
+  if (typeof type !== 'string' || !Object.hasOwn(families, type))
+    return refuse(`has model_type ${JSON.stringify(type)}, known are ${Object.keys(families).join(', ')}`);
   const { architecture, defaults } = families[type]!;
   const architectures = json['architectures'];
-  if (architectures !== undefined && architectures !== null && (!Array.isArray(architectures) || architectures.join() !== architecture)) {
+  if (
+    architectures !== undefined &&
+    architectures !== null &&
+    (!Array.isArray(architectures) || architectures.join() !== architecture)
+  ) {
     refuse(`has architectures ${JSON.stringify(architectures)}, expected ["${architecture}"]`);
   }
   const quantized = quantizationOf(json);
@@ -36,7 +41,8 @@ export function configOf(file: string, json: Json, accepted: AcceptedSettings = 
 
   const number = (key: string, otherwise?: number): number => {
     const value = json[key] ?? defaults[key] ?? otherwise;
-    if (typeof value !== 'number' || !(value > 0) || !Number.isFinite(value)) return refuse(`${key} is ${JSON.stringify(value)}, expected a positive number`);
+    if (typeof value !== 'number' || !(value > 0) || !Number.isFinite(value))
+      return refuse(`${key} is ${JSON.stringify(value)}, expected a positive number`);
     return value;
   };
   const whole = (key: string, otherwise?: number): number => {
@@ -60,11 +66,13 @@ export function configOf(file: string, json: Json, accepted: AcceptedSettings = 
   const heads = whole('num_attention_heads');
   const keyValueHeads = whole('num_key_value_heads', heads);
   const headDimension = whole('head_dim', hidden / heads);
-  if (heads % keyValueHeads !== 0) refuse(`num_attention_heads ${heads} is no multiple of num_key_value_heads ${keyValueHeads}`);
+  if (heads % keyValueHeads !== 0)
+    refuse(`num_attention_heads ${heads} is no multiple of num_key_value_heads ${keyValueHeads}`);
   if (headDimension % 2 !== 0) refuse(`head_dim ${headDimension} is odd`);
   const attention: ModuleName[] = ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'];
   // Qwen2 has its biases whatever attention_bias says.
-  const bias = type === 'qwen2' ? attention : yesNo('attention_bias') ? [...attention, 'self_attn.o_proj' as const] : [];
+  const bias =
+    type === 'qwen2' ? attention : yesNo('attention_bias') ? [...attention, 'self_attn.o_proj' as const] : [];
   return {
     layers,
     hidden,
@@ -83,7 +91,13 @@ export function configOf(file: string, json: Json, accepted: AcceptedSettings = 
 }
 
 /** All at once: what would change the numbers, and what is not known. */
-function refuseStrange(json: Json, unknownOfRope: Json, accepted: AcceptedSettings, architecture: string, refuse: Refuse): void {
+function refuseStrange(
+  json: Json,
+  unknownOfRope: Json,
+  accepted: AcceptedSettings,
+  architecture: string,
+  refuse: Refuse,
+): void {
   const wrong: string[] = [];
   const unknown: string[] = [];
   for (const [key, value] of [...Object.entries(json), ...Object.entries(unknownOfRope)]) {
@@ -92,7 +106,14 @@ function refuseStrange(json: Json, unknownOfRope: Json, accepted: AcceptedSettin
       if (!fixed[key]!.includes(value)) wrong.push(`${shown} (computed is only ${JSON.stringify(fixed[key]![0])})`);
     } else if (absent.has(key)) {
       if (!isNothing(value)) wrong.push(shown);
-    } else if (!(read.has(key) || harmless.has(key) || harmlessFamilies.test(key) || isNothing(value) || accepted === 'any' || accepted.includes(key))) {
+    } else if (!(
+      read.has(key) ||
+      harmless.has(key) ||
+      harmlessFamilies.test(key) ||
+      isNothing(value) ||
+      accepted === 'any' ||
+      accepted.includes(key)
+    )) {
       unknown.push(key === 'auto_map' ? `${shown} (code of its own)` : shown);
     }
   }
@@ -118,16 +139,20 @@ const brief = (value: unknown): string => {
 /** Layers that see only a window of the text are not computed; a window that no layer uses, or that holds the whole context, is none. */
 function refuseWindows(json: Json, layers: number, contextLength: number, refuse: Refuse): void {
   const types = json['layer_types'] ?? null;
-  if (types !== null && (!Array.isArray(types) || types.length !== layers)) refuse(`layer_types is ${brief(types)}, expected one entry for each of ${layers} layers`);
+  if (types !== null && (!Array.isArray(types) || types.length !== layers))
+    refuse(`layer_types is ${brief(types)}, expected one entry for each of ${layers} layers`);
   const strange = Array.isArray(types) ? [...new Set(types.filter((layer) => layer !== 'full_attention'))] : [];
   if (strange.length > 0) refuse(`has layer_types ${JSON.stringify(strange)}; only full_attention is computed`);
   const window = json['sliding_window'] ?? null;
-  if (window !== null && typeof window !== 'number') refuse(`sliding_window is ${brief(window)}, expected a number of tokens or null`);
+  if (window !== null && typeof window !== 'number')
+    refuse(`sliding_window is ${brief(window)}, expected a number of tokens or null`);
   const slides = window !== null && (window as number) < contextLength;
   // Llama has no switch: in transformers its cache drops what lies outside the window.
-  if (json['model_type'] === 'llama' && slides) refuse(`has sliding_window = ${window}; only full attention is computed`);
+  if (json['model_type'] === 'llama' && slides)
+    refuse(`has sliding_window = ${window}; only full attention is computed`);
   if (json['model_type'] === 'llama' || isNothing(json['use_sliding_window'] ?? null)) return;
-  if (json['use_sliding_window'] !== true) refuse(`use_sliding_window is ${brief(json['use_sliding_window'])}, expected true or false`);
+  if (json['use_sliding_window'] !== true)
+    refuse(`use_sliding_window is ${brief(json['use_sliding_window'])}, expected true or false`);
   // The class takes 4096 where config.json has no window at all.
   const isNone = 'sliding_window' in json && !slides;
   const from = json['max_window_layers'] ?? MAX_WINDOW_LAYERS;

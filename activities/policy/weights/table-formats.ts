@@ -7,7 +7,12 @@ const iq4Values = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 
 const fp4Values = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
 /** A scale of some kind, 16 bytes of nibbles: w = table[q] * scale; low nibbles are the first 16 weights. */
-const tabled = (name: string, table: readonly number[], scaleBytes: number, scaleAt: (bytes: DataView, at: number) => number): StoredFormat => {
+const tabled = (
+  name: string,
+  table: readonly number[],
+  scaleBytes: number,
+  scaleAt: (bytes: DataView, at: number) => number,
+): StoredFormat => {
   const blockBytes = scaleBytes + 16;
   return {
     name,
@@ -67,7 +72,8 @@ export const tq1_0: StoredFormat = {
       for (let i = 0; i < K_BLOCK; i++) {
         // The digits of 32 bytes, then of 16, then of 4.
         const [first, byte, width] = i < 160 ? [0, 0, 32] : i < 240 ? [160, 32, 16] : [240, 48, 4];
-        out[block * K_BLOCK + i] = ternary(bytes.getUint8(at + byte + ((i - first) % width)), Math.floor((i - first) / width)) * scale;
+        out[block * K_BLOCK + i] =
+          ternary(bytes.getUint8(at + byte + ((i - first) % width)), Math.floor((i - first) / width)) * scale;
       }
     }
   },

@@ -18,7 +18,9 @@ import { tiny, tinyModel, tinyWeights } from '../tiny-models.js';
 
 /** Files of llama.cpp's tools; oracle: the gguf package's weights in transformers (fixtures/make_gguf_cases.py). */
 const cases = path.join(root, 'test/activities/policy/fixtures/gguf');
-const { 'bos-template.gguf': rendered, ...right } = JSON.parse(readFileSync(path.join(cases, 'right.json'), 'utf8')) as Record<string, unknown>;
+const { 'bos-template.gguf': rendered, ...right } = JSON.parse(
+  readFileSync(path.join(cases, 'right.json'), 'utf8'),
+) as Record<string, unknown>;
 const bos = rendered as { messages: Message[]; text: string; ids: number[] };
 const [PART_1, PART_2] = ['model-00001-of-00002.gguf', 'model-00002-of-00002.gguf'];
 
@@ -34,7 +36,9 @@ for (const [name, logProbs] of Object.entries(right as Record<string, number[]>)
     await policy.use(await tinyWeights(path.join(cases, name)));
     const sequence = { row: 'a', promptIds: tiny.ids.slice(0, 1), responseIds: tiny.ids.slice(1) };
     const [ours] = await policy.logProbs([sequence], { temperature: 1, microBatchTokens: 1024, weights: 'reference' });
-    logProbs.forEach((value, i) => assert.ok(Math.abs(value - ours![i]!) < 1e-4, `token ${i}: ${ours![i]}, transformers ${value}`));
+    logProbs.forEach((value, i) =>
+      assert.ok(Math.abs(value - ours![i]!) < 1e-4, `token ${i}: ${ours![i]}, transformers ${value}`),
+    );
   });
 }
 
@@ -49,11 +53,19 @@ test('a template that begins with bos_token begins with the token that the file 
 });
 
 test('text for a file with a tokenizer that is not known is refused with its name and what to do', async () => {
-  const named = (pre: string) => damaged((bytes) => void bytes.write(pre, bytes.indexOf('llama-bpe')), path.join(cases, 'llama3-bpe-tokenizer.gguf'));
+  const named = (pre: string) =>
+    damaged(
+      (bytes) => void bytes.write(pre, bytes.indexOf('llama-bpe')),
+      path.join(cases, 'llama3-bpe-tokenizer.gguf'),
+    );
   await assert.rejects(loadTextCodec(await named('falcon-h1')), {
-    name: 'ModelFileInvalid', message: /has tokenizer gpt2\/falcon-h1, known are gpt2\/smollm, gpt2\/qwen2, gpt2\/llama-bpe.*Only ids of such a file are scored.*tokenizer\.json/,
+    name: 'ModelFileInvalid',
+    message:
+      /has tokenizer gpt2\/falcon-h1, known are gpt2\/smollm, gpt2\/qwen2, gpt2\/llama-bpe.*Only ids of such a file are scored.*tokenizer\.json/,
   });
-  await assert.rejects(loadTextCodec(await damaged((bytes) => void bytes.write('llam', bytes.indexOf('gpt2')))), { message: /has tokenizer llam\/qwen2/ });
+  await assert.rejects(loadTextCodec(await damaged((bytes) => void bytes.write('llam', bytes.indexOf('gpt2')))), {
+    message: /has tokenizer llam\/qwen2/,
+  });
 });
 
 // -- parts ----------------------------------------------------------------------------------------
@@ -78,29 +90,62 @@ test('the fingerprint of a split model covers all its parts, and is the same whe
   const whole = await modelFingerprint(path.join(cases, PART_1));
   assert.deepEqual(await modelFingerprint(await split((_, bytes) => bytes)), whole);
   assert.equal(whole.bytes, 73_664 + 40_608);
-  const moved = await split((part, bytes) => (part === 2 ? withValue(bytes, 'general.architecture', (b) => void (b[b.length - 1]! ^= 1)) : bytes));
+  const moved = await split((part, bytes) =>
+    part === 2 ? withValue(bytes, 'general.architecture', (b) => void (b[b.length - 1]! ^= 1)) : bytes,
+  );
   assert.notEqual((await modelFingerprint(moved)).sha256, whole.sha256);
 });
 
 test('a part that is missing, a later part, parts that do not fit together and a part under another name are refused by name', async () => {
-  const changed = (key: string, value: number) => split((part, bytes) => (part === 2 ? withValue(bytes, key, (b, at) => b.writeUInt16LE(value, at)) : bytes));
-  const other = (await readFile(tinyModel('llama.gguf')));
+  const changed = (key: string, value: number) =>
+    split((part, bytes) => (part === 2 ? withValue(bytes, key, (b, at) => b.writeUInt16LE(value, at)) : bytes));
+  const other = await readFile(tinyModel('llama.gguf'));
   const refused: [string, RegExp][] = [
-    [await split((part, bytes) => (part === 1 ? bytes : null)), /model-00002-of-00002\.gguf: does not exist: it is part 2 of 2 of the model\. Put all parts/],
-    [path.join(cases, PART_2), /model-00002-of-00002\.gguf: is part 2 of 2 of a split model\. Name its first part, model-00001-of-00002\.gguf/],
-    [await split((_, bytes) => bytes, ['a.gguf', 'b.gguf']), /a\.gguf: is part 1 of 2 of a split model \(split\.count\), but its name does not say so\. .*NAME-00001-of-00002\.gguf/],
-    [await split((_, bytes) => bytes, ['m-00001-of-00003.gguf', 'm-00002-of-00003.gguf']), /m-00003-of-00003\.gguf: does not exist: it is part 3 of 3/],
-    [await changed('split.no', 0), /00002-of-00002\.gguf: says that it is part 1 of 2 \(split\.no, split\.count\), its name says 2 of 2/],
+    [
+      await split((part, bytes) => (part === 1 ? bytes : null)),
+      /model-00002-of-00002\.gguf: does not exist: it is part 2 of 2 of the model\. Put all parts/,
+    ],
+    [
+      path.join(cases, PART_2),
+      /model-00002-of-00002\.gguf: is part 2 of 2 of a split model\. Name its first part, model-00001-of-00002\.gguf/,
+    ],
+    [
+      await split((_, bytes) => bytes, ['a.gguf', 'b.gguf']),
+      /a\.gguf: is part 1 of 2 of a split model \(split\.count\), but its name does not say so\. .*NAME-00001-of-00002\.gguf/,
+    ],
+    [
+      await split((_, bytes) => bytes, ['m-00001-of-00003.gguf', 'm-00002-of-00003.gguf']),
+      /m-00003-of-00003\.gguf: does not exist: it is part 3 of 3/,
+    ],
+    [
+      await changed('split.no', 0),
+      /00002-of-00002\.gguf: says that it is part 1 of 2 \(split\.no, split\.count\), its name says 2 of 2/,
+    ],
     [await changed('split.count', 3), /00002-of-00002\.gguf: says that it is part 2 of 3/],
-    [await changed('qwen2.block_count', 5), /00002-of-00002\.gguf: has qwen2\.block_count = 5, the first part 2: they are of different models/],
+    [
+      await changed('qwen2.block_count', 5),
+      /00002-of-00002\.gguf: has qwen2\.block_count = 5, the first part 2: they are of different models/,
+    ],
     [await split((part, bytes) => (part === 2 ? other : bytes)), /00002-of-00002\.gguf: says that it is part 1 of 1/],
-    [await split((part, bytes) => (part === 2 ? bytes.subarray(0, bytes.length - 40) : bytes)), /00002-of-00002\.gguf: tensor \S+ ends at byte \d+, the file at \d+: it is cut short/],
-    [await split((_, bytes) => withValue(bytes, 'split.tensors.count', (b, at) => b.writeInt32LE(28, at))), /says that the parts have 28 tensors \(split\.tensors\.count\), they have 27/],
+    [
+      await split((part, bytes) => (part === 2 ? bytes.subarray(0, bytes.length - 40) : bytes)),
+      /00002-of-00002\.gguf: tensor \S+ ends at byte \d+, the file at \d+: it is cut short/,
+    ],
+    [
+      await split((_, bytes) => withValue(bytes, 'split.tensors.count', (b, at) => b.writeInt32LE(28, at))),
+      /says that the parts have 28 tensors \(split\.tensors\.count\), they have 27/,
+    ],
   ];
   for (const [file, message] of refused) await assert.rejects(openModel(file), { name: 'ModelFileInvalid', message });
   const lone = await split((part, bytes) => (part === 1 ? bytes : null));
-  await assert.rejects(modelFingerprint(lone), { name: 'ModelFileInvalid', message: /00002-of-00002\.gguf: does not exist: it is part 2 of 2/ });
-  await assert.rejects(identifyModelFile(cases, PART_2), { name: 'ModelFileInvalid', message: /model\.path is "model-00002-of-00002\.gguf": .*Name its first part/ });
+  await assert.rejects(modelFingerprint(lone), {
+    name: 'ModelFileInvalid',
+    message: /00002-of-00002\.gguf: does not exist: it is part 2 of 2/,
+  });
+  await assert.rejects(identifyModelFile(cases, PART_2), {
+    name: 'ModelFileInvalid',
+    message: /model\.path is "model-00002-of-00002\.gguf": .*Name its first part/,
+  });
 });
 
 // -- what is refused ------------------------------------------------------------------------------
@@ -116,20 +161,47 @@ test('a type that is not read is told by its name with those that are, never by 
   const { tensors } = await readGgufHeader(tinyModel('qwen3.gguf'));
   const name = 'blk.1.ffn_down.weight';
   const typeAt = (bytes: Buffer): number => bytes.indexOf(name) + name.length + 4 + 8 * tensors.get(name)!.shape.length;
-  for (const [type, called] of [[22, 'IQ2_S'], [16, 'IQ2_XXS'], [40, 'NVFP4'], [28, 'F64'], [31, 'Q4_0_4_4'], [200, 'type 200']] as const) {
+  for (const [type, called] of [
+    [22, 'IQ2_S'],
+    [16, 'IQ2_XXS'],
+    [40, 'NVFP4'],
+    [28, 'F64'],
+    [31, 'Q4_0_4_4'],
+    [200, 'type 200'],
+  ] as const) {
     const file = await damaged((bytes) => void bytes.writeUInt32LE(type, typeAt(bytes)));
-    await assert.rejects(openModel(file), { name: 'ModelFileInvalid', message: new RegExp(`tensor blk\\.1\\.ffn_down\\.weight is stored as ${called}, which is not read here; known are F32, F16, Q4_0, .*IQ4_NL.*Hugging Face directory`) });
+    await assert.rejects(openModel(file), {
+      name: 'ModelFileInvalid',
+      message: new RegExp(
+        `tensor blk\\.1\\.ffn_down\\.weight is stored as ${called}, which is not read here; known are F32, F16, Q4_0, .*IQ4_NL.*Hugging Face directory`,
+      ),
+    });
   }
 });
 
 test('a file of another version, byte order or kind, a pointer of Git LFS and tensors out of place are refused with what they are', async () => {
   const text = (words: string) => damaged(() => Buffer.from(words));
   const refused: [string, RegExp][] = [
-    [await damaged((bytes) => void bytes.writeUInt32LE(4, 4)), /unsupported version "4".*GGUF versions up to 3 are read/],
+    [
+      await damaged((bytes) => void bytes.writeUInt32LE(4, 4)),
+      /unsupported version "4".*GGUF versions up to 3 are read/,
+    ],
     [await bigEndian(), /is written for big-endian machines\. Convert it/],
-    [await text('version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n'), /is a pointer of Git LFS.*git lfs pull/],
+    [
+      await text('version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n'),
+      /is a pointer of Git LFS.*git lfs pull/,
+    ],
     [await text('<!DOCTYPE html><html>'), /is not a readable GGUF file \(.*magic/],
-    [await damaged((bytes) => void bytes.writeBigUInt64LE(32n, bytes.indexOf('blk.0.attn_k.weight') + 'blk.0.attn_k.weight'.length + 4 + 16 + 4)), /tensor blk\.0\.attn_k\.weight has offset 32, expected \d+: it is damaged/],
+    [
+      await damaged(
+        (bytes) =>
+          void bytes.writeBigUInt64LE(
+            32n,
+            bytes.indexOf('blk.0.attn_k.weight') + 'blk.0.attn_k.weight'.length + 4 + 16 + 4,
+          ),
+      ),
+      /tensor blk\.0\.attn_k\.weight has offset 32, expected \d+: it is damaged/,
+    ],
   ];
   for (const [file, message] of refused) await assert.rejects(openModel(file), { name: 'ModelFileInvalid', message });
 });
@@ -148,7 +220,10 @@ test('metadata that would change the numbers, or that says none, is refused by i
   const { metadata, tensors, config } = await readGgufHeader(tinyModel('qwen3.gguf'));
   const of = (change: Record<string, unknown>) => configOf('m.gguf', { ...metadata, ...change }, tensors);
   const refused: [Record<string, unknown>, RegExp][] = [
-    [{ 'qwen3.rope.scaling.attn_factor': 0.8782 }, /has qwen3\.rope\.scaling\.attn_factor = 0\.8782.*Frameworks disagree.*"attention_factor"/],
+    [
+      { 'qwen3.rope.scaling.attn_factor': 0.8782 },
+      /has qwen3\.rope\.scaling\.attn_factor = 0\.8782.*Frameworks disagree.*"attention_factor"/,
+    ],
     [{ 'qwen3.rope.scaling.yarn_attn_factor': 0.5 }, /yarn_attn_factor = 0\.5.*Frameworks disagree/],
     [{ 'qwen3.rope.scaling.yarn_beta_fast': 16 }, /yarn_beta_fast = 16/],
     [{ 'qwen3.rope.scaling.type': 'longrope' }, /RoPE scaling "longrope"/],
@@ -165,7 +240,12 @@ test('metadata that would change the numbers, or that says none, is refused by i
     [{ 'general.architecture': 'qwen3moe' }, /architecture "qwen3moe", known are llama, qwen2, qwen3/],
   ];
   for (const [change, message] of refused) assert.throws(() => of(change), { name: 'ModelFileInvalid', message });
-  const neutral = { 'qwen3.rope.scaling.attn_factor': 1, 'qwen3.rope.scaling.yarn_beta_slow': 1, 'qwen3.attention.causal': true, 'qwen3.expert_count': 0 };
+  const neutral = {
+    'qwen3.rope.scaling.attn_factor': 1,
+    'qwen3.rope.scaling.yarn_beta_slow': 1,
+    'qwen3.attention.causal': true,
+    'qwen3.expert_count': 0,
+  };
   assert.deepEqual(of(neutral), config);
 });
 
@@ -173,9 +253,12 @@ test('RoPE scaling beside a table of divisors is refused: llama.cpp applies both
   const { metadata, tensors } = await readGgufHeader(path.join(cases, 'llama3-bpe-tokenizer.gguf'));
   assert.ok(tensors.has('rope_freqs.weight'));
   const without = new Map([...tensors].filter(([name]) => name !== 'rope_freqs.weight'));
-  const of = (change: Record<string, unknown>, divisors = false) => configOf('m.gguf', { ...metadata, ...change }, divisors ? tensors : without);
+  const of = (change: Record<string, unknown>, divisors = false) =>
+    configOf('m.gguf', { ...metadata, ...change }, divisors ? tensors : without);
   for (const type of ['linear', 'yarn']) {
-    assert.throws(() => of({ 'llama.rope.scaling.type': type, 'llama.rope.scaling.factor': 4 }, true), { message: new RegExp(`has RoPE scaling ${type} and tensor rope_freqs\\.weight besides`) });
+    assert.throws(() => of({ 'llama.rope.scaling.type': type, 'llama.rope.scaling.factor': 4 }, true), {
+      message: new RegExp(`has RoPE scaling ${type} and tensor rope_freqs\\.weight besides`),
+    });
   }
   assert.equal(of({ 'llama.rope.scaling.type': 'none' }, true).ropeScaling, null);
   assert.equal(of({ 'llama.rope.scaling.type': 'linear', 'llama.rope.scaling.factor': 1 }, true).ropeScaling, null);
@@ -185,13 +268,17 @@ test('RoPE scaling beside a table of divisors is refused: llama.cpp applies both
 test('the context under YaRN is what the file states, or factor x original where that is more', async () => {
   const { metadata, tensors } = await readGgufHeader(tinyModel('qwen2.gguf')); // yarn, factor 4, original 64, states 256
   const context = (stated: number, original?: number) =>
-    configOf('m.gguf', { ...metadata, 'qwen2.context_length': stated, 'qwen2.rope.scaling.original_context_length': original }, tensors).contextLength;
+    configOf(
+      'm.gguf',
+      { ...metadata, 'qwen2.context_length': stated, 'qwen2.rope.scaling.original_context_length': original },
+      tensors,
+    ).contextLength;
   assert.equal(context(64, 64), 256);
   assert.equal(context(1000, 64), 1000);
   assert.equal(context(64), 256); // the original is the stated one where nothing says it
 });
 
-test('a copy of a whole model under a part\'s name of one is that model', async () => {
+test("a copy of a whole model under a part's name of one is that model", async () => {
   const file = path.join(folder, 'model-00001-of-00001.gguf');
   await cp(tinyModel('llama.gguf'), file);
   assert.deepEqual(await modelFingerprint(file), await modelFingerprint(tinyModel('llama.gguf')));
