@@ -23,6 +23,10 @@ export async function readPeftAdapter(directory: string, config: ModelConfig): P
   const configFile = path.join(directory, CONFIG);
   const settings = await readJson(configFile, 'Use a directory as PEFT, or `npm run export`, writes it');
   const lora = loraOfPeftSettings(configFile, settings);
+  const pickled = path.join(directory, 'adapter_model.bin');
+  if (existsSync(pickled) && !existsSync(path.join(directory, WEIGHTS))) {
+    throw new ModelFileInvalid(pickled, `holds pickled weights, which are not read, and there is no ${WEIGHTS}`, 'Load the adapter with PEFT and save_pretrained it: that writes safetensors');
+  }
   const file = await SafetensorsFile.open(path.join(directory, WEIGHTS));
   try {
     const { tensors } = adapterLayout(config, lora);
@@ -86,5 +90,3 @@ export async function writePeftAdapter(directory: string, baseModel: string, lor
   await writeFile(path.join(directory, WEIGHTS), writeSafetensors(tensors, { format: 'pt' }));
   return [CONFIG, WEIGHTS];
 }
-
-export const isPeftAdapter = (directory: string): boolean => existsSync(path.join(directory, CONFIG));

@@ -34,7 +34,11 @@ export function loraOfPeftSettings(file: string, settings: Settings): LoraConfig
   const refuse = (problem: string, remedy = PLAIN): never => {
     throw new ModelFileInvalid(file, problem, remedy);
   };
-  const says = (key: string): string => `has ${key} = ${JSON.stringify(settings[key])}`;
+  const says = (key: string): string => {
+    const value = JSON.stringify(settings[key]);
+    // Patterns may list every module of the model.
+    return `has ${key} = ${value.length > 200 ? `${value.slice(0, 200)}...` : value}`;
+  };
   const { peft_type: type, bias, r: rank, lora_alpha: alpha } = settings;
   if ((type ?? 'LORA') !== 'LORA') refuse(`${says('peft_type')}, which is not computed`);
   if ((bias ?? 'none') !== 'none') refuse(`${says('bias')}, which is not computed`);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -84,6 +84,15 @@ test('ranks and alphas by module pass where all are the same, as EVA lists them'
   assert.ok(accepted(['rank_pattern', { 'layers.0.self_attn.q_proj': 4, 'layers.1.self_attn.q_proj': 4 }, null]));
   assert.ok(accepted(['alpha_pattern', { q_proj: 8 }, null]));
   assert.ok(!accepted(['rank_pattern', { q_proj: 4, k_proj: 2 }, null]));
+});
+
+test('pickled weights, and patterns that list every module, are refused in a line', async () => {
+  const copy = await mkdtemp(path.join(folder, 'pickled-'));
+  await cp(path.join(fixtures, 'default'), copy, { recursive: true });
+  await rename(path.join(copy, 'adapter_model.safetensors'), path.join(copy, 'adapter_model.bin'));
+  await assert.rejects(readPeftAdapter(copy, await configOfModel(base)), { name: 'ModelFileInvalid', message: /adapter_model\.bin: holds pickled weights, which are not read.*save_pretrained it/ });
+  const ranks = Object.fromEntries(Array.from({ length: 200 }, (_, layer) => [`layers.${layer}.self_attn.q_proj`, layer + 1]));
+  assert.throws(() => loraOfPeftSettings('f', { ...settings, rank_pattern: ranks }), (error: Error) => error.message.length < 500 && /has rank_pattern = .*\.\.\., which is not computed; one of 4 for all is/.test(error.message));
 });
 
 test('ways to begin that move the base say so in any spelling; others that are not known say what to find out', () => {
