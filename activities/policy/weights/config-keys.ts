@@ -45,6 +45,9 @@ export const harmless: ReadonlySet<string> = new Set([
   '_attn_implementation', '_attn_implementation_autoset', '_attn_implementation_internal', 'attn_implementation',
   '_experts_implementation', 'use_sdpa', 'use_fused_rms_norm', 'use_fused_qkv',
   'pretraining_tp', 'gradient_checkpointing', 'use_reentrant',
+  // Dropouts of other families; attention_dropout, which these read, is not one of them.
+  'attention_probs_dropout_prob', 'hidden_dropout', 'hidden_dropout_prob', 'resid_pdrop', 'embd_pdrop', 'attn_pdrop',
+  'classifier_dropout',
   // Marks and notes of the tools that saved the file; how long a text may be for them.
   'is_llama_config', 'transformers.js_config', 'training_args', 'peft_config', 'trl_version', 'axolotl_config',
   'mergekit_version', 'mlx_version',
