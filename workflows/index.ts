@@ -3,6 +3,7 @@ import { evaluate as evaluateBody } from './evaluate.js';
 import { iteration as iterationBody } from './iteration.js';
 import { startedAsMeant, startedByARun, unknownType } from './start.js';
 import { train as trainBody } from './train.js';
+import { refuseUnknownMessages } from './unknown-messages.js';
 
 // A workflow that throws where no failure is expected is tried again for ever: what a person may get wrong is refused first.
 
@@ -15,7 +16,10 @@ export async function train(...inputs: unknown[]) {
 /** One iteration, of a run. */
 export async function iteration(...inputs: unknown[]) {
   startedByARun(inputs);
-  return iterationBody(...(inputs as Parameters<typeof iterationBody>));
+  const done = iterationBody(...(inputs as Parameters<typeof iterationBody>));
+  // By now it has its own handlers.
+  refuseUnknownMessages({ signals: ['stopAfterTurn'], updates: [], elsewhere: `its run answers: workflow ${workflowInfo().parent!.workflowId}` });
+  return done;
 }
 
 /** Policies on tasks, on its own. */

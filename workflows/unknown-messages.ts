@@ -5,6 +5,8 @@ import { refused } from './steering.js';
 export interface Names {
   readonly signals: readonly string[];
   readonly updates: readonly string[];
+  /** Who answers to others, in words. */
+  readonly elsewhere?: string;
 }
 
 const listed = (names: readonly string[]): string => (names.length === 0 ? 'there is none' : `there are ${names.join(', ')}`);
@@ -16,13 +18,14 @@ const listed = (names: readonly string[]): string => (names.length === 0 ? 'ther
  *
  * @param show  shows a sentence to whoever looks at the workflow
  */
-export function refuseUnknownMessages({ signals, updates }: Names, show: (notice: string) => void = () => {}): void {
+export function refuseUnknownMessages({ signals, updates, elsewhere }: Names, show: (notice: string) => void = () => {}): void {
+  const hint = elsewhere === undefined ? '' : `; ${elsewhere}`;
   setDefaultSignalHandler((name) => {
-    const notice = `signal "${name}" was sent and had no effect: ${listed(signals)}`;
+    const notice = `signal "${name}" was sent and had no effect: ${listed(signals)}${hint}`;
     log.warn(notice);
     show(notice);
   });
   setDefaultUpdateHandler((name) => {
-    throw refused(`there is no update "${name}": ${listed(updates)}`);
+    throw refused(`there is no update "${name}": ${listed(updates)}${hint}`);
   });
 }

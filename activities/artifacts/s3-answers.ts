@@ -60,13 +60,17 @@ const LARGE = 'The object, or a part of 16 MiB of it, is larger than this server
 const LOCKED = 'The bucket keeps objects from being changed (object lock or retention): use a bucket without it; records of runs must be replaceable';
 const NO_S3 = 'What answers is no S3 server: is SEEUPO_S3_ENDPOINT its S3 port (and not that of a web console, a proxy or another program)?';
 const NO_TLS: Remedy = (_, { endpoint }) => `The server does not speak TLS: SEEUPO_S3_ENDPOINT must begin with http:// in place of https:// (it is ${endpoint ?? 'AWS'})`;
+const NO_HTTP = 'What answers does not speak HTTP: if the server speaks TLS, SEEUPO_S3_ENDPOINT must begin with https://; else it is no S3 server';
+const BUCKET_IN_HOST = 'The bucket is looked for in the host name, which does not exist: set SEEUPO_S3_FORCE_PATH_STYLE=true';
+const HUNG_UP: Remedy = (_, { endpoint }) =>
+  endpoint?.startsWith('http:') ? 'The server hung up; this is tried again. If it lasts: is it running, and does SEEUPO_S3_ENDPOINT need https:// in place of http://?' : WAITS;
 const TLS_ASKED = 'The server speaks TLS: SEEUPO_S3_ENDPOINT must begin with https:// in place of http://';
 const AUTHORITY = "The server's certificate is of no authority that this machine trusts: name the authority's PEM file in NODE_EXTRA_CA_CERTS";
 const CERTIFICATE = "The server's certificate is not for the host name in SEEUPO_S3_ENDPOINT, or has run out: use the name that it is for (with SEEUPO_S3_FORCE_PATH_STYLE=true if it lacks BUCKET.host), or renew it";
 const WAITS = 'The S3 server is down, unreachable or overloaded; this is tried again. If it lasts: is the server running, and is SEEUPO_S3_ENDPOINT right?';
 const NOT_FOUND: Remedy = (_, { endpoint, forcePathStyle }) =>
   endpoint !== null && !forcePathStyle
-    ? 'The bucket is looked for in the host name, which does not exist: set SEEUPO_S3_FORCE_PATH_STYLE=true. This is tried again'
+    ? `${BUCKET_IN_HOST}. This is tried again`
     : 'There is no host of this name (yet); this is tried again. Is SEEUPO_S3_ENDPOINT right?';
 const AGAIN = 'The upload of parts was ended by somebody else (a lifecycle rule that aborts uploads too early?); it is begun again';
 const ROOM = 'The store is out of space; nothing was committed, this is tried again. Free some space or delete old runs (prefix runs/<run id>/)';
@@ -102,6 +106,7 @@ const GROUPS: readonly (readonly [Row, string])[] = [
   [waits(WAITS), 'Throttling ThrottlingException TooManyRequests RequestThrottled RequestLimitExceeded BandwidthLimitExceeded Busy ServerBusy XMinioServerNotInitialized TemporaryRedirect'],
   [waits(AGAIN), 'NoSuchUpload InvalidPart InvalidPartOrder'],
   [waits(NOT_FOUND), 'ENOTFOUND'],
+  [waits(HUNG_UP), 'ECONNRESET EPIPE'],
   [refused(NO_TLS), 'EPROTO ERR_SSL_WRONG_VERSION_NUMBER ERR_SSL_PACKET_LENGTH_TOO_LONG'],
   [refused(AUTHORITY), 'DEPTH_ZERO_SELF_SIGNED_CERT SELF_SIGNED_CERT_IN_CHAIN UNABLE_TO_VERIFY_LEAF_SIGNATURE UNABLE_TO_GET_ISSUER_CERT UNABLE_TO_GET_ISSUER_CERT_LOCALLY'],
   [refused(CERTIFICATE), 'ERR_TLS_CERT_ALTNAME_INVALID CERT_HAS_EXPIRED CERT_NOT_YET_VALID'],
@@ -131,19 +136,21 @@ function byStatus(status: number | undefined): Row {
  * will say again whenever it is asked is not waited for.
  */
 export function meaningOf(answer: S3Answer, setup: S3Setup): Meaning {
-  const { remedy, ...row } = rowOf(answer);
+  const { remedy, ...row } = rowOf(answer, setup);
   return { ...row, remedy: spelled(remedy, answer, setup) };
 }
 
-function rowOf({ status, code, message }: S3Answer): Row {
+function rowOf({ status, code, message }: S3Answer, { forcePathStyle }: S3Setup): Row {
   const words = `${code} ${message}`;
   if (/^(AWS)?KMS\b|^KMS\./i.test(code)) return /throttl|internal|unavailable|timeout|limit/i.test(code) ? waits(WAITS) : refused(KEY_OF_KMS);
   if (status === 400 && /HTTP request to an HTTPS server|plain HTTP request was sent to HTTPS/i.test(words)) return refused(TLS_ASKED);
+  // Nobody will ever make BUCKET.localhost known.
+  if (code === 'ENOTFOUND' && !forcePathStyle && /\.localhost$/.test(message)) return refused(BUCKET_IN_HOST);
   const known = BY_CODE.get(code);
   if (known) return known;
   if (/no space left|storage ?full|quota ?exceeded|insufficient ?storage/i.test(words)) return kindOf('full')(ROOM);
   if (/wrong version number|packet length too long/i.test(words)) return refused(NO_TLS);
-  if (code.startsWith('HPE_')) return refused(/socket|EOF/i.test(message) ? TLS_ASKED : NO_S3);
+  if (code.startsWith('HPE_')) return refused(NO_HTTP);
   return byStatus(status);
 }
 

@@ -110,6 +110,9 @@ test('a signal and an update of a name that there is none of: the names that the
     assert.match((await operator(temporal, handle, 'metadata')).says, /signal "stopp" was sent and had no effect: there are pause, resume, stop, abort/);
     const query = await operator(temporal, handle, 'query', '--name', 'status');
     assert.match(query.says, /Registered queries.*config progress metrics/);
+    const child = { ...handle, workflowId: `${handle.workflowId}/iteration-0000` };
+    const meant = await operator(temporal, child, 'update execute', '--name', 'pause');
+    assert.match(meant.says, /no update "pause": there is none; its run answers: workflow run-\d+/);
     held.release();
     assert.equal((await handle.result()).iterations, 1);
   });

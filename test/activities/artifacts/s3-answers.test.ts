@@ -99,9 +99,16 @@ test('a region that the server names is the one to set', () => {
   assert.match(meaningOf(answer, aws).remedy, /SEEUPO_S3_REGION=eu-west-1$/);
 });
 
-test('a bucket in the host name of a server of one\'s own that nobody finds: the path is the remedy', () => {
-  const answer: S3Answer = { code: 'ENOTFOUND', message: 'getaddrinfo ENOTFOUND artifacts.localhost' };
-  assert.match(meaningOf(answer, { endpoint: 'http://localhost:9000', forcePathStyle: false }).remedy, /SEEUPO_S3_FORCE_PATH_STYLE=true/);
+test('a bucket in the host name of a server of one\'s own that nobody finds: the path is the remedy; below localhost it is not waited for', () => {
+  const found = (host: string) => meaningOf({ code: 'ENOTFOUND', message: `getaddrinfo ENOTFOUND artifacts.${host}` }, { endpoint: `http://${host}:9000`, forcePathStyle: false });
+  for (const host of ['localhost', 's3.lab']) assert.match(found(host).remedy, /SEEUPO_S3_FORCE_PATH_STYLE=true/);
+  assert.deepEqual([found('localhost').kind, found('s3.lab').kind], ['refused', 'unavailable']);
+});
+
+test('http to a server that speaks TLS: it hangs up, or answers what is no HTTP', () => {
+  const plain: S3Setup = { endpoint: 'http://s3.lab:9000', forcePathStyle: true };
+  assert.match(meaningOf({ code: 'ECONNRESET', message: 'socket hang up' }, plain).remedy, /https:\/\/ in place of http/);
+  assert.match(meaningOf({ code: 'HPE_INVALID_CONSTANT', message: 'Parse Error: Expected HTTP/' }, plain).remedy, /must begin with https:/);
 });
 
 test('credentials that are being renewed, and a bit that flipped, are given some seconds; a wrong key is not', () => {

@@ -78,6 +78,34 @@ test('an answer to HEAD has no code: it is asked for once more as a GET, and tol
   }
 });
 
+test('credentials that ran out and are renewed within seconds cost a step nothing: they are read again', async () => {
+  let refused = 0;
+  const server = createServer((request, response) => {
+    request.resume();
+    if (request.headers.authorization!.includes('Credential=new/')) return void response.writeHead(204).end();
+    refused++;
+    response.writeHead(400, { 'content-type': 'application/xml' });
+    response.end('<?xml version="1.0"?><Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>');
+  }).listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  let read = 0;
+  // As of a file that somebody renews: when they run out is not known.
+  const credentials = async () => ({ accessKeyId: ++read < 3 ? 'old' : 'new', secretAccessKey: 's' });
+  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const [patient, hasty] = [createS3Store({ ...options, credentials, endpoint, patienceMs: 60_000 }), createS3Store({ ...options, endpoint })];
+  try {
+    await assert.rejects(hasty.remove('k'), { name: 'StorePermissionDenied', message: /ExpiredToken.*AWS_SESSION_TOKEN/ });
+    refused = 0;
+    await patient.remove('k');
+    assert.deepEqual([refused, read], [2, 3]);
+  } finally {
+    patient.close();
+    hasty.close();
+    server.closeAllConnections();
+    server.close();
+  }
+});
+
 test('https to a server that speaks http is told by the scheme, and not waited for', async () => {
   const server = await startCarelessS3({});
   const store = createS3Store({ ...options, endpoint: server.url.replace('http:', 'https:') });
