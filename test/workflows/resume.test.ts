@@ -98,7 +98,7 @@ test('two live executions with one resumeFrom: the second is refused while the f
   await on(here!, artifacts, 'first', resume, async (first) => {
     while ((await artifacts.findRecord(keys.ownership('shared'), Ownership))!.record.generation === 1) await new Promise((resolve) => setTimeout(resolve, 20));
     const second = { resumeFrom: { run: 'shared' } };
-    assert.match(await on(here!, artifacts, 'second', second, refusal), /held by workflow "first".*It is running.*cancel it \(temporal workflow cancel --workflow-id first\)/);
+    assert.match(await on(here!, artifacts, 'second', second, refusal), /held by workflow "first".*It is running.*cancel it \(temporal workflow cancel (--address \S+ )?--namespace default --workflow-id first\)/);
     assert.match(await on(elsewhere!, artifacts, 'second', second, refusal), /held by workflow "first".*does not know it/);
     release();
     assert.equal((await first.result()).iterations, 3);
