@@ -6,9 +6,13 @@ import { checkEnvironment, DEFAULT_CHECK_OPTIONS, type Finding, type Subject } f
 import { isModuleName, ModuleEnvironment } from '../activities/environments/module-environment.js';
 import { sidecarEnvironment, sidecarEnvironments } from '../activities/environments/registry.js';
 import { watchForHangs } from './check-environment/hang-watch.js';
+import { readConfig } from './quickstart/current-run.js';
+import { DEFAULT_CONFIG } from './quickstart/options.js';
+import { roomNotices } from './quickstart/room-notices.js';
 import { sidecarComponent } from './services/sidecar-command.js';
 import { startSidecarProcess } from './services/sidecar-process.js';
 import { describeFailure, setUp } from './setup/index.js';
+import { repositoryRoot } from './setup/paths.js';
 
 const USAGE = `npm run check-environment -- NAME [OPTIONS]
 
@@ -49,12 +53,22 @@ async function main(): Promise<number> {
   const endWatch = isModuleName(name) ? watchForHangs(name, STEPS_OF_A_HANG * options.maxStepMs) : async () => {};
   try {
     const findings = await checkEnvironment(subject, { ...options, ...(process.stderr.isTTY ? { onProgress: (line: string) => process.stderr.write(`checking ${line}\n`) } : {}) });
-    console.log(values.json ? JSON.stringify({ environment: name, findings }, null, 2) : table(name, findings));
+    const notices = isModuleName(name) ? await quickstartNotices(subject.open()) : [];
+    console.log(values.json ? JSON.stringify({ environment: name, findings, notices }, null, 2) : [table(name, findings), ...notices].join('\n'));
     return findings.some(({ holds }) => holds === false) ? 1 : 0;
   } finally {
     await end();
     await endWatch();
   }
+}
+
+/** What of the known answers has no room in the quickstart's settings: no promise of the environment's, but its author's next step. */
+async function quickstartNotices(environment: ReturnType<Subject['open']>): Promise<string[]> {
+  const demonstrations = (await environment.demonstrations?.().catch(() => [])) ?? [];
+  const settings = await readConfig(path.join(repositoryRoot, DEFAULT_CONFIG), { seed: null, iterations: null });
+  const problems = await roomNotices(demonstrations, settings);
+  if (problems === null) return ['whether its answers fit the limits of the quickstart was not looked at: its model is not set up (npm run setup -- --only model)'];
+  return problems.map((problem) => `no room in ${DEFAULT_CONFIG}: ${problem}`);
 }
 
 async function subjectOf(name: string, url: string | undefined): Promise<{ subject: Subject; end: () => Promise<void> }> {

@@ -21,6 +21,7 @@ import { parseOptions, USAGE, UsageError, type QuickstartOptions } from './quick
 import { duration } from './quickstart/progress-view.js';
 import { RunClient } from './quickstart/run-client.js';
 import { watchRun } from './quickstart/watch-run.js';
+import { roomNotices } from './quickstart/room-notices.js';
 import { ownEnvironment } from './quickstart/own-environment.js';
 import { commandLine } from '../activities/command-line.js';
 import { onStopSignal } from './services/stop-signal.js';
@@ -62,6 +63,7 @@ async function main(): Promise<number> {
   isSettingUp = true;
   await setUp();
   isSettingUp = false;
+  for (const problem of (own && (await roomNotices(own.demonstrations, config))) ?? []) console.log(`no room: ${problem}`);
   const services = await startServices({ workers: true, ...(own === null ? {} : { workerEnv: own.workerEnv }), log: (line) => say(line), signal: interrupt.signal });
   let keep = false;
   try {

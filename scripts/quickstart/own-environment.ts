@@ -1,4 +1,5 @@
 import path from 'node:path';
+import type { Demonstration } from '../../schemas/environment-protocol.js';
 import { ModuleEnvironment } from '../../activities/environments/module-environment.js';
 
 /** An environment of the user's own, and what a run on it differs in. */
@@ -7,6 +8,8 @@ export interface OwnEnvironment {
   readonly workerEnv: Readonly<Record<string, string>>;
   /** The file's settings that make way: the environment, the turns its tasks need, a warm start that it has no answers for. */
   settings(given: object): Record<string, unknown>;
+  /** Conversations with the right answers in them. */
+  readonly demonstrations: readonly Demonstration[];
   /** What its author should know before the run; null if there is nothing. */
   readonly notice: string | null;
 }
@@ -21,6 +24,7 @@ export async function ownEnvironment(given: string): Promise<OwnEnvironment> {
   const tasks = [...(await environment.listTasks('train')), ...(await environment.listTasks('heldout'))];
   const demonstrations = await environment.demonstrations();
   return {
+    demonstrations,
     notice:
       demonstrations.length === 0
         ? `${name.slice(2)} has no demonstrations (tasks of split "demonstration", with \`solve\`): there is no warm start, and a model of this size may never earn a reward to learn from`
