@@ -104,6 +104,7 @@ const GROUPS: readonly (readonly [Row, string])[] = [
   [kindOf('full')(ROOM), 'QuotaExceeded StorageFull InsufficientStorage InsufficientCapacity XMinioStorageFull XMinioAdminBucketQuotaExceeded StorageQuotaExceeded'],
   [waits(WAITS), 'SlowDown SlowDownRead SlowDownWrite ServiceUnavailable InternalError InternalFailure RequestTimeout RequestTimeoutException OperationAborted ConditionalRequestConflict'],
   [waits(WAITS), 'Throttling ThrottlingException TooManyRequests RequestThrottled RequestLimitExceeded BandwidthLimitExceeded Busy ServerBusy XMinioServerNotInitialized TemporaryRedirect'],
+  [waits(WAITS), 'IncompleteAnswer'],
   [waits(AGAIN), 'NoSuchUpload InvalidPart InvalidPartOrder'],
   [waits(NOT_FOUND), 'ENOTFOUND'],
   [waits(HUNG_UP), 'ECONNRESET EPIPE'],
@@ -165,10 +166,16 @@ export function answerOf(error: unknown): S3Answer {
   const code = [given.Code, given.code, given.name].find((one) => one !== undefined && !NAMELESS.has(one)) ?? '';
   const message = error instanceof AggregateError ? error.errors.map((one) => (one as Error).message).join('; ') : error.message;
   const region = given.Region ?? headers['x-amz-bucket-region'] ?? /expecting '([a-z0-9-]+)'/.exec(message)?.[1];
-  return { status, code: NO_DOCUMENT.test(message) ? '' : code, message: NO_DOCUMENT.test(message) ? 'the answer is no document of S3' : message, region };
+  if (!NO_DOCUMENT.test(message)) return { status, code, message, region };
+  const page = headers['content-type']?.startsWith('text/html') === true;
+  if (!page && BROKEN_OFF.test(message)) return { status, code: INCOMPLETE, message: 'the answer breaks off', region };
+  return { status, code: '', message: page ? 'the answer is a web page' : 'the answer is no document of S3', region };
 }
 
 /** Names that say nothing: what the SDK and Node call an error for want of a code. */
 const NAMELESS = new Set(['Error', 'AggregateError', 'UnknownError', 'Unknown', 'SyntaxError', 'S3ServiceException', 'BadRequest', '400', '403', '405', '501']);
 /** The SDK's words for a body that is no XML. */
-const NO_DOCUMENT = /Deserialization error|is not expected|Unclosed tag|Unexpected (token|end)/;
+const NO_DOCUMENT = /Deserialization error|XML parse error|is not expected|Unclosed tag|Unexpected (token|end)/;
+/** The same, of XML whose end did not arrive. */
+const BROKEN_OFF = /end of input|missing closing|not found|Unclosed tag|Unexpected end/i;
+const INCOMPLETE = 'IncompleteAnswer';

@@ -122,5 +122,8 @@ test('an error of the SDK is read: code, status, region; names that say nothing 
   assert.deepEqual(answerOf(error({ name: 'UnknownError', $metadata: { httpStatusCode: 403 } })), { status: 403, code: '', message: 'm', region: undefined });
   assert.equal(answerOf(error({ name: 'PermanentRedirect', $metadata: { httpStatusCode: 301 }, $response: { headers: { 'x-amz-bucket-region': 'eu-central-1' } } })).region, 'eu-central-1');
   assert.equal(answerOf(error({ $metadata: { httpStatusCode: 200 } }, "char 'a' is not expected.:1:1\n Deserialization error: to see the raw response")).code, '');
+  const unread = (contentType: string) => answerOf(error({ $metadata: { httpStatusCode: 200 }, $response: { headers: { 'content-type': contentType } } }, 'XML parse error: missing closing tag </a>.'));
+  // A list that was cut off on the way passes; a page with a tag that is never closed does not.
+  assert.deepEqual(['application/xml', 'text/html; charset=utf-8'].map((type) => meaningOf(unread(type), own).kind), ['unavailable', 'refused']);
   assert.equal(answerOf(Object.assign(new AggregateError([new Error('one'), new Error('two')]), { code: 'ECONNREFUSED' })).message, 'one; two');
 });
