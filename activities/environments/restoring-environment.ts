@@ -94,11 +94,16 @@ export class RestoringEnvironment implements Environment {
   private async restoring<T>(episodeId: string, call: () => Promise<T>): Promise<T> {
     const record = this.records.get(episodeId);
     let failed: FailedAtWork | undefined;
+    let reason = '';
     for (let restores = 0; ; restores++) {
       try {
-        return await this.patiently(call);
+        return await this.patiently(call, (unavailable) => (reason = unavailable));
       } catch (error) {
         if (failed && error instanceof FailedAtWork) throw faultOf(failed, 'see its log');
+        // What made it lose the episode is worth more than that it is lost.
+        if (error instanceof EpisodeLost && restores >= MAX_RESTORES_PER_CALL && reason !== '') {
+          throw new EnvironmentUnavailable(`${reason} (and so it did in each of ${restores} restored episodes)`, { cause: error });
+        }
         if (!record || !mendedByRestore(error, restores)) throw error;
         if (error instanceof FailedAtWork) failed = error;
         const { start, actions, observationHashes } = record;
@@ -108,7 +113,7 @@ export class RestoringEnvironment implements Environment {
   }
 
   /** Repeats a call while the environment is unavailable, with growing pauses. */
-  private async patiently<T>(call: () => Promise<T>): Promise<T> {
+  private async patiently<T>(call: () => Promise<T>, onUnavailable?: (reason: string) => void): Promise<T> {
     const { onWait, maxWaitMs = DEFAULT_MAX_WAIT_MS, signal } = this.wait;
     const began = performance.now();
     for (let delayMs = FIRST_DELAY_MS; ; delayMs = Math.min(2 * delayMs, MAX_DELAY_MS)) {
@@ -116,6 +121,7 @@ export class RestoringEnvironment implements Environment {
         return await call();
       } catch (error) {
         if (!(error instanceof EnvironmentUnavailable) || error instanceof FailedAtWork) throw error;
+        onUnavailable?.(error.message);
         const waitedMs = Math.round(performance.now() - began);
         if (waitedMs + delayMs > maxWaitMs) {
           throw new EnvironmentUnavailable(`${error.message} (gave up after ${(waitedMs / 1000).toFixed(1)} s)`, { cause: error });

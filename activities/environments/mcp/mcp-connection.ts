@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Client, ProtocolError, SdkHttpError, StreamableHTTPClientTransport, type Tool } from '@modelcontextprotocol/client';
 import { getDefaultEnvironment, StdioClientTransport } from '@modelcontextprotocol/client/stdio';
+import { z } from 'zod';
 import { BadEnvironmentDefinition } from '../definition.js';
 import { EnvironmentProtocolError, EnvironmentUnavailable, FailedAtWork } from '../environment.js';
+import { jsonOrUndefined } from '../json-over-http.js';
 import { tookLonger } from '../two-tries.js';
 import type { HttpServer, McpAnswer, StdioServer } from './define-mcp-environment.js';
 import { exactFetch, writingExactNumbers } from './exact-transport.js';
@@ -13,6 +15,7 @@ import { ServerWords } from './server-words.js';
 
 /** JSON-RPC: the arguments are not what the tool takes. Every other error code is the server's own fault. */
 const INVALID_PARAMS = -32602;
+const RpcError = z.looseObject({ error: z.looseObject({ code: z.literal(INVALID_PARAMS), message: z.string() }) });
 /** Of an address at which something else listens, or of a session that the server forgot. */
 const NOT_FOUND = [404, 405];
 const NO_CREDENTIALS = [401, 403];
@@ -76,8 +79,9 @@ export class McpConnection {
     try {
       answer = await this.client.request({ method: 'tools/call', params: { name: tool, arguments: { ...given } } }, LenientAnswer, { timeout: this.timeoutMs });
     } catch (error) {
-      if (error instanceof ProtocolError && error.code === INVALID_PARAMS) return { tool, text: error.message, isError: true };
-      throw this.callFailed(tool, error);
+      const refusal = refusedArguments(error);
+      if (refusal === null) throw this.callFailed(tool, error);
+      return { tool, text: refusal, isError: true };
     }
     const text = textOf(answer);
     if (text === null) throw new FailedAtWork(`environment ${this.where} answered a call of ${tool} without content${this.said()}`, 'its answer could not be read');
@@ -112,9 +116,19 @@ export class McpConnection {
 
   private message(what: string, error: unknown): string {
     const { cause, message } = error as Error;
-    const reason = cause instanceof Error ? `${message}: ${cause.message}` : message;
-    return `environment ${this.where} ${what}: ${reason.replaceAll(/\s+/g, ' ').slice(0, 500)}${this.said()}`;
+    const status = error instanceof SdkHttpError ? `HTTP ${error.status}: ` : '';
+    const reason = `${status}${message}${cause instanceof Error ? `: ${cause.message}` : ''}`;
+    return `environment ${this.where} ${what}: ${reason.replaceAll(/\s+/g, ' ').slice(0, 500)}${this.words.said(message)}`;
   }
+}
+
+/** What the server says of arguments that are not the tool's, or null for a failure of another kind. */
+function refusedArguments(error: unknown): string | null {
+  if (error instanceof ProtocolError) return error.code === INVALID_PARAMS ? error.message : null;
+  if (!(error instanceof SdkHttpError) || error.status !== 400) return null;
+  // Some servers give the JSON-RPC error with HTTP's own code for it.
+  const refusal = RpcError.safeParse(jsonOrUndefined(error.message.slice(error.message.indexOf('{'))));
+  return refusal.success ? refusal.data.error.message : null;
 }
 
 const codeOf = (error: unknown): unknown => (error as { readonly code?: unknown } | null)?.code;
@@ -122,8 +136,8 @@ const codeOf = (error: unknown): unknown => (error as { readonly code?: unknown 
 /** What a model may read of a call that failed, or null if the server is away: then nothing was executed. */
 function toldOf(error: unknown, timeoutMs: number): string | null {
   if (error instanceof ProtocolError) return 'its server failed';
-  // A session that is not known any more, a gateway without its server.
-  if (error instanceof SdkHttpError) return error.status === 500 ? 'its server failed' : null;
+  // A gateway without its server; a session that is not known any more is had anew by the second try.
+  if (error instanceof SdkHttpError) return error.status > 500 ? null : 'its server failed';
   const code = codeOf(error);
   if (code === 'REQUEST_TIMEOUT') return tookLonger(timeoutMs);
   if (code === 'CONNECTION_CLOSED' || code === 'NOT_CONNECTED' || code === 'EPIPE') return 'its server ended';

@@ -47,14 +47,15 @@ export class ServerWords {
     this.complaint = message.startsWith('[') ? 'something that is no message of the protocol' : message.slice(0, LINE_START);
   }
 
-  said(): string {
+  /** @param told  what is said already */
+  said(told = ''): string {
     const unfinished = this.line.startsWith('{') ? '' : this.line;
     const printed = `${this.printed}${unfinished}`.trim();
     return [
       this.ended === '' ? '' : `; ${this.ended}`,
       this.errorOutput.trim() === '' ? '' : `; it said: ${this.errorOutput.trim()}`,
       printed === '' ? '' : `; it said: ${printed} (on its output, where only messages of the protocol belong, one a line)`,
-      this.complaint === '' ? '' : `; the client noticed: ${this.complaint}`,
+      this.complaint === '' || told.startsWith(this.complaint) ? '' : `; the client noticed: ${this.complaint}`,
     ].join('');
   }
 
