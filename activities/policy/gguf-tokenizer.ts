@@ -52,8 +52,10 @@ export function tokenizerJsonOf(
   merges: readonly string[],
 ): Record<string, unknown> {
   const { normalizer, preTokenizer, ignoreMerges = false } = preTokenizers[pre]!;
+  // A word that merges make, as `</s>` in Qwen's vocabulary, is one by itself, whatever llama.cpp ends at.
+  const words = new Set(merges.map((merge) => merge.replace(' ', '')));
   const added = tokens.flatMap((content, id) => {
-    const control = types[id] === CONTROL || isEndText(content);
+    const control = types[id] === CONTROL || (isEndText(content) && !words.has(content));
     return control || types[id] === USER_DEFINED
       ? [{ id, content, special: control, single_word: false, lstrip: false, rstrip: false, normalized: false }]
       : [];

@@ -50,6 +50,10 @@ export function configOf(
       return refuse(`has ${architecture}.${key} = ${shown(value)}, expected a number`, REMEDY);
     return Number(value);
   };
+  const positive: NumberOf = (key, otherwise) => {
+    const value = number(key, otherwise);
+    return value > 0 ? value : refuse(`has ${architecture}.${key} = ${value}, expected a number above 0`, REMEDY);
+  };
   const whole = (key: string, otherwise?: number): number => {
     const value = number(key, otherwise);
     return Number.isSafeInteger(value) && value > 0
@@ -94,9 +98,9 @@ export function configOf(
     feedForward: whole('feed_forward_length'),
     vocabulary,
     contextLength: stretchedContext(stated, ropeScaling),
-    ropeBase: number('rope.freq_base', 10_000),
+    ropeBase: positive('rope.freq_base', 10_000),
     ropeScaling,
-    normEpsilon: number('attention.layer_norm_rms_epsilon'),
+    normEpsilon: positive('attention.layer_norm_rms_epsilon'),
     tiedEmbeddings: !tensors.has('output.weight'),
     biases,
     queryKeyNorm,
