@@ -95,8 +95,12 @@ export const SeeupoConfig = z
     advantageStatistics: z.enum(['iteration', 'turn-pool']).optional(),
     /** Denominator of the ratios s and rho: theta_k (paper), or theta as it stood before the turn's update (authors). */
     ratioReference: z.enum(['iteration', 'turn']).optional(),
-    /** Eq. 8's product as it accumulated, or recomputed at the current theta: T - t more forward passes per turn. */
-    suffixRatio: z.enum(['running', 'exact']).optional(),
+    /**
+     * Eq. 8's product as it accumulated (`running`), or recomputed at the current theta (`exact`): T - t more forward passes per turn. Both of
+     * length-normalised ratios, as the paper says, which beyond one token are no change of measure. `density` is the running product of
+     * pi_theta / pi_theta_k itself; over hundreds of tokens it is far from 1, so it needs suffixRatioClip.
+     */
+    suffixRatio: z.enum(['running', 'exact', 'density']).optional(),
     /** Eq. 6: a ratio below 1 - low or above 1 + high earns nothing more in its favoured direction. */
     clip: Clip.default({ low: 0.2, high: 0.2 }),
     /** c: a term with negative M is at least c M, however large its ratio; null is the paper, 3 the authors' code. */
@@ -108,7 +112,11 @@ export const SeeupoConfig = z
     ...common,
   })
   .check(klIsOneThing)
-  .transform((given) => resolved(given, SEEUPO_OBJECTIVES[given.objective]));
+  .transform((given) => resolved(given, SEEUPO_OBJECTIVES[given.objective]))
+  .refine(({ suffixRatio, suffixRatioClip }) => suffixRatio !== 'density' || suffixRatioClip !== null, {
+    path: ['suffixRatioClip'],
+    error: 'is null, but suffixRatio "density" multiplies whole ratios, which over many tokens leave every bound: set it, e.g. [0.5, 2]',
+  });
 export type SeeupoConfig = z.infer<typeof SeeupoConfig>;
 
 /** REINFORCE with a group baseline, sequence level, all turns at once: loss -A log pi(y). No ratio, so no clip. */

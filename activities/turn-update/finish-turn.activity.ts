@@ -11,7 +11,7 @@ import { mean } from '../numerics/statistics.js';
 import { readTurn } from './read-turn.js';
 import { extendSuffixProducts } from './suffix-ratios.js';
 import { violationsOf } from './guard.js';
-import { divergenceOf, measuredAtOne, surrogateOf, turnMetrics } from './turn-metrics.js';
+import { divergenceOf, measuredAtOne, suffixRatioOf, surrogateOf, turnMetrics } from './turn-metrics.js';
 import { startsAtOne } from './update-pool.js';
 
 /** Commits a turn that was spread over workers: theta after its last step with the M that the shards' ratios make (Eq. 8). CPU queue. */
@@ -27,7 +27,7 @@ export const createFinishTurn = ({ artifacts }: Pick<CpuDependencies, 'artifacts
       const samplesOf = async (refs: readonly ArtifactRef[]) => (await Promise.all(refs.map((ref) => artifacts.getJson(ref, z.array(MeasuredSample))))).flat();
       const measured = await samplesOf(shards.map((shard) => shard.measured));
       const found = await samplesOf(shards.flatMap((shard) => shard.found ?? []));
-      const ratios = new Map(measured.map(({ id, ratio }) => [id, ratio]));
+      const ratios = new Map(measured.map((sample) => [sample.id, suffixRatioOf(sample)]));
       const { algorithm, guard } = options;
       const taken = steps.flatMap(({ made }) => made ?? []);
       const pool = poolOf(products);

@@ -20,6 +20,10 @@ export function meanLogRatio(current: readonly number[], reference: readonly num
 export const sequenceRatio = (current: readonly number[], reference: readonly number[]): number =>
   Math.exp(clamp(meanLogRatio(current, reference), LOG_RATIO_LIMIT));
 
+/** pi_theta(y) / pi_ref(y) itself, of which the sequence ratio is the L-th root: what a change of measure takes for rho. */
+export const densityRatio = (current: readonly number[], reference: readonly number[]): number =>
+  Math.exp(clamp(meanLogRatio(current, reference) * current.length, LOG_RATIO_LIMIT));
+
 /** The ratio, and its derivative by the mean log ratio: itself, and 0 where it stands still. */
 export function differentiableRatio(current: readonly number[], reference: readonly number[]): { ratio: number; slope: number } {
   const ratio = sequenceRatio(current, reference);

@@ -6,7 +6,7 @@ import { mean, sum } from '../numerics/statistics.js';
 import { explainedVariance } from './critic.js';
 import { batchLoss, k3, totalLoss, type LossParts } from './objectives.js';
 import { responseOf, weightOf, type PoolSample } from './pool-sample.js';
-import { sequenceRatio } from './suffix-ratios.js';
+import { densityRatio, sequenceRatio } from './suffix-ratios.js';
 
 /** What one optimiser step was made of: the parts of its minibatch's loss, before the step. */
 export interface PoolStep {
@@ -18,6 +18,8 @@ export interface PoolStep {
 export interface MeasuredSample extends Pick<PoolSample, 'id' | 'taskId' | 'advantage' | 'suffixProduct'> {
   /** rho_it: against the turn's denominator. */
   readonly ratio: number;
+  /** rho_it of `suffixRatio: density`, not length-normalised; only there. */
+  readonly density?: number | undefined;
   /** Its term of the surrogate over the whole pool. */
   readonly surrogate: number;
   readonly clipped: boolean;
@@ -44,9 +46,13 @@ export function measured(
     const { surrogate, clipped } = lossOf({ ...responseOf(sample), reference: null, old, current });
     const { id, taskId, advantage, suffixProduct } = sample;
     const kl = mean(sample.old.map((logProb, l) => k3(logProb, current[l]!)));
-    return { id, taskId, advantage, suffixProduct, ratio: sequenceRatio(current, old), surrogate, clipped, kl };
+    const density = algorithm.name === 'seeupo' && algorithm.suffixRatio === 'density' ? { density: densityRatio(current, old) } : {};
+    return { id, taskId, advantage, suffixProduct, ratio: sequenceRatio(current, old), ...density, surrogate, clipped, kl };
   });
 }
+
+/** What a sample multiplies into M, Eq. 8. */
+export const suffixRatioOf = ({ ratio, density }: Pick<MeasuredSample, 'ratio' | 'density'>): number => density ?? ratio;
 
 /** The pool where every ratio is 1. */
 export const measuredAtOne = (pool: readonly PoolSample[], options: Parameters<typeof measured>[4]): MeasuredSample[] =>
@@ -91,7 +97,7 @@ export function turnMetrics(
     ratioMean: ratios.length === 0 ? 1 : mean(ratios),
     ratio: quantilesOf(ratios, 1),
     weight: quantilesOf(pool.map(weightOf), 0),
-    effectiveSampleSize: effectiveSampleSize(pool.map(({ suffixProduct, ratio }) => suffixProduct * ratio)),
+    effectiveSampleSize: effectiveSampleSize(pool.map((sample) => sample.suffixProduct * suffixRatioOf(sample))),
     groupsWithoutVariance: mean(groups.map((group) => (group.every(({ advantage }) => advantage === group[0]!.advantage) ? 1 : 0))),
     entropy: mean(parts.map(({ entropy = 0 }) => entropy)),
     gradientNorm: mean(steps.map(({ gradientNorm }) => gradientNorm)),

@@ -8,7 +8,7 @@ import { decisionOn, violationsOf } from './guard.js';
 import { dealMinibatches } from './minibatches.js';
 import { batchLoss, entropyGradient, tokenScale, type LossParts, type SampleLoss } from './objectives.js';
 import { responseOf, weightOf, type PoolSample } from './pool-sample.js';
-import { divergenceOf, measured, surrogateOf, turnMetrics, type PoolStep } from './turn-metrics.js';
+import { divergenceOf, measured, suffixRatioOf, surrogateOf, turnMetrics, type PoolStep } from './turn-metrics.js';
 
 export interface UpdatePoolOptions {
   readonly turn: number;
@@ -100,7 +100,7 @@ export async function updatePool(policy: Policy, samples: readonly PoolSample[],
   if (!isFinite && decision !== 'rejected') throw nonFiniteTheta(turn);
   const pool = after(isFinite ? current : found);
   return {
-    ratios: new Map(decision === 'rejected' ? [] : samples.map(({ id }, i) => [id, pool[i]!.ratio])),
+    ratios: new Map(decision === 'rejected' ? [] : samples.map(({ id }, i) => [id, suffixRatioOf(pool[i]!)])),
     tokens,
     metrics: turnMetrics(pool, { surrogateBefore: surrogateOf(after(found)), steps, critics: samples.flatMap(({ critic }) => critic ?? []) }, { turn, algorithm, guard: { decision, violations } }),
     valueHead: decision === 'rejected' ? options.valueHead : valueHead,

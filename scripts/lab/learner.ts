@@ -4,7 +4,7 @@ import { onePool, turnPools } from '../../activities/grouping/turn-pools.js';
 import { sum } from '../../activities/numerics/statistics.js';
 import { generalizedAdvantages } from '../../activities/turn-update/generalized-advantages.js';
 import { batchLoss } from '../../activities/turn-update/objectives.js';
-import { extendSuffixProducts, initialSuffixProducts, sequenceRatio } from '../../activities/turn-update/suffix-ratios.js';
+import { densityRatio, extendSuffixProducts, initialSuffixProducts, sequenceRatio } from '../../activities/turn-update/suffix-ratios.js';
 import type { AlgorithmConfig, PpoConfig, SeeupoConfig } from '../../schemas/train-config.js';
 import { turnOrder } from '../../workflows/turn-order.js';
 import { exactReturn } from './game-tree.js';
@@ -186,7 +186,9 @@ export class Learner {
 
   /** rho_it of a pool's seats. */
   private ratios(pool: readonly Seat[], turn: number, current: LogProbs, denominators: LogProbs): Map<string, number> {
-    return new Map(pool.map((seat) => [seat.id, sequenceRatio(current[this.response(seat, turn)]!, denominators[this.response(seat, turn)]!)]));
+    const { algorithm } = this.settings;
+    const ratioOf = algorithm.name === 'seeupo' && algorithm.suffixRatio === 'density' ? densityRatio : sequenceRatio;
+    return new Map(pool.map((seat) => [seat.id, ratioOf(current[this.response(seat, turn)]!, denominators[this.response(seat, turn)]!)]));
   }
 }
 

@@ -74,7 +74,7 @@ test('shards are whole tasks, each sample is in exactly one, and none is larger 
   );
 });
 
-for (const algorithm of [{ name: 'seeupo', epochs: 2, minibatches: 2 }, { name: 'seeupo', objective: 'authors', minibatches: 2 }, { name: 'grpo', minibatches: 2 }] as const) {
+for (const algorithm of [{ name: 'seeupo', epochs: 2, minibatches: 2 }, { name: 'seeupo', objective: 'authors', minibatches: 2 }, { name: 'seeupo', suffixRatio: 'density', suffixRatioClip: [0.5, 2], minibatches: 2 }, { name: 'grpo', minibatches: 2 }] as TrainConfigInput['algorithm'][]) {
   test(`${JSON.stringify(algorithm)}: a turn in shards is the turn in one piece, but for rounding`, async () => {
     const [pieces, one] = [await scored(algorithm, 2), await scored(algorithm, 1)];
     const turn = algorithm.name === 'seeupo' ? 2 : 1;

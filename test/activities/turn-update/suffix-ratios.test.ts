@@ -1,13 +1,25 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { extendSuffixProducts, initialSuffixProducts, meanLogRatio, sequenceRatio } from '../../../activities/turn-update/suffix-ratios.js';
+import { SeeupoConfig } from '../../../schemas/train-config.js';
+import { densityRatio, extendSuffixProducts, initialSuffixProducts, meanLogRatio, sequenceRatio } from '../../../activities/turn-update/suffix-ratios.js';
 
 const off = { suffixRatioClip: null, suffixProductClip: null };
 
 test('the sequence ratio is the geometric mean of the token ratios', () => {
   // log ratios ln 2 and ln 8: their mean is ln 4
   assert.ok(Math.abs(sequenceRatio([Math.log(0.2), Math.log(0.8)], [Math.log(0.1), Math.log(0.1)]) - 4) < 1e-12);
+});
+
+test('the density ratio is the product of the token ratios, of which the sequence ratio is the L-th root', () => {
+  const [current, reference] = [[Math.log(0.2), Math.log(0.8)], [Math.log(0.1), Math.log(0.1)]];
+  assert.ok(Math.abs(densityRatio(current, reference) - 16) < 1e-12);
+  assert.ok(Math.abs(sequenceRatio(current, reference) ** 2 - 16) < 1e-12);
+});
+
+test('whole ratios need a clip: without one they are refused', () => {
+  assert.throws(() => SeeupoConfig.parse({ name: 'seeupo', suffixRatio: 'density' }), /suffixRatio \\"density\\" multiplies whole ratios/);
+  assert.equal(SeeupoConfig.parse({ name: 'seeupo', suffixRatio: 'density', suffixRatioClip: [0.5, 2] }).suffixRatio, 'density');
 });
 
 test('the ratio of an unmoved policy is exactly 1', () => assert.equal(sequenceRatio([-1.5, -0.25], [-1.5, -0.25]), 1));

@@ -32,6 +32,25 @@ test('with small tables the natural step is the exact proximal update: pi <- pi 
   assert.ok(apart(Array.from(tokenLogProbs(policy), Math.exp), [...first, ...second.flat()]) < 1e-9);
 });
 
+test('with whole ratios Eq. 8 keeps exact account of the return, with length-normalised ones it does not, where responses have two tokens', () => {
+  const missed = (given: object): number => {
+    const tree = gameTree(gameOf('spelled climbing', 'density'));
+    const policy = randomPolicy(tree, 'per-turn', 'density');
+    const learner = new Learner(policy, { algorithm: seeupo({ epochs: 2, ...given }), step: { rule: 'gradient', learningRate: 0.5 }, rollouts: 'exact', seed: '' });
+    let [error, rises] = [0, 0];
+    for (let k = 0; k < 5; k++) {
+      const before = learner.return;
+      const { predictedRise } = learner.iterate(k);
+      const rise = learner.return - before;
+      error += Math.abs(predictedRise! - rise);
+      rises += Math.abs(rise);
+    }
+    return error / rises;
+  };
+  assert.ok(missed({ suffixRatio: 'density', suffixRatioClip: [1e-9, 1e9] }) < 1e-9);
+  assert.ok(missed({}) > 0.05);
+});
+
 test('where rollouts are sampled, an iteration is the one of real runs: updatePool on the same samples', async () => {
   const tree = gameTree(gameOf('stopping', ''));
   const rollouts = { groupSize: 8, copies: 3 };
