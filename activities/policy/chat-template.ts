@@ -1,8 +1,9 @@
-import { checkTemplate, namesRead } from './chat-template/check.js';
+import { checkTemplate } from './chat-template/check.js';
 import { localTime } from './chat-template/clock.js';
 import { FaultAtLine, RaisedByTemplate, renderTemplate } from './chat-template/interpreter.js';
 import { TemplateSyntaxFault } from './chat-template/lexer.js';
 import { parseTemplate } from './chat-template/parser.js';
+import { namesRead } from './chat-template/parts.js';
 import type { Statement } from './chat-template/syntax.js';
 import { Dict, TemplateFault, type Value } from './chat-template/values.js';
 import { ModelFileInvalid } from './weights/model-file-error.js';

@@ -3,6 +3,7 @@ import { FILTERS } from './filters.js';
 import { TemplateSyntaxFault } from './lexer.js';
 import { METHODS } from './methods.js';
 import type { Expression, Statement } from './syntax.js';
+import { namesRead, partsOf } from './parts.js';
 import { TESTS } from './tests.js';
 import { NotReproduced } from './values.js';
 
@@ -27,6 +28,10 @@ export function checkTemplate(statements: readonly Statement[]): void {
     const refuse = (what: string): never => {
       throw new TemplateSyntaxFault(`uses ${what}, which is not reproduced here`, part.line);
     };
+    if (part.kind === 'macro' || part.kind === 'call-block') {
+      const taken = namesRead(part.body);
+      for (const name of ['varargs', 'kwargs']) if (taken.has(name)) refuse(`${name} of a macro`);
+    }
     if (part.kind === 'name' && OTHER_GLOBALS.includes(part.name)) refuse(`the function ${part.name}`);
     if (part.kind === 'filter') {
       if (!Object.hasOwn(FILTERS, part.name)) refuse(`the filter ${part.name}`);
@@ -42,13 +47,6 @@ export function checkTemplate(statements: readonly Statement[]): void {
       if (format?.kind === 'constant' && typeof format.value === 'string') formats(format.value, refuse);
     }
   }
-}
-
-/** Names that a template asks for: its own variables, functions of Jinja2, and what it wants to be given. */
-export function namesRead(statements: readonly Statement[]): Set<string> {
-  const names = new Set<string>();
-  for (const part of partsOf(statements)) if (part.kind === 'name') names.add(part.name);
-  return names;
 }
 
 function formats(format: string, refuse: (what: string) => never): void {
@@ -69,14 +67,4 @@ function constantAt(part: Expression & { kind: 'filter' }, index: number): strin
 function ends(statements: readonly Statement[], filter: Expression): boolean {
   for (const part of partsOf(statements)) if (part.kind === 'output' && part.value === filter) return true;
   return false;
-}
-
-type Part = Statement | Expression;
-/** Every statement and expression of a template, nested ones too. */
-function* partsOf(node: unknown): Generator<Part> {
-  if (Array.isArray(node)) for (const item of node) yield* partsOf(item);
-  else if (typeof node === 'object' && node !== null && !(node instanceof Map)) {
-    if ('kind' in node && 'line' in node) yield node as Part;
-    for (const value of Object.values(node)) yield* partsOf(value);
-  }
 }

@@ -88,22 +88,25 @@ const indent: Filter = (value, given) => {
   return (truthOf(first ?? false) ? margin : '') + [head, ...lines].join('\n');
 };
 
+/** Python reads numbers in every script. */
+const FOREIGN_DIGIT = /(?=\P{ASCII})\p{Nd}/u;
 const toInteger: Filter = (value, given) => {
   const fallbackValue = or(bound('int', ['default'], given).default, 0n);
+  defined(value);
   if (isNumber(value)) return typeof value === 'number' ? (Number.isFinite(value) ? BigInt(Math.trunc(value)) : fallbackValue) : unboxed(value);
   const text = typeof value === 'string' ? stripped(value, 'both', null) : '';
-  if (/[^\x20-\x7e]/.test(text)) throw new NotReproduced('int of a text beyond ASCII');
+  if (FOREIGN_DIGIT.test(text)) throw new NotReproduced('int of digits beyond ASCII');
   if (/^[+-]?\d+(_\d+)*$/.test(text)) return BigInt(text.replaceAll(/[_+]/g, ''));
   const number = floatOf(text);
   return number !== undefined && Number.isFinite(number) ? BigInt(Math.trunc(number)) : fallbackValue;
 };
 const toFloat: Filter = (value, given) => {
   const fallbackValue = or(bound('float', ['default'], given).default, 0);
-  if (isNumber(value)) return Number(value);
+  if (isNumber(defined(value))) return Number(value);
   return or(typeof value === 'string' ? floatOf(stripped(value, 'both', null)) : undefined, fallbackValue);
 };
 function floatOf(text: string): number | undefined {
-  if (/[^\x20-\x7e]/.test(text)) throw new NotReproduced('float of a text beyond ASCII');
+  if (FOREIGN_DIGIT.test(text)) throw new NotReproduced('float of digits beyond ASCII');
   const special = /^([+-]?)(inf|infinity|nan)$/i.exec(text);
   if (special) return special[2]!.toLowerCase() === 'nan' ? NaN : special[1] === '-' ? -Infinity : Infinity;
   return /^[+-]?(\d+(_\d+)*\.?(\d+(_\d+)*)?|\.\d+(_\d+)*)([eE][+-]?\d+(_\d+)*)?$/.test(text) ? Number(text.replaceAll('_', '')) : undefined;

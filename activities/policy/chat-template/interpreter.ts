@@ -4,6 +4,7 @@ import { strftime } from './clock.js';
 import { FILTERS } from './filters.js';
 import { binary, compare, slice, unary } from './operators.js';
 import { textOf } from './printing.js';
+import { namesRead } from './parts.js';
 import type { Argument, Expression, MacroSignature, Statement, Target } from './syntax.js';
 import { TESTS } from './tests.js';
 import {
@@ -92,7 +93,8 @@ class Interpreter {
       return this.all(statements, scope);
     } catch (error) {
       if (error instanceof TemplateFault) throw new FaultAtLine(error, this.line);
-      if (error instanceof LoopSignal) throw new FaultAtLine(new TemplateFault(`${error.kind} outside of a loop`), this.line);
+      // Calls without an end, or texts without bounds.
+      if (error instanceof RangeError) throw new FaultAtLine(new TemplateFault(error.message), this.line);
       throw error;
     }
   }
@@ -163,7 +165,8 @@ class Interpreter {
       this.assign(statement.target, item, inner);
       return truthOf(this.value(statement.test, inner));
     });
-    if (items.length === 0) return this.all(statement.otherwise, new Scope(scope));
+    // Jinja2 notes at the end of a loop's body that it had something to do: not where every pass was left before.
+    let isPassed = false;
     const loop = new Loop(items);
     let text = '';
     for (const [i, item] of items.entries()) {
@@ -173,13 +176,14 @@ class Interpreter {
       this.assign(statement.target, item, inner);
       try {
         text += this.all(statement.body, inner);
+        isPassed = true;
       } catch (error) {
         if (!(error instanceof Broken)) throw error;
         text += error.text;
         if (error.signal.kind === 'break') break;
       }
     }
-    return text;
+    return isPassed ? text : text + this.all(statement.otherwise, new Scope(scope));
   }
 
   private assign(target: Target, value: Value, scope: Scope): void {
@@ -195,12 +199,13 @@ class Interpreter {
   }
 
   private macro(name: string, { parameters }: MacroSignature, body: readonly Statement[], scope: Scope): Callable {
+    const readsCaller = namesRead(body).has('caller');
     return new Callable(name, ({ positional, named }) => {
       const inner = new Scope(scope);
       const names = parameters.map((parameter) => parameter.name);
       if (positional.length > names.length) throw new TemplateFault(`macro '${name}' takes not more than ${names.length} argument(s)`);
       for (const [key, value] of named) {
-        if (key === 'caller') inner.set(key, value);
+        if (key === 'caller' && readsCaller) inner.set(key, value);
         else if (!names.includes(key) || names.indexOf(key) < positional.length) throw new TemplateFault(`macro '${name}' takes no keyword argument '${key}'`);
       }
       parameters.forEach((parameter, i) => {

@@ -91,7 +91,7 @@ export function tokensOf(template: string): Token[] {
     const inside = opening.index + (sign ? 3 : 2);
     if (kind === '{#') {
       const comment = /([-+]?)#\}/g;
-      comment.lastIndex = opening.index + 2;
+      comment.lastIndex = inside;
       const ending = comment.exec(source);
       if (!ending) throw new TemplateSyntaxFault('a comment is not closed by #}', line);
       close(ending[0], ending[1] === '-', ending[1] === '', ending.index);

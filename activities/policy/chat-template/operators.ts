@@ -77,7 +77,7 @@ export function itemAt(value: Value, index: Value): Value | undefined {
 /** `value[start:stop:step]`, in code points of a str. */
 export function slice(value: Value, bounds: readonly Value[]): Value {
   const items = sequenceOf(defined(value));
-  if (!items) return new Undefined(`${typeName(value)} object has no element slice`);
+  if (!items) throw new TemplateFault(`'${typeName(value)}' object cannot be sliced`);
   const [start, stop, step] = [0, 1, 2].map((i) => {
     const bound = bounds[i] ?? null;
     if (bound === null || typeof bound === 'bigint') return bound;

@@ -57,8 +57,13 @@ class StatementParser {
     this.blockEnd();
     return this.until(...endings);
   }
+  /** Whether a break would end a loop here. Blocks that are written to a text of their own are no part of a loop. */
+  private inLoop = false;
   private closed(ending: string): Statement[] {
+    const { inLoop } = this;
+    this.inLoop &&= ending === 'endwith';
     const statements = this.body(ending);
+    this.inLoop = inLoop;
     // {% endmacro name %} may repeat the name.
     if (ending === 'endmacro' && this.stream.is('name')) this.stream.next();
     this.blockEnd();
@@ -92,6 +97,7 @@ class StatementParser {
         return { kind: 'generation', body: this.closed('endgeneration'), line };
       case 'break':
       case 'continue':
+        if (!this.inLoop) throw this.stream.fault(`{% ${tag} %} stands outside of a loop, or in a block within one`);
         this.blockEnd();
         return { kind: tag, line };
       default:
@@ -117,7 +123,10 @@ class StatementParser {
     const items = this.expressions.tuple({ conditional: false, ends: () => this.stream.is('name', 'recursive') });
     const test = this.stream.skip('name', 'if') ? this.expressions.expression() : null;
     if (this.stream.is('name', 'recursive')) throw this.stream.fault('a recursive loop is not reproduced here');
+    const { inLoop } = this;
+    this.inLoop = true;
     const body = this.body('else', 'endfor');
+    this.inLoop = inLoop;
     const otherwise = this.ending === 'else' ? this.body('endfor') : [];
     this.blockEnd();
     return { kind: 'for', target, items, test, body, otherwise, line };

@@ -1,5 +1,7 @@
-import { compare } from './operators.js';
-import { Callable, defined, Dict, equal, isNumber, itemsOf, Loop, sequenceOf, TemplateFault, typeName, Undefined, unboxed, type Value } from './values.js';
+import { binary, compare } from './operators.js';
+import { textOf } from './printing.js';
+import { CHARACTER_TESTS } from './text.js';
+import { Callable, Dict, equal, isNumber, itemsOf, Loop, sequenceOf, TemplateFault, Undefined, type Value } from './values.js';
 
 type Test = (value: Value, ...args: readonly Value[]) => boolean;
 const comparing = (operator: string): Test => (value, other) => compare(operator, value, argument(other));
@@ -15,11 +17,7 @@ const isIterable = (value: Value): boolean => {
     return false;
   }
 };
-const modulo = (value: Value, by: Value): bigint => {
-  const [number, divisor] = [isNumber(value) ? unboxed(value) : null, isNumber(by) ? unboxed(by) : null];
-  if (typeof number !== 'bigint' || typeof divisor !== 'bigint' || divisor === 0n) throw new TemplateFault(`no remainder of ${typeName(defined(value))}`);
-  return number % divisor;
-};
+const isMultiple = (value: Value, by: Value): boolean => equal(binary('%', value, by), 0n);
 const identical = (a: Value, b: Value): boolean => {
   const simple = (value: Value): boolean => value === null || typeof value === 'boolean';
   if (simple(a) || simple(b)) return a === b;
@@ -42,12 +40,13 @@ export const TESTS: Readonly<Record<string, Test>> = {
   // Jinja2 asks for a length and items: a dict has both, and so has Undefined.
   sequence: (value) => value instanceof Dict || value instanceof Undefined || sequenceOf(value) !== undefined,
   iterable: (value) => value instanceof Loop || isIterable(value),
-  callable: (value) => value instanceof Callable,
-  lower: (value) => typeof value === 'string' && value.toLowerCase() === value && /\p{Cased}/u.test(value),
-  upper: (value) => typeof value === 'string' && value.toUpperCase() === value && /\p{Cased}/u.test(value),
-  even: (value) => modulo(value, 2n) === 0n,
-  odd: (value) => modulo(value, 2n) !== 0n,
-  divisibleby: (value, by) => modulo(value, argument(by)) === 0n,
+  // Undefined has a way to be called, which fails.
+  callable: (value) => value instanceof Callable || value instanceof Undefined,
+  lower: (value) => CHARACTER_TESTS['islower']!(textOf(value)),
+  upper: (value) => CHARACTER_TESTS['isupper']!(textOf(value)),
+  even: (value) => isMultiple(value, 2n),
+  odd: (value) => equal(binary('%', value, 2n), 1n),
+  divisibleby: (value, by) => isMultiple(value, argument(by)),
   sameas: (value, other) => identical(value, argument(other)),
   in: (value, container) => compare('in', value, argument(container)),
   ...Object.fromEntries(['equalto', 'eq', '=='].map((name) => [name, (value: Value, other: Value) => equal(value, argument(other))])),

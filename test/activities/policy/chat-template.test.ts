@@ -40,7 +40,7 @@ function rendered(source: string): string | { refused: 'when loaded' | 'when ren
 const REFUSED: readonly RegExp[] = [
   /center|istitle|isnumeric|startswith\('b', 1\)|!r\}|0\[0\]|\{:x\}|%x|%e/,
   /'<a>'\|e\|upper|random|wordcount|truncate|batch|urlencode|pprint|is filter|lipsum|cycler|strftime_now\('%s'\)|2 \*\* -1/,
-  /recursive|block a|autoescape|% print/,
+  /recursive|block a|autoescape|% print|varargs|kwargs|٣|range\(5\)\[|none\[1:|'a': 1\}\[1:/,
 ];
 
 test('expressions and statements are rendered as Jinja2 renders them, or refused, and what Jinja2 refuses is refused', () => {
