@@ -1,5 +1,6 @@
 import { realpathSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { createJiti } from 'jiti';
 import { z } from 'zod';
@@ -121,17 +122,33 @@ async function load(name: string, roots: readonly string[]): Promise<InProcessEn
     virtualModules: VIRTUAL,
   });
   const invalid = (error: unknown): never => {
-    const said = error instanceof Error ? error.message : described(error);
+    const said = error instanceof Error ? error.message.replaceAll(/\s*\n\s*/g, ', ') : described(error);
     throw new EnvironmentModuleInvalid(`environment.name: ${name} could not be loaded: ${said}${relativePathHint(error)}`, { cause: error });
   };
   await readTextFile(file).catch(invalid);
-  const loaded: unknown = await jiti.import(file).catch(invalid);
+  const loaded = await inTime(jiti.import(file)).catch(invalid);
   const definition = (loaded as { default?: unknown }).default;
   if (environmentKind(definition) === null) {
     throw new EnvironmentModuleInvalid(`environment.name: ${name} has no environment as its default export: write \`export default defineEnvironment({ ... })\``);
   }
   const folder = path.dirname(file);
   return openDefinition(definition as DefinedEnvironment, { folder, file: (relative) => within(path.resolve(folder, relative), root, `tasks: ${relative}`) });
+}
+
+/** A module may wait at its top level, but not for ever: whoever asks for it would wait with it. */
+const LOAD_TIMEOUT_MS = 60_000;
+
+async function inTime(loading: Promise<unknown>): Promise<unknown> {
+  const loaded = new AbortController();
+  const late = sleep(LOAD_TIMEOUT_MS, undefined, { signal: loaded.signal }).then(() => {
+    throw new Error(`it did not load within ${LOAD_TIMEOUT_MS / 1000} s: what does it wait for at its top level?`);
+  });
+  try {
+    return await Promise.race([loading, late]);
+  } finally {
+    loaded.abort();
+    late.catch(() => {});
+  }
 }
 
 /** @throws {EnvironmentModuleInvalid} unless the file is there and below one of the roots, links followed */

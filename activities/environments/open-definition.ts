@@ -1,5 +1,7 @@
 import { ANSWERS } from './answers.js';
 import { ask } from './author-calls.js';
+import { checked } from './check-definition.js';
+import type { Kind } from './definition-schema.js';
 import type { EnvironmentDefinition } from './define-environment.js';
 import { BadEnvironmentDefinition, environmentKind, type DefinedEnvironment } from './definition.js';
 import { InProcessEnvironment, type PlayableEnvironment } from './in-process-environment.js';
@@ -37,5 +39,6 @@ export function openDefinition(definition: DefinedEnvironment, site: ModuleSite)
   const kind = environmentKind(definition) ?? '';
   const open = Object.hasOwn(KINDS, kind) ? KINDS[kind] : undefined;
   if (!open) throw new BadEnvironmentDefinition(`environment ${definition.name}: is of kind ${JSON.stringify(kind)}, expected one of ${Object.keys(KINDS).join(', ')}: are module and worker of one version?`);
-  return new InProcessEnvironment(open(definition as never, site));
+  // Checked again: an author may have spread a checked definition into another.
+  return new InProcessEnvironment(open(checked(kind as Kind, definition) as never, site));
 }

@@ -3,7 +3,7 @@ import { described, isPlainObject, zod3Type, zodType } from './described.js';
 
 /** What is wrong with a value that should be a `z.object`, and what to write instead; null if it is one. */
 export function parametersProblem(value: unknown, what: string): string | null {
-  if (isZodObject(value)) return null;
+  if (isZodObject(value)) return fieldProblem(value);
   const expected = `expected z.object({ ... }) with ${what}`;
   if (value === undefined) return `is undefined, ${expected}; z.object({}) for none`;
   const zod3 = zod3Type(value);
@@ -21,6 +21,15 @@ export function parametersProblem(value: unknown, what: string): string | null {
     return `is a plain object of zod schemas, ${expected}: write z.object({ ${fields.map(([name]) => name).join(', ')} })`;
   }
   return `is ${described(value)}, ${expected}`;
+}
+
+/** `z.object` takes anything for a field, and fails when it is first used. */
+function fieldProblem({ shape }: z.ZodObject): string | null {
+  const odd = Object.entries(shape as Record<string, unknown>).find(([, one]) => zodType(one) === null);
+  if (!odd) return null;
+  const [name, one] = odd;
+  const zod3 = zod3Type(one);
+  return `has the field ${name}, which is ${zod3 === null ? described(one) : `a ${zod3} of zod 3`}, expected a schema of zod 4 such as z.string()`;
 }
 
 const isZodObject = (value: unknown): value is z.ZodObject => {

@@ -73,6 +73,7 @@ function readTask({ name, task: schema, turns }: TaskSpec<Parameters>, { value }
     const asked = { where: `environment ${name}, task ${id}`, slot: 'turns', answer: ANSWERS.turns, timeoutMs: TURNS_TIMEOUT_MS };
     return { id, split, turns: ask<number>(asked, () => turns(parsed.data as never)), fields: parsed.data };
   } catch (error) {
+    if (error instanceof z.core.$ZodAsyncError) return 'the schema `task` has an async check, expected one that does not wait';
     return error instanceof Error ? error.message.replace(`environment ${name}, `, '') : described(error);
   }
 }
@@ -96,6 +97,7 @@ async function jsonLines(file: string): Promise<Line[]> {
   const text = await readTextFile(file).catch((error: Error) => {
     throw new BadEnvironmentDefinition(`tasks: ${error.message}`);
   });
+  if (/^\s*\[/.test(text)) throw new BadEnvironmentDefinition(`tasks: ${file}: is a JSON array, expected JSON Lines: an object a line, { "id": ..., "split": "train", ... }`);
   return linesOf(text).flatMap((line, index) => {
     if (line.trim() === '') return [];
     const where = `${file}, line ${index + 1}`;

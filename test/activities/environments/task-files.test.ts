@@ -41,6 +41,7 @@ test('wrong tasks are told together, the first five of them', async () => {
   const wrong = Array.from({ length: 7 }, (_, n) => line(`t${n}`, '"goal": "x"'));
   await assert.rejects(read([...wrong, '5', line('a')].join('\n')), { message: /^environment files, .*line 1: .*line 5: [^;]*; and 3 more tasks are wrong$/ });
   await assert.rejects(read(`${line('a')}\n${line('a')}`), { message: /line 2: id "a" is taken/ });
+  await assert.rejects(read(`[\n${line('a')}\n]`), { message: /tasks\.jsonl: is a JSON array, expected JSON Lines/ });
   await assert.rejects(read('\n\n'), { message: /tasks\.jsonl has no line with a task/ });
 });
 

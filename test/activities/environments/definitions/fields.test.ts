@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { z as z3 } from 'zod/v3';
 import { z } from '../../../../activities/environments/api.js';
+import { openDefinition } from '../../../../activities/environments/open-definition.js';
 import { DEFINE, fieldsOf, KINDS, TOOL_FIELD_NAMES, VALID, WRONG, type Fields } from './slots.js';
 
 /** Of the five, what is right in a field: what may be left out takes undefined. */
@@ -75,6 +77,9 @@ test('parameters written for other libraries are told what to write', () => {
   assert.match(withTool({ parameters: { n: z.number() } }), /is a plain object of zod schemas, expected .*: write z\.object\(\{ n \}\)/);
   assert.match(withTool({ parameters: JSON_SCHEMA }), /is a JSON Schema, expected .*: write z\.object\(\{ n: z\. \.\.\. \}\)/);
   assert.match(withTool({ parameters: z.discriminatedUnion('k', [z.object({ k: z.literal('a') })]) }), /is a z\.union or z\.discriminatedUnion, expected z\.object/);
+  assert.match(withTool({ parameters: z.object({ n: 'number' } as never) }), /parameters has the field n, which is the text "number", expected a schema of zod 4/);
+  assert.match(withTool({ parameters: z.object({ n: z3.string() } as never) }), /parameters has the field n, which is a ZodString of zod 3, expected a schema of zod 4/);
+  assert.match(withTool({ parameters: z3.object({}) }), /parameters is a ZodObject of zod 3, expected z\.object/);
   assert.match(withTool({ parameters: z.array(z.number()) }), /is z\.array, expected z\.object/);
   const vercel = withTool({ inputSchema: z.object({}), execute: () => 1 });
   assert.match(vercel, /add\.parameters is missing.*add\.inputSchema is no field: did you mean parameters\?; tools\.add\.execute is no field: did you mean run\?/);
@@ -97,6 +102,11 @@ test('functions that cannot be called, or that nobody would wait for, are told',
   assert.match(prompt(new Proxy({}, { get: () => assert.fail('a trap') })), /^environment "slots": prompt cannot be read: it threw a trap$/);
   assert.match(refused('functions', { ...VALID.functions, start: async () => ({}) }), /start is asynchronous/);
   for (const later of ['verify'] as const) assert.equal(refused('functions', { ...VALID.functions, [later]: async () => 1 }), '');
+});
+
+test('a definition that was spread into another is checked again when it is opened', () => {
+  const spread = { ...DEFINE.functions(VALID.functions as never), turns: 0, nxet: () => null };
+  assert.throws(() => openDefinition(spread, { folder: '.', file: (relative) => relative }), { name: 'BadConfig', message: /turns is the number 0, expected .*; nxet is no field: did you mean next\?/ });
 });
 
 test('tasks that are no array are told how to make one', () => {
