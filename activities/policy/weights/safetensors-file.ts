@@ -1,6 +1,4 @@
-import { existsSync } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
-import path from 'node:path';
 import { isLfsPointer } from './lfs-pointer.js';
 import { ModelFileInvalid } from './model-file-error.js';
 import { halfToNumber } from './stored-format.js';
@@ -31,10 +29,7 @@ export class SafetensorsFile {
   /** @throws {ModelFileInvalid} if the header is damaged or the file does not end where the header says */
   static async open(file: string): Promise<SafetensorsFile> {
     const handle = await open(file).catch((cause: NodeJS.ErrnoException) => {
-      if (cause.code !== 'ENOENT') throw new ModelFileInvalid(file, `cannot be opened (${cause.message})`, REMEDY);
-      const pickled = path.join(path.dirname(file), path.basename(file).replace(/\.safetensors$/, '.bin'));
-      if (!existsSync(pickled)) throw new ModelFileInvalid(file, 'does not exist', REMEDY);
-      throw new ModelFileInvalid(file, `does not exist; there is ${path.basename(pickled)}, but pickled weights are not read`, 'Load it with PEFT or transformers, and call save_pretrained, which writes safetensors');
+      throw new ModelFileInvalid(file, cause.code === 'ENOENT' ? 'does not exist' : `cannot be opened (${cause.message})`, REMEDY);
     });
     try {
       return new SafetensorsFile(file, handle, await readHeader(file, handle));

@@ -8,7 +8,6 @@ import type { PolicyWeights, StoredTensors } from '../../../../activities/policy
 import { TensorFlowPolicy } from '../../../../activities/policy/tf-policy.js';
 import { readGgufHeader } from '../../../../activities/policy/weights/gguf-header.js';
 import { openModel } from '../../../../activities/policy/weights/open-model.js';
-import { readPeftAdapter } from '../../../../activities/policy/weights/peft-adapter.js';
 import { readSafetensors, writeSafetensors, type NamedTensor } from '../../../../activities/policy/weights/safetensors.js';
 import { configOfModel, tiny, tinyAdapter, tinyModel, tinyWeights } from '../tiny-models.js';
 
@@ -169,6 +168,4 @@ test('tensors of types that are not read, pickled weights, pointers of Git LFS, 
     [await directory({ 'model-00003-of-00003.safetensors': null }, 'qwen3-untied'), /model-00003-of-00003\.safetensors: does not exist/],
   ];
   for (const [model, message] of cases) await assert.rejects(openModel(model), { name: 'ModelFileInvalid', message });
-  const adapter = await directory({ 'adapter_config.json': '{"peft_type":"LORA","r":4,"lora_alpha":8}', 'adapter_model.bin': 'x' });
-  await assert.rejects(readPeftAdapter(adapter, await configOfModel(tinyModel('llama-tied'))), { message: /adapter_model\.safetensors: does not exist; there is adapter_model\.bin, but pickled weights are not read\. Load it with PEFT/ });
 });
