@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Arithmetic } from './arithmetic.js';
 import { ArtifactRef, Sha256 } from './artifact-ref.js';
 import { ResolvedEvaluation } from './evaluate-config.js';
 import { EvaluatedPolicy } from './evaluation-plan.js';
@@ -75,6 +76,8 @@ export const EvaluationContent = z.strictObject({
   trajectories: z.array(z.array(ArtifactRef)),
   seconds: z.number(),
   tokens: z.int(),
+  /** What the shards were computed in, each once: of two that are compared, one. */
+  arithmetics: z.array(Arithmetic).default([]),
 });
 export type EvaluationContent = z.infer<typeof EvaluationContent>;
 

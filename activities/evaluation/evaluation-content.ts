@@ -2,6 +2,7 @@ import type { EvaluationPlan, EvaluationShardManifest } from '../../schemas/eval
 import type { EvaluationContent, Figures } from '../../schemas/evaluation-report.js';
 import type { Timing } from '../../schemas/metrics.js';
 import type { Task } from '../../schemas/task.js';
+import { canonicalJson } from '../artifacts/canonical-json.js';
 import { groupBy } from '../numerics/group-by.js';
 import { sum } from '../numerics/statistics.js';
 import { fixed, percent, signed } from '../report/format.js';
@@ -31,11 +32,12 @@ export function evaluationContent({ plan, shards, timings, episodes, episodesLef
     }));
   const overall = played.map((ofPolicy) => figuresOf(ofPolicy, options));
   const comparison = played.length === 2 ? comparisonOf(played[0]!, played[1]!, options) : null;
+  const arithmetics = [...new Map(shards.flat().flatMap(({ arithmetic }) => (arithmetic ? [[canonicalJson(arithmetic), arithmetic] as const] : []))).values()];
   return {
     format: 1,
     evaluationId: plan.evaluationId,
     title: config.title,
-    verdict: verdictLine(plan, overall, comparison),
+    verdict: verdictLine(plan, overall, comparison) + mixed(arithmetics),
     codeVersion: plan.code.version,
     config,
     policies,
@@ -55,8 +57,12 @@ export function evaluationContent({ plan, shards, timings, episodes, episodesLef
     trajectories: shards.map((ofPolicy) => ofPolicy.map(({ trajectories }) => trajectories)),
     seconds: sum(timings.map(({ seconds }) => seconds)),
     tokens: sum(timings.map(({ tokens }) => tokens)),
+    arithmetics,
   };
 }
+
+/** Numbers of two arithmetics differ by rounding, and so may the tokens that are drawn. */
+const mixed = (arithmetics: readonly unknown[]): string => (arithmetics.length > 1 ? ` Its shards were computed in ${arithmetics.length} arithmetics, which differ by rounding: see below.` : '');
 
 /** One sentence: what was measured, and whether the policies differ by more than the choice of tasks. */
 function verdictLine({ config, policies, tasks }: EvaluationPlan, overall: readonly Figures[], comparison: EvaluationContent['comparison']): string {

@@ -115,12 +115,13 @@ function definitions({ config }: EvaluationContent): SafeHtml {
 </dl>`;
 }
 
-function facts({ codeVersion, policies, config, seconds, tokens }: EvaluationContent): SafeHtml {
+function facts({ codeVersion, policies, config, seconds, tokens, arithmetics }: EvaluationContent): SafeHtml {
   return html`<dl class="facts">
 <dt>Code version</dt><dd><code>${codeVersion}</code></dd>
 ${policies.map(
   ({ label, model, state }) => html`<dt>${label}</dt><dd><code>${model.path}</code>, sha256 <code>${model.sha256}</code>; adapter ${state.adapter === null ? 'none' : html`sha256 <code>${state.adapter.sha256}</code>`}</dd>`,
 )}
+${arithmetics.map(({ precision, replicas, device, threads, library, flags }) => html`<dt>Computed in</dt><dd>${precision}, ${replicas} replica${replicas === 1 ? '' : 's'}, ${device}${threads === null ? '' : `, ${threads} thread${threads === 1 ? '' : 's'}`}, ${library} ${flags.join(' ')}</dd>`)}
 <dt>Work</dt><dd>${fixed(seconds, 1)} s of activities, ${tokens} tokens through the model</dd>
 </dl>
 <details><summary>Exact settings</summary><pre class="text">${JSON.stringify(config, null, 2)}</pre></details>`;

@@ -11,7 +11,7 @@ import { HASH, ref, trajectory } from '../report/fixture.js';
 const HOSTILE = '<script>alert(1)</script>"\'&';
 
 /** Two policies on two tasks, every text in it hostile. */
-function hostileContent() {
+function hostileContent(precisions: readonly ('fp32' | 'bf16')[] = ['fp32', 'fp32']) {
   const tasks: Task[] = [{ id: HOSTILE, split: 'heldout', turns: 2, category: HOSTILE }, { id: 'b', split: 'heldout', turns: 1 }];
   const policies = ['end', 'untouched'].map((iteration) => ({
     source: { run: 'run-1', iteration: iteration as 'end' }, label: `${HOSTILE} ${iteration}`, model: { path: HOSTILE, sha256: HASH, bytes: 1 },
@@ -25,7 +25,7 @@ function hostileContent() {
     },
   };
   const shard = (policy: number, rewards: readonly number[]): EvaluationShardManifest => ({
-    kind: 'evaluation-shard', inputHash: HASH, policy, shard: 0, trajectories: ref('t'),
+    kind: 'evaluation-shard', inputHash: HASH, arithmetic: { precision: precisions[policy]!, replicas: 1, device: HOSTILE, threads: 2, library: HOSTILE, flags: [HOSTILE] }, policy, shard: 0, trajectories: ref('t'),
     outcomes: tasks.map(({ id }, t) => ({
       taskId: id, sample: 0, reward: rewards[t]!, success: rewards[t] === 1, end: 'completed', turnsPassed: [true], responses: 2, sampledTokens: 10, truncated: 1,
     })),
@@ -55,6 +55,15 @@ test('the page tells the comparison, the slices and what it leaves out', () => {
   const page = renderEvaluation(content);
   assert.match(page, /3 more episodes are in the artifacts/);
   assert.match(page, /<h2 id="comparison">/);
+});
+
+test('what the shards were computed in stands on the page, and more than one arithmetic in the verdict', () => {
+  const one = hostileContent();
+  assert.equal(one.arithmetics.length, 1);
+  assert.doesNotMatch(one.verdict, /arithmetics/);
+  const mixed = hostileContent(['fp32', 'bf16']);
+  assert.match(mixed.verdict, /no difference is claimed\. Its shards were computed in 2 arithmetics, which differ by rounding: see below\.$/);
+  assert.match(renderEvaluation(mixed), /<dd>fp32, 1 replica, [^]*<dd>bf16, 1 replica, /);
 });
 
 test('the same content gives the same page', () => assert.equal(renderEvaluation(hostileContent()), renderEvaluation(hostileContent())));
