@@ -14,11 +14,21 @@ const tests = fileURLToPath(new URL('../test/activities/artifacts/contract-of-se
 
 await command(async () => {
   const text = { type: 'string' } as const;
-  const { values } = parseArgs({ options: { endpoint: text, bucket: text, region: text, help: { type: 'boolean', short: 'h' } } });
+  const { values } = parseArgs({
+    options: { endpoint: text, bucket: text, region: text, help: { type: 'boolean', short: 'h' } },
+  });
   if (values.help) return console.log(USAGE);
   if (values.bucket === undefined) throw new UsageError(`--bucket is missing\n\n${USAGE}`);
-  const server = { SEEUPO_S3_ENDPOINT: values.endpoint ?? '', SEEUPO_S3_BUCKET: values.bucket, SEEUPO_S3_REGION: values.region ?? 'us-east-1' };
+  const server = {
+    SEEUPO_S3_ENDPOINT: values.endpoint ?? '',
+    SEEUPO_S3_BUCKET: values.bucket,
+    SEEUPO_S3_REGION: values.region ?? 'us-east-1',
+  };
   const env = { ...server, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' };
-  const { exitCode } = await execa(process.execPath, ['--test', '--test-reporter=spec', tests], { env, stdio: 'inherit', reject: false });
+  const { exitCode } = await execa(process.execPath, ['--test', '--test-reporter=spec', tests], {
+    env,
+    stdio: 'inherit',
+    reject: false,
+  });
   process.exitCode = exitCode ?? 1;
 });

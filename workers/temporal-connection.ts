@@ -9,7 +9,13 @@ type TlsConfig = Exclude<NativeConnectionOptions['tls'], boolean | null | undefi
  * Address, TLS and API key as the Temporal SDK takes them.
  * @throws {BadEnvironmentVariables} if a file cannot be read, is no PEM, or key and certificate do not belong together
  */
-export function temporalConnection({ address, namespace, apiKey, tls, proxy }: TemporalSettings): NativeConnectionOptions {
+export function temporalConnection({
+  address,
+  namespace,
+  apiKey,
+  tls,
+  proxy,
+}: TemporalSettings): NativeConnectionOptions {
   const reached = { address, ...(proxy !== null && { proxy: throughProxy(proxy) }) };
   if (tls === null) return reached;
   const { ca, cert, key, serverName } = tls;
@@ -37,12 +43,16 @@ function throughProxy(proxy: string): NonNullable<NativeConnectionOptions['proxy
 function certificatesIn(variable: string, file: string): { pem: Buffer; first: X509Certificate } {
   const pem = contentOf(variable, file);
   try {
-    const all = (pem.toString('latin1').match(/-----BEGIN CERTIFICATE-----[^]*?-----END CERTIFICATE-----/g) ?? []).map((one) => new X509Certificate(one));
+    const all = (pem.toString('latin1').match(/-----BEGIN CERTIFICATE-----[^]*?-----END CERTIFICATE-----/g) ?? []).map(
+      (one) => new X509Certificate(one),
+    );
     if (all[0]) return { pem, first: all[0] };
   } catch {
     // Said below.
   }
-  throw new BadEnvironmentVariables([`${variable} is "${file}", which holds no certificate in PEM (-----BEGIN CERTIFICATE-----): convert it with openssl x509 -inform der, or name another file`]);
+  throw new BadEnvironmentVariables([
+    `${variable} is "${file}", which holds no certificate in PEM (-----BEGIN CERTIFICATE-----): convert it with openssl x509 -inform der, or name another file`,
+  ]);
 }
 
 function pairIn(cert: string, key: string): { crt: Buffer; key: Buffer } {
@@ -54,10 +64,16 @@ function pairIn(cert: string, key: string): { crt: Buffer; key: Buffer } {
     secret = createPrivateKey(pem);
   } catch (error) {
     const locked = (error as NodeJS.ErrnoException).code === 'ERR_MISSING_PASSPHRASE';
-    throw refused(`SEEUPO_TEMPORAL_TLS_KEY is "${key}", which holds ${locked ? 'a private key under a passphrase: take it off with openssl pkey' : 'no private key in PEM (-----BEGIN PRIVATE KEY-----)'}`);
+    throw refused(
+      `SEEUPO_TEMPORAL_TLS_KEY is "${key}", which holds ${locked ? 'a private key under a passphrase: take it off with openssl pkey' : 'no private key in PEM (-----BEGIN PRIVATE KEY-----)'}`,
+    );
   }
-  if (!first.checkPrivateKey(secret)) throw refused(`SEEUPO_TEMPORAL_TLS_KEY, "${key}", is not the key of the certificate in SEEUPO_TEMPORAL_TLS_CERT, "${cert}": name the two that were made together`);
-  if (Date.parse(first.validTo) < Date.now()) throw refused(`SEEUPO_TEMPORAL_TLS_CERT is "${cert}", a certificate that ran out on ${first.validTo}: renew it`);
+  if (!first.checkPrivateKey(secret))
+    throw refused(
+      `SEEUPO_TEMPORAL_TLS_KEY, "${key}", is not the key of the certificate in SEEUPO_TEMPORAL_TLS_CERT, "${cert}": name the two that were made together`,
+    );
+  if (Date.parse(first.validTo) < Date.now())
+    throw refused(`SEEUPO_TEMPORAL_TLS_CERT is "${cert}", a certificate that ran out on ${first.validTo}: renew it`);
   return { crt, key: pem };
 }
 
@@ -65,6 +81,8 @@ function contentOf(variable: string, file: string): Buffer {
   try {
     return readFileSync(file);
   } catch (error) {
-    throw new BadEnvironmentVariables([`${variable} is "${file}", which cannot be read (${(error as NodeJS.ErrnoException).code}): name a PEM file`]);
+    throw new BadEnvironmentVariables([
+      `${variable} is "${file}", which cannot be read (${(error as NodeJS.ErrnoException).code}): name a PEM file`,
+    ]);
   }
 }

@@ -5,7 +5,8 @@ import { startedAsMeant, startedByARun, unknownType } from './start.js';
 import { train as trainBody } from './train.js';
 import { refuseUnknownMessages } from './unknown-messages.js';
 
-// A workflow that throws where no failure is expected is tried again for ever: what a person may get wrong is refused first.
+// A workflow that throws where no failure is expected is tried again for ever: what a person may get wrong is
+// refused first.
 
 /** A run; `continued` is its own, over continue-as-new. */
 export async function train(...inputs: unknown[]) {
@@ -18,7 +19,11 @@ export async function iteration(...inputs: unknown[]) {
   startedByARun(inputs);
   const done = iterationBody(...(inputs as Parameters<typeof iterationBody>));
   // By now it has its own handlers.
-  refuseUnknownMessages({ signals: ['stopAfterTurn'], updates: [], elsewhere: `its run answers: workflow ${workflowInfo().parent!.workflowId}` });
+  refuseUnknownMessages({
+    signals: ['stopAfterTurn'],
+    updates: [],
+    elsewhere: `its run answers: workflow ${workflowInfo().parent!.workflowId}`,
+  });
   return done;
 }
 
@@ -31,7 +36,10 @@ export async function evaluate(...inputs: unknown[]) {
 // Under worker versioning an iteration ends on the build that it began on; its run goes on with the current one,
 // so a new build takes over at the next iteration.
 // A worker without a build must not say so.
-setWorkflowOptions(() => (workflowInfo().currentDeploymentVersion?.deploymentName ? { versioningBehavior: 'PINNED' } : {}), iteration);
+setWorkflowOptions(
+  () => (workflowInfo().currentDeploymentVersion?.deploymentName ? { versioningBehavior: 'PINNED' } : {}),
+  iteration,
+);
 
 /** Whatever else is asked for. */
 export default unknownType(['train', 'evaluate']);

@@ -19,7 +19,10 @@ import { binary } from '../support/binaries.js';
 import { startHub } from '../support/hub-server.js';
 import { startS3Server, type S3Server } from '../support/s3-server.js';
 
-/** A real CONNECT proxy, which asks for a login and is the only one that knows hosts named `*.behind`: they are on loopback. */
+/**
+ * A real CONNECT proxy, which asks for a login and is the only one that knows hosts named `*.behind`: they are on
+ * loopback.
+ */
 let proxy: Server;
 let url: string;
 const connected: string[] = [];
@@ -49,7 +52,12 @@ before(async () => {
   const files = Object.fromEntries(readdirSync(model).map((name) => [name, readFileSync(path.join(model, name))]));
   hub = await startHub({ 'tiny/llama': { files, revisions: { main: 'a'.repeat(40) } } });
   s3 = await startS3Server();
-  temporal = await TestWorkflowEnvironment.createLocal({ server: { executable: { type: 'existing-path', path: binary('temporal') }, log: { format: 'pretty', level: 'error' } } });
+  temporal = await TestWorkflowEnvironment.createLocal({
+    server: {
+      executable: { type: 'existing-path', path: binary('temporal') },
+      log: { format: 'pretty', level: 'error' },
+    },
+  });
 });
 after(async () => {
   await temporal?.teardown();
@@ -79,21 +87,39 @@ test('S3, Temporal and the hub are reached through the proxy of the environment,
   await (await NativeConnection.connect(temporalConnection(found.temporal))).close();
   const models = await mkdtemp(path.join(tmpdir(), 'seeupo-proxy-'));
   await new HubModels(models, { ...found.hub, fetch: fetchThrough(found.proxies) }).fetch('hf://tiny/llama');
-  for (const host of ['store.behind', 'temporal.behind', 'hub.behind']) assert.ok(connected.some((target) => target.startsWith(`${host}:`)), `${host} of ${connected.join(' ')}`);
+  for (const host of ['store.behind', 'temporal.behind', 'hub.behind'])
+    assert.ok(
+      connected.some((target) => target.startsWith(`${host}:`)),
+      `${host} of ${connected.join(' ')}`,
+    );
 });
 
 test('a proxy that refuses is named, and so is where its login goes; the worker ends', async () => {
   const { temporal: refused } = settings({ HTTP_PROXY: url.replace('me:', 'you:') });
-  const fault = await NativeConnection.connect(temporalConnection(refused)).then(() => assert.fail('it connected'), (error: unknown) => connectionFault(error, refused));
+  const fault = await NativeConnection.connect(temporalConnection(refused)).then(
+    () => assert.fail('it connected'),
+    (error: unknown) => connectionFault(error, refused),
+  );
   assert.equal(fault.name, 'TemporalMisconfigured');
   assert.match(fault.message, /the proxy refuses the connection \(407\): put the login into HTTPS_PROXY.*NO_PROXY/);
 });
 
 test('a proxy that cannot be one is refused by its variable, without its password; where none is used it is not looked at', () => {
   for (const wrong of ['socks5://me:s3cret@proxy:1080', 'http://me:s3cret@', 'https://me:s3cret@proxy:443']) {
-    assert.throws(() => settings({ HTTP_PROXY: wrong }), (error: Error) => /HTTP_PROXY is no HTTP proxy/.test(error.message) && !error.message.includes('s3cret'));
+    assert.throws(
+      () => settings({ HTTP_PROXY: wrong }),
+      (error: Error) => /HTTP_PROXY is no HTTP proxy/.test(error.message) && !error.message.includes('s3cret'),
+    );
   }
-  assert.equal(readSettings({ SEEUPO_S3_BUCKET: 'runs', SEEUPO_S3_ENDPOINT: 'http://127.0.0.1:9000', HTTPS_PROXY: 'socks5://x', HTTP_PROXY: 'socks5://x' }).s3.proxy, null);
+  assert.equal(
+    readSettings({
+      SEEUPO_S3_BUCKET: 'runs',
+      SEEUPO_S3_ENDPOINT: 'http://127.0.0.1:9000',
+      HTTPS_PROXY: 'socks5://x',
+      HTTP_PROXY: 'socks5://x',
+    }).s3.proxy,
+    null,
+  );
 });
 
 /** Target, NO_PROXY, whether it is proxied. */

@@ -23,12 +23,18 @@ const at: Record<'tls' | 'mtls' | 'web' | 'plain', string> = { tls: '', mtls: ''
 
 const listening = (server: Server): Promise<string> => {
   servers.push(server);
-  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(`127.0.0.1:${(server.address() as AddressInfo).port}`)));
+  return new Promise((resolve) =>
+    server.listen(0, '127.0.0.1', () => resolve(`127.0.0.1:${(server.address() as AddressInfo).port}`)),
+  );
 };
 /** TLS before the real server. */
 const front = (options: tls.TlsOptions): Promise<string> => {
   const [host, port] = temporal.address.split(':') as [string, string];
-  const secured = { cert: readFileSync(file('server.pem')), key: readFileSync(file('server.key')), ALPNProtocols: ['h2'] };
+  const secured = {
+    cert: readFileSync(file('server.pem')),
+    key: readFileSync(file('server.key')),
+    ALPNProtocols: ['h2'],
+  };
   const server = tls.createServer({ ...secured, ...options }, (socket) => {
     const upstream = net.connect(Number(port), host);
     socket.pipe(upstream).pipe(socket);
@@ -40,7 +46,12 @@ const front = (options: tls.TlsOptions): Promise<string> => {
 
 before(async () => {
   Runtime.install({ logger: new DefaultLogger('ERROR') });
-  temporal = await TestWorkflowEnvironment.createLocal({ server: { executable: { type: 'existing-path', path: binary('temporal') }, log: { format: 'pretty', level: 'error' } } });
+  temporal = await TestWorkflowEnvironment.createLocal({
+    server: {
+      executable: { type: 'existing-path', path: binary('temporal') },
+      log: { format: 'pretty', level: 'error' },
+    },
+  });
   at.plain = temporal.address;
   at.tls = await front({});
   at.mtls = await front({ requestCert: true, rejectUnauthorized: true, ca: readFileSync(file('ca.pem')) });
@@ -67,16 +78,52 @@ test('with the right certificates it connects, over TLS and over mutual TLS', as
   assert.equal(await connecting(at.mtls, { ...ca, ...name, ...client }), null);
 });
 
-const FAULTS: readonly (readonly [what: string, address: () => string, variables: Record<string, string>, passes: boolean, says: RegExp])[] = [
+const FAULTS: readonly (readonly [
+  what: string,
+  address: () => string,
+  variables: Record<string, string>,
+  passes: boolean,
+  says: RegExp,
+])[] = [
   ['an authority that is not known', () => at.tls, name, false, /SEEUPO_TEMPORAL_TLS_CA/],
-  ['another name', () => at.tls, ca, false, /is for temporal\.lab, not for .*SEEUPO_TEMPORAL_TLS_SERVER_NAME=temporal\.lab/],
-  ['no certificate of the client', () => at.mtls, { ...ca, ...name }, false, /SEEUPO_TEMPORAL_TLS_CERT and SEEUPO_TEMPORAL_TLS_KEY/],
-  ['a certificate of another authority', () => at.mtls, { ...ca, ...name, ...nobody }, true, /does it trust the certificate in SEEUPO_TEMPORAL_TLS_CERT/],
+  [
+    'another name',
+    () => at.tls,
+    ca,
+    false,
+    /is for temporal\.lab, not for .*SEEUPO_TEMPORAL_TLS_SERVER_NAME=temporal\.lab/,
+  ],
+  [
+    'no certificate of the client',
+    () => at.mtls,
+    { ...ca, ...name },
+    false,
+    /SEEUPO_TEMPORAL_TLS_CERT and SEEUPO_TEMPORAL_TLS_KEY/,
+  ],
+  [
+    'a certificate of another authority',
+    () => at.mtls,
+    { ...ca, ...name, ...nobody },
+    true,
+    /does it trust the certificate in SEEUPO_TEMPORAL_TLS_CERT/,
+  ],
   ['plain to TLS', () => at.tls, {}, true, /SEEUPO_TEMPORAL_TLS=true/],
-  ['TLS to plain', () => at.plain, { SEEUPO_TEMPORAL_TLS: 'true' }, false, /does not speak TLS: set SEEUPO_TEMPORAL_TLS=false/],
+  [
+    'TLS to plain',
+    () => at.plain,
+    { SEEUPO_TEMPORAL_TLS: 'true' },
+    false,
+    /does not speak TLS: set SEEUPO_TEMPORAL_TLS=false/,
+  ],
   ['the port of a web page', () => at.web, {}, false, /is no Temporal server.*SEEUPO_TEMPORAL_ADDRESS/],
   ['a port where nobody listens', () => '127.0.0.1:1', {}, true, /nobody listens there.*SEEUPO_TEMPORAL_ADDRESS/],
-  ['a host that there is none of', () => 'nowhere.invalid:7233', {}, true, /no host of this name.*SEEUPO_TEMPORAL_ADDRESS/],
+  [
+    'a host that there is none of',
+    () => 'nowhere.invalid:7233',
+    {},
+    true,
+    /no host of this name.*SEEUPO_TEMPORAL_ADDRESS/,
+  ],
 ];
 for (const [what, address, variables, passes, says] of FAULTS) {
   test(`${what}: ${passes ? 'waited for' : 'the worker ends'}, and the variable is named`, async () => {

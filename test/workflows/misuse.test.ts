@@ -10,7 +10,10 @@ import { gate, operator, runOnFakes, until } from '../support/run-on-fakes.js';
 import { startTemporal, type TemporalUnderTest } from '../support/temporal.js';
 import { pipelineConfig, toyPipeline } from '../support/toy-pipeline.js';
 
-/** What people do to runs that nobody meant, on a real server: it works, or ends FAILED with words; nothing runs for ever. */
+/**
+ * What people do to runs that nobody meant, on a real server: it works, or ends FAILED with words; nothing runs for
+ * ever.
+ */
 let temporal: TemporalUnderTest;
 before(async () => {
   temporal = await startTemporal();
@@ -21,7 +24,12 @@ const brief = { ...pipelineConfig, iterations: 1, evaluation: { samplesPerTask: 
 
 /** Starts a workflow on real activities and waits for its end. */
 async function ending(taskQueue: string, type: string, args: unknown[], workflowId: string): Promise<string> {
-  const run = temporal.environment.client.workflow.execute(type, { taskQueue, workflowId, args, workflowExecutionTimeout: '20 s' });
+  const run = temporal.environment.client.workflow.execute(type, {
+    taskQueue,
+    workflowId,
+    args,
+    workflowExecutionTimeout: '20 s',
+  });
   return run.then(
     () => 'COMPLETED',
     (failure: unknown) => {
@@ -33,8 +41,18 @@ async function ending(taskQueue: string, type: string, args: unknown[], workflow
 }
 
 const MISUSES: readonly (readonly [what: string, type: string, args: unknown[], says: RegExp, id?: string])[] = [
-  ['a second --input', 'train', [brief, brief], /train takes one input, the configuration, but was given 2: was --input or --input-file given more than once/],
-  ['a second --input that is a state of ours', 'train', [brief, { iteration: 1, steering: { paused: null } }], /takes one input/],
+  [
+    'a second --input',
+    'train',
+    [brief, brief],
+    /train takes one input, the configuration, but was given 2: was --input or --input-file given more than once/,
+  ],
+  [
+    'a second --input that is a state of ours',
+    'train',
+    [brief, { iteration: 1, steering: { paused: null } }],
+    /takes one input/,
+  ],
   ['three inputs', 'train', [brief, brief, brief], /was given 3/],
   ['a second input of an evaluation', 'evaluate', [{}, {}], /evaluate takes one input/],
   ['a type in capitals', 'Train', [brief], /no workflow type "Train": did you mean "train"\?/],
@@ -60,32 +78,54 @@ const MISUSES: readonly (readonly [what: string, type: string, args: unknown[], 
 test(`${MISUSES.length} wrong starts end FAILED with words`, async () => {
   assert.ok(MISUSES.length >= 20);
   await temporal.withWorkers(toyPipeline().activities, async (taskQueue) => {
-    const endings = await Promise.all(MISUSES.map(([, type, args, , id], n) => ending(taskQueue, type, args, id ?? `misuse-${n}`)));
+    const endings = await Promise.all(
+      MISUSES.map(([, type, args, , id], n) => ending(taskQueue, type, args, id ?? `misuse-${n}`)),
+    );
     for (const [n, [what, , , says]] of MISUSES.entries()) assert.match(endings[n]!, says, what);
   });
 });
 
 test('a run on a queue whose GPU queue cannot be told is refused with the name that it must have', async () => {
   const { environment, bundle } = temporal;
-  const worker = await Worker.create({ connection: environment.nativeConnection, taskQueue: 'lonely', workflowBundle: bundle, activities: toyPipeline().activities.cpu });
+  const worker = await Worker.create({
+    connection: environment.nativeConnection,
+    taskQueue: 'lonely',
+    workflowBundle: bundle,
+    activities: toyPipeline().activities.cpu,
+  });
   await worker.runUntil(async () => {
-    for (const type of ['train', 'evaluate']) assert.match(await ending('lonely', type, [brief], `lonely-${type}`), /on task queue "lonely", expected one that ends in -control/);
+    for (const type of ['train', 'evaluate'])
+      assert.match(
+        await ending('lonely', type, [brief], `lonely-${type}`),
+        /on task queue "lonely", expected one that ends in -control/,
+      );
   });
 });
 
-const cli = (...args: string[]) => execa(binary('temporal'), [...args, '--address', temporal.environment.address], { timeout: 30_000 });
+const cli = (...args: string[]) =>
+  execa(binary('temporal'), [...args, '--address', temporal.environment.address], { timeout: 30_000 });
 
 test('a schedule, which appends the time to the id, starts a run and an evaluation of it', async () => {
   const { activities, artifacts } = toyPipeline();
   await temporal.withWorkers(activities, async (taskQueue) => {
     const started = async (schedule: string, type: string, input: object) => {
-      const what = ['--workflow-id', schedule, '--type', type, '--task-queue', taskQueue, '--input', JSON.stringify(input)];
+      const what = [
+        '--workflow-id',
+        schedule,
+        '--type',
+        type,
+        '--task-queue',
+        taskQueue,
+        '--input',
+        JSON.stringify(input),
+      ];
       await cli('schedule', 'create', '--schedule-id', schedule, '--interval', '1000d', ...what);
       await cli('schedule', 'trigger', '--schedule-id', schedule);
       const { workflow } = temporal.environment.client;
       let id = '';
       await until(`start of ${schedule}`, async () => {
-        for await (const run of workflow.list({ query: `WorkflowType = "${type}"` })) if (run.workflowId.startsWith(`${schedule}-`)) id = run.workflowId;
+        for await (const run of workflow.list({ query: `WorkflowType = "${type}"` }))
+          if (run.workflowId.startsWith(`${schedule}-`)) id = run.workflowId;
         return id !== '';
       });
       assert.match(id, /-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
@@ -95,7 +135,10 @@ test('a schedule, which appends the time to the id, starts a run and an evaluati
     const run = await started('nightly', 'train', brief);
     const evaluation = await started('weekly', 'evaluate', { policy: { run, iteration: 'end' }, split: 'heldout' });
     const keys = [...artifacts.objects.keys()];
-    assert.ok(keys.includes(`runs/${run}/run.json`) && keys.includes(`evaluations/${evaluation}/report.json`), keys.join('\n'));
+    assert.ok(
+      keys.includes(`runs/${run}/run.json`) && keys.includes(`evaluations/${evaluation}/report.json`),
+      keys.join('\n'),
+    );
   });
 });
 
@@ -106,8 +149,14 @@ test('a signal and an update of a name that there is none of: the names that the
     await operator(temporal, handle, 'signal', '--name', 'stopp');
     const { ok, says } = await operator(temporal, handle, 'update execute', '--name', 'Pause');
     assert.ok(!ok);
-    assert.match(says, /no update "Pause": there are pause, resume, stop, abort, changeSettings, extendIterations, evaluateNow/);
-    assert.match((await operator(temporal, handle, 'metadata')).says, /signal "stopp" was sent and had no effect: there are pause, resume, stop, abort/);
+    assert.match(
+      says,
+      /no update "Pause": there are pause, resume, stop, abort, changeSettings, extendIterations, evaluateNow/,
+    );
+    assert.match(
+      (await operator(temporal, handle, 'metadata')).says,
+      /signal "stopp" was sent and had no effect: there are pause, resume, stop, abort/,
+    );
     const query = await operator(temporal, handle, 'query', '--name', 'status');
     assert.match(query.says, /Registered queries.*config progress metrics/);
     const child = { ...handle, workflowId: `${handle.workflowId}/iteration-0000` };
@@ -124,7 +173,9 @@ test('a run that is reset while its iteration lives waits for that to end, says 
     await until('iteration', () => calls.some(({ name }) => name === 'groupRollouts'));
     await operator(temporal, handle, 'reset', '--type', 'FirstWorkflowTask', '--reason', 'to see');
     const latest = temporal.environment.client.workflow.getHandle<typeof train>(handle.workflowId);
-    await until('wait', async () => /wait until workflow run-\d+\/iteration-0000.*has ended/.test((await latest.query(messages.progress)).phase));
+    await until('wait', async () =>
+      /wait until workflow run-\d+\/iteration-0000.*has ended/.test((await latest.query(messages.progress)).phase),
+    );
     assert.equal((await latest.query(messages.progress)).paused, null);
     held.release();
     assert.equal((await latest.result()).iterations, 2);
@@ -139,7 +190,9 @@ test('a run that waits for the iteration of before its reset can be aborted', as
     const latest = temporal.environment.client.workflow.getHandle<typeof train>(handle.workflowId);
     await until('wait', async () => (await latest.query(messages.progress)).phase.startsWith('wait until'));
     await latest.executeUpdate(messages.orderAbort, { args: ['enough'] });
-    await assert.rejects(latest.result(), (error: WorkflowFailedError) => /aborted: enough/.test((error.cause as Error).message));
+    await assert.rejects(latest.result(), (error: WorkflowFailedError) =>
+      /aborted: enough/.test((error.cause as Error).message),
+    );
     held.release();
   });
 });
