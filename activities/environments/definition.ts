@@ -10,7 +10,6 @@ export class ToolError extends Error {
 /** A call that was executed or refused, and what the model reads of it. */
 export interface PlayedCall {
   readonly tool: string;
-  /** Numbers are JavaScript's; an integer beyond 2^53, which none of these is, stands here as its digits in a text. */
   readonly arguments: Readonly<Record<string, unknown>>;
   readonly result: string;
   /** False if the tool does not exist, the arguments do not fit it, or it threw a ToolError. */

@@ -7,7 +7,8 @@ interface MarkedNumber {
 
 function marked(value: object): MarkedNumber | null {
   const entries = Object.entries(value);
-  return entries.length === 1 && entries[0]![0] === '$number' && typeof entries[0]![1] === 'string' ? (value as MarkedNumber) : null;
+  const isMark = entries.length === 1 && entries[0]![0] === '$number' && typeof entries[0]![1] === 'string';
+  return isMark ? (value as MarkedNumber) : null;
 }
 
 /** What a value is with each marked number as something else. */
@@ -20,28 +21,31 @@ function withNumbers(value: unknown, numberOf: (text: string) => unknown): unkno
 }
 
 /** An integer beyond ±2^53, or a number beyond the range of doubles: no number of JavaScript's is it. */
-const isAltered = (text: string): boolean => !Number.isFinite(Number(text)) || (/^[+-]?\d+$/.test(text) && !Number.isSafeInteger(Number(text)));
+const isAltered = (text: string): boolean =>
+  !Number.isFinite(Number(text)) || (isInteger(text) && !Number.isSafeInteger(Number(text)));
 
-/** Arguments as an author's code reads them: numbers are JavaScript's, and one that none of these is stays its digits as text. */
-export const readableNumbers = (value: unknown): unknown => withNumbers(value, (text) => (isAltered(text) ? text : Number(text)));
+const TOO_LARGE = 'beyond the range of numbers';
+
+const isInteger = (text: string): boolean => /^[+-]?\d+$/.test(text);
+
+/** Arguments with JavaScript's numbers; `alteredNumber` says whether they are the ones that were written. */
+export const plainNumbers = <T>(value: T): T => withNumbers(value, Number) as T;
 
 /**
- * Arguments of a tool that runs in this process.
- * @returns or what to tell the model about a number that would be altered
+ * What to tell the model about the first number of its arguments that JavaScript would alter, or null. Most MCP servers
+ * are written in it and would alter the number, whatever is sent to them (RFC 8259, section 6), without a word.
  */
-export function plainNumbers<T>(value: T): { readonly value: T } | { readonly refusal: string } {
+export function alteredNumber(given: unknown): string | null {
   const altered: string[] = [];
-  const plain = withNumbers(value, (text) => {
-    if (isAltered(text)) altered.push(text);
-    return Number(text);
-  });
-  if (altered[0] === undefined) return { value: plain as T };
-  const limit = /^[+-]?\d+$/.test(altered[0]) ? `an integer beyond ±${Number.MAX_SAFE_INTEGER}, which is not kept exactly` : 'beyond the range of numbers';
-  return { refusal: `${altered[0].slice(0, 60)} is ${limit}: if it is a name or an id, write it in quotes` };
+  withNumbers(given, (text) => isAltered(text) && altered.push(text));
+  const [first] = altered;
+  if (first === undefined) return null;
+  const limit = isInteger(first) ? `an integer beyond ±${Number.MAX_SAFE_INTEGER}, which is not kept exactly` : TOO_LARGE;
+  return `${first.slice(0, 60)} is ${limit}: if it is a name or an id, write it in quotes`;
 }
 
 /**
- * JSON in which marked numbers are numbers with the digits that were written: 1.0 stays apart from 1, and 20 digits stay 20.
+ * JSON in which marked numbers are numbers with the digits that were written: 1.0 stays apart from 1.
  * `JSON.rawJSON` does it from Node 22 on.
  *
  * @param json  as JSON.stringify makes it; inside of its strings there is no unescaped quote, so that a mark is none

@@ -6,7 +6,7 @@ import { ANSWERS } from './answers.js';
 import { ask, askLater, authorFault, type Asked } from './author-calls.js';
 import { verdictOf, type EpisodeView, type Judgement, type Parameters, type PlayedCall, type PlayedTurn, type ToolUseSpec } from './definition.js';
 import { FailedAtWork } from './environment.js';
-import { readableNumbers } from './exact-numbers.js';
+import { alteredNumber, plainNumbers } from './exact-numbers.js';
 import type { PlayableEpisode } from './in-process-environment.js';
 import { onBehalfOf, strayOf, type Culprit } from './stray-errors.js';
 import type { KnownTask } from './task-list.js';
@@ -150,9 +150,11 @@ export class ToolEpisode implements PlayableEpisode {
     }
     const given = argumentsOf(tool, positional, keyword);
     if (typeof given === 'string') return refused(name, `Error: ${name}: ${given}`);
+    const altered = alteredNumber(given);
+    if (altered !== null) return refused(name, `Error: ${name}: ${altered}`);
     try {
       const { result, accepted } = await this.toolbox.run(name, given, { ...this.view, turns: [...this.turns] }, this.asked('run', `tool ${name}`));
-      const read = readableNumbers(given) as Record<string, unknown>;
+      const read = plainNumbers(given);
       return { tool: name, arguments: read, result: wellFormed(result), accepted };
     } catch (error) {
       throw authorFault(`${this.where()}: tool ${name}`, error);

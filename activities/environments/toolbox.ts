@@ -64,9 +64,7 @@ export function functionTools(tools: EnvironmentDefinition['tools']): Toolbox {
     })),
     async run(name, given, episode, asked) {
       const tool = tools[name]!;
-      const plain = plainNumbers(given);
-      if ('refusal' in plain) return { result: `Error: ${name}: ${plain.refusal}`, accepted: false };
-      const parsed = await tool.parameters.safeParseAsync(plain.value);
+      const parsed = await tool.parameters.safeParseAsync(plainNumbers(given));
       if (!parsed.success) {
         const said = parsed.error.issues.map((issue) => `${issue.path.length > 0 ? `${issue.path.join('.')}: ` : ''}${issue.message}`);
         return { result: `Error: ${name}: ${said.join('; ')}`, accepted: false };

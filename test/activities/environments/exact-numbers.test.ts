@@ -7,7 +7,7 @@ import getPort from 'get-port';
 import { WebSocketServer } from 'ws';
 import { defineEnvironment, defineMcpEnvironment, defineOpenEnvEnvironment, z } from '../../../activities/environments/api.js';
 import type { RestorableEnvironment } from '../../../activities/environments/environment.js';
-import { plainNumbers, withExactNumbers } from '../../../activities/environments/exact-numbers.js';
+import { alteredNumber, plainNumbers, withExactNumbers } from '../../../activities/environments/exact-numbers.js';
 import { openDefinition } from '../../../activities/environments/open-definition.js';
 import { parseCalls, type CallFormat } from '../../../activities/rollout/tool-calls.js';
 import { PYTHON } from './sidecar-process.js';
@@ -28,8 +28,8 @@ const onServer = (server: { command: string; args: string[] } | { url: string },
   openDefinition(defineMcpEnvironment({ name: 'arguments', task: z.object({ k: z.number() }), tasks: TASKS, turns: 1, server, format, prompt: () => 'Go.', verify: () => 0 }), HERE);
 
 // Oracle: Python's json and repr, at the other end of the wire.
-const NUMBERS = '[12345678901234567890, -9007199254740993, 1.0, 1, -0.0, 1e3, 2.5, {"deep": [100000000000000000000.0]}]';
-const READ = "[12345678901234567890, -9007199254740993, 1.0, 1, -0.0, 1000.0, 2.5, {'deep': [1e+20]}]";
+const NUMBERS = '[9007199254740991, 1.0, 1, -0.0, 1e3, 2.5, {"deep": [100000000000000000000.0]}]';
+const READ = "[9007199254740991, 1.0, 1, -0.0, 1000.0, 2.5, {'deep': [1e+20]}]";
 
 async function overEachWire(format: CallFormat, content: string): Promise<string[]> {
   const overStdio = await answers(onServer({ command: PYTHON, args: [SERVER] }, format), content, format);
@@ -86,24 +86,35 @@ test('numbers reach an OpenEnv server as they were written', async () => {
   }
 });
 
-test('a tool that is a function gets JavaScript numbers, or the model is told which one none of these is', async () => {
+test('a tool that is a function gets JavaScript numbers', async () => {
   const seen: unknown[] = [];
   const environment = openDefinition(defineEnvironment({
-    name: 'function', task: z.object({ k: z.number() }), tasks: TASKS, turns: 1, prompt: () => 'Go.', verify: ({ turns }) => (seen.push(turns[0]!.calls[0]!.arguments), 0),
+    name: 'function', task: z.object({ k: z.number() }), tasks: TASKS, turns: 1, prompt: () => 'Go.',
     tools: { show: { description: '', parameters: z.object({ n: z.any() }), run: ({ n }) => JSON.stringify(n) } },
+    verify: ({ turns }) => (seen.push(turns[0]!.calls[0]!.arguments), 0),
   }), HERE);
   assert.equal(await answers(environment, 'CALL show([1.0, -3, 1e3, 2.5, 9007199254740991])', 'call-lines'), 'Result: [1,-3,1000,2.5,9007199254740991]');
-  for (const [written, told] of [
-    ['12345678901234567890', '12345678901234567890 is an integer beyond ±9007199254740991, which is not kept exactly: if it is a name or an id, write it in quotes'],
-    ["{'a': [-9007199254740992]}", '-9007199254740992 is an integer beyond'],
-    ['1e400', '1e400 is beyond the range of numbers'],
-  ] as const) {
-    assert.ok((await answers(environment, `CALL show(${written})`, 'call-lines')).startsWith(`Result: Error: show: ${told}`), written);
-  }
   await environment.reset({ episodeId: 'v', taskId: 'a', seed: 0 });
-  await environment.step({ episodeId: 'v', stepIndex: 1, action: { content: '', calls: parseCalls('CALL show([12345678901234567890, 1.0])', 'call-lines') } });
+  const calls = parseCalls('CALL show([1.0, 2])', 'call-lines');
+  await environment.step({ episodeId: 'v', stepIndex: 1, action: { content: '', calls } });
   await environment.evaluate('v');
-  assert.deepEqual(seen, [{ n: ['12345678901234567890', 1] }]);
+  assert.deepEqual(seen, [{ n: [1, 2] }]);
+});
+
+test('a number that JavaScript would alter is refused with what it is, for functions and for MCP servers, which may be written in it', async () => {
+  const inProcess = openDefinition(defineEnvironment({
+    name: 'function', task: z.object({ k: z.number() }), tasks: TASKS, turns: 1, prompt: () => 'Go.', verify: () => 0,
+    tools: { show: { description: '', parameters: z.object({ n: z.any() }), run: () => 'was called' } },
+  }), HERE);
+  for (const environment of [inProcess, onServer({ command: PYTHON, args: [SERVER] }, 'call-lines')]) {
+    for (const [written, told] of [
+      ['12345678901234567890', '12345678901234567890 is an integer beyond ±9007199254740991, which is not kept exactly: if it is a name or an id, write it in quotes'],
+      ["{'a': [-9007199254740992]}", '-9007199254740992 is an integer beyond'],
+      ['1e400', '1e400 is beyond the range of numbers'],
+    ] as const) {
+      assert.ok((await answers(environment, `CALL show(${written})`, 'call-lines')).startsWith(`Result: Error: show: ${told}`), written);
+    }
+  }
 });
 
 test('only marks are written as numbers, never a text that looks like one', () => {
@@ -111,7 +122,8 @@ test('only marks are written as numbers, never a text that looks like one', () =
     assert.equal(withExactNumbers(JSON.stringify(value)), JSON.stringify(value));
   }
   assert.equal(withExactNumbers('[{"$number":"1."},{"$number":"-.5E3"},{"$number":"+007"}]'), '[1.0,-0.5E3,7]');
-  assert.deepEqual(plainNumbers({ a: [{ $number: '-0' }] }), { value: { a: [-0] } });
+  assert.deepEqual(plainNumbers({ a: [{ $number: '-0' }, { $number: '5.0' }] }), { a: [-0, 5] });
+  assert.equal(alteredNumber({ a: [{ $number: '1e308' }, { $number: '-0' }, 7, '12345678901234567890'] }), null);
 });
 
 test('an argument that no call can name is refused with the tool and the name', async () => {
