@@ -15,7 +15,13 @@ export function templateInput(messages: readonly object[], options: RenderOption
   const { generationPrompt, templateArguments = {}, now } = options;
   const { tools = null, ...others } = templateArguments;
   const named = Object.entries(others).map(([name, value]) => [name, valueOfJson(value)] as const);
-  return { messages: messages.map(valueOfJson), generationPrompt, tools: valueOfJson(tools), arguments: new Map(named), now };
+  return {
+    messages: messages.map(valueOfJson),
+    generationPrompt,
+    tools: valueOfJson(tools),
+    arguments: new Map(named),
+    now,
+  };
 }
 
 /** A model's chat templates as one. */
@@ -30,7 +36,10 @@ export interface ChatRenderer {
  * the one named tool_use where tools are given, else the default. null if it has none.
  * @throws {ModelFileInvalid} if a template is none, or uses what is not reproduced here
  */
-export async function rendererOfDirectory(directory: string, settings: Readonly<Record<string, unknown>>): Promise<ChatRenderer | null> {
+export async function rendererOfDirectory(
+  directory: string,
+  settings: Readonly<Record<string, unknown>>,
+): Promise<ChatRenderer | null> {
   const special = await specialTokensOf(directory, settings);
   const file = path.join(directory, 'chat_template.jinja');
   const withinSettings = path.join(directory, 'tokenizer_config.json');
@@ -39,12 +48,22 @@ export async function rendererOfDirectory(directory: string, settings: Readonly<
   const given = settings['chat_template'];
   if (given === undefined || given === null) return null;
   if (typeof given === 'string') return rendererOf(template(given, withinSettings));
-  const named = new Map((Array.isArray(given) ? given : []).map((one: { name?: unknown; template?: unknown }) => [one?.name, one?.template]));
+  const named = new Map(
+    (Array.isArray(given) ? given : []).map((one: { name?: unknown; template?: unknown }) => [
+      one?.name,
+      one?.template,
+    ]),
+  );
   const [standard, forTools] = ['default', 'tool_use'].map((name) => {
     const source = named.get(name);
     return typeof source === 'string' ? template(source, `${withinSettings} (${name})`) : undefined;
   });
-  if (!standard) throw new ModelFileInvalid(withinSettings, 'has chat templates, but none is named "default"', 'Name one so, or put it into chat_template.jinja');
+  if (!standard)
+    throw new ModelFileInvalid(
+      withinSettings,
+      'has chat templates, but none is named "default"',
+      'Name one so, or put it into chat_template.jinja',
+    );
   const hasTools = ({ tools }: TemplateInput): boolean => tools !== null && tools !== undefined;
   return {
     render: (input) => (forTools && hasTools(input) ? forTools : standard).render(input),
@@ -52,10 +71,16 @@ export async function rendererOfDirectory(directory: string, settings: Readonly<
   };
 }
 
-export const rendererOf = (template: ChatTemplate): ChatRenderer => ({ render: (input) => template.render(input), reads: template.reads });
+export const rendererOf = (template: ChatTemplate): ChatRenderer => ({
+  render: (input) => template.render(input),
+  reads: template.reads,
+});
 
 /** Texts of the special tokens that a directory names, by name: tokenizer_config.json's, else those of special_tokens_map.json. */
-export async function specialTokensOf(directory: string, settings: Readonly<Record<string, unknown>>): Promise<Record<string, string>> {
+export async function specialTokensOf(
+  directory: string,
+  settings: Readonly<Record<string, unknown>>,
+): Promise<Record<string, string>> {
   const legacy = path.join(directory, 'special_tokens_map.json');
   const older = existsSync(legacy) ? await readJson(legacy, 'Use a directory as transformers saves it') : {};
   const found: Record<string, string> = {};

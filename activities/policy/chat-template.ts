@@ -1,9 +1,11 @@
 import { checkTemplate } from './chat-template/check.js';
 import { localTime } from './chat-template/clock.js';
-import { FaultAtLine, RaisedByTemplate, renderTemplate } from './chat-template/interpreter.js';
+import { RaisedByTemplate } from './chat-template/globals.js';
+import { renderTemplate } from './chat-template/interpreter.js';
 import { TemplateSyntaxFault } from './chat-template/lexer.js';
 import { parseTemplate } from './chat-template/parser.js';
 import { namesRead } from './chat-template/parts.js';
+import { FaultAtLine } from './chat-template/scope.js';
 import type { Statement } from './chat-template/syntax.js';
 import { Dict, TemplateFault, type Value } from './chat-template/values.js';
 import { ModelFileInvalid } from './weights/model-file-error.js';
@@ -45,7 +47,11 @@ export class ChatTemplate {
       this.reads = namesRead(this.statements);
     } catch (error) {
       if (!(error instanceof TemplateSyntaxFault)) throw error;
-      throw new ModelFileInvalid(file, `its chat template, line ${error.line}: ${error.message}`, 'Give the model a template that Jinja2 3.1 reads and that does without this (chat_template.jinja goes before others)');
+      throw new ModelFileInvalid(
+        file,
+        `its chat template, line ${error.line}: ${error.message}`,
+        'Give the model a template that Jinja2 3.1 reads and that does without this (chat_template.jinja goes before others)',
+      );
     }
   }
 
@@ -67,15 +73,22 @@ export class ChatTemplate {
     } catch (error) {
       if (!(error instanceof FaultAtLine)) throw error;
       const { fault, line } = error;
-      const what = fault instanceof RaisedByTemplate ? `refuses the conversation: "${fault.message}"` : `fails: ${fault.message}`;
-      throw new ModelFileInvalid(this.file, `its chat template, line ${line}, ${what}. The roles are ${rolesOf(input.messages)}`, 'Write the messages as this template takes them, or give the model another template');
+      const what =
+        fault instanceof RaisedByTemplate ? `refuses the conversation: "${fault.message}"` : `fails: ${fault.message}`;
+      throw new ModelFileInvalid(
+        this.file,
+        `its chat template, line ${line}, ${what}. The roles are ${rolesOf(input.messages)}`,
+        'Write the messages as this template takes them, or give the model another template',
+      );
     }
   }
 }
 
 /** The roles of a conversation with their places, as a reader of the message needs them. */
 function rolesOf(messages: readonly Value[]): string {
-  const shown = messages.slice(0, 12).map((message, i) => `${i} ${message instanceof Dict ? String(message.get('role')) : '?'}`);
+  const shown = messages
+    .slice(0, 12)
+    .map((message, i) => `${i} ${message instanceof Dict ? String(message.get('role')) : '?'}`);
   return [...shown, ...(messages.length > 12 ? [`... (${messages.length} messages)`] : [])].join(', ');
 }
 

@@ -4,11 +4,18 @@ import type { TextCodec } from '../policy/policy.js';
 type TemplateSettings = Pick<PlayConfig, 'templateArguments' | 'templateDate'>;
 
 /** Arguments that a chat template never asks for, each as a sentence; none is an empty list. @param prefix of the settings' paths */
-export function problemsWithTemplate({ templateReads }: Pick<TextCodec, 'templateReads'>, { templateArguments, templateDate }: TemplateSettings, prefix = ''): string[] {
+export function problemsWithTemplate(
+  { templateReads }: Pick<TextCodec, 'templateReads'>,
+  { templateArguments, templateDate }: TemplateSettings,
+  prefix = '',
+): string[] {
   if (templateReads === undefined) return [];
   const problems = Object.keys(templateArguments ?? {})
     .filter((name) => !templateReads.has(name))
-    .map((name) => `${prefix}templateArguments.${name} never acts: the model's chat template asks for no ${name}. Leave it out`);
+    .map(
+      (name) =>
+        `${prefix}templateArguments.${name} never acts: the model's chat template asks for no ${name}. Leave it out`,
+    );
   if (templateDate !== undefined && !templateReads.has('strftime_now')) {
     problems.push(`${prefix}templateDate never acts: the model's chat template asks for no date. Leave it out`);
   }
@@ -21,7 +28,12 @@ export function problemsWithTemplate({ templateReads }: Pick<TextCodec, 'templat
  *
  * @param opened  of a run that is in the store already: the date that it was opened with
  */
-export function templateDateOf({ templateReads }: Pick<TextCodec, 'templateReads'>, given: string | undefined, opened: string | undefined, now: Date): string | undefined {
+export function templateDateOf(
+  { templateReads }: Pick<TextCodec, 'templateReads'>,
+  given: string | undefined,
+  opened: string | undefined,
+  now: Date,
+): string | undefined {
   if (given !== undefined || !templateReads?.has('strftime_now')) return given;
   return opened ?? now.toISOString().slice(0, 19);
 }

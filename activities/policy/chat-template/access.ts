@@ -2,7 +2,18 @@ import { or } from './arguments.js';
 import { attributeOf } from './methods.js';
 import { itemAt } from './operators.js';
 import { reprOf } from './printing.js';
-import { Callable, defined, Dict, equal, Loop, Namespace, NotReproduced, typeName, Undefined, type Value } from './values.js';
+import {
+  Callable,
+  defined,
+  Dict,
+  equal,
+  Loop,
+  Namespace,
+  NotReproduced,
+  typeName,
+  Undefined,
+  type Value,
+} from './values.js';
 
 /** Jinja2's `value.name`: what Python finds on the value, else its item of this name, else Undefined. */
 export function getAttribute(value: Value, name: string): Value {
@@ -20,8 +31,17 @@ export function getItem(value: Value, index: Value): Value {
 }
 
 function missing(value: Value, name: Value): Undefined {
-  const what = value instanceof Dict ? 'dict object' : value === null ? 'None' : typeof value === 'object' && value !== null ? `${typeName(value)} object` : typeName(value);
-  return new Undefined(typeof name === 'string' ? `'${what}' has no attribute '${name}'` : `${what} has no element ${reprOf(name)}`);
+  const what =
+    value instanceof Dict
+      ? 'dict object'
+      : value === null
+        ? 'None'
+        : typeof value === 'object' && value !== null
+          ? `${typeName(value)} object`
+          : typeName(value);
+  return new Undefined(
+    typeof name === 'string' ? `'${what}' has no attribute '${name}'` : `${what} has no element ${reprOf(name)}`,
+  );
 }
 
 function loopAttribute(loop: Loop, name: string): Value | undefined {

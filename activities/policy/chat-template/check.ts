@@ -37,11 +37,23 @@ export function checkTemplate(statements: readonly Statement[]): void {
       if (!Object.hasOwn(FILTERS, part.name)) refuse(`the filter ${part.name}`);
       if (HTML.includes(part.name) && !ends(statements, part)) refuse(`the filter ${part.name} within an expression`);
       const named = constantAt(part, part.name === NAMES_A_FILTER ? 0 : (NAMES_A_TEST[part.name] ?? -1));
-      if (part.name === NAMES_A_FILTER && named !== undefined && (!Object.hasOwn(FILTERS, named) || HTML.includes(named))) refuse(`the filter ${named}`);
-      if (part.name !== NAMES_A_FILTER && named !== undefined && !Object.hasOwn(TESTS, named)) refuse(`the test ${named}`);
+      if (
+        part.name === NAMES_A_FILTER &&
+        named !== undefined &&
+        (!Object.hasOwn(FILTERS, named) || HTML.includes(named))
+      )
+        refuse(`the filter ${named}`);
+      if (part.name !== NAMES_A_FILTER && named !== undefined && !Object.hasOwn(TESTS, named))
+        refuse(`the test ${named}`);
     }
     if (part.kind === 'test' && !Object.hasOwn(TESTS, part.name)) refuse(`the test ${part.name}`);
-    if (part.kind === 'call' && part.of.kind === 'attribute' && !METHODS.has(part.of.name) && !callees.has(part.of.name)) refuse(`the method ${part.of.name}`);
+    if (
+      part.kind === 'call' &&
+      part.of.kind === 'attribute' &&
+      !METHODS.has(part.of.name) &&
+      !callees.has(part.of.name)
+    )
+      refuse(`the method ${part.of.name}`);
     if (part.kind === 'call' && part.of.kind === 'name' && part.of.name === 'strftime_now') {
       const format = part.args[0]?.value;
       if (format?.kind === 'constant' && typeof format.value === 'string') formats(format.value, refuse);

@@ -1,7 +1,14 @@
 import type { TokenStream } from './token-stream.js';
 import type { Argument, Expression } from './syntax.js';
 
-const CONSTANTS: Readonly<Record<string, null | boolean>> = { true: true, True: true, false: false, False: false, none: null, None: null };
+const CONSTANTS: Readonly<Record<string, null | boolean>> = {
+  true: true,
+  True: true,
+  false: false,
+  False: false,
+  none: null,
+  None: null,
+};
 const COMPARISONS = ['==', '!=', '<', '<=', '>', '>='];
 
 /** Expressions as Jinja2 3.1.6 reads them (jinja2/parser.py), its precedences included. */
@@ -14,7 +21,11 @@ export class ExpressionParser {
   }
 
   /** One expression, or several with commas: a tuple. @param ends does the text end here? Then no further item follows. */
-  tuple({ conditional = true, parenthesised = false, ends = () => false }: { conditional?: boolean; parenthesised?: boolean; ends?: () => boolean } = {}): Expression {
+  tuple({
+    conditional = true,
+    parenthesised = false,
+    ends = () => false,
+  }: { conditional?: boolean; parenthesised?: boolean; ends?: () => boolean } = {}): Expression {
     const { line } = this.stream.current;
     const items: Expression[] = [];
     let isTuple = false;
@@ -23,7 +34,8 @@ export class ExpressionParser {
         if (!this.stream.is('operator', ',')) break;
         this.stream.next();
       }
-      if (this.stream.is('variable_end') || this.stream.is('block_end') || this.stream.is('operator', ')') || ends()) break;
+      if (this.stream.is('variable_end') || this.stream.is('block_end') || this.stream.is('operator', ')') || ends())
+        break;
       items.push(this.expression(conditional));
       if (!this.stream.is('operator', ',')) break;
       isTuple = true;
@@ -62,7 +74,11 @@ export class ExpressionParser {
     for (;;) {
       if (this.stream.is('operator', ...COMPARISONS)) rest.push([this.stream.next().text, this.sum()]);
       else if (this.stream.skip('name', 'in')) rest.push(['in', this.sum()]);
-      else if (this.stream.is('name', 'not') && this.stream.following.kind === 'name' && this.stream.following.text === 'in') {
+      else if (
+        this.stream.is('name', 'not') &&
+        this.stream.following.kind === 'name' &&
+        this.stream.following.text === 'in'
+      ) {
         this.stream.next();
         this.stream.next();
         rest.push(['not in', this.sum()]);
@@ -85,14 +101,16 @@ export class ExpressionParser {
   private chain(operators: readonly string[], kind: 'operator' | 'name', part: () => Expression): Expression {
     const { line } = this.stream.current;
     let left = part();
-    while (this.stream.is(kind, ...operators)) left = { kind: 'binary', operator: this.stream.next().text, left, right: part(), line };
+    while (this.stream.is(kind, ...operators))
+      left = { kind: 'binary', operator: this.stream.next().text, left, right: part(), line };
     return left;
   }
 
   private unary(filtered: boolean): Expression {
     const { line } = this.stream.current;
     let value: Expression;
-    if (this.stream.is('operator', '-', '+')) value = { kind: 'unary', operator: this.stream.next().text as '-' | '+', of: this.unary(false), line };
+    if (this.stream.is('operator', '-', '+'))
+      value = { kind: 'unary', operator: this.stream.next().text as '-' | '+', of: this.unary(false), line };
     else value = this.primary();
     value = this.postfixes(value);
     return filtered ? this.filtersAndTests(value) : value;
@@ -103,7 +121,9 @@ export class ExpressionParser {
     const { line } = token;
     if (token.kind === 'name') {
       this.stream.next();
-      return token.text in CONSTANTS ? { kind: 'constant', value: CONSTANTS[token.text]!, line } : { kind: 'name', name: token.text, line };
+      return token.text in CONSTANTS
+        ? { kind: 'constant', value: CONSTANTS[token.text]!, line }
+        : { kind: 'name', name: token.text, line };
     }
     if (token.kind === 'string') {
       let text = '';
@@ -114,15 +134,19 @@ export class ExpressionParser {
       const digits = this.stream.next().text.replaceAll('_', '');
       return { kind: 'constant', value: BigInt(/^0+$/.test(digits) ? '0' : digits.toLowerCase()), line };
     }
-    if (token.kind === 'float') return { kind: 'constant', value: Number(this.stream.next().text.replaceAll('_', '')), line };
+    if (token.kind === 'float')
+      return { kind: 'constant', value: Number(this.stream.next().text.replaceAll('_', '')), line };
     if (this.stream.skip('operator', '(')) {
       const value = this.tuple({ parenthesised: true });
       this.stream.expect('operator', ')');
       return value;
     }
-    if (this.stream.skip('operator', '[')) return { kind: 'list', items: this.separated(']', () => this.expression()), line };
+    if (this.stream.skip('operator', '['))
+      return { kind: 'list', items: this.separated(']', () => this.expression()), line };
     if (this.stream.skip('operator', '{')) return { kind: 'dict', pairs: this.separated('}', () => this.pair()), line };
-    throw this.stream.fault(`unexpected ${token.text === '' ? 'end' : JSON.stringify(token.text)}, expected an expression`);
+    throw this.stream.fault(
+      `unexpected ${token.text === '' ? 'end' : JSON.stringify(token.text)}, expected an expression`,
+    );
   }
 
   private pair(): readonly [Expression, Expression] {
@@ -173,8 +197,10 @@ export class ExpressionParser {
   args(): Argument[] {
     this.stream.expect('operator', '(');
     return this.separated(')', () => {
-      if (this.stream.is('operator', '*', '**')) throw this.stream.fault(`${this.stream.current.text} in a call's arguments is not reproduced here`);
-      const named = this.stream.is('name') && this.stream.following.kind === 'operator' && this.stream.following.text === '=';
+      if (this.stream.is('operator', '*', '**'))
+        throw this.stream.fault(`${this.stream.current.text} in a call's arguments is not reproduced here`);
+      const named =
+        this.stream.is('name') && this.stream.following.kind === 'operator' && this.stream.following.text === '=';
       const name = named ? this.stream.next().text : null;
       if (named) this.stream.next();
       return { name, value: this.expression() };

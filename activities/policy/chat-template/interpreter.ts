@@ -1,88 +1,45 @@
 import { getAttribute, getItem } from './access.js';
-import { bound, or } from './arguments.js';
-import { strftime } from './clock.js';
+import { or } from './arguments.js';
 import { FILTERS } from './filters.js';
+import { globals, setAttribute } from './globals.js';
 import { binary, compare, slice, unary } from './operators.js';
 import { textOf } from './printing.js';
 import { namesRead } from './parts.js';
+import { Broken, FaultAtLine, LoopSignal, Scope } from './scope.js';
 import type { Argument, Expression, MacroSignature, Statement, Target } from './syntax.js';
 import { TESTS } from './tests.js';
 import {
-  Callable, defined, Dict, itemsOf, Loop, Namespace, NotReproduced, Range, TemplateFault, truthOf, Tuple, typeName, Undefined, type Arguments, type Value,
+  Callable,
+  defined,
+  Dict,
+  itemsOf,
+  Loop,
+  Namespace,
+  NotReproduced,
+  TemplateFault,
+  truthOf,
+  Tuple,
+  typeName,
+  Undefined,
+  type Arguments,
+  type Value,
 } from './values.js';
-
-/** Names that are set, and the scope around it: a loop, a macro or a block sees outwards and sets within. */
-class Scope {
-  private readonly names = new Map<string, Value>();
-  constructor(private readonly outer: Scope | null) {}
-  get(name: string): Value | undefined {
-    return this.names.has(name) ? this.names.get(name) : this.outer?.get(name);
-  }
-  set(name: string, value: Value): void {
-    this.names.set(name, value);
-  }
-}
-
-class LoopSignal {
-  constructor(readonly kind: 'break' | 'continue') {}
-}
-
-/** A fault with the line of the template at which it came up. */
-export class FaultAtLine extends Error {
-  constructor(
-    readonly fault: TemplateFault,
-    readonly line: number,
-  ) {
-    super(fault.message);
-  }
-}
-
-/** What raise_exception of a template says. */
-export class RaisedByTemplate extends TemplateFault {}
 
 /**
  * The text of a template for the variables given.
  * @param now what the clock shows, see strftime
  * @throws {FaultAtLine} where Jinja2 raises too, or does what is not reproduced here
  */
-export function renderTemplate(statements: readonly Statement[], variables: ReadonlyMap<string, Value>, now: string): string {
+export function renderTemplate(
+  statements: readonly Statement[],
+  variables: ReadonlyMap<string, Value>,
+  now: string,
+): string {
   const scope = new Scope(null);
   for (const [name, value] of globals(now)) scope.set(name, value);
   const template = new Scope(scope);
   for (const [name, value] of variables) template.set(name, value);
   return new Interpreter().rendered(statements, template);
-}
-
-function globals(now: string): [string, Value][] {
-  const callables: Readonly<Record<string, (given: Arguments) => Value>> = {
-    range: ({ positional }) => {
-      const [a, b, step = 1n] = positional;
-      if (typeof a !== 'bigint' || (b !== undefined && typeof b !== 'bigint') || typeof step !== 'bigint') throw new TemplateFault('range() needs integers');
-      return b === undefined ? new Range(0n, a, 1n) : new Range(a, b, step);
-    },
-    dict: (given) => dictOf(given),
-    namespace: (given) => {
-      const namespace = new Namespace();
-      for (const [name, value] of dictOf(given).pairs()) setAttribute(namespace, String(name), value);
-      return namespace;
-    },
-    raise_exception: (given) => {
-      throw new RaisedByTemplate(textOf(or(bound('raise_exception', ['message'], given).message, '')));
-    },
-    strftime_now: (given) => strftime(String(bound('strftime_now', ['format'], given).format), now),
-  };
-  return Object.entries(callables).map(([name, call]) => [name, new Callable(name, call)]);
-}
-
-function dictOf({ positional, named }: Arguments): Dict {
-  const [first] = positional;
-  const pairs = first === undefined ? [] : first instanceof Dict ? first.pairs() : [...itemsOf(first)].map((pair) => [...itemsOf(pair)] as [Value, Value]);
-  return new Dict([...pairs, ...named]);
-}
-
-function setAttribute(namespace: Namespace, name: string, value: Value): void {
-  if (name.startsWith('_')) throw new TemplateFault(`a namespace takes no attribute that begins with an underscore, as ${name}`);
-  namespace.attributes.set(name, value);
 }
 
 class Interpreter {
@@ -131,7 +88,11 @@ class Interpreter {
         this.assign(statement.target, this.value(statement.value, scope), scope);
         return '';
       case 'set-block':
-        this.assign(statement.target, this.filtered(statement.filter, this.all(statement.body, new Scope(scope)), scope), scope);
+        this.assign(
+          statement.target,
+          this.filtered(statement.filter, this.all(statement.body, new Scope(scope)), scope),
+          scope,
+        );
         return '';
       case 'macro':
         scope.set(statement.name, this.macro(statement.name, statement.signature, statement.body, scope));
@@ -141,7 +102,9 @@ class Interpreter {
         if (call.kind !== 'call') return '';
         const caller = this.macro('caller', statement.signature, statement.body, scope);
         const given = this.given(call.args, scope);
-        return textOf(this.called(this.value(call.of, scope), { ...given, named: new Map([...given.named, ['caller', caller]]) }));
+        return textOf(
+          this.called(this.value(call.of, scope), { ...given, named: new Map([...given.named, ['caller', caller]]) }),
+        );
       }
       case 'filter-block':
         return textOf(this.filtered(statement.filter, this.all(statement.body, new Scope(scope)), scope));
@@ -190,11 +153,13 @@ class Interpreter {
     if (target.kind === 'name') return scope.set(target.name, value);
     if (target.kind === 'attribute') {
       const namespace = scope.get(target.of);
-      if (!(namespace instanceof Namespace)) throw new TemplateFault(`cannot assign attribute ${target.name} on a non-namespace object`);
+      if (!(namespace instanceof Namespace))
+        throw new TemplateFault(`cannot assign attribute ${target.name} on a non-namespace object`);
       return setAttribute(namespace, target.name, value);
     }
     const items = [...itemsOf(value)];
-    if (items.length !== target.items.length) throw new TemplateFault(`cannot unpack ${items.length} values into ${target.items.length} names`);
+    if (items.length !== target.items.length)
+      throw new TemplateFault(`cannot unpack ${items.length} values into ${target.items.length} names`);
     target.items.forEach((one, i) => this.assign(one, items[i]!, scope));
   }
 
@@ -203,14 +168,19 @@ class Interpreter {
     return new Callable(name, ({ positional, named }) => {
       const inner = new Scope(scope);
       const names = parameters.map((parameter) => parameter.name);
-      if (positional.length > names.length) throw new TemplateFault(`macro '${name}' takes not more than ${names.length} argument(s)`);
+      if (positional.length > names.length)
+        throw new TemplateFault(`macro '${name}' takes not more than ${names.length} argument(s)`);
       for (const [key, value] of named) {
         if (key === 'caller' && readsCaller) inner.set(key, value);
-        else if (!names.includes(key) || names.indexOf(key) < positional.length) throw new TemplateFault(`macro '${name}' takes no keyword argument '${key}'`);
+        else if (!names.includes(key) || names.indexOf(key) < positional.length)
+          throw new TemplateFault(`macro '${name}' takes no keyword argument '${key}'`);
       }
       parameters.forEach((parameter, i) => {
         const found = i < positional.length ? positional[i] : named.get(parameter.name);
-        const otherwise = (): Value => (parameter.default ? this.value(parameter.default, inner) : new Undefined(`parameter '${parameter.name}' was not provided`));
+        const otherwise = (): Value =>
+          parameter.default
+            ? this.value(parameter.default, inner)
+            : new Undefined(`parameter '${parameter.name}' was not provided`);
         inner.set(parameter.name, found === undefined ? otherwise() : found);
       });
       const { line } = this;
@@ -259,7 +229,10 @@ class Interpreter {
       case 'item':
         return getItem(this.value(node.of, scope), this.value(node.index, scope));
       case 'slice':
-        return slice(this.value(node.of, scope), node.bounds.map((bound) => (bound === null ? null : this.value(bound, scope))));
+        return slice(
+          this.value(node.of, scope),
+          node.bounds.map((bound) => (bound === null ? null : this.value(bound, scope))),
+        );
       case 'call':
         return this.called(this.value(node.of, scope), this.given(node.args, scope));
       case 'filter':
@@ -276,7 +249,9 @@ class Interpreter {
         return this.comparison(node, scope);
       case 'condition':
         if (truthOf(this.value(node.test, scope))) return this.value(node.then, scope);
-        return node.otherwise ? this.value(node.otherwise, scope) : new Undefined('the inline if-expression evaluated to false and no else section was defined.');
+        return node.otherwise
+          ? this.value(node.otherwise, scope)
+          : new Undefined('the inline if-expression evaluated to false and no else section was defined.');
     }
   }
 
@@ -295,15 +270,5 @@ class Interpreter {
       left = right;
     }
     return true;
-  }
-}
-
-/** A break or continue on its way to its loop, with what the loop's body wrote before it. */
-class Broken extends Error {
-  constructor(
-    readonly signal: LoopSignal,
-    readonly text: string,
-  ) {
-    super(signal.kind);
   }
 }

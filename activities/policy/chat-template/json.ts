@@ -25,7 +25,8 @@ export function readJson(text: string): Value {
       }
       return dict;
     }
-    if (first.startsWith('"') || first === 'true' || first === 'false' || first === 'null') return JSON.parse(first) as Value;
+    if (first.startsWith('"') || first === 'true' || first === 'false' || first === 'null')
+      return JSON.parse(first) as Value;
     return /[.eE]/.test(first) ? Number(first) : BigInt(first);
   };
   return value(next());
@@ -36,7 +37,9 @@ export function valueOfJson(json: unknown): Value {
   if (typeof json === 'number') return Number.isSafeInteger(json) ? BigInt(json) : json;
   if (Array.isArray(json)) return json.map(valueOfJson);
   if (typeof json === 'object' && json !== null) {
-    return new Dict(Object.entries(json).flatMap(([key, value]) => (value === undefined ? [] : [[key, valueOfJson(value)] as const])));
+    return new Dict(
+      Object.entries(json).flatMap(([key, value]) => (value === undefined ? [] : [[key, valueOfJson(value)] as const])),
+    );
   }
   return json as null | boolean | string;
 }
@@ -56,23 +59,40 @@ export function dumps(value: Value, options: DumpOptions, depth = 0): string {
   if (typeof value === 'number') return jsonOfFloat(value);
   if (typeof value === 'string') return quotedJson(value, options.ensureAscii);
   const items = Array.isArray(value) ? value : value instanceof Tuple ? value.items : undefined;
-  if (items) return enclosed('[', items.map((item) => dumps(item, options, depth + 1)), ']', options, depth);
+  if (items)
+    return enclosed(
+      '[',
+      items.map((item) => dumps(item, options, depth + 1)),
+      ']',
+      options,
+      depth,
+    );
   if (value instanceof Dict) {
     const pairs = options.sortKeys ? value.pairs().sort(([a], [b]) => order(a, b)) : value.pairs();
-    const texts = pairs.map(([key, item]) => quotedJson(keyText(key), options.ensureAscii) + options.separators[1] + dumps(item, options, depth + 1));
+    const texts = pairs.map(
+      ([key, item]) =>
+        quotedJson(keyText(key), options.ensureAscii) + options.separators[1] + dumps(item, options, depth + 1),
+    );
     return enclosed('{', texts, '}', options, depth);
   }
   throw new TemplateFault(`Object of type ${typeName(value)} is not JSON serializable`);
 }
 
-function enclosed(open: string, texts: readonly string[], close: string, { indent, separators: [comma] }: DumpOptions, depth: number): string {
+function enclosed(
+  open: string,
+  texts: readonly string[],
+  close: string,
+  { indent, separators: [comma] }: DumpOptions,
+  depth: number,
+): string {
   if (texts.length === 0) return open + close;
   if (indent === null) return open + texts.join(comma) + close;
   const line = `\n${indent.repeat(depth + 1)}`;
   return `${open}${line}${texts.join(comma + line)}\n${indent.repeat(depth)}${close}`;
 }
 
-const jsonOfFloat = (value: number): string => (Number.isNaN(value) ? 'NaN' : Number.isFinite(value) ? reprOfFloat(value) : value > 0 ? 'Infinity' : '-Infinity');
+const jsonOfFloat = (value: number): string =>
+  Number.isNaN(value) ? 'NaN' : Number.isFinite(value) ? reprOfFloat(value) : value > 0 ? 'Infinity' : '-Infinity';
 
 function keyText(key: Value): string {
   if (typeof key === 'string') return key;
@@ -82,7 +102,15 @@ function keyText(key: Value): string {
   throw new TemplateFault(`keys must be str, int, float, bool or None, not ${typeName(defined(key))}`);
 }
 
-const SHORT: Readonly<Record<string, string>> = { '"': '\\"', '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t', '\f': '\\f', '\b': '\\b' };
+const SHORT: Readonly<Record<string, string>> = {
+  '"': '\\"',
+  '\\': '\\\\',
+  '\n': '\\n',
+  '\r': '\\r',
+  '\t': '\\t',
+  '\f': '\\f',
+  '\b': '\\b',
+};
 function quotedJson(text: string, ensureAscii: boolean): string {
   const pattern = ensureAscii ? /["\\]|[^ -~]/g : /["\\\u0000-\u001f]/g;
   return `"${text.replaceAll(pattern, (unit) => SHORT[unit] ?? `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)}"`;

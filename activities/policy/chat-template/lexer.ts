@@ -1,6 +1,17 @@
 import { TemplateFault } from './values.js';
 
-export type TokenKind = 'text' | 'name' | 'string' | 'integer' | 'float' | 'operator' | 'block_begin' | 'block_end' | 'variable_begin' | 'variable_end' | 'end';
+export type TokenKind =
+  | 'text'
+  | 'name'
+  | 'string'
+  | 'integer'
+  | 'float'
+  | 'operator'
+  | 'block_begin'
+  | 'block_end'
+  | 'variable_begin'
+  | 'variable_end'
+  | 'end';
 export interface Token {
   readonly kind: TokenKind;
   /** Of a string what it means, of all others what is written. */
@@ -133,14 +144,18 @@ export function tokensOf(template: string): Token[] {
       expression.lastIndex = at;
       const groups = expression.exec(source)?.groups;
       if (!groups) {
-        const what = at >= source.length ? 'a tag is not closed' : `${JSON.stringify(source.slice(at, at + 12))} begins nothing that Jinja2 knows`;
+        const what =
+          at >= source.length
+            ? 'a tag is not closed'
+            : `${JSON.stringify(source.slice(at, at + 12))} begins nothing that Jinja2 knows`;
         throw new TemplateSyntaxFault(what, at >= source.length ? opened : line);
       }
       const [kind, text] = Object.entries(groups).find(([, found]) => found !== undefined) as [string, string];
       if (kind === 'operator') {
         if ('([{'.includes(text)) open.push(text);
         if (')]}'.includes(text)) {
-          if (`${open.pop() ?? ''}${text}`.match(/^(\(\)|\[\]|\{\})$/) === null) throw new TemplateSyntaxFault(`unexpected ${text}`, line);
+          if (`${open.pop() ?? ''}${text}`.match(/^(\(\)|\[\]|\{\})$/) === null)
+            throw new TemplateSyntaxFault(`unexpected ${text}`, line);
         }
       }
       if (kind !== 'space') add(kind as TokenKind, kind === 'string' ? unescaped(text.slice(1, -1), line) : text);
@@ -150,16 +165,30 @@ export function tokensOf(template: string): Token[] {
 }
 
 const ESCAPES: Readonly<Record<string, string>> = {
-  n: '\n', t: '\t', r: '\r', '\\': '\\', "'": "'", '"': '"', a: '\x07', b: '\b', f: '\f', v: '\v', '\n': '',
+  n: '\n',
+  t: '\t',
+  r: '\r',
+  '\\': '\\',
+  "'": "'",
+  '"': '"',
+  a: '\x07',
+  b: '\b',
+  f: '\f',
+  v: '\v',
+  '\n': '',
 };
 
 /** A string's escapes as Python reads them; an escape that Python does not know keeps its backslash. */
 function unescaped(text: string, line: number): string {
-  return text.replaceAll(/\\(?:x([\da-fA-F]{2})|u([\da-fA-F]{4})|U([\da-fA-F]{8})|([0-7]{1,3})|([\s\S]))/g, (whole, x, u, long, octal, other: string | undefined) => {
-    const hex = (x ?? u ?? long) as string | undefined;
-    if (hex !== undefined) return String.fromCodePoint(Number.parseInt(hex, 16));
-    if (octal !== undefined) return String.fromCodePoint(Number.parseInt(octal as string, 8));
-    if ('xuUN'.includes(other!)) throw new TemplateSyntaxFault(`the escape \\${other} in a string is not reproduced here`, line);
-    return ESCAPES[other!] ?? whole;
-  });
+  return text.replaceAll(
+    /\\(?:x([\da-fA-F]{2})|u([\da-fA-F]{4})|U([\da-fA-F]{8})|([0-7]{1,3})|([\s\S]))/g,
+    (whole, x, u, long, octal, other: string | undefined) => {
+      const hex = (x ?? u ?? long) as string | undefined;
+      if (hex !== undefined) return String.fromCodePoint(Number.parseInt(hex, 16));
+      if (octal !== undefined) return String.fromCodePoint(Number.parseInt(octal as string, 8));
+      if ('xuUN'.includes(other!))
+        throw new TemplateSyntaxFault(`the escape \\${other} in a string is not reproduced here`, line);
+      return ESCAPES[other!] ?? whole;
+    },
+  );
 }

@@ -2,7 +2,23 @@ import { percentFormat } from './formatting.js';
 import { arithmetic } from './numbers.js';
 import { textOf } from './printing.js';
 import { clamped } from './text.js';
-import { at, defined, Dict, DictView, equal, isNumber, itemsOf, order, Range, sequenceOf, TemplateFault, Tuple, typeName, Undefined, type Value } from './values.js';
+import {
+  at,
+  defined,
+  Dict,
+  DictView,
+  equal,
+  isNumber,
+  itemsOf,
+  order,
+  Range,
+  sequenceOf,
+  TemplateFault,
+  Tuple,
+  typeName,
+  Undefined,
+  type Value,
+} from './values.js';
 
 /** Python's binary operators, and Jinja2's `~`. @throws {TemplateFault} where Python has no such operation */
 export function binary(operator: string, left: Value, right: Value): Value {
@@ -12,7 +28,8 @@ export function binary(operator: string, left: Value, right: Value): Value {
     if (typeof a === 'string' && typeof b === 'string') return a + b;
     if (Array.isArray(a) && Array.isArray(b)) return [...a, ...b];
     if (a instanceof Tuple && b instanceof Tuple) return new Tuple([...a.items, ...b.items]);
-    if (typeof a === 'string' && !isNumber(a)) throw new TemplateFault(`can only concatenate str (not "${typeName(b)}") to str`);
+    if (typeof a === 'string' && !isNumber(a))
+      throw new TemplateFault(`can only concatenate str (not "${typeName(b)}") to str`);
   }
   if (operator === '%' && typeof a === 'string') return percentFormat(a, b);
   if (operator === '*') {
@@ -27,7 +44,8 @@ export function binary(operator: string, left: Value, right: Value): Value {
 }
 
 export function unary(operator: '-' | '+', value: Value): Value {
-  if (!isNumber(defined(value))) throw new TemplateFault(`bad operand type for unary ${operator}: '${typeName(value)}'`);
+  if (!isNumber(defined(value)))
+    throw new TemplateFault(`bad operand type for unary ${operator}: '${typeName(value)}'`);
   if (typeof value === 'number') return operator === '-' ? -value : value;
   return arithmetic('-', 0n, operator === '-' ? value : arithmetic('-', 0n, value));
 }
@@ -51,7 +69,8 @@ export function compare(operator: string, left: Value, right: Value): boolean {
 
 export function contains(container: Value, item: Value): boolean {
   if (typeof container === 'string') {
-    if (typeof item !== 'string') throw new TemplateFault(`'in <string>' requires string as left operand, not ${typeName(item)}`);
+    if (typeof item !== 'string')
+      throw new TemplateFault(`'in <string>' requires string as left operand, not ${typeName(item)}`);
     return container.includes(item);
   }
   if (container instanceof Dict) return container.has(item);
@@ -90,9 +109,11 @@ export function slice(value: Value, bounds: readonly Value[]): Value {
     const end = clamped(stop ?? BigInt(items.length), items.length);
     for (let i = clamped(start ?? 0n, items.length); i < end; i += Number(by)) picked.push(items[i]!);
   } else {
-    const lowest = (bound: bigint): number => (bound < 0n ? Math.max(-1, Number(bound) + items.length) : Math.min(Number(bound), items.length - 1));
+    const lowest = (bound: bigint): number =>
+      bound < 0n ? Math.max(-1, Number(bound) + items.length) : Math.min(Number(bound), items.length - 1);
     const end = stop === null || stop === undefined ? -1 : lowest(stop);
-    for (let i = start === null || start === undefined ? items.length - 1 : lowest(start); i > end; i += Number(by)) picked.push(items[i]!);
+    for (let i = start === null || start === undefined ? items.length - 1 : lowest(start); i > end; i += Number(by))
+      picked.push(items[i]!);
   }
   if (typeof value === 'string') return picked.join('');
   if (value instanceof Range) throw new TemplateFault('a slice of a range is not reproduced here');

@@ -30,7 +30,8 @@ class StatementParser {
     for (;;) {
       const { line } = this.stream.current;
       if (this.stream.is('end')) {
-        if (endings.length > 0) throw this.stream.fault(`the template ends, expected {% ${endings.join(' %} or {% ')} %}`);
+        if (endings.length > 0)
+          throw this.stream.fault(`the template ends, expected {% ${endings.join(' %} or {% ')} %}`);
         return statements;
       }
       if (this.stream.is('text')) statements.push({ kind: 'text', text: this.stream.next().text, line });

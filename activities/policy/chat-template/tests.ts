@@ -1,10 +1,24 @@
 import { binary, compare } from './operators.js';
 import { textOf } from './printing.js';
 import { CHARACTER_TESTS } from './text.js';
-import { Callable, Dict, equal, isNumber, itemsOf, Loop, sequenceOf, TemplateFault, Undefined, type Value } from './values.js';
+import {
+  Callable,
+  Dict,
+  equal,
+  isNumber,
+  itemsOf,
+  Loop,
+  sequenceOf,
+  TemplateFault,
+  Undefined,
+  type Value,
+} from './values.js';
 
 type Test = (value: Value, ...args: readonly Value[]) => boolean;
-const comparing = (operator: string): Test => (value, other) => compare(operator, value, argument(other));
+const comparing =
+  (operator: string): Test =>
+  (value, other) =>
+    compare(operator, value, argument(other));
 function argument(value: Value | undefined): Value {
   if (value === undefined) throw new TemplateFault('the test lacks its argument');
   return value;
@@ -49,7 +63,9 @@ export const TESTS: Readonly<Record<string, Test>> = {
   divisibleby: (value, by) => isMultiple(value, argument(by)),
   sameas: (value, other) => identical(value, argument(other)),
   in: (value, container) => compare('in', value, argument(container)),
-  ...Object.fromEntries(['equalto', 'eq', '=='].map((name) => [name, (value: Value, other: Value) => equal(value, argument(other))])),
+  ...Object.fromEntries(
+    ['equalto', 'eq', '=='].map((name) => [name, (value: Value, other: Value) => equal(value, argument(other))]),
+  ),
   ...Object.fromEntries(['ne', '!='].map((name) => [name, comparing('!=')])),
   ...Object.fromEntries(['gt', 'greaterthan', '>'].map((name) => [name, comparing('>')])),
   ...Object.fromEntries(['ge', '>='].map((name) => [name, comparing('>=')])),

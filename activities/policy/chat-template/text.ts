@@ -28,7 +28,11 @@ export function split(text: string, separator: string | null, limit: number, fro
   const words = [...text.matchAll(new RegExp(`[^${SPACE}]+`, 'g'))];
   const all = words.map(([word]) => word);
   if (limit < 0 || all.length <= limit) return all;
-  if (!fromRight) return [...all.slice(0, limit), ...(all.length > limit ? [stripped(text.slice(words[limit]!.index), 'right', null).concat(tailOf(text))] : [])];
+  if (!fromRight)
+    return [
+      ...all.slice(0, limit),
+      ...(all.length > limit ? [stripped(text.slice(words[limit]!.index), 'right', null).concat(tailOf(text))] : []),
+    ];
   const first = words[all.length - limit];
   const head = stripped(first ? text.slice(0, first.index) : text, 'right', null);
   return [head, ...all.slice(all.length - limit)];
@@ -37,13 +41,20 @@ export function split(text: string, separator: string | null, limit: number, fro
 const tailOf = (text: string): string => text.slice(stripped(text, 'right', null).length);
 
 export function splitLines(text: string, keepEnds: boolean): string[] {
-  const lines = text.match(/[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*(?:\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]|$)/g)!.filter((line) => line !== '');
+  const lines = text
+    .match(/[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*(?:\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]|$)/g)!
+    .filter((line) => line !== '');
   return keepEnds ? lines : lines.map((line) => line.replace(/(?:\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029])$/, ''));
 }
 
 /** Letters whose title case is not their upper case: Unicode's digraphs, and Greek with a iota below; Georgian stays. */
 const TITLE: ReadonlyMap<string, string> = new Map([
-  ...[['Ǆǅǆ', 'ǅ'], ['Ǉǈǉ', 'ǈ'], ['Ǌǋǌ', 'ǋ'], ['Ǳǲǳ', 'ǲ']].flatMap(([from, to]) => [...from!].map((char) => [char, to!] as const)),
+  ...[
+    ['Ǆǅǆ', 'ǅ'],
+    ['Ǉǈǉ', 'ǈ'],
+    ['Ǌǋǌ', 'ǋ'],
+    ['Ǳǲǳ', 'ǲ'],
+  ].flatMap(([from, to]) => [...from!].map((char) => [char, to!] as const)),
   ...[...'ßﬀﬁﬂﬃﬄﬅﬆ'].map((char, i) => [char, ['Ss', 'Ff', 'Fi', 'Fl', 'Ffi', 'Ffl', 'St', 'St'][i]!] as const),
 ]);
 function titled(char: string): string {
@@ -51,7 +62,8 @@ function titled(char: string): string {
   if (known !== undefined) return known;
   // Letters whose upper case is more than one are few, and none of them is in text that templates change.
   const upper = char.toUpperCase();
-  if ([...upper].length > 1 || /[\u1f80-\u1ffc]/.test(char)) throw new NotReproduced(`the title case of ${JSON.stringify(char)}`);
+  if ([...upper].length > 1 || /[\u1f80-\u1ffc]/.test(char))
+    throw new NotReproduced(`the title case of ${JSON.stringify(char)}`);
   return /[\u10d0-\u10ff]/.test(char) ? char : upper;
 }
 
@@ -79,7 +91,9 @@ function loweredAlone(char: string): string {
 }
 
 export function swapCase(text: string): string {
-  return [...text].map((char) => (/\p{Lu}/u.test(char) ? loweredAlone(char) : /\p{Ll}/u.test(char) ? char.toUpperCase() : char)).join('');
+  return [...text]
+    .map((char) => (/\p{Lu}/u.test(char) ? loweredAlone(char) : /\p{Ll}/u.test(char) ? char.toUpperCase() : char))
+    .join('');
 }
 
 const every = (text: string, pattern: RegExp): boolean => text !== '' && [...text].every((char) => pattern.test(char));
@@ -87,7 +101,8 @@ const every = (text: string, pattern: RegExp): boolean => text !== '' && [...tex
 const DIGIT =
   /[\p{Nd}\u00b2\u00b3\u00b9\u1369-\u1371\u19da\u2070\u2074-\u2079\u2080-\u2089\u2460-\u2468\u2474-\u247c\u2488-\u2490\u24ea\u24f5-\u24fd\u24ff\u2776-\u277e\u2780-\u2788\u278a-\u2792\u{10a40}-\u{10a43}\u{10e60}-\u{10e68}\u{11052}-\u{1105a}\u{1f100}-\u{1f10a}]/u;
 const cased = (text: string, wanted: 'upper' | 'lower'): boolean => {
-  const [yes, no] = wanted === 'upper' ? [/\p{Uppercase}/u, /[\p{Lowercase}\p{Lt}]/u] : [/\p{Lowercase}/u, /[\p{Uppercase}\p{Lt}]/u];
+  const [yes, no] =
+    wanted === 'upper' ? [/\p{Uppercase}/u, /[\p{Lowercase}\p{Lt}]/u] : [/\p{Lowercase}/u, /[\p{Uppercase}\p{Lt}]/u];
   return yes.test(text) && !no.test(text);
 };
 /** The questions that a str answers about its characters. */
@@ -115,13 +130,21 @@ export function reprOfText(text: string): string {
     if (short !== undefined) result += short;
     else if (char === ' ' || !/[\p{C}\p{Z}]/u.test(char)) result += char;
     else if (point < 0x100) result += `\\x${point.toString(16).padStart(2, '0')}`;
-    else result += point < 0x10000 ? `\\u${point.toString(16).padStart(4, '0')}` : `\\U${point.toString(16).padStart(8, '0')}`;
+    else
+      result +=
+        point < 0x10000 ? `\\u${point.toString(16).padStart(4, '0')}` : `\\U${point.toString(16).padStart(8, '0')}`;
   }
   return quote + result + quote;
 }
 
 /** Where a text stands in another, counted in code points; -1 if nowhere. */
-export function indexOfText(text: string, part: string, start: bigint | null, end: bigint | null, fromRight: boolean): number {
+export function indexOfText(
+  text: string,
+  part: string,
+  start: bigint | null,
+  end: bigint | null,
+  fromRight: boolean,
+): number {
   const points = [...text];
   const [from, to] = [clamped(start ?? 0n, points.length), clamped(end ?? BigInt(points.length), points.length)];
   if (from > to) return -1;
@@ -139,8 +162,15 @@ export function countOf(text: string, part: string): number {
 }
 
 export function replaced(text: string, from: string, to: string, limit: number): string {
-  if (limit < 0) return from === '' ? [...text].map((char) => to + char).join('') + to : text.replaceAll(from, () => to);
+  if (limit < 0)
+    return from === '' ? [...text].map((char) => to + char).join('') + to : text.replaceAll(from, () => to);
   if (from === '') throw new NotReproduced('replace of nothing, so many times');
   const parts = text.split(from);
-  return parts.slice(0, limit + 1).join(to) + parts.slice(limit + 1).map((part) => from + part).join('');
+  return (
+    parts.slice(0, limit + 1).join(to) +
+    parts
+      .slice(limit + 1)
+      .map((part) => from + part)
+      .join('')
+  );
 }

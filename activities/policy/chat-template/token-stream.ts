@@ -26,7 +26,9 @@ export class TokenStream {
   }
   expect(kind: TokenKind, text?: string): Token {
     if (this.is(kind, ...(text === undefined ? [] : [text]))) return this.next();
-    throw this.fault(`expected ${text ?? kind}, found ${this.current.text === '' ? 'the end' : JSON.stringify(this.current.text)}`);
+    throw this.fault(
+      `expected ${text ?? kind}, found ${this.current.text === '' ? 'the end' : JSON.stringify(this.current.text)}`,
+    );
   }
   fault(message: string): TemplateSyntaxFault {
     return new TemplateSyntaxFault(message, this.current.line);

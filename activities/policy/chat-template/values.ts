@@ -2,7 +2,22 @@
  * Python's values as chat templates see them: None is null, a bool a boolean, an int a bigint, a float a number, a str a
  * string, a list an array. What JavaScript has no counterpart of is a class here.
  */
-export type Value = null | boolean | bigint | number | string | Value[] | Tuple | Dict | DictView | Iteration | Range | Callable | Namespace | Loop | Undefined;
+export type Value =
+  | null
+  | boolean
+  | bigint
+  | number
+  | string
+  | Value[]
+  | Tuple
+  | Dict
+  | DictView
+  | Iteration
+  | Range
+  | Callable
+  | Namespace
+  | Loop
+  | Undefined;
 
 /** A template that cannot be rendered, or not as Jinja2 would render it; without its file and line, which the shell adds. */
 export class TemplateFault extends Error {
@@ -38,7 +53,11 @@ export class Iteration implements Iterable<Value> {
 
 export class Range {
   readonly items: readonly bigint[];
-  constructor(readonly start: bigint, readonly stop: bigint, readonly step: bigint) {
+  constructor(
+    readonly start: bigint,
+    readonly stop: bigint,
+    readonly step: bigint,
+  ) {
     if (step === 0n) throw new TemplateFault('range() arg 3 must not be zero');
     const items: bigint[] = [];
     for (let at = start; step > 0n ? at < stop : at > stop; at += step) {
@@ -136,9 +155,15 @@ export function typeName(value: Value): string {
     if (value instanceof Iteration) return 'generator';
     if (value instanceof DictView) return value.kind;
     if (value instanceof Callable) return 'function';
-    return value.constructor === Loop ? 'LoopContext' : value.constructor === Namespace || value instanceof Undefined ? value.constructor.name : value.constructor.name.toLowerCase();
+    return value.constructor === Loop
+      ? 'LoopContext'
+      : value.constructor === Namespace || value instanceof Undefined
+        ? value.constructor.name
+        : value.constructor.name.toLowerCase();
   }
-  return { boolean: 'bool', bigint: 'int', number: 'float', string: 'str' }[typeof value as 'boolean' | 'bigint' | 'number' | 'string'];
+  return { boolean: 'bool', bigint: 'int', number: 'float', string: 'str' }[
+    typeof value as 'boolean' | 'bigint' | 'number' | 'string'
+  ];
 }
 
 /** @throws {TemplateFault} if it is Undefined: Jinja2 lets nobody work with it */
@@ -185,7 +210,8 @@ export function lengthOf(value: Value): number {
 }
 
 type Numeric = boolean | bigint | number;
-export const isNumber = (value: Value): value is Numeric => typeof value === 'bigint' || typeof value === 'number' || typeof value === 'boolean';
+export const isNumber = (value: Value): value is Numeric =>
+  typeof value === 'bigint' || typeof value === 'number' || typeof value === 'boolean';
 /** A bool is an int to Python's arithmetic. */
 export const unboxed = (value: Numeric): bigint | number => (typeof value === 'boolean' ? (value ? 1n : 0n) : value);
 
@@ -202,7 +228,8 @@ export function equal(a: Value, b: Value): boolean {
   if (a instanceof DictView && b instanceof DictView) throw new NotReproduced(`a comparison of ${a.kind}`);
   return a === b;
 }
-const equalItems = (a: readonly Value[], b: readonly Value[]): boolean => a.length === b.length && a.every((item, i) => equal(item, b[i]!));
+const equalItems = (a: readonly Value[], b: readonly Value[]): boolean =>
+  a.length === b.length && a.every((item, i) => equal(item, b[i]!));
 
 /**
  * Python's order of two values: negative, 0 or positive; NaN where neither holds, as for nan.
@@ -220,7 +247,9 @@ export function order(a: Value, b: Value, operator = '<'): number {
     if (at >= 0 && at < y.length) return order(x[at]!, y[at]!, operator);
     return x.length - y.length;
   }
-  throw new TemplateFault(`'${operator}' not supported between instances of '${typeName(defined(a))}' and '${typeName(defined(b))}'`);
+  throw new TemplateFault(
+    `'${operator}' not supported between instances of '${typeName(defined(a))}' and '${typeName(defined(b))}'`,
+  );
 }
 
 /** By code points, as Python orders; JavaScript orders by UTF-16 units. */
@@ -233,4 +262,5 @@ function orderOfTexts(a: string, b: string): number {
   return x.length - y.length;
 }
 
-export const at = (items: readonly Value[], index: bigint): Value | undefined => items[Number(index < 0n ? index + BigInt(items.length) : index)];
+export const at = (items: readonly Value[], index: bigint): Value | undefined =>
+  items[Number(index < 0n ? index + BigInt(items.length) : index)];

@@ -45,7 +45,10 @@ let young: RegExp | undefined;
 function normalForm(text: string, form: NormalForm): string {
   young ??= new RegExp(`([${propertyClass('young')!.replaceAll('\\x{', '\\u{')}])`, 'u');
   if (!young.test(text)) return text.normalize(form);
-  return text.split(young).map((piece, i) => (i % 2 === 1 ? piece : piece.normalize(form))).join('');
+  return text
+    .split(young)
+    .map((piece, i) => (i % 2 === 1 ? piece : piece.normalize(form)))
+    .join('');
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });

@@ -18,7 +18,11 @@ const DECODERS = ['ByteLevel', 'Replace', 'ByteFallback', 'Fuse', 'Strip'];
  */
 export function reproducibleTokenizer(json: Readonly<Record<string, unknown>>, file: string): Record<string, unknown> {
   const refuse = (what: string): never => {
-    throw new ModelFileInvalid(file, `has ${what}, which is not reproduced exactly here`, 'Only ids of such a model can be scored; use a model with another tokenizer for text');
+    throw new ModelFileInvalid(
+      file,
+      `has ${what}, which is not reproduced exactly here`,
+      'Only ids of such a model can be scored; use a model with another tokenizer for text',
+    );
   };
   modelOf(json['model'] as Part | undefined, refuse);
   for (const token of (json['added_tokens'] ?? []) as Part[]) {
@@ -47,7 +51,8 @@ function modelOf(model: Part | undefined, refuse: Refuse): void {
 function normalizerOf(part: Part | null, refuse: Refuse): Part | null {
   if (part === null) return null;
   const type = String(part['type']);
-  if (type === 'Sequence') return { ...part, normalizers: (part['normalizers'] as Part[]).map((one) => normalizerOf(one, refuse)) };
+  if (type === 'Sequence')
+    return { ...part, normalizers: (part['normalizers'] as Part[]).map((one) => normalizerOf(one, refuse)) };
   if (type === 'Prepend' || NORMAL_FORMS.includes(type)) return part;
   if (type === 'Replace') return { ...part, pattern: patternOf(part['pattern'], refuse) };
   return refuse(`a normalizer of type ${type}`);
@@ -63,7 +68,8 @@ function preTokenizerOf(part: Part | null, refuse: Refuse): Part | null {
       return isolated(`[${propertyClass('numeric')!}]${part['individual_digits'] === true ? '' : '+'}`);
     case 'ByteLevel': {
       if (part['use_regex'] === false) return part;
-      if (part['add_prefix_space'] === true) return refuse('a pre-tokenizer ByteLevel with add_prefix_space and use_regex');
+      if (part['add_prefix_space'] === true)
+        return refuse('a pre-tokenizer ByteLevel with add_prefix_space and use_regex');
       return { type: 'Sequence', pretokenizers: [isolated(tabled(GPT2, refuse)), { ...part, use_regex: false }] };
     }
     case 'Split':
@@ -77,7 +83,12 @@ function preTokenizerOf(part: Part | null, refuse: Refuse): Part | null {
   }
 }
 
-const isolated = (regex: string): Part => ({ type: 'Split', pattern: { Regex: regex }, behavior: 'Isolated', invert: false });
+const isolated = (regex: string): Part => ({
+  type: 'Split',
+  pattern: { Regex: regex },
+  behavior: 'Isolated',
+  invert: false,
+});
 
 function splitOf(part: Part, refuse: Refuse): Part {
   const behaviour = String(part['behavior']).toLowerCase();
@@ -85,7 +96,9 @@ function splitOf(part: Part, refuse: Refuse): Part {
   // Isolated keeps what matches and what is between, whichever of both is called a match.
   if (behaviour === 'isolated') return { ...part, pattern, invert: false };
   if (behaviour === 'removed' && part['invert'] === true) return { ...part, pattern };
-  return refuse(`a pre-tokenizer Split with behavior ${String(part['behavior'])}${part['invert'] === true ? ', inverted' : ''}`);
+  return refuse(
+    `a pre-tokenizer Split with behavior ${String(part['behavior'])}${part['invert'] === true ? ', inverted' : ''}`,
+  );
 }
 
 function patternOf(pattern: unknown, refuse: Refuse): unknown {
@@ -98,20 +111,28 @@ function tabled(regex: string, refuse: Refuse): string {
   const unknown = /\\[wWbBhHX]|\[\[:|\(\?(?![:=!><]|i:)|&&|\(\?i:[^()]*\(/.exec(regex)?.[0];
   if (unknown !== undefined) refuse(`${unknown} in a regular expression`);
   let inClass = false;
-  const written = regex.replaceAll(/\\([pP])\{(\^?)([^}]*)\}|\\([\s\S])|[[\]]/g, (whole, kind: string | undefined, caret: string, name: string, escaped: string | undefined) => {
-    if (whole === '[' && inClass) return refuse('a character class within another in a regular expression');
-    if (whole === '[' || whole === ']') {
-      inClass = whole === '[';
-      return whole;
-    }
-    const [property, negated] = escaped === 'd' || escaped === 'D' ? ['Nd', escaped === 'D'] : [name, (kind === 'P') !== (caret === '^')];
-    if (kind === undefined && escaped !== 'd' && escaped !== 'D') return whole;
-    const members = propertyClass(property, negated);
-    if (members === undefined) return refuse(`the Unicode property ${whole} in a regular expression`);
-    return inClass ? members : `[${members}]`;
-  });
+  const written = regex.replaceAll(
+    /\\([pP])\{(\^?)([^}]*)\}|\\([\s\S])|[[\]]/g,
+    (whole, kind: string | undefined, caret: string, name: string, escaped: string | undefined) => {
+      if (whole === '[' && inClass) return refuse('a character class within another in a regular expression');
+      if (whole === '[' || whole === ']') {
+        inClass = whole === '[';
+        return whole;
+      }
+      const [property, negated] =
+        escaped === 'd' || escaped === 'D' ? ['Nd', escaped === 'D'] : [name, (kind === 'P') !== (caret === '^')];
+      if (kind === undefined && escaped !== 'd' && escaped !== 'D') return whole;
+      const members = propertyClass(property, negated);
+      if (members === undefined) return refuse(`the Unicode property ${whole} in a regular expression`);
+      return inClass ? members : `[${members}]`;
+    },
+  );
   // oniguruma folds the long s to an s; the library folds ASCII only.
-  return written.replaceAll(/\(\?i:([^()]*)\)/g, (_, inner: string) => `(?i:${inner.replaceAll(/(?<!\\)[sS]/g, '[sS\\x{17f}]').replaceAll(/(?<!\\)[kK]/g, '[kK\\x{212a}]')})`);
+  return written.replaceAll(
+    /\(\?i:([^()]*)\)/g,
+    (_, inner: string) =>
+      `(?i:${inner.replaceAll(/(?<!\\)[sS]/g, '[sS\\x{17f}]').replaceAll(/(?<!\\)[kK]/g, '[kK\\x{212a}]')})`,
+  );
 }
 
 function decoderOf(part: Part | null | undefined, refuse: Refuse): void {

@@ -4,7 +4,10 @@ import { UNICODE_TABLES } from './unicode-tables.js';
 type Run = readonly [number, number];
 
 function runsOf(lines: readonly string[]): Run[] {
-  const numbers = lines.join(' ').split(' ').map((number) => Number.parseInt(number, 36));
+  const numbers = lines
+    .join(' ')
+    .split(' ')
+    .map((number) => Number.parseInt(number, 36));
   const runs: Run[] = [];
   for (let i = 0, at = 0; i < numbers.length; i += 2) {
     const first = at + numbers[i]!;
@@ -26,10 +29,15 @@ const complement = (runs: readonly Run[]): Run[] => {
   return next <= 0x10ffff ? [...gaps, [next, 0x10ffff]] : gaps;
 };
 /** A member of a class: as itself, for expressions past 20,000 characters are not compiled well; what could mean something else by number. */
-const member = (point: number): string => (point < 0x100 || (point >= 0xd800 && point <= 0xdfff) || point === 0x10ffff ? `\\x{${point.toString(16)}}` : String.fromCodePoint(point));
+const member = (point: number): string =>
+  point < 0x100 || (point >= 0xd800 && point <= 0xdfff) || point === 0x10ffff
+    ? `\\x{${point.toString(16)}}`
+    : String.fromCodePoint(point);
 /** The inside of a character class, as Hugging Face's tokenizers' own expressions are written. */
 const written = (runs: readonly Run[]): string =>
-  runs.map(([first, last]) => member(first) + (last > first ? `${last > first + 1 ? '-' : ''}${member(last)}` : '')).join('');
+  runs
+    .map(([first, last]) => member(first) + (last > first ? `${last > first + 1 ? '-' : ''}${member(last)}` : ''))
+    .join('');
 
 const classes = new Map<string, string>();
 /**

@@ -16,7 +16,10 @@ const SPECIAL = { bos_token: '<BOS>' };
 const hello = [valueOfJson({ role: 'user', content: 'hi' })];
 
 /** Oracle: Jinja2 through transformers (fixtures/make_chat_template_fixtures.py); null is an exception. */
-const expressions = JSON.parse(readFileSync(path.join(fixtures, 'template-expressions.json'), 'utf8')) as [string, string | null][];
+const expressions = JSON.parse(readFileSync(path.join(fixtures, 'template-expressions.json'), 'utf8')) as [
+  string,
+  string | null,
+][];
 
 /** The text, or what kind of refusal came instead of it. */
 function rendered(source: string): string | { refused: 'when loaded' | 'when rendered'; message: string } {
@@ -63,16 +66,32 @@ before(async () => {
 });
 
 test('2,400 random conversations are rendered by five real templates as transformers renders them, or refused where they raise', () => {
-  const [names, ...rows] = gunzipSync(readFileSync(path.join(fixtures, 'chats.json.gz'))).toString().split('\n');
-  const known = (JSON.parse(names!) as string[]).map((name) => [name, new ChatTemplate(templates[name]!, name, SPECIAL)] as const);
+  const [names, ...rows] = gunzipSync(readFileSync(path.join(fixtures, 'chats.json.gz')))
+    .toString()
+    .split('\n');
+  const known = (JSON.parse(names!) as string[]).map(
+    (name) => [name, new ChatTemplate(templates[name]!, name, SPECIAL)] as const,
+  );
   const wrong: unknown[] = [];
   let raised = 0;
   for (const row of rows) {
-    const [messages, tools, given, generationPrompt, right] = readJson(row) as [Value[], Value, Dict, boolean, string[]];
+    const [messages, tools, given, generationPrompt, right] = readJson(row) as [
+      Value[],
+      Value,
+      Dict,
+      boolean,
+      string[],
+    ];
     for (const [i, [name, template]] of known.entries()) {
       let ours: string;
       try {
-        const text = template.render({ messages, tools, arguments: new Map(given.pairs() as [string, Value][]), generationPrompt, now: NOW });
+        const text = template.render({
+          messages,
+          tools,
+          arguments: new Map(given.pairs() as [string, Value][]),
+          generationPrompt,
+          now: NOW,
+        });
         ours = createHash('sha256').update(text).digest('hex').slice(0, 8);
       } catch (error) {
         assert.equal((error as Error).name, 'ModelFileInvalid', (error as Error).stack);
@@ -91,7 +110,10 @@ test("tool calls keep their numbers' spelling, tools are described, and Qwen3 ke
   const given = readJson(readFileSync(path.join(fixtures, 'template-cases.json'), 'utf8')) as Dict[];
   for (const one of given) {
     const template = new ChatTemplate(templates[one.get('template') as string]!, 'the model', SPECIAL);
-    for (const [name, generationPrompt] of [['generationPrompt', true], ['without', false]] as const) {
+    for (const [name, generationPrompt] of [
+      ['generationPrompt', true],
+      ['without', false],
+    ] as const) {
       const text = template.render({
         messages: one.get('messages') as Value[],
         tools: one.get('tools') ?? null,
@@ -105,11 +127,16 @@ test("tool calls keep their numbers' spelling, tools are described, and Qwen3 ke
 });
 
 test('a template that cannot be rendered names the file, the line, what it said and the roles', () => {
-  const template = new ChatTemplate("{% for m in messages %}\n{% if m.role == 'tool' %}{{ raise_exception('no tools') }}{% endif %}{% endfor %}", 'dir/chat_template.jinja', {});
+  const template = new ChatTemplate(
+    "{% for m in messages %}\n{% if m.role == 'tool' %}{{ raise_exception('no tools') }}{% endif %}{% endfor %}",
+    'dir/chat_template.jinja',
+    {},
+  );
   const messages = [valueOfJson({ role: 'user', content: 'x' }), valueOfJson({ role: 'tool', content: 'y' })];
   assert.throws(() => template.render({ messages, generationPrompt: true }), {
     name: 'ModelFileInvalid',
-    message: /^model file dir\/chat_template\.jinja: its chat template, line 2, refuses the conversation: "no tools"\. The roles are 0 user, 1 tool\. Write/,
+    message:
+      /^model file dir\/chat_template\.jinja: its chat template, line 2, refuses the conversation: "no tools"\. The roles are 0 user, 1 tool\. Write/,
   });
 });
 
@@ -123,6 +150,10 @@ test('what is not in the checked lists is refused when the template is loaded, w
     ['{{ f(*x) }}', "line 1: * in a call's arguments"],
     ['{{ "a" }', 'line 1'],
   ] as const) {
-    assert.throws(() => new ChatTemplate(source, 'f', {}), (error: Error) => error.name === 'ModelFileInvalid' && error.message.includes(what), source);
+    assert.throws(
+      () => new ChatTemplate(source, 'f', {}),
+      (error: Error) => error.name === 'ModelFileInvalid' && error.message.includes(what),
+      source,
+    );
   }
 });

@@ -37,14 +37,23 @@ test('a date that was given is the one; a run whose template writes none says no
   assert.equal((await open(rollout({ templateDate: '2025-01-01T00:00:00' }))).templateDate, '2025-01-01T00:00:00');
   const { dependencies, artifacts } = toyDependencies();
   const { run } = await createOpenRun(dependencies)(openInput('run-1', toyConfig));
-  assert.deepEqual(Object.keys((await openedRun(artifacts, run, { iteration: 0 })).config.rollout).filter((name) => name.startsWith('template')), []);
+  assert.deepEqual(
+    Object.keys((await openedRun(artifacts, run, { iteration: 0 })).config.rollout).filter((name) =>
+      name.startsWith('template'),
+    ),
+    [],
+  );
 });
 
 test('template arguments stand in the run; one that the template does not ask for is refused by its name', async () => {
   const { open } = dated();
-  assert.deepEqual((await open(rollout({ templateArguments: { enable_thinking: false } }))).templateArguments, { enable_thinking: false });
+  assert.deepEqual((await open(rollout({ templateArguments: { enable_thinking: false } }))).templateArguments, {
+    enable_thinking: false,
+  });
   await assert.rejects(dated().open(rollout({ templateArguments: { enable_thinkng: false } })), {
-    name: 'BadConfig', message: /rollout\.templateArguments\.enable_thinkng never acts: the model's chat template asks for no enable_thinkng/,
+    name: 'BadConfig',
+    message:
+      /rollout\.templateArguments\.enable_thinkng never acts: the model's chat template asks for no enable_thinkng/,
   });
 });
 
@@ -52,12 +61,18 @@ test('an evaluation has the arguments and the date of its run, or its own', asyn
   const { dependencies, artifacts, open } = dated();
   const { templateDate } = await open(rollout({ templateArguments: { enable_thinking: false } }));
   const evaluated = async (id: string, more: object) => {
-    await createOpenEvaluation(dependencies)({ evaluationId: id, config: { policy: { run: 'run-1', iteration: 'untouched' }, split: 'both', ...more } });
+    await createOpenEvaluation(dependencies)({
+      evaluationId: id,
+      config: { policy: { run: 'run-1', iteration: 'untouched' }, split: 'both', ...more },
+    });
     return (await artifacts.findManifest(keys.evaluationPlan(id), EvaluationPlan))!.manifest.config;
   };
   const inherited = await evaluated('one', {});
   assert.deepEqual([inherited.templateArguments, inherited.templateDate], [{ enable_thinking: false }, templateDate]);
-  const own = await evaluated('two', { templateArguments: { enable_thinking: true }, templateDate: '2025-01-01T00:00:00' });
+  const own = await evaluated('two', {
+    templateArguments: { enable_thinking: true },
+    templateDate: '2025-01-01T00:00:00',
+  });
   assert.deepEqual([own.templateArguments, own.templateDate], [{ enable_thinking: true }, '2025-01-01T00:00:00']);
 });
 
@@ -70,7 +85,10 @@ test('arguments that would not reach the template as they were written are refus
       return (error as Error).message;
     }
   };
-  assert.match(problem({ messages: [] }), /rollout\.templateArguments has "messages", which templates are given by themselves/);
+  assert.match(
+    problem({ messages: [] }),
+    /rollout\.templateArguments has "messages", which templates are given by themselves/,
+  );
   assert.match(problem({ a: { b: 12345678901234567000 } }), /holds at a\.b a whole number past 2\^53/);
   assert.match(problem({ a: { 10: 1 } }), /holds at a the key "10": keys that are numbers lose their order/);
   assert.match(problem({ 'not a name': 1 }), /must be a name|not a name/);
@@ -81,7 +99,15 @@ test('arguments that would not reach the template as they were written are refus
 test('prompts of a run are rendered with its arguments and its date', () => {
   const seen: unknown[] = [];
   const codec = toyCodec();
-  const watched = { ...codec, render: (...given: Parameters<typeof codec.render>) => (seen.push(given[1]), codec.render(...given)) };
-  firstPrompt(withTemplate(watched, { templateArguments: { enable_thinking: false }, templateDate: '2025-01-01T00:00:00' }), [{ role: 'user', content: 'x' }]);
-  assert.deepEqual(seen, [{ generationPrompt: true, templateArguments: { enable_thinking: false }, now: '2025-01-01T00:00:00' }]);
+  const watched = {
+    ...codec,
+    render: (...given: Parameters<typeof codec.render>) => (seen.push(given[1]), codec.render(...given)),
+  };
+  firstPrompt(
+    withTemplate(watched, { templateArguments: { enable_thinking: false }, templateDate: '2025-01-01T00:00:00' }),
+    [{ role: 'user', content: 'x' }],
+  );
+  assert.deepEqual(seen, [
+    { generationPrompt: true, templateArguments: { enable_thinking: false }, now: '2025-01-01T00:00:00' },
+  ]);
 });
