@@ -20,7 +20,7 @@ export const NON_RETRYABLE = {
   StoreRefused: 'the operator: a setting of the S3 server or of its workers; the message says which',
   StoreUnfit: 'the operator: an S3 server that honours If-None-Match and If-Match',
   StoreBucketMissing: 'the operator: create the bucket or correct its name',
-  EnvironmentProtocolError: 'a developer: environment and client disagree; are both of one build?',
+  EnvironmentProtocolError: 'the author of the environment: its code threw, or one step failed each time; else a developer: environment and client disagree',
   TemplateUnsupported: 'a developer: a chat template whose turns cannot be told apart',
   ResultTooLarge: 'a developer: an activity result must not grow with the run',
 } as const;

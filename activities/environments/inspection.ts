@@ -22,12 +22,21 @@ export interface Inspection {
 
 /** A toolbox whose calls are counted. */
 export function counted(toolbox: Toolbox, calls: Map<string, CallCount>): Toolbox {
-  for (const { name } of toolbox.signatures) if (!calls.has(name)) calls.set(name, { accepted: 0, refused: 0, lastRefusal: null });
+  const countOf = (name: string): CallCount => {
+    const count = calls.get(name) ?? { accepted: 0, refused: 0, lastRefusal: null };
+    calls.set(name, count);
+    return count;
+  };
+  for (const { name } of toolbox.signatures) countOf(name);
   return {
     ...toolbox,
+    // A server may add tools during the episode.
+    get signatures() {
+      return toolbox.signatures;
+    },
     async run(tool, ...rest) {
       const result = await toolbox.run(tool, ...rest);
-      const count = calls.get(tool)!;
+      const count = countOf(tool);
       if (result.accepted) count.accepted++;
       else {
         count.refused++;

@@ -40,11 +40,16 @@ export class RefusedSteps {
    */
   decide(step: string, first: FailedAtWork, second: FailedAtWork): Refusal {
     if (this.choice === 'fault') {
-      const refuse = `set onStepFailure: "refuse" in the definition: the model then reads an error that says "${second.told}", and the episode goes on`;
+      const refuse =
+        'set onStepFailure: "refuse" in the definition: ' +
+        `the model then reads an error that says "${second.told}", and the episode goes on`;
       throw faultOf(first, `correct it, allow more time for it, or ${refuse}`);
     }
     if (++this.inARow > MAX_REFUSED_IN_A_ROW) {
-      throw faultOf(first, `so did the ${MAX_REFUSED_IN_A_ROW} steps before it, and none was answered between them: it is not the model's doing`);
+      throw faultOf(
+        first,
+        `so did the ${MAX_REFUSED_IN_A_ROW} steps before it, and none was answered between them: it is not the model's doing`,
+      );
     }
     process.emitWarning(`refused to the model after two tries: ${first.message}`, 'StepRefused');
     const refusal = { call: second.call, told: second.told };
@@ -55,7 +60,11 @@ export class RefusedSteps {
 
 /** The fault of an environment that failed at work on the same thing twice. */
 export const faultOf = (first: FailedAtWork, remedy: string): EnvironmentProtocolError =>
-  new EnvironmentProtocolError('environment_fault', `${first.message}. A second try, in a fresh environment, failed as well: ${remedy}`, { cause: first });
+  new EnvironmentProtocolError(
+    'environment_fault',
+    `${first.message}. A second try, in a fresh environment, failed as well: ${remedy}`,
+    { cause: first },
+  );
 
 /** Work in a fresh environment that fails at work is done once more; then it is a fault. */
 export async function twice<R>(work: () => Promise<R>): Promise<R> {

@@ -18,7 +18,13 @@ export interface PromptRoom {
  * Whether the prompts of a run leave room for what is to be learned from them, measured on a few of its tasks and on its
  * demonstrations: the list of a server's tools alone may be longer than a small model reads.
  */
-export async function promptRoom(runId: string, environment: Environment, codec: TextCodec, config: TrainConfig, [train, heldout]: readonly [readonly Task[], readonly Task[]]): Promise<PromptRoom> {
+export async function promptRoom(
+  runId: string,
+  environment: Environment,
+  codec: TextCodec,
+  config: TrainConfig,
+  [train, heldout]: readonly [readonly Task[], readonly Task[]],
+): Promise<PromptRoom> {
   const text = withTemplate(codec, config.rollout);
   const sample = new Map([train[0], train.at(-1), heldout[0]].flatMap((task) => (task ? [[task.id, task]] : [])));
   const problems: string[] = [];
@@ -29,22 +35,43 @@ export async function promptRoom(runId: string, environment: Environment, codec:
     const problem = noRoomFor(task, firstPrompt(text, messages), text, config.rollout);
     if (problem !== null) problems.push(problem);
   }
-  const demonstrated = config.warmStart === null ? { problems: [], leftOut: [] } : await roomToImitate(environment, text, config.warmStart.maxTokens);
+  const demonstrated =
+    config.warmStart === null
+      ? { problems: [], leftOut: [] }
+      : await roomToImitate(environment, text, config.warmStart.maxTokens);
   return { problems: [...problems, ...demonstrated.problems], leftOut: demonstrated.leftOut };
 }
 
 async function roomToImitate(environment: Environment, codec: TextCodec, maxTokens: number): Promise<PromptRoom> {
   const demonstrations = (await environment.demonstrations?.()) ?? [];
-  if (demonstrations.length === 0) return { problems: [`warmStart: environment ${environment.name} has no demonstrations: set warmStart to null, or give tasks of the split "demonstration" and \`solve\``], leftOut: [] };
+  if (demonstrations.length === 0)
+    return {
+      problems: [
+        `warmStart: environment ${environment.name} has no demonstrations: ` +
+          'set warmStart to null, or give tasks of the split "demonstration" and `solve`',
+      ],
+      leftOut: [],
+    };
   // With its prompt, which a later turn's holds as well: lengths grow within a conversation.
-  const lengths = demonstrations.map((demonstration) => demonstratedTurns(codec, demonstration, Infinity).map(({ promptIds, responseIds }) => promptIds.length + responseIds.length));
+  const lengths = demonstrations.map((demonstration) =>
+    demonstratedTurns(codec, demonstration, Infinity).map(
+      ({ promptIds, responseIds }) => promptIds.length + responseIds.length,
+    ),
+  );
   const all = lengths.flat();
   const tooLong = all.filter((length) => length > maxTokens);
   if (tooLong.length === 0) return { problems: [], leftOut: [] };
   const range = `the shortest demonstrated turn has ${least(all)} tokens with its prompt, the longest ${most(all)}`;
   const remedy = 'raise warmStart.maxTokens, or shorten the prompt (of an MCP server’s tools: `tools`, `describe`)';
-  if (tooLong.length === all.length) return { problems: [`warmStart.maxTokens is ${maxTokens}, but ${range}: ${remedy}`], leftOut: [] };
-  return { problems: [], leftOut: [`warmStart: ${tooLong.length} of ${all.length} demonstrated turns are left out, since warmStart.maxTokens is ${maxTokens} and ${range}: ${remedy}`] };
+  if (tooLong.length === all.length)
+    return { problems: [`warmStart.maxTokens is ${maxTokens}, but ${range}: ${remedy}`], leftOut: [] };
+  return {
+    problems: [],
+    leftOut: [
+      `warmStart: ${tooLong.length} of ${all.length} demonstrated turns are left out, ` +
+        `since warmStart.maxTokens is ${maxTokens} and ${range}: ${remedy}`,
+    ],
+  };
 }
 
 const least = (lengths: readonly number[]): number => lengths.reduce((a, b) => Math.min(a, b));

@@ -1,7 +1,13 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { Client, ProtocolError, SdkHttpError, StreamableHTTPClientTransport, type Tool } from '@modelcontextprotocol/client';
+import {
+  Client,
+  ProtocolError,
+  SdkHttpError,
+  StreamableHTTPClientTransport,
+  type Tool,
+} from '@modelcontextprotocol/client';
 import { getDefaultEnvironment, StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import { z } from 'zod';
 import { BadEnvironmentDefinition } from '../definition.js';
@@ -22,9 +28,13 @@ const NO_CREDENTIALS = [401, 403];
 
 /** An empty folder below the system's temporary one. */
 export const episodeFolder = (): Promise<string> => mkdtemp(path.join(tmpdir(), 'seeupo-mcp-'));
-export const removeFolder = (folder: string): Promise<void> => rm(folder, { recursive: true, force: true }).catch(() => {});
+export const removeFolder = (folder: string): Promise<void> =>
+  rm(folder, { recursive: true, force: true }).catch(() => {});
 
-/** One session with one MCP server. A server that is away is an EnvironmentUnavailable; one that fails in a call is a FailedAtWork. */
+/**
+ * One session with one MCP server. A server that is away is an EnvironmentUnavailable; one that fails in a call is a
+ * FailedAtWork.
+ */
 export class McpConnection {
   private readonly client = new Client({ name: 'seeupo', version: '0' });
   private readonly words = new ServerWords();
@@ -42,11 +52,20 @@ export class McpConnection {
    * @param cwd        of a server that is a process
    * @param timeoutMs  for a call
    */
-  static async open(name: string, server: StdioServer | HttpServer, cwd: string, { startTimeoutMs, timeoutMs }: { startTimeoutMs: number; timeoutMs: number }): Promise<McpConnection> {
+  static async open(
+    name: string,
+    server: StdioServer | HttpServer,
+    cwd: string,
+    { startTimeoutMs, timeoutMs }: { startTimeoutMs: number; timeoutMs: number },
+  ): Promise<McpConnection> {
     const connection =
       'url' in server
         ? new McpConnection(`${name}: the MCP server at ${server.url}`, overHttp(server), timeoutMs)
-        : new McpConnection(`${name}: the MCP server \`${[server.command, ...(server.args ?? [])].join(' ')}\``, overStdio(server, cwd), timeoutMs);
+        : new McpConnection(
+            `${name}: the MCP server \`${[server.command, ...(server.args ?? [])].join(' ')}\``,
+            overStdio(server, cwd),
+            timeoutMs,
+          );
     const { transport, words } = connection;
     if (transport instanceof StdioClientTransport) words.listenTo(transport);
     try {
@@ -61,10 +80,13 @@ export class McpConnection {
   /** @param again  the list may have changed */
   async tools(again = false): Promise<Tool[]> {
     try {
-      return (await this.client.listTools(undefined, { timeout: this.timeoutMs, ...(again ? { cacheMode: 'refresh' } : {}) })).tools;
+      return (
+        await this.client.listTools(undefined, { timeout: this.timeoutMs, ...(again ? { cacheMode: 'refresh' } : {}) })
+      ).tools;
     } catch (error) {
       const what = 'did not list its tools';
-      if (codeOf(error) === 'INVALID_RESULT') throw new EnvironmentProtocolError('not_the_protocol', this.message(what, error), { cause: error });
+      if (codeOf(error) === 'INVALID_RESULT')
+        throw new EnvironmentProtocolError('not_the_protocol', this.message(what, error), { cause: error });
       throw new EnvironmentUnavailable(this.message(what, error), { cause: error });
     }
   }
@@ -77,14 +99,22 @@ export class McpConnection {
   async call(tool: string, given: Readonly<Record<string, unknown>>): Promise<McpAnswer> {
     let answer: LenientAnswer;
     try {
-      answer = await this.client.request({ method: 'tools/call', params: { name: tool, arguments: { ...given } } }, LenientAnswer, { timeout: this.timeoutMs });
+      answer = await this.client.request(
+        { method: 'tools/call', params: { name: tool, arguments: { ...given } } },
+        LenientAnswer,
+        { timeout: this.timeoutMs },
+      );
     } catch (error) {
       const refusal = refusedArguments(error);
       if (refusal === null) throw this.callFailed(tool, error);
       return { tool, text: refusal, isError: true };
     }
     const text = textOf(answer);
-    if (text === null) throw new FailedAtWork(`environment ${this.where} answered a call of ${tool} without content${this.said()}`, 'its answer could not be read');
+    if (text === null)
+      throw new FailedAtWork(
+        `environment ${this.where} answered a call of ${tool} without content${this.said()}`,
+        'its answer could not be read',
+      );
     return { tool, text, isError: answer.isError === true };
   }
 
@@ -95,22 +125,31 @@ export class McpConnection {
 
   /** Ends the session, and the process that was started for it; never throws. */
   async close(): Promise<void> {
-    if (this.transport instanceof StreamableHTTPClientTransport) await this.transport.terminateSession().catch(() => {});
+    if (this.transport instanceof StreamableHTTPClientTransport)
+      await this.transport.terminateSession().catch(() => {});
     await this.client.close().catch(() => {});
   }
 
   private callFailed(tool: string, error: unknown): EnvironmentUnavailable {
     const message = this.message(`did not answer a call of ${tool}`, error);
     const told = toldOf(error, this.timeoutMs);
-    return told === null ? new EnvironmentUnavailable(message, { cause: error }) : new FailedAtWork(message, told, 0, { cause: error });
+    return told === null
+      ? new EnvironmentUnavailable(message, { cause: error })
+      : new FailedAtWork(message, told, 0, { cause: error });
   }
 
   private notStarted(error: unknown): Error {
     const status = error instanceof SdkHttpError ? error.status : 0;
     if (NOT_FOUND.includes(status)) {
-      return new BadEnvironmentDefinition(`environment ${this.where}: HTTP ${status}: this address speaks no streamable HTTP (an address of the older SSE transport is not supported): is the path right, e.g. /mcp?`);
+      return new BadEnvironmentDefinition(
+        `environment ${this.where}: HTTP ${status}: this address speaks no streamable HTTP ` +
+          '(an address of the older SSE transport is not supported): is the path right, e.g. /mcp?',
+      );
     }
-    if (NO_CREDENTIALS.includes(status)) return new BadEnvironmentDefinition(`environment ${this.where}: HTTP ${status}: it wants credentials: give them as \`headers\` of the server`);
+    if (NO_CREDENTIALS.includes(status))
+      return new BadEnvironmentDefinition(
+        `environment ${this.where}: HTTP ${status}: it wants credentials: give them as \`headers\` of the server`,
+      );
     return new EnvironmentUnavailable(this.message('could not be started', error), { cause: error });
   }
 
@@ -152,4 +191,12 @@ const overHttp = ({ url, headers = {} }: HttpServer) =>
   new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers: { ...headers } }, fetch: exactFetch });
 
 const overStdio = ({ command, args = [], env = {}, cwd }: StdioServer, folder: string) =>
-  writingExactNumbers(new StdioClientTransport({ command, args: [...args], env: { ...getDefaultEnvironment(), ...env }, cwd: path.resolve(folder, cwd ?? '.'), stderr: 'pipe' }));
+  writingExactNumbers(
+    new StdioClientTransport({
+      command,
+      args: [...args],
+      env: { ...getDefaultEnvironment(), ...env },
+      cwd: path.resolve(folder, cwd ?? '.'),
+      stderr: 'pipe',
+    }),
+  );

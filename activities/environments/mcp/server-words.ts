@@ -44,7 +44,9 @@ export class ServerWords {
   /** The client's word on what it received. */
   complained(message: string): void {
     // A list of zod's issues, for a line of JSON that is no message.
-    this.complaint = message.startsWith('[') ? 'something that is no message of the protocol' : message.slice(0, LINE_START);
+    this.complaint = message.startsWith('[')
+      ? 'something that is no message of the protocol'
+      : message.slice(0, LINE_START);
   }
 
   /** @param told  what is said already */
@@ -54,7 +56,9 @@ export class ServerWords {
     return [
       this.ended === '' ? '' : `; ${this.ended}`,
       this.errorOutput.trim() === '' ? '' : `; it said: ${this.errorOutput.trim()}`,
-      printed === '' ? '' : `; it said: ${printed} (on its output, where only messages of the protocol belong, one a line)`,
+      printed === ''
+        ? ''
+        : `; it said: ${printed} (on its output, where only messages of the protocol belong, one a line)`,
       this.complaint === '' || told.startsWith(this.complaint) ? '' : `; the client noticed: ${this.complaint}`,
     ].join('');
   }
@@ -69,4 +73,5 @@ export class ServerWords {
   }
 }
 
-const isMessage = (line: string): boolean => /^\s*(\{.*"jsonrpc"|$)/.test(line) || (line.length >= LINE_START && line.startsWith('{'));
+const isMessage = (line: string): boolean =>
+  /^\s*(\{.*"jsonrpc"|$)/.test(line) || (line.length >= LINE_START && line.startsWith('{'));

@@ -43,8 +43,14 @@ function argumentsOf(schema: unknown, root: Schema, depth = 0): Arguments {
     closed: schema.additionalProperties === false || schema.unevaluatedProperties === false,
   };
   const within = (part: unknown) => argumentsOf(part, root, depth + 1);
-  const all = [own, ...(typeof schema.$ref === 'string' ? [within(referred(schema.$ref, root))] : []), ...listed(schema.allOf).map(within)];
-  const choices = [schema.anyOf, schema.oneOf].map((parts) => listed(parts).map(within)).filter((parts) => parts.length > 0);
+  const all = [
+    own,
+    ...(typeof schema.$ref === 'string' ? [within(referred(schema.$ref, root))] : []),
+    ...listed(schema.allOf).map(within),
+  ];
+  const choices = [schema.anyOf, schema.oneOf]
+    .map((parts) => listed(parts).map(within))
+    .filter((parts) => parts.length > 0);
   return {
     names: [...new Set([...all, ...choices.flat()].flatMap(({ names }) => names))],
     required: new Set([...all.flatMap(({ required }) => [...required]), ...choices.flatMap(requiredByAll)]),
@@ -52,14 +58,22 @@ function argumentsOf(schema: unknown, root: Schema, depth = 0): Arguments {
   };
 }
 
-const requiredByAll = ([first, ...others]: readonly Arguments[]): string[] => [...first!.required].filter((key) => others.every(({ required }) => required.has(key)));
+const requiredByAll = ([first, ...others]: readonly Arguments[]): string[] =>
+  [...first!.required].filter((key) => others.every(({ required }) => required.has(key)));
 
 /** `#/$defs/Point` in the same schema. */
 function referred(reference: string, root: Schema): unknown {
   if (!reference.startsWith('#')) return undefined;
-  const steps = reference.slice(1).split('/').filter((step) => step !== '');
-  return steps.reduce<unknown>((at, step) => (isSchema(at) ? at[decodeURIComponent(step).replaceAll('~1', '/').replaceAll('~0', '~')] : undefined), root);
+  const steps = reference
+    .slice(1)
+    .split('/')
+    .filter((step) => step !== '');
+  return steps.reduce<unknown>(
+    (at, step) => (isSchema(at) ? at[decodeURIComponent(step).replaceAll('~1', '/').replaceAll('~0', '~')] : undefined),
+    root,
+  );
 }
 
 const listed = (parts: unknown): readonly unknown[] => (Array.isArray(parts) ? parts : []);
-const isSchema = (value: unknown): value is Schema => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isSchema = (value: unknown): value is Schema =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);

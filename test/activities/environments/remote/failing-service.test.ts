@@ -37,7 +37,13 @@ async function played(inner: RestorableEnvironment): Promise<string> {
   return messages[0]!.content;
 }
 
-const faultSaying = (reason: RegExp) => ({ code: 'environment_fault', message: new RegExp(`${reason.source}.*A second try, in a fresh environment, failed as well: .*onStepFailure: "refuse"`, 's') });
+const faultSaying = (reason: RegExp) => ({
+  code: 'environment_fault',
+  message: new RegExp(
+    `${reason.source}.*A second try, in a fresh environment, failed as well: .*onStepFailure: "refuse"`,
+    's',
+  ),
+});
 
 for (const [how, reason, told] of [
   ['hangs', /did not answer within 200 ms/, 'took longer than 0.2 s'],
@@ -62,7 +68,18 @@ for (const [how, reason, told] of [
     };
     await serving(service, async (url) => {
       const open = (onStepFailure: OnStepFailure) =>
-        openDefinition(defineAgentEvolverEnvironment({ name: 'rooms', url, envType: 'rooms', splits: { train: 'train', heldout: 'val' }, turns: 5, timeoutMs: 200, onStepFailure }), HERE);
+        openDefinition(
+          defineAgentEvolverEnvironment({
+            name: 'rooms',
+            url,
+            envType: 'rooms',
+            splits: { train: 'train', heldout: 'val' },
+            turns: 5,
+            timeoutMs: 200,
+            onStepFailure,
+          }),
+          HERE,
+        );
       await assert.rejects(played(open('fault')), faultSaying(reason));
       assert.deepEqual([created, steps], [2, ['well', 'fail', 'well', 'fail']]);
       assert.equal(await played(open('refuse')), `Error: ${told}`);
@@ -71,7 +88,10 @@ for (const [how, reason, told] of [
 }
 
 test('an OpenEnv server that hangs or hangs up at a step is asked twice, each time in a session of its own; then the definition decides', async () => {
-  for (const [how, reason, told] of [['hangs', /did not answer within 200 ms/, 'took longer than 0.2 s'], ['hangs up', /closed the session \(code 1006\)/, 'ended the session']] as const) {
+  for (const [how, reason, told] of [
+    ['hangs', /did not answer within 200 ms/, 'took longer than 0.2 s'],
+    ['hangs up', /closed the session \(code 1006\)/, 'ended the session'],
+  ] as const) {
     const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
     await once(server, 'listening');
     let sessions = 0;
@@ -80,15 +100,26 @@ test('an OpenEnv server that hangs or hangs up at a step is asked twice, each ti
       socket.on('message', (raw) => {
         const { type, data } = JSON.parse(String(raw)) as { type: string; data?: { said?: string } };
         if (type === 'close') return socket.close();
-        if (data?.said !== 'fail') return socket.send(JSON.stringify({ type: 'observation', data: { observation: { text: 'Go on.' }, reward: 0, done: false } }));
+        if (data?.said !== 'fail')
+          return socket.send(
+            JSON.stringify({ type: 'observation', data: { observation: { text: 'Go on.' }, reward: 0, done: false } }),
+          );
         if (how === 'hangs up') socket.terminate();
       });
     });
     const open = (onStepFailure: OnStepFailure) =>
       openDefinition(
         defineOpenEnvEnvironment({
-          name: 'words', url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, task: z.object({ n: z.number() }), tasks: [{ id: 'a', split: 'train', n: 1 }], turns: 5, timeoutMs: 200,
-          prompt: () => 'Hello.', action: ({ content }) => ({ said: content }), observe: ({ observation }) => String(observation['text']), onStepFailure,
+          name: 'words',
+          url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+          task: z.object({ n: z.number() }),
+          tasks: [{ id: 'a', split: 'train', n: 1 }],
+          turns: 5,
+          timeoutMs: 200,
+          prompt: () => 'Hello.',
+          action: ({ content }) => ({ said: content }),
+          observe: ({ observation }) => String(observation['text']),
+          onStepFailure,
         }),
         HERE,
       );
@@ -108,7 +139,10 @@ test('a sidecar that says twice that it cannot do a step, the second time in a r
   const observation = { messages: [], done: false, hash: sha256('one') };
   const sidecar: RequestListener = (request, response) => {
     asked.push(request.url!);
-    if (request.url === '/step') response.writeHead(500).end(JSON.stringify({ code: 'internal', message: `/step: took more than ${asked.length} s` }));
+    if (request.url === '/step')
+      response
+        .writeHead(500)
+        .end(JSON.stringify({ code: 'internal', message: `/step: took more than ${asked.length} s` }));
     else response.end(JSON.stringify(request.url === '/close' ? {} : observation));
   };
   await serving(sidecar, async (url) => {
@@ -116,7 +150,8 @@ test('a sidecar that says twice that it cannot do a step, the second time in a r
     await environment.reset({ episodeId: 'e', taskId: 'a', seed: 0 });
     await assert.rejects(environment.step({ episodeId: 'e', stepIndex: 1, action: { content: 'slow', calls: [] } }), {
       code: 'environment_fault',
-      message: /answered 500: \/step: took more than 3 s\. A second try, in a fresh environment, failed as well: see its log/,
+      message:
+        /answered 500: \/step: took more than 3 s\. A second try, in a fresh environment, failed as well: see its log/,
     });
     assert.deepEqual(asked, ['/close', '/reset', '/step', '/restore', '/step']);
   });
