@@ -8,7 +8,10 @@ export const Arithmetic = z.strictObject({
   replicas: z.int().positive(),
   /** Name of the processor or the accelerator. */
   device: z.string(),
-  /** Of a processor, those that a replica computes with: 4 add otherwise than 2 in bf16, seen with SmolLM2. Null on an accelerator. */
+  /**
+   * Of a processor, those that a replica computes with: 4 add otherwise than 2 in bf16, seen with SmolLM2. Null on an
+   * accelerator.
+   */
   threads: z.int().positive().nullable(),
   /** E.g. `libtensorflow 2.21.0`. */
   library: z.string(),

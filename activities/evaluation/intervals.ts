@@ -14,7 +14,9 @@ export interface IntervalOptions {
 /** Ends of an interval, the lower first. */
 export type Interval = [number, number];
 
-/** With fewer tasks resampling understates: means of resamples are too close together, and ratios of counts too coarse. */
+/**
+ * With fewer tasks resampling understates: means of resamples are too close together, and ratios of counts too coarse.
+ */
 const ENOUGH_TO_RESAMPLE = 30;
 
 /**
@@ -37,11 +39,14 @@ export function resampledMeans(values_B: readonly number[], { key, resamples }: 
 /**
  * Interval of the mean over tasks of values in [0, 1], for other tasks of the same kind; null with fewer than two.
  *
- * Wilson's score interval (1927) for as many tasks as there would be of zeros and ones with this variance: the variance that a mean
- * near 0 or 1 bounds is not taken from the few values alone. Of zeros and ones it is Wilson's; else the variance is estimated, and
- * Student's quantile takes the normal's place.
+ * Wilson's score interval (1927) for as many tasks as there would be of zeros and ones with this variance: the
+ * variance that a mean near 0 or 1 bounds is not taken from the few values alone. Of zeros and ones it is Wilson's;
+ * else the variance is estimated, and Student's quantile takes the normal's place.
  */
-export function intervalOfMean(values_B: readonly number[], { confidence }: Pick<IntervalOptions, 'confidence'>): Interval | null {
+export function intervalOfMean(
+  values_B: readonly number[],
+  { confidence }: Pick<IntervalOptions, 'confidence'>,
+): Interval | null {
   const B = values_B.length;
   if (B < 2) return null;
   const m = mean(values_B);
@@ -56,39 +61,65 @@ export function intervalOfMean(values_B: readonly number[], { confidence }: Pick
 }
 
 /**
- * Mean of the differences of the same tasks under two policies, in [-1, 1], with its interval and the two-sided p-value of no
- * difference; nulls with fewer than two tasks.
+ * Mean of the differences of the same tasks under two policies, in [-1, 1], with its interval and the two-sided
+ * p-value of no difference; nulls with fewer than two tasks.
  *
- * Of 30 tasks and more: percentile bootstrap (Efron, 1979), and p = 2 min(P(mean* <= 0), P(mean* >= 0)). Of fewer: Student's interval, and
- * the share of sign flips of the differences (all of them, or as many as `resamples`) whose mean is as far from 0.
+ * Of 30 tasks and more: percentile bootstrap (Efron, 1979), and p = 2 min(P(mean* <= 0), P(mean* >= 0)). Of fewer:
+ * Student's interval, and the share of sign flips of the differences (all of them, or as many as `resamples`) whose
+ * mean is as far from 0.
  *
  * @param differences_B  value under the one policy minus value under the other, per task
  */
-export function pairedDifference(differences_B: readonly number[], options: IntervalOptions): { value: number; interval: Interval | null; pValue: number | null } {
+export function pairedDifference(
+  differences_B: readonly number[],
+  options: IntervalOptions,
+): { value: number; interval: Interval | null; pValue: number | null } {
   const B = differences_B.length;
   const value = mean(differences_B);
   if (B < 2) return { value, interval: null, pValue: null };
   const deviation = sampleStandardDeviation(differences_B);
   if (B < ENOUGH_TO_RESAMPLE || isNothing(deviation)) {
     const half = (studentQuantile(options.confidence, B - 1) * deviation) / Math.sqrt(B);
-    const interval: Interval = isNothing(deviation) ? ofEqualValues(value, B, options.confidence, [-1, 1]) : [Math.max(-1, value - half), Math.min(1, value + half)];
+    const interval: Interval = isNothing(deviation)
+      ? ofEqualValues(value, B, options.confidence, [-1, 1])
+      : [Math.max(-1, value - half), Math.min(1, value + half)];
     return { value, interval, pValue: signFlipP(differences_B, options) };
   }
   const means = resampledMeans(differences_B, options);
   const share = (holds: (m: number) => boolean): number => means.filter(holds).length / means.length;
   // Of R resamples none on the other side says that p is below 2 / R, not that it is 0.
-  const pValue = Math.min(1, 2 * Math.max(1 / means.length, Math.min(share((m) => m <= 0), share((m) => m >= 0))));
-  return { value, interval: [quantile(means, (1 - options.confidence) / 2), quantile(means, (1 + options.confidence) / 2)], pValue };
+  const pValue = Math.min(
+    1,
+    2 *
+      Math.max(
+        1 / means.length,
+        Math.min(
+          share((m) => m <= 0),
+          share((m) => m >= 0),
+        ),
+      ),
+  );
+  return {
+    value,
+    interval: [quantile(means, (1 - options.confidence) / 2), quantile(means, (1 + options.confidence) / 2)],
+    pValue,
+  };
 }
 
 /** Whether two policies differ by more than the choice of tasks: both the interval and the test must say so. */
-export const isDifference = ({ interval, pValue }: { readonly interval: Interval | null; readonly pValue: number | null }, confidence: number): boolean =>
+export const isDifference = (
+  { interval, pValue }: { readonly interval: Interval | null; readonly pValue: number | null },
+  confidence: number,
+): boolean =>
   interval !== null && pValue !== null && (interval[0] > 0 || interval[1] < 0) && pValue <= 1 - confidence + 1e-12;
 
 /** Of a spread that is all rounding, none is known. */
 const isNothing = (spread: number): boolean => spread < 1e-9;
 
-/** Values that are all equal are not certain: a share of the tasks as large as this could be otherwise without one having shown (Clopper and Pearson, 1934). */
+/**
+ * Values that are all equal are not certain: a share of the tasks as large as this could be otherwise without one
+ * having shown (Clopper and Pearson, 1934).
+ */
 function ofEqualValues(value: number, B: number, confidence: number, [least, most]: Interval): Interval {
   const unseen = 1 - ((1 - confidence) / 2) ** (1 / B);
   return [value - unseen * (value - least), value + unseen * (most - value)];
@@ -100,8 +131,13 @@ const ALL_FLIPS = 12;
 function signFlipP(differences_B: readonly number[], { key, resamples }: IntervalOptions): number {
   const B = differences_B.length;
   const observed = Math.abs(differences_B.reduce((total, d) => total + d, 0)) - 1e-12;
-  const isAsFar = (flipped: (b: number) => boolean): boolean => Math.abs(differences_B.reduce((total, d, b) => total + (flipped(b) ? -d : d), 0)) >= observed;
-  if (B <= ALL_FLIPS) return Array.from({ length: 2 ** B }, (_, flips) => isAsFar((b) => ((flips >> b) & 1) === 1)).filter(Boolean).length / 2 ** B;
+  const isAsFar = (flipped: (b: number) => boolean): boolean =>
+    Math.abs(differences_B.reduce((total, d, b) => total + (flipped(b) ? -d : d), 0)) >= observed;
+  if (B <= ALL_FLIPS)
+    return (
+      Array.from({ length: 2 ** B }, (_, flips) => isAsFar((b) => ((flips >> b) & 1) === 1)).filter(Boolean).length /
+      2 ** B
+    );
   const drawn = Array.from({ length: resamples }, (_, r) => {
     const coins = uniforms(`${key}/flip/${r}`, B);
     return isAsFar((b) => coins[b]! < 0.5);

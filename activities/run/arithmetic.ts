@@ -15,8 +15,9 @@ export class ArithmeticMixed extends Error {
 type Computing = Pick<GpuDependencies, 'artifacts' | 'arithmetic'>;
 
 /**
- * `commitOnce` for a step that computes with the model: its manifest tells in which arithmetic. A step that is committed is found by
- * its key whatever this worker computes in; it is refused to make one that differs by rounding from the others of the run.
+ * `commitOnce` for a step that computes with the model: its manifest tells in which arithmetic. A step that is
+ * committed is found by its key whatever this worker computes in; it is refused to make one that differs by rounding
+ * from the others of the run.
  *
  * @throws {ArithmeticMixed} unless the run's setting `arithmetic` is "any"
  */
@@ -38,15 +39,20 @@ export const computeOnce = <T extends { inputHash: string; arithmetic?: Arithmet
 async function requireOneArithmetic({ artifacts, arithmetic }: Computing, run: OpenedRun): Promise<void> {
   const key = keys.arithmetic(run.runId);
   const mine: ArithmeticManifest = { kind: 'arithmetic', arithmetic };
-  const { manifest } = (await artifacts.findManifest(key, ArithmeticManifest)) ?? (await artifacts.commitManifest(key, mine, ArithmeticManifest));
+  const { manifest } =
+    (await artifacts.findManifest(key, ArithmeticManifest)) ??
+    (await artifacts.commitManifest(key, mine, ArithmeticManifest));
   const found = differences(manifest.arithmetic, arithmetic);
   if (found.length === 0 || run.config.arithmetic === 'any') return;
   // An operator may have allowed it just now, for an iteration that began without.
   const latest = await artifacts.getJson((await latestSettings(artifacts, run)).settings, Settings);
   if (latest.config.arithmetic === 'any') return;
+  const { precision, replicas } = manifest.arithmetic;
   throw new ArithmeticMixed(
-    `run "${run.runId}" is computed in another arithmetic than this worker's: ${found.join('; ')}. Rollouts, scores and updates would differ by rounding, and the same seed would not give the same bytes. ` +
-      `Run the step on a worker like those before (SEEUPO_PRECISION=${manifest.arithmetic.precision} SEEUPO_REPLICAS=${manifest.arithmetic.replicas}, on such a device), then resume; ` +
-      'or allow the mix, which every step then records: update changeSettings with {"arithmetic":"any"}, then resume.',
+    `run "${run.runId}" is computed in another arithmetic than this worker's: ${found.join('; ')}. ` +
+      'Rollouts, scores and updates would differ by rounding, and the same seed would not give the same bytes. ' +
+      `Run the step on a worker like those before (SEEUPO_PRECISION=${precision} SEEUPO_REPLICAS=${replicas}, on such a ` +
+      'device), then resume; or allow the mix, which every step then records: update changeSettings with ' +
+      '{"arithmetic":"any"}, then resume.',
   );
 }

@@ -29,12 +29,16 @@ export interface Fork {
 }
 
 /**
- * A run's beginning as the beginning of another run, to which its manifests are copied. What they name (weights, trajectories) is
- * shared by hash and not copied. Nothing is written before `copy`.
+ * A run's beginning as the beginning of another run, to which its manifests are copied. What they name (weights,
+ * trajectories) is shared by hash and not copied. Nothing is written before `copy`.
  *
  * @throws {BadConfig} if there is no such run or point, or the settings from there on are none
  */
-export async function forkOf(artifacts: ArtifactStore, runId: string, { forkFrom, change }: ForkRequest): Promise<Fork> {
+export async function forkOf(
+  artifacts: ArtifactStore,
+  runId: string,
+  { forkFrom, change }: ForkRequest,
+): Promise<Fork> {
   const { run: sourceId, iteration, turn } = forkFrom;
   const refuse = (problem: string) => new BadConfig([`forkFrom: ${problem}`]);
   if (sourceId === runId) throw refuse(`run "${runId}" cannot be forked into itself: choose another workflow id`);
@@ -42,16 +46,23 @@ export async function forkOf(artifacts: ArtifactStore, runId: string, { forkFrom
   if (!found) throw refuse(`there is no run "${sourceId}" in this store`);
   const source = found.manifest;
   if (iteration > 0 && !(await artifacts.findManifest(keys.checkpoint(sourceId, iteration - 1), CheckpointManifest))) {
-    throw refuse(`run "${sourceId}" has no checkpoint of iteration ${iteration - 1}, which a fork at iteration ${iteration} begins with`);
+    throw refuse(
+      `run "${sourceId}" has no checkpoint of iteration ${iteration - 1}, which a fork at iteration ${iteration} begins with`,
+    );
   }
   const chain = (await latestSettings(artifacts, source)).settings;
   // What the iteration began with, which a fork of a fork may have left between two turns.
   const begun = await configAt(artifacts, chain, { iteration });
   const before = turn === null ? begun : await configAt(artifacts, chain, { iteration, turn });
   const keptTurns = turn === null ? null : await turnsKept(artifacts, forkFrom, begun, refuse);
-  const kept = keptTurns && (await Promise.all(keptTurns.map((earlier) => configAt(artifacts, chain, { iteration, turn: earlier }))));
+  const kept =
+    keptTurns &&
+    (await Promise.all(keptTurns.map((earlier) => configAt(artifacts, chain, { iteration, turn: earlier }))));
   const refusedFor = (given: TrainConfig): string[] =>
-    refusedInFork({ begun, kept }, given).map((reason) => `forkFrom: cannot change ${turn === null ? 'in a fork' : `before turn ${turn} of iteration ${iteration}`}: ${reason}`);
+    refusedInFork({ begun, kept }, given).map(
+      (reason) =>
+        `forkFrom: cannot change ${turn === null ? 'in a fork' : `before turn ${turn} of iteration ${iteration}`}: ${reason}`,
+    );
   const config = changed();
 
   return { source, config, forkedFrom: forkFrom, refused: refusedFor(config), copy };
@@ -68,13 +79,19 @@ export async function forkOf(artifacts: ArtifactStore, runId: string, { forkFrom
   }
 
   async function copy(): Promise<ArtifactRef> {
-    const evaluatedAlike = JSON.stringify(evaluationSettingsOf(source, before)) === JSON.stringify(evaluationSettingsOf(source, config));
+    const evaluatedAlike =
+      JSON.stringify(evaluationSettingsOf(source, before)) === JSON.stringify(evaluationSettingsOf(source, config));
     const steps = await keysBefore(artifacts, sourceId, { iteration, keptTurns, evaluatedAlike });
     const limit = pLimit(COPIES_AT_ONCE);
     const renamed = (key: string) => keys.run(runId) + key.slice(keys.run(sourceId).length);
     // Timings come along: they tell what it took to get here.
-    await Promise.all(steps.flatMap((key) => [keys.timing(key), key]).map((key) => limit(() => artifacts.copyManifest(key, renamed(key)))));
-    for (let k = 0; k < iteration; k++) await artifacts.copyManifest(keys.iterationTiming(sourceId, k), keys.iterationTiming(runId, k));
+    await Promise.all(
+      steps
+        .flatMap((key) => [keys.timing(key), key])
+        .map((key) => limit(() => artifacts.copyManifest(key, renamed(key)))),
+    );
+    for (let k = 0; k < iteration; k++)
+      await artifacts.copyManifest(keys.iterationTiming(sourceId, k), keys.iterationTiming(runId, k));
     const settings: Settings = { kind: 'settings', from: { iteration, keptTurns }, config, before: chain };
     return artifacts.putJson(settings);
   }
@@ -94,29 +111,44 @@ async function turnsKept(
   refuse: (problem: string) => Error,
 ): Promise<number[]> {
   const groups = await artifacts.findManifest(keys.groups(run, iteration), GroupsManifest);
-  if (!groups) throw refuse(`run "${run}" has not got to the turns of iteration ${iteration}: leave turn out, or choose an earlier iteration`);
+  if (!groups)
+    throw refuse(
+      `run "${run}" has not got to the turns of iteration ${iteration}: leave turn out, or choose an earlier iteration`,
+    );
   const { turns } = groups.manifest;
   if (turn! > turns) throw refuse(`iteration ${iteration} of run "${run}" has turns 1 to ${turns}, not ${turn}`);
   const order = algorithm.name === 'seeupo' ? algorithm.updateOrder : 'forward';
   if (order === 'random') throw refuse('a random order of turns cannot be forked between two of them: leave turn out');
   const forward = Array.from({ length: turns }, (_, index) => index + 1);
-  const listed = order === 'forward' ? forward : order === 'reverse' ? forward.reverse() : order.filter((listedTurn) => listedTurn <= turns);
+  const listed =
+    order === 'forward'
+      ? forward
+      : order === 'reverse'
+        ? forward.reverse()
+        : order.filter((listedTurn) => listedTurn <= turns);
   const kept = listed.slice(0, listed.indexOf(turn!));
   const committed = new Set<string>();
   for await (const key of artifacts.list(keys.iteration(run, iteration))) committed.add(key);
   const missing = kept.filter((earlier) => !committed.has(keys.turnState(run, iteration, earlier)));
-  if (missing.length > 0) throw refuse(`run "${run}" has not updated turn ${missing[0]} of iteration ${iteration}, which comes before turn ${turn}`);
+  if (missing.length > 0)
+    throw refuse(
+      `run "${run}" has not updated turn ${missing[0]} of iteration ${iteration}, which comes before turn ${turn}`,
+    );
   return kept;
 }
 
 /**
- * Keys of the steps before the point. Evaluations of the policies up to it come along, an end does not, nor does that of theta_k itself
- * if the fork is evaluated otherwise: its own figures are all of one kind.
+ * Keys of the steps before the point. Evaluations of the policies up to it come along, an end does not, nor does that
+ * of theta_k itself if the fork is evaluated otherwise: its own figures are all of one kind.
  */
 async function keysBefore(
   artifacts: ArtifactStore,
   run: string,
-  { iteration, keptTurns, evaluatedAlike }: { readonly iteration: number; readonly keptTurns: readonly number[] | null; readonly evaluatedAlike: boolean },
+  {
+    iteration,
+    keptTurns,
+    evaluatedAlike,
+  }: { readonly iteration: number; readonly keptTurns: readonly number[] | null; readonly evaluatedAlike: boolean },
 ): Promise<string[]> {
   const found: string[] = [];
   for await (const key of artifacts.list(keys.run(run))) {
@@ -126,13 +158,17 @@ async function keysBefore(
     if (key === keys.warmStart(run)) found.push(key);
     if (k === undefined || key.includes('/timings/')) continue;
     const turn = /^turn-(\d+)/.exec(step!)?.[1];
-    const kept = Number(k) === iteration && keptTurns !== null && (turn === undefined ? step !== 'checkpoint' : keptTurns.includes(Number(turn)));
+    const kept =
+      Number(k) === iteration &&
+      keptTurns !== null &&
+      (turn === undefined ? step !== 'checkpoint' : keptTurns.includes(Number(turn)));
     if (Number(k) < iteration || kept) found.push(key);
   }
   for await (const key of artifacts.list(`${keys.run(run)}evaluations/`)) {
     const evaluation = await artifacts.findManifest(key, EvaluationManifest);
     const { name, iterationsDone } = evaluation?.manifest ?? { name: 'end', iterationsDone: 0 };
-    if (name !== 'end' && (iterationsDone < iteration || (iterationsDone === iteration && evaluatedAlike))) found.push(key);
+    if (name !== 'end' && (iterationsDone < iteration || (iterationsDone === iteration && evaluatedAlike)))
+      found.push(key);
   }
   return found;
 }

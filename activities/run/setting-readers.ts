@@ -10,11 +10,13 @@ import type { TrainConfig } from '../../schemas/train-config.js';
  * - `product`: the product of ratios (Eq. 8) that an update hands on to the next one
  * - `evaluation`, `after`: evaluations; what is done with results, and how long a run is
  */
-export type SettingReader = 'start' | 'rollout' | 'grouping' | 'scoring' | 'order' | 'update' | 'product' | 'evaluation' | 'after';
+export type SettingReader =
+  'start' | 'rollout' | 'grouping' | 'scoring' | 'order' | 'update' | 'product' | 'evaluation' | 'after';
 
 /**
- * Which steps read which setting: one line a setting, and the one place that says it. What may change when (in a fork, during a run)
- * is derived from this. A test holds it against the schema, and against what the steps of a run do when the setting is another.
+ * Which steps read which setting: one line a setting, and the one place that says it. What may change when (in a fork,
+ * during a run) is derived from this. A test holds it against the schema, and against what the steps of a run do when
+ * the setting is another.
  */
 export const SETTING_READERS: Readonly<Record<string, readonly SettingReader[]>> = {
   title: ['after'],
@@ -125,7 +127,9 @@ export function changedSettings(made: unknown, given: unknown, path = ''): Chang
     const names = [...new Set([...Object.keys(a), ...Object.keys(b)])];
     return names.flatMap((name) => changedSettings(a[name], b[name], path === '' ? name : `${path}.${name}`));
   }
-  return below.length === 0 ? [] : [{ path, made, given, readers: [...new Set(below.flatMap((setting) => SETTING_READERS[setting]!))] }];
+  return below.length === 0
+    ? []
+    : [{ path, made, given, readers: [...new Set(below.flatMap((setting) => SETTING_READERS[setting]!))] }];
 }
 
 /** A point of a run at which a fork begins, and the settings that were in force before it. */
@@ -137,45 +141,62 @@ export interface ForkedAt {
 }
 
 /**
- * Why settings cannot change at a fork, one reason a setting; none is an empty list. What is shared was made with the old ones, so
- * only what the steps to come read afresh may be another.
+ * Why settings cannot change at a fork, one reason a setting; none is an empty list. What is shared was made with the
+ * old ones, so only what the steps to come read afresh may be another.
  *
  * @param given  what the steps from the point on would be done with
  */
 export function refusedInFork({ begun, kept }: ForkedAt, given: TrainConfig): string[] {
-  const isOfOther = (value: unknown, path: string): boolean => value === undefined && path.startsWith('algorithm.') && begun.algorithm.name !== given.algorithm.name;
+  const isOfOther = (value: unknown, path: string): boolean =>
+    value === undefined && path.startsWith('algorithm.') && begun.algorithm.name !== given.algorithm.name;
   const reasons = new Map<string, string>();
   for (const { path, made, given: is, readers } of changedSettings(begun, given)) {
     const change = `${path}: stored ${shown(made)}, given ${shown(is)}`;
     // Of another algorithm its name says enough.
     if (isOfOther(made, path) || isOfOther(is, path)) continue;
-    if (readers.includes('start')) reasons.set(path, `${change} (all of the run was made with it: start a run of its own)`);
+    if (readers.includes('start'))
+      reasons.set(path, `${change} (all of the run was made with it: start a run of its own)`);
     else if (kept !== null) {
       const stale = readers.filter((reader) => ITERATION[reader] !== undefined && !isReadAfresh(path, begun, given));
       if (isCountedWhenBegun(path, begun)) stale.push('order');
-      if (stale.length > 0) reasons.set(path, `${change} (made with it: ${stale.map((reader) => ITERATION[reader]).join(', ')}; fork before the iteration, "turn": null)`);
+      if (stale.length > 0)
+        reasons.set(
+          path,
+          `${change} (made with it: ${stale.map((reader) => ITERATION[reader]).join(', ')}; fork before the iteration, "turn": null)`,
+        );
     }
   }
   const takesAllRatiosAgain = given.algorithm.name === 'seeupo' && given.algorithm.suffixRatio === 'exact';
   for (const { path, made, given: is, readers } of (kept ?? []).flatMap((update) => changedSettings(update, given))) {
     if (!readers.includes('product') || takesAllRatiosAgain || isOfOther(is, path) || reasons.has(path)) continue;
-    reasons.set(path, `${path}: stored ${shown(made)}, given ${shown(is)} (made with it: the ratios of turns already updated, Eq. 8; fork before the iteration, "turn": null)`);
+    reasons.set(
+      path,
+      `${path}: stored ${shown(made)}, given ${shown(is)} (made with it: the ratios of turns already updated, Eq. 8; fork before the iteration, "turn": null)`,
+    );
   }
   return [...reasons.values()];
 }
 
 /** The steps of an iteration before its updates, as a refusal names them. */
-const ITERATION: Readonly<Partial<Record<SettingReader, string>>> = { rollout: 'the rollouts', grouping: 'the advantages', scoring: 'the scores', order: 'the order and number of updates' };
+const ITERATION: Readonly<Partial<Record<SettingReader, string>>> = {
+  rollout: 'the rollouts',
+  grouping: 'the advantages',
+  scoring: 'the scores',
+  order: 'the order and number of updates',
+};
 
 /** Scores hold log-probs of the frozen reference wherever the coefficient was not 0, whatever it was. */
 const isReadAfresh = (path: string, { algorithm }: TrainConfig, given: TrainConfig): boolean =>
   path === 'algorithm.klCoefficient' && !(algorithm.klCoefficient === 0 && given.algorithm.klCoefficient > 0);
 
 /** The optimiser steps of a turn that is spread over workers are counted when its iteration begins. */
-const isCountedWhenBegun = (path: string, { update }: TrainConfig): boolean => update.shards > 1 && ['algorithm.epochs', 'algorithm.minibatches'].includes(path);
+const isCountedWhenBegun = (path: string, { update }: TrainConfig): boolean =>
+  update.shards > 1 && ['algorithm.epochs', 'algorithm.minibatches'].includes(path);
 
 /** Whether a setting may change between two iterations of a run under way. */
-export const isReadEachIteration = (path: string): boolean => SETTING_READERS[path] !== undefined && !SETTING_READERS[path].includes('start');
+export const isReadEachIteration = (path: string): boolean =>
+  SETTING_READERS[path] !== undefined && !SETTING_READERS[path].includes('start');
 
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 const shown = (value: unknown): string => (value === undefined ? 'nothing' : JSON.stringify(value));

@@ -34,16 +34,16 @@ export interface ObjectiveOptions {
 }
 
 /**
- * An estimate above this counts as this, and its gradient is 0: one rare token must not drown a batch. As in verl, where it acts from
- * d = 2.6 and from d = -11 on; the largest gradient that is left is 12.6. Nats.
+ * An estimate above this counts as this, and its gradient is 0: one rare token must not drown a batch. As in verl,
+ * where it acts from d = 2.6 and from d = -11 on; the largest gradient that is left is 12.6. Nats.
  */
 const K3_LIMIT = 10;
 /** exp of more overflows long before it could mean anything. */
 const LOG_RATIO_LIMIT = 20;
 
 /**
- * min(10, exp(d) - d - 1) with d = log pi_ref - log pi_theta (k3): without the bound an unbiased estimate of the divergence, and
- * never negative. Nats.
+ * min(10, exp(d) - d - 1) with d = log pi_ref - log pi_theta (k3): without the bound an unbiased estimate of the
+ * divergence, and never negative. Nats.
  */
 export function k3(current: number, reference: number): number {
   const d = Math.min(LOG_RATIO_LIMIT, reference - current);
@@ -104,9 +104,10 @@ export function seeupoLoss(sample: ResponseSample, count: number, options: Objec
 /**
  * The KL term of one response as scale x sum over its tokens, and beta times its gradient.
  *
- * As it stands it is an estimate for tokens that theta drew; they were drawn by theta_k. With `klImportanceWeighted` each token's is
- * weighted by r = pi_theta / pi_theta_k, through which the gradient goes as well: r k has the expected gradient of
- * KL(theta || reference), also after theta has moved (as in DeepSeek-V3.2, arXiv 2512.02556, and TRL's use_bias_correction_kl).
+ * As it stands it is an estimate for tokens that theta drew; they were drawn by theta_k. With `klImportanceWeighted`
+ * each token's is weighted by r = pi_theta / pi_theta_k, through which the gradient goes as well: r k has the expected
+ * gradient of KL(theta || reference), also after theta has moved (as in DeepSeek-V3.2, arXiv 2512.02556, and TRL's
+ * use_bias_correction_kl).
  */
 function divergenceTerm({ current, old, drawn = old, reference }: ResponseSample, scale: number, options: KlOptions): { kl: number; gradient: number[] } {
   if (reference === null) return { kl: 0, gradient: current.map(() => 0) };
@@ -132,8 +133,8 @@ export interface TokenAggregation {
  *
  *   loss = -(1/count) sum_i scale_i sum_l min(r_il A_i, clip(r_il) A_i) + beta (1/count) sum_i scale_i sum_l kl_il
  *
- * scale 1/L_i is GRPO's; 1/(longest response allowed) dr-grpo's; count / (tokens of the batch) dapo's. With an advantage of its own
- * for each token, A_il, it is PPO's clipped objective (Eq. 7 of arXiv 1707.06347).
+ * scale 1/L_i is GRPO's; 1/(longest response allowed) dr-grpo's; count / (tokens of the batch) dapo's. With an
+ * advantage of its own for each token, A_il, it is PPO's clipped objective (Eq. 7 of arXiv 1707.06347).
  */
 export function grpoLoss(sample: ResponseSample, { count, scale }: TokenAggregation, options: ObjectiveOptions): SampleLoss {
   const { current, old, weight, advantages } = sample;
@@ -152,7 +153,10 @@ export function grpoLoss(sample: ResponseSample, { count, scale }: TokenAggregat
   };
 }
 
-/** REINFORCE on one response: -(1/count) A scale sum_l log pi(y_l), plus the KL term, a mean over the response's tokens. */
+/**
+ * REINFORCE on one response: -(1/count) A scale sum_l log pi(y_l), plus the KL term, a mean over the response's
+ * tokens.
+ */
 export function reinforceLoss(sample: ResponseSample, { count, scale }: TokenAggregation, options: KlOptions): SampleLoss {
   const { current, old, weight } = sample;
   const divergence = divergenceTerm(sample, 1 / current.length, options);
@@ -166,8 +170,8 @@ export function reinforceLoss(sample: ResponseSample, { count, scale }: TokenAgg
 }
 
 /**
- * What a response of L tokens multiplies the sum of its token terms by, so that a mean over the batch's responses is the mean that
- * `aggregation` names.
+ * What a response of L tokens multiplies the sum of its token terms by, so that a mean over the batch's responses is
+ * the mean that `aggregation` names.
  *
  * @param lengths  tokens of each response of the batch
  */
@@ -203,7 +207,10 @@ export function batchLoss(algorithm: AlgorithmConfig, lengths: readonly number[]
   }
 }
 
-/** dLoss/dH of every token of a response: the loss has -c times the mean over `count` responses of their mean token entropy H. */
+/**
+ * dLoss/dH of every token of a response: the loss has -c times the mean over `count` responses of their mean token
+ * entropy H.
+ */
 export const entropyGradient = (tokens: number, count: number, coefficient: number): number[] =>
   new Array<number>(tokens).fill(-coefficient / (tokens * count));
 

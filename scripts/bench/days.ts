@@ -2,7 +2,9 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
 import type { RowResult } from './results.js';
 
-/** What a row came to on one day on one machine: the other side's figures move between days, too, by a third and more. */
+/**
+ * What a row came to on one day on one machine: the other side's figures move between days, too, by a third and more.
+ */
 const DayFigure = z.strictObject({
   /** E.g. 2026-11-28, UTC. */
   day: z.iso.date(),
@@ -19,11 +21,18 @@ const DayFigure = z.strictObject({
 export type DayFigure = z.infer<typeof DayFigure>;
 
 /** The figures of all days, with those of one day put in the place of earlier ones of that day. */
-export function withDay(known: readonly DayFigure[], results: readonly RowResult[], { day, machine, versions }: Pick<DayFigure, 'day' | 'machine' | 'versions'>): DayFigure[] {
+export function withDay(
+  known: readonly DayFigure[],
+  results: readonly RowResult[],
+  { day, machine, versions }: Pick<DayFigure, 'day' | 'machine' | 'versions'>,
+): DayFigure[] {
   const made = results.flatMap(({ row, ours, torch, ratio }): DayFigure[] =>
-    ours && torch && ratio !== null ? [{ day, machine, row: row.name, ours: ours.median, torch: torch.median, ratio, versions }] : [],
+    ours && torch && ratio !== null
+      ? [{ day, machine, row: row.name, ours: ours.median, torch: torch.median, ratio, versions }]
+      : [],
   );
-  const isAgain = (figure: DayFigure): boolean => made.some(({ row }) => figure.day === day && figure.machine === machine && figure.row === row);
+  const isAgain = (figure: DayFigure): boolean =>
+    made.some(({ row }) => figure.day === day && figure.machine === machine && figure.row === row);
   return [...known.filter((figure) => !isAgain(figure)), ...made];
 }
 
@@ -37,8 +46,11 @@ export function daysWords(days: readonly DayFigure[], row: string, machine: stri
 
 /** The days that a file has; none if there is no file. @throws if it is no such file */
 export async function readDays(file: string): Promise<DayFigure[]> {
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => (error.code === 'ENOENT' ? '[]' : Promise.reject(error)));
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) =>
+    error.code === 'ENOENT' ? '[]' : Promise.reject(error),
+  );
   return z.array(DayFigure).parse(JSON.parse(text));
 }
 
-export const writeDays = (file: string, days: readonly DayFigure[]): Promise<void> => writeFile(file, `${JSON.stringify(days, null, 1)}\n`);
+export const writeDays = (file: string, days: readonly DayFigure[]): Promise<void> =>
+  writeFile(file, `${JSON.stringify(days, null, 1)}\n`);

@@ -1,13 +1,26 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { intervalOfMean, isDifference, pairedDifference, resampledMeans } from '../../../activities/evaluation/intervals.js';
+import {
+  intervalOfMean,
+  isDifference,
+  pairedDifference,
+  resampledMeans,
+} from '../../../activities/evaluation/intervals.js';
 import { normalQuantile, studentQuantile } from '../../../activities/numerics/student.js';
 
 const options = { key: '1/bootstrap', resamples: 20_000, confidence: 0.95 };
-const near = (found: number, expected: number, tolerance: number): void => assert.ok(Math.abs(found - expected) <= tolerance, `${found}, expected ${expected}`);
+const near = (found: number, expected: number, tolerance: number): void =>
+  assert.ok(Math.abs(found - expected) <= tolerance, `${found}, expected ${expected}`);
 
 test('quantiles are those of the tables of Student’s and the normal distribution', () => {
-  for (const [confidence, degrees, t] of [[0.95, 1, 12.7062], [0.95, 7, 2.364624], [0.95, 19, 2.093024], [0.95, 29, 2.04523], [0.99, 4, 4.604095], [0.9, 63, 1.669402]] as const) {
+  for (const [confidence, degrees, t] of [
+    [0.95, 1, 12.7062],
+    [0.95, 7, 2.364624],
+    [0.95, 19, 2.093024],
+    [0.95, 29, 2.04523],
+    [0.99, 4, 4.604095],
+    [0.9, 63, 1.669402],
+  ] as const) {
     near(studentQuantile(confidence, degrees), t, 1e-4);
   }
   near(normalQuantile(0.95), 1.959964, 1e-5);
@@ -17,7 +30,8 @@ test('quantiles are those of the tables of Student’s and the normal distributi
 /** Means of all B^B equally likely resamples, sorted: the bootstrap distribution itself. */
 function enumerated(values_B: readonly number[]): number[] {
   let sums = [0];
-  for (let draw = 0; draw < values_B.length; draw++) sums = sums.flatMap((total) => values_B.map((value) => total + value));
+  for (let draw = 0; draw < values_B.length; draw++)
+    sums = sums.flatMap((total) => values_B.map((value) => total + value));
   return sums.map((total) => total / values_B.length).sort((a, b) => a - b);
 }
 
@@ -28,7 +42,10 @@ test('resampled means come as often as the enumeration of all 27 resamples of th
   for (const mean of new Set(exact)) {
     const share = (means: readonly number[]) => means.filter((m) => Math.abs(m - mean) < 1e-9).length / means.length;
     // Three standard deviations of a share among 20,000: at most 3 * sqrt(0.25 / 20000) = 0.011.
-    assert.ok(Math.abs(share(drawn) - share(exact)) < 0.011, `mean ${mean}: ${share(drawn)} drawn, ${share(exact)} exact`);
+    assert.ok(
+      Math.abs(share(drawn) - share(exact)) < 0.011,
+      `mean ${mean}: ${share(drawn)} drawn, ${share(exact)} exact`,
+    );
   }
 });
 
@@ -74,7 +91,10 @@ test('of 30 tasks and more the interval is the bootstrap’s, and p is never bel
 test('two figures of the same tasks are resampled alike, and another key resamples otherwise', () => {
   const values = [3, 1, 4, 1, 5];
   const twice = values.map((value) => 2 * value);
-  assert.deepEqual(resampledMeans(twice, options), resampledMeans(values, options).map((mean) => 2 * mean));
+  assert.deepEqual(
+    resampledMeans(twice, options),
+    resampledMeans(values, options).map((mean) => 2 * mean),
+  );
   assert.notDeepEqual(resampledMeans(values, { ...options, key: '2/bootstrap' }), resampledMeans(values, options));
 });
 
@@ -93,7 +113,12 @@ interface Kind {
   readonly mean: number;
 }
 const KINDS: readonly Kind[] = [
-  ...[0.1, 0.2, 0.5, 0.8].map((p): Kind => ({ name: `one episode, p ${p}`, episodes: 1, probability: () => p, mean: p })),
+  ...[0.1, 0.2, 0.5, 0.8].map((p): Kind => ({
+    name: `one episode, p ${p}`,
+    episodes: 1,
+    probability: () => p,
+    mean: p,
+  })),
   { name: 'four episodes, p 0.3', episodes: 4, probability: () => 0.3, mean: 0.3 },
   { name: 'four episodes, p uniform', episodes: 4, probability: (u) => u, mean: 0.5 },
   { name: 'four episodes, easy and hard', episodes: 4, probability: (u) => (u < 0.5 ? 0.1 : 0.9), mean: 0.5 },
@@ -114,7 +139,8 @@ function drawer(seed: number): () => number {
 /** Mean success of each of B tasks, twice: under two policies that do not differ. */
 function played({ episodes, probability }: Kind, B: number, trial: number): [number[], number[]] {
   const draw = drawer(1 + trial * 7919);
-  const rate = (p: number): number => Array.from({ length: episodes }, () => Number(draw() < p)).reduce((sum, x) => sum + x, 0) / episodes;
+  const rate = (p: number): number =>
+    Array.from({ length: episodes }, () => Number(draw() < p)).reduce((sum, x) => sum + x, 0) / episodes;
   const tasks = Array.from({ length: B }, () => probability(draw()));
   return [tasks.map(rate), tasks.map(rate)];
 }
@@ -131,20 +157,35 @@ for (const B of [8, 20, 64]) {
     });
     const told = JSON.stringify(KINDS.map(({ name }, k) => [name, shares[k]]));
     // Of eight tasks of p 0.5 Wilson's interval holds it in 1 - 18/256 = 93.0 % of cases: less three standard deviations of the simulation.
-    assert.ok(shares.every((share) => share >= 0.93 - 3 * Math.sqrt((0.93 * 0.07) / TRIALS)), told);
+    assert.ok(
+      shares.every((share) => share >= 0.93 - 3 * Math.sqrt((0.93 * 0.07) / TRIALS)),
+      told,
+    );
     const average = shares.reduce((sum, share) => sum + share, 0) / shares.length;
     assert.ok(average >= 0.93 && average <= 0.97, `${average}: ${told}`);
   });
 }
 
-for (const [B, trials] of [[8, 400], [20, 60], [64, 40]] as const) {
+for (const [B, trials] of [
+  [8, 400],
+  [20, 60],
+  [64, 40],
+] as const) {
   test(`simulated with ${B} tasks: of two policies that do not differ a difference is claimed in at most 5 % of cases`, () => {
     const few = { key: 'null', resamples: 200, confidence: 0.95 };
     const claims = KINDS.map((kind) => {
       let claimed = 0;
       for (let trial = 0; trial < trials; trial++) {
         const [ours, theirs] = played(kind, B, trial);
-        claimed += Number(isDifference(pairedDifference(ours.map((x, b) => x - theirs[b]!), few), 0.95));
+        claimed += Number(
+          isDifference(
+            pairedDifference(
+              ours.map((x, b) => x - theirs[b]!),
+              few,
+            ),
+            0.95,
+          ),
+        );
       }
       return claimed / trials;
     });

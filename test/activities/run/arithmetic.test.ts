@@ -19,10 +19,17 @@ test('every step that computes with the model records what it was computed in, s
   for (const shards of [1, 2]) {
     const { artifacts, dependencies } = toyRun();
     await trainInProcess(dependencies, 'run', { ...pipelineConfig, update: { shards } });
-    const computed = [...(await stepsOf(artifacts, 'run'))].filter(([key]) => /rollout-|scores|gradient-|ratios-|step-\d+\/policy/.test(key) || (shards === 1 && /turn-\d+\.json/.test(key)));
+    const computed = [...(await stepsOf(artifacts, 'run'))].filter(
+      ([key]) =>
+        /rollout-|scores|gradient-|ratios-|step-\d+\/policy/.test(key) || (shards === 1 && /turn-\d+\.json/.test(key)),
+    );
     assert.ok(computed.length > 5);
-    for (const [key, manifest] of computed) assert.deepEqual((JSON.parse(manifest) as { arithmetic: unknown }).arithmetic, dependencies.arithmetic, key);
-    assert.deepEqual((await artifacts.findManifest(keys.arithmetic('run'), ArithmeticManifest))!.manifest.arithmetic, dependencies.arithmetic);
+    for (const [key, manifest] of computed)
+      assert.deepEqual((JSON.parse(manifest) as { arithmetic: unknown }).arithmetic, dependencies.arithmetic, key);
+    assert.deepEqual(
+      (await artifacts.findManifest(keys.arithmetic('run'), ArithmeticManifest))!.manifest.arithmetic,
+      dependencies.arithmetic,
+    );
   }
 });
 
@@ -40,7 +47,10 @@ test('a worker of another arithmetic is refused with what differs, both values a
   const { artifacts, at, collect } = await begun();
   await assert.rejects(collect({ ...at, shard: 1 }), (error: Error) => {
     assert.ok(error instanceof ArithmeticMixed);
-    assert.match(error.message, /run "run" .*precision: stored "fp32", given "bf16"; replicas: stored 1, given 2\..*SEEUPO_PRECISION=fp32 SEEUPO_REPLICAS=1.*changeSettings with \{"arithmetic":"any"\}/);
+    assert.match(
+      error.message,
+      /run "run" .*precision: stored "fp32", given "bf16"; replicas: stored 1, given 2\..*SEEUPO_PRECISION=fp32 SEEUPO_REPLICAS=1.*changeSettings with \{"arithmetic":"any"\}/,
+    );
     assert.equal((classifyFailure(error) as { nonRetryable: boolean }).nonRetryable, true);
     return true;
   });
@@ -49,9 +59,21 @@ test('a worker of another arithmetic is refused with what differs, both values a
 
 test('each thing that changes sums is told: device, threads, library and flags as well', async () => {
   const { dependencies, at } = await begun();
-  for (const [name, value] of [['device', 'another'], ['threads', 4], ['threads', null], ['library', 'libtensorflow 1'], ['flags', ['TF_ENABLE_ONEDNN_OPTS=0']]] as const) {
-    const collect = createCollectRollouts({ ...dependencies, arithmetic: { ...dependencies.arithmetic, [name]: value } });
-    await assert.rejects(collect({ ...at, shard: 1 }), { name: 'ArithmeticMixed', message: new RegExp(`this worker's: ${name}`) });
+  for (const [name, value] of [
+    ['device', 'another'],
+    ['threads', 4],
+    ['threads', null],
+    ['library', 'libtensorflow 1'],
+    ['flags', ['TF_ENABLE_ONEDNN_OPTS=0']],
+  ] as const) {
+    const collect = createCollectRollouts({
+      ...dependencies,
+      arithmetic: { ...dependencies.arithmetic, [name]: value },
+    });
+    await assert.rejects(collect({ ...at, shard: 1 }), {
+      name: 'ArithmeticMixed',
+      message: new RegExp(`this worker's: ${name}`),
+    });
   }
 });
 
@@ -65,7 +87,8 @@ test('a mix that was asked for goes on at once, also in the iteration under way,
   // As an operator does whose run paused: from the next iteration on, while the step that is tried again has the run as it was.
   await createReviseSettings(dependencies)({ run, revision: 1, from: 1, change: { arithmetic: 'any' } });
   await collect({ ...at, shard: 1 });
-  const recorded = async (shard: number) => (await artifacts.findManifest(keys.rolloutShard('run', 0, shard), RolloutShardManifest))!.manifest.arithmetic;
+  const recorded = async (shard: number) =>
+    (await artifacts.findManifest(keys.rolloutShard('run', 0, shard), RolloutShardManifest))!.manifest.arithmetic;
   assert.deepEqual([await recorded(0), await recorded(1)], [dependencies.arithmetic, otherwise.arithmetic]);
 });
 
@@ -80,10 +103,20 @@ test('a fork between two turns stays in the arithmetic of what it shares; one be
   const { dependencies } = toyRun();
   await trainInProcess(dependencies, 'source', pipelineConfig);
   const otherwise = { ...dependencies, arithmetic: { ...dependencies.arithmetic, ...other } };
-  await assert.rejects(trainInProcess(otherwise, 'turn', { forkFrom: { run: 'source', iteration: 1, turn: 1 } }), { type: 'ArithmeticMixed' });
+  await assert.rejects(trainInProcess(otherwise, 'turn', { forkFrom: { run: 'source', iteration: 1, turn: 1 } }), {
+    type: 'ArithmeticMixed',
+  });
   await trainInProcess(otherwise, 'iteration', { forkFrom: { run: 'source', iteration: 1 } });
   // A resumed run is the run that it was.
   const done = { ...dependencies, executionState: async () => 'closed' as const };
-  await createReviseSettings(done)({ run: (await createOpenRun(done)(openInput('source', { resumeFrom: { run: 'source' } }, 'later'))).run, revision: 1, from: 3, change: { iterations: 4 } });
-  await assert.rejects(trainInProcess({ ...otherwise, executionState: done.executionState }, 'again', { resumeFrom: { run: 'source' } }), { type: 'ArithmeticMixed' });
+  await createReviseSettings(done)({
+    run: (await createOpenRun(done)(openInput('source', { resumeFrom: { run: 'source' } }, 'later'))).run,
+    revision: 1,
+    from: 3,
+    change: { iterations: 4 },
+  });
+  await assert.rejects(
+    trainInProcess({ ...otherwise, executionState: done.executionState }, 'again', { resumeFrom: { run: 'source' } }),
+    { type: 'ArithmeticMixed' },
+  );
 });

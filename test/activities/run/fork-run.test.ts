@@ -57,18 +57,47 @@ const ANYWHERE: readonly [path: string, change: Record<string, unknown>][] = [
 test('each setting that shared steps were made with is refused by name at the start, with both values and what to do', async () => {
   for (const [path, change] of BETWEEN_TURNS) {
     const said = (await refusals(1, change)).join('\n');
-    assert.match(said, new RegExp(`forkFrom: cannot change before turn 1 of iteration 1: ${path}: stored .+, given .+ \\(made with it: .+; fork before the iteration, "turn": null\\)`), path);
+    assert.match(
+      said,
+      new RegExp(
+        `forkFrom: cannot change before turn 1 of iteration 1: ${path}: stored .+, given .+ \\(made with it: .+; fork before the iteration, "turn": null\\)`,
+      ),
+      path,
+    );
   }
   for (const turn of [null, 1]) {
-    for (const [path, change] of ANYWHERE) assert.match((await refusals(turn, change)).join('\n'), new RegExp(`cannot change .*: ${path}: stored .+, given .+ \\(all of the run was made with it: start a run of its own\\)`), path);
+    for (const [path, change] of ANYWHERE)
+      assert.match(
+        (await refusals(turn, change)).join('\n'),
+        new RegExp(
+          `cannot change .*: ${path}: stored .+, given .+ \\(all of the run was made with it: start a run of its own\\)`,
+        ),
+        path,
+      );
   }
   assert.ok(!artifacts.objects.has(keys.ownership('fork')), 'nothing was claimed');
 });
 
 test('all reasons are told at once, with what is wrong with the settings by themselves and with the tasks', async () => {
-  const change = { training: 'full', rollout: { temperature: 0.45, tasksPerIteration: 99 }, algorithm: { normalization: 'none', klCoefficient: 5 } };
-  const found = (await refusals(1, change)).slice(1).map((line) => /^ {2}- (?:forkFrom: cannot change before turn 1 of iteration 1: )?([\w.]+)/.exec(line)?.[1]);
-  assert.deepEqual(found.sort(), ['algorithm.klCoefficient', 'algorithm.normalization', 'rollout.temperature', 'rollout.tasksPerIteration', 'rollout.tasksPerIteration', 'training'].sort());
+  const change = {
+    training: 'full',
+    rollout: { temperature: 0.45, tasksPerIteration: 99 },
+    algorithm: { normalization: 'none', klCoefficient: 5 },
+  };
+  const found = (await refusals(1, change))
+    .slice(1)
+    .map((line) => /^ {2}- (?:forkFrom: cannot change before turn 1 of iteration 1: )?([\w.]+)/.exec(line)?.[1]);
+  assert.deepEqual(
+    found.sort(),
+    [
+      'algorithm.klCoefficient',
+      'algorithm.normalization',
+      'rollout.temperature',
+      'rollout.tasksPerIteration',
+      'rollout.tasksPerIteration',
+      'training',
+    ].sort(),
+  );
   const unknown = (await refusals(1, { training: 'full', optimizer: { learningRat: 1 } })).join('\n');
   assert.match(unknown, /learningRat is no setting/);
   assert.match(unknown, /cannot change before turn 1 of iteration 1: training/);
@@ -79,7 +108,9 @@ test('all reasons are told at once, with what is wrong with the settings by them
 test('at the beginning of an iteration all that iterations read may change: it goes on under the new settings', async () => {
   for (const [i, [path, change]] of BETWEEN_TURNS.entries()) {
     const named = `free-${i}`;
-    await trainInProcess(dependencies, named, { forkFrom: { run: 'source', iteration: 2 }, change }).catch((error: Error) => assert.fail(`${path}: ${error.message}`));
+    await trainInProcess(dependencies, named, { forkFrom: { run: 'source', iteration: 2 }, change }).catch(
+      (error: Error) => assert.fail(`${path}: ${error.message}`),
+    );
     assert.ok(artifacts.objects.has(keys.checkpoint(named, 2)), path);
   }
 });
@@ -87,7 +118,9 @@ test('at the beginning of an iteration all that iterations read may change: it g
 test('what a fork at the very beginning shares is what came before it: the warm start and evaluations made alike', async () => {
   const { run } = await createOpenRun(dependencies)(openInput('warm', pipelineConfig));
   const change = { optimizer: { learningRate: 0.1 } };
-  const fork = await createOpenRun(dependencies)(openInput('slower', { forkFrom: { run: 'warm', iteration: 0 }, change }));
+  const fork = await createOpenRun(dependencies)(
+    openInput('slower', { forkFrom: { run: 'warm', iteration: 0 }, change }),
+  );
   const basis = async (of: typeof run, iteration: number) => (await openedRun(artifacts, of, { iteration })).basis;
   assert.equal(await basis(fork.run, -1), await basis(run, -1));
   assert.notEqual(await basis(fork.run, 0), await basis(run, 0));

@@ -22,10 +22,21 @@ interface JsonSchema {
 
 /** Settings as dotted paths: what has settings of its own in every form but null is a block, all else is a setting. */
 function settingsOf(schema: JsonSchema, path = ''): string[] {
-  const forms = [...(schema.anyOf ?? []), ...(schema.oneOf ?? []), ...(schema.allOf ?? [])].filter(({ type }) => type !== 'null');
+  const forms = [...(schema.anyOf ?? []), ...(schema.oneOf ?? []), ...(schema.allOf ?? [])].filter(
+    ({ type }) => type !== 'null',
+  );
   const blocks = [schema, ...forms].flatMap(({ properties }) => properties ?? []);
-  if (blocks.length === 0 || forms.some((form) => !form.properties && !form.oneOf)) return path === '' ? forms.flatMap((form) => settingsOf(form)) : [path];
-  return [...new Set(blocks.flatMap((properties) => Object.entries(properties).flatMap(([name, inner]) => settingsOf(inner, path === '' ? name : `${path}.${name}`))))];
+  if (blocks.length === 0 || forms.some((form) => !form.properties && !form.oneOf))
+    return path === '' ? forms.flatMap((form) => settingsOf(form)) : [path];
+  return [
+    ...new Set(
+      blocks.flatMap((properties) =>
+        Object.entries(properties).flatMap(([name, inner]) =>
+          settingsOf(inner, path === '' ? name : `${path}.${name}`),
+        ),
+      ),
+    ),
+  ];
 }
 
 test('every setting of the schema has its line in the table of readers, and the table has no other: a new setting says here who reads it', () => {
@@ -39,23 +50,47 @@ const OTHERWISE: readonly [change: Record<string, unknown>, base?: TrainConfigIn
   [{ title: 'other' }],
   [{ iterations: 2 }],
   ...[
-    { clip: { low: 0.01 } }, { clip: { high: 0.01 } }, { dualClip: 2 }, { klEstimator: 'k2' }, { klCoefficient: 0.5 }, { klImportanceWeighted: true }, { entropyCoefficient: 0.1 }, { epochs: 2 },
-    { minibatches: 1 }, { advantageStatistics: 'turn-pool' }, { ratioReference: 'turn' }, { suffixRatio: 'exact' }, { suffixRatioClip: [0.9, 1.1] }, { suffixProductClip: [0.9, 1.1] },
+    { clip: { low: 0.01 } },
+    { clip: { high: 0.01 } },
+    { dualClip: 2 },
+    { klEstimator: 'k2' },
+    { klCoefficient: 0.5 },
+    { klImportanceWeighted: true },
+    { entropyCoefficient: 0.1 },
+    { epochs: 2 },
+    { minibatches: 1 },
+    { advantageStatistics: 'turn-pool' },
+    { ratioReference: 'turn' },
+    { suffixRatio: 'exact' },
+    { suffixRatioClip: [0.9, 1.1] },
+    { suffixProductClip: [0.9, 1.1] },
   ].map((algorithm): [Record<string, unknown>] => [{ algorithm }]),
   [{ algorithm: { aggregation: 'token-mean' } }, { name: 'grpo' }],
   ...[{ gamma: 0.9 }, { lambda: 0.5 }, { valueCoefficient: 1 }, { valueClip: 0.1 }, { valueLearningRate: 1 }].map(
     (algorithm): [Record<string, unknown>, TrainConfigInput['algorithm']] => [{ algorithm }, { name: 'ppo' }],
   ),
-  ...[{ learningRate: 0.1 }, { betas: [0.5, 0.5] }, { epsilon: 1 }, { weightDecay: 1 }, { maxGradientNorm: 0.1 }, { schedule: { shape: 'linear' } }, { schedule: { warmUpSteps: 9 } }, { schedule: { finalRate: 0.5 } }].map(
-    (optimizer): [Record<string, unknown>] => [{ optimizer }],
+  ...[
+    { learningRate: 0.1 },
+    { betas: [0.5, 0.5] },
+    { epsilon: 1 },
+    { weightDecay: 1 },
+    { maxGradientNorm: 0.1 },
+    { schedule: { shape: 'linear' } },
+    { schedule: { warmUpSteps: 9 } },
+    { schedule: { finalRate: 0.5 } },
+  ].map((optimizer): [Record<string, unknown>] => [{ optimizer }]),
+  ...[{ onViolation: 'reject' }, { maxKl: 0.01 }, { surrogateTolerance: 1 }].map((guard): [Record<string, unknown>] => [
+    { guard },
+  ]),
+  ...[{ everyIterations: 1 }, { samplesPerTask: 1 }, { heldoutSamplesPerTask: 1 }, { temperature: 0.1 }].map(
+    (evaluation): [Record<string, unknown>] => [{ evaluation }],
   ),
-  ...[{ onViolation: 'reject' }, { maxKl: 0.01 }, { surrogateTolerance: 1 }].map((guard): [Record<string, unknown>] => [{ guard }]),
-  ...[{ everyIterations: 1 }, { samplesPerTask: 1 }, { heldoutSamplesPerTask: 1 }, { temperature: 0.1 }].map((evaluation): [Record<string, unknown>] => [{ evaluation }]),
   [{ retention: { last: 1, every: 2, best: { metric: 'meanReward', count: 1 } } }],
   [{ microBatchTokens: 64 }],
 ];
 const BEFORE_UPDATES = ['start', 'rollout', 'grouping', 'scoring', 'order'];
-const configWith = (algorithm: TrainConfigInput['algorithm'] = { name: 'seeupo', minibatches: 2 }) => resolveConfig({ ...pipelineConfig, iterations: 1, algorithm });
+const configWith = (algorithm: TrainConfigInput['algorithm'] = { name: 'seeupo', minibatches: 2 }) =>
+  resolveConfig({ ...pipelineConfig, iterations: 1, algorithm });
 
 /** What the steps of iteration 0 before its updates made: artifacts by content, that is, without who asked for them. */
 async function madeBeforeUpdates(config: TrainConfig): Promise<unknown> {
@@ -74,7 +109,11 @@ test('what is said to be read afresh by updates leaves no trace in rollouts, adv
   for (const [change, algorithm] of OTHERWISE) {
     const name = algorithm?.name ?? 'seeupo';
     if (!plain.has(name)) plain.set(name, await madeBeforeUpdates(configWith(algorithm)));
-    assert.deepEqual(await madeBeforeUpdates(withChange(configWith(algorithm), change)), plain.get(name), JSON.stringify(change));
+    assert.deepEqual(
+      await madeBeforeUpdates(withChange(configWith(algorithm), change)),
+      plain.get(name),
+      JSON.stringify(change),
+    );
   }
 });
 
@@ -85,7 +124,11 @@ test('such a setting may change between two turns, and no other', () => {
     assert.deepEqual(refusedInFork({ begun, kept: [] }, given), [], JSON.stringify(change));
     return settingsIn(change);
   });
-  const afresh = Object.entries(SETTING_READERS).filter(([path, readers]) => path === 'algorithm.klCoefficient' || (readers.length > 0 && !readers.some((reader) => BEFORE_UPDATES.includes(reader))));
+  const afresh = Object.entries(SETTING_READERS).filter(
+    ([path, readers]) =>
+      path === 'algorithm.klCoefficient' ||
+      (readers.length > 0 && !readers.some((reader) => BEFORE_UPDATES.includes(reader))),
+  );
   assert.deepEqual([...new Set(covered)].sort(), afresh.map(([path]) => path).sort());
 });
 
@@ -96,7 +139,10 @@ const settingsIn = (change: object, path = ''): string[] =>
   });
 
 test('what may change during a run is read afresh by each iteration', () => {
-  assert.deepEqual(Object.keys(CHANGEABLE).filter((path) => !isReadEachIteration(path)), []);
+  assert.deepEqual(
+    Object.keys(CHANGEABLE).filter((path) => !isReadEachIteration(path)),
+    [],
+  );
   assert.deepEqual(['training', 'lora.rank', 'no.setting'].filter(isReadEachIteration), []);
 });
 
@@ -104,7 +150,10 @@ test('an order to change a setting is refused at sight for exactly the values th
   const algorithms = [{ name: 'seeupo' }, { name: 'gspo' }] as const;
   for (const [path, check] of Object.entries(CHANGEABLE)) {
     for (const value of [-1, 0, 1e-9, 0.5, 0.999, 1, 1.5, 2, 7, NaN, Infinity, null, '1', true, [1], {}]) {
-      const change = path.split('.').reduceRight<unknown>((inner, name) => ({ [name]: inner }), value) as Record<string, unknown>;
+      const change = path.split('.').reduceRight<unknown>((inner, name) => ({ [name]: inner }), value) as Record<
+        string,
+        unknown
+      >;
       const isPossible = algorithms.every((algorithm) => {
         try {
           return withChange(resolveConfig({ ...pipelineConfig, algorithm }), change) !== null;
@@ -120,8 +169,14 @@ test('an order to change a setting is refused at sight for exactly the values th
 test('between two turns: the coefficient of a reference that was scored may change or go, not come', () => {
   const [without, withSome] = [0, 0.002].map((klCoefficient) => configWith({ name: 'seeupo', klCoefficient }));
   assert.deepEqual(refusedInFork({ begun: withSome!, kept: [] }, without!), []);
-  const [reason, ...rest] = refusedInFork({ begun: without!, kept: [] }, withChange(without!, { algorithm: { klCoefficient: 5 } }));
-  assert.match(reason!, /^algorithm\.klCoefficient: stored 0, given 5 \(made with it: the scores; fork before the iteration/);
+  const [reason, ...rest] = refusedInFork(
+    { begun: without!, kept: [] },
+    withChange(without!, { algorithm: { klCoefficient: 5 } }),
+  );
+  assert.match(
+    reason!,
+    /^algorithm\.klCoefficient: stored 0, given 5 \(made with it: the scores; fork before the iteration/,
+  );
   assert.deepEqual(rest, []);
   // A fork that took it away between two turns still has the scores.
   assert.deepEqual(refusedInFork({ begun: withSome!, kept: [without!] }, withSome!), []);
@@ -129,14 +184,23 @@ test('between two turns: the coefficient of a reference that was scored may chan
 
 test('between two turns: clips of the ratios may change before the first turn, or where all ratios are taken again', () => {
   const begun = configWith();
-  const clipped = (suffixRatio: string) => withChange(begun, { algorithm: { suffixRatio, suffixRatioClip: [0.9, 1.1] } });
+  const clipped = (suffixRatio: string) =>
+    withChange(begun, { algorithm: { suffixRatio, suffixRatioClip: [0.9, 1.1] } });
   assert.deepEqual(refusedInFork({ begun, kept: [] }, clipped('running')), []);
-  assert.match(refusedInFork({ begun, kept: [begun] }, clipped('running')).join('\n'), /^algorithm\.suffixRatioClip: stored null, given \[0.9,1.1\] \(made with it: the ratios of turns already updated[^\n]*$/);
+  assert.match(
+    refusedInFork({ begun, kept: [begun] }, clipped('running')).join('\n'),
+    /^algorithm\.suffixRatioClip: stored null, given \[0.9,1.1\] \(made with it: the ratios of turns already updated[^\n]*$/,
+  );
   assert.deepEqual(refusedInFork({ begun, kept: [begun] }, clipped('exact')), []);
 });
 
 test('between two turns of updates that are spread over workers: their number of steps was counted when the iteration began', () => {
   const begun = resolveConfig({ ...pipelineConfig, update: { shards: 2 } });
   const given = withChange(begun, { algorithm: { epochs: 2 }, update: { shards: 1 } });
-  assert.deepEqual(refusedInFork({ begun, kept: [] }, given).map((reason) => reason.slice(0, reason.indexOf(':'))).sort(), ['algorithm.epochs', 'update.shards']);
+  assert.deepEqual(
+    refusedInFork({ begun, kept: [] }, given)
+      .map((reason) => reason.slice(0, reason.indexOf(':')))
+      .sort(),
+    ['algorithm.epochs', 'update.shards'],
+  );
 });
