@@ -100,13 +100,32 @@ test('functions that cannot be called, or that nobody would wait for, are told',
   assert.match(prompt(class Prompt {}), /prompt is a class, expected a function/);
   assert.match(prompt(function* () { yield ''; }), /prompt is a generator function, expected a function/);
   assert.match(prompt(new Proxy({}, { get: () => assert.fail('a trap') })), /^environment "slots": prompt cannot be read: it threw a trap$/);
-  assert.match(refused('functions', { ...VALID.functions, start: async () => ({}) }), /start is asynchronous/);
-  for (const later of ['verify'] as const) assert.equal(refused('functions', { ...VALID.functions, [later]: async () => 1 }), '');
+  for (const [kind, later] of [['functions', ['verify']], ['mcp', ['verify', 'start']], ['openenv', []], ['agent-evolver', []]] as const) {
+    for (const [field, value] of Object.entries(VALID[kind]).filter((entry) => typeof entry[1] === 'function')) {
+      const said = refused(kind, { ...VALID[kind], [field]: async () => value });
+      if ((later as readonly string[]).includes(field)) assert.equal(said, '');
+      else assert.match(said, new RegExp(`^environment "slots": ${field} is asynchronous: it gives a Promise, and nobody waits for it, expected`));
+    }
+  }
+  assert.equal(withTool({ parameters: z.object({}), run: async () => 1 }), '');
 });
 
 test('a definition that was spread into another is checked again when it is opened', () => {
   const spread = { ...DEFINE.functions(VALID.functions as never), turns: 0, nxet: () => null };
   assert.throws(() => openDefinition(spread, { folder: '.', file: (relative) => relative }), { name: 'BadConfig', message: /turns is the number 0, expected .*; nxet is no field: did you mean next\?/ });
+});
+
+test('a format that there is not is told with those that there are; functions have no code blocks', () => {
+  for (const format of ['json', 'code-block']) {
+    assert.match(refused('functions', { ...VALID.functions, format }), new RegExp(`format is the text "${format}", expected "call-lines" or "hermes"$`));
+  }
+  assert.equal(refused('openenv', { ...VALID.openenv, format: 'code-block' }), '');
+});
+
+test('a tool without a description is its name and arguments in the prompt', async () => {
+  const definition = DEFINE.functions({ ...VALID.functions, tools: { add: { parameters: z.object({ n: z.number() }), run: () => 1 } } } as never);
+  const { messages } = await openDefinition(definition, { folder: '.', file: (relative) => relative }).reset({ episodeId: 'e', taskId: 'a', seed: 0 });
+  assert.match(messages[0]!.content, /^Tools:\nadd\(n\)\n/);
 });
 
 test('tasks that are no array are told how to make one', () => {
