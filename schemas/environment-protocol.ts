@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Split, Task } from './task.js';
+import { Task } from './task.js';
 import { Sha256 } from './artifact-ref.js';
 
 /** A chat message, as the model's chat template takes it. */
@@ -40,11 +40,6 @@ export type Action = z.infer<typeof Action>;
 
 export const EpisodeId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,255}$/);
 
-export const ListTasksRequest = z.strictObject({
-  split: Split,
-  /** A named set of the environment's tasks; its own default if absent. */
-  taskSet: z.string().optional(),
-});
 export const ListTasksResponse = z.strictObject({ tasks: z.array(Task) });
 
 export const ResetRequest = z.strictObject({
@@ -82,7 +77,6 @@ export const RestoreRequest = z.strictObject({
 });
 export type RestoreRequest = z.infer<typeof RestoreRequest>;
 
-export const EpisodeRequest = z.strictObject({ episodeId: EpisodeId });
 
 /** The verifier's word on a finished episode. */
 export const Verdict = z.strictObject({

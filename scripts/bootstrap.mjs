@@ -10,6 +10,7 @@ import {
 import { tmpdir, userInfo } from 'node:os';
 import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { needsOf, testsFor } from './test-files.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
@@ -196,24 +197,16 @@ function run(file, argv, env = process.env) {
 }
 const signalNumbers = { SIGHUP: 1, SIGINT: 2, SIGKILL: 9, SIGTERM: 15 };
 
-function testFiles(filters) {
-  const tests = join(dist, 'test');
-  const all = existsSync(tests)
-    ? readdirSync(tests, { recursive: true }).filter((name) => name.endsWith('.test.js')).map((name) => join(tests, name)).sort()
-    : [];
-  const wanted = filters.map((filter) => filter.replace(/^(\.\/)?(dist\/)?/, '').replace(/\.(ts|js)$/, '').split('/').join(sep));
-  // Runs of the whole stack under faults take longer than all the rest: they are asked for by name.
-  const chosen = wanted.length === 0 ? all.filter((path) => !relative(dist, path).startsWith(join('test', 'durability'))) : all.filter((path) => wanted.some((filter) => relative(dist, path).includes(filter)));
-  if (chosen.length === 0) fail(`no test file matches ${filters.join(' ') || 'test/**/*.test.ts'}`);
-  return chosen;
-}
-
 async function runTests() {
   const flags = args.filter((arg) => arg.startsWith('--'));
   const filters = args.filter((arg) => !arg.startsWith('--'));
-  const files = testFiles(filters);
-  const setUp = await run(process.execPath, [join(dist, 'scripts', 'setup.js'), '--quiet']);
-  if (setUp !== 0) return setUp;
+  const files = testsFor(dist, filters);
+  if (files.length === 0) fail(`no test file matches ${filters.join(' ') || 'test/**/*.test.ts'}`);
+  const needs = needsOf(dist, files);
+  if (needs.length > 0) {
+    const setUp = await run(process.execPath, [join(dist, 'scripts', 'setup.js'), '--quiet', '--only', needs.join(',')]);
+    if (setUp !== 0) return setUp;
+  }
   // What tests leave behind, and what those leave that they kill, goes with this folder.
   const temporary = mkdtempSync(join(tmpdir(), 'seeupo-test-'));
   try {

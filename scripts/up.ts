@@ -50,8 +50,8 @@ async function up(gpus: number): Promise<void> {
       // The CLI that set-up built is not on PATH.
       commandLine(
         cli.startsWith(runtimeDir) ? relative(repositoryRoot, cli) : 'temporal',
-        ...['workflow', 'start', '--address', temporal, '--type', 'train'],
-        ...['--task-queue', 'seeupo-control', '--workflow-id', 'my-run', '--input-file', runFile],
+        'workflow', 'start', '--address', temporal, '--type', 'train',
+        '--task-queue', 'seeupo-control', '--workflow-id', 'my-run', '--input-file', runFile,
       ),
       '',
       ...(existsSync(join(repositoryRoot, runFile)) ? [] : [`(${runFile} is missing in this checkout)`]),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { bundleWorkflows } from './support/temporal.js';
+import { bundleWorkflows } from './support/workflow-bundle.js';
 
 interface Import {
   readonly file: string;

@@ -234,7 +234,7 @@ function rowOf({ status, code, message }: S3Answer, { forcePathStyle }: S3Setup)
   if (status === 400 && /HTTP request to an HTTPS server|plain HTTP request was sent to HTTPS/i.test(words))
     return refused(TLS_ASKED);
   // Nobody will ever make BUCKET.localhost known.
-  if (code === 'ENOTFOUND' && !forcePathStyle && /\.localhost$/.test(message)) return refused(BUCKET_IN_HOST);
+  if (code === 'ENOTFOUND' && !forcePathStyle && message.endsWith('.localhost')) return refused(BUCKET_IN_HOST);
   const known = BY_CODE.get(code);
   if (known) return known;
   if (/no space left|storage ?full|quota ?exceeded|insufficient ?storage/i.test(words)) return kindOf('full')(ROOM);

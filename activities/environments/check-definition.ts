@@ -23,7 +23,7 @@ export function checked<K extends Kind, Spec extends object>(kind: K, spec: Spec
   const unreadable = new Map<string, string>();
   const copy = readable(spec, [], unreadable) as Record<string, unknown>;
   const faults = [...unreadable].map(([field, reason]) => `${field} cannot be read: it threw ${reason}`);
-  const parsed = z.strictObject(FIELDS[kind] as z.ZodRawShape).safeParse(copy);
+  const parsed = z.strictObject(FIELDS[kind]).safeParse(copy);
   const issues = (parsed.error?.issues ?? []).filter(({ path }) => !unreadable.has(path.join('.')));
   faults.push(...issues.flatMap((issue) => inWords(issue, copy, kind)));
   if (kind === 'functions' && copy['format'] === 'hermes') faults.push(...inexpressible(copy['tools']));

@@ -286,7 +286,7 @@ export class InProcessEnvironment implements RestorableEnvironment {
       // A step after the end leaves the episode as it was.
       if (live.observations.at(-1) === after) {
         live.actions.pop();
-        live.observations.pop();
+        void live.observations.pop();
       }
     });
     return after;

@@ -1,7 +1,6 @@
 import { realpathSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { createJiti } from 'jiti';
 import { z } from 'zod';
 import * as zodMini from 'zod/mini';
@@ -181,4 +180,3 @@ function realpathOrNull(file: string): string | null {
 }
 
 /** Root of this checkout, where the shipped examples are. */
-export const repositoryRoot = fileURLToPath(new URL('../../../', import.meta.url));

@@ -25,7 +25,7 @@ export function adamWStep(
 ): { parameters: Tensor; moments: Moments; gradientNorm: number } {
   const gradientNorm = Math.sqrt((tf.tidy(() => tf.sum(tf.square(gradient)).dataSync()) as Float32Array)[0]!);
   const scale = maxGradientNorm !== null && gradientNorm > maxGradientNorm ? maxGradientNorm / (gradientNorm + 1e-6) : 1;
-  const size = gradient.shape[0]!;
+  const size = gradient.shape[0];
   const chunk = (offset: number): Tensor[] =>
     tf.tidy(() => {
       const part = (x: Tensor): Tensor => (size <= CHUNK ? x : x.slice([offset], [Math.min(CHUNK, size - offset)]));

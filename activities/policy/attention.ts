@@ -29,7 +29,7 @@ const byHead = (x: Tensor): Tensor => tf.transpose(x, [1, 0, 2]);
 /** (N, Q, d) or (N, Q d) as (K, R n, d) for each segment. */
 function bySegment(x: Tensor, { segments }: PackedTries, { heads, keyValueHeads: K }: ModelConfig): Tensor[] {
   const R = heads / K;
-  const whole = tf.transpose(x.reshape([x.shape[0]!, K, R, x.size / (x.shape[0]! * heads)]), [1, 2, 0, 3]);
+  const whole = tf.transpose(x.reshape([x.shape[0], K, R, x.size / (x.shape[0] * heads)]), [1, 2, 0, 3]);
   const parts = segments.length === 1 ? [whole] : (tf.split(whole, segments.map(({ size }) => size), 2) as Tensor[]);
   return parts.map((part, i) => part.reshape([K, R * segments[i]!.size, whole.shape[3]!]));
 }
@@ -53,10 +53,10 @@ export function attentionForward(q: Tensor, { k, v }: KeysAndValues, batch: Pack
   const outputs: Tensor[] = [];
   const segments = bySegment(q, batch, config).map((own, i) => {
     const { size: n, keys: nodes, width, mask } = batch.segments[i]!;
-    const scores = batchMatMul(own, tf.gather(keys, nodes as never, 1), false, true);
+    const scores = batchMatMul(own, tf.gather(keys, nodes, 1), false, true);
     const masked = tf.add(scores.reshape([heads, n, width]), mask);
     const probabilities = softmaxLastAxis(masked).reshape([K, (heads / K) * n, width]);
-    outputs.push(batchMatMul(probabilities, tf.gather(values, nodes as never, 1), false, false));
+    outputs.push(batchMatMul(probabilities, tf.gather(values, nodes, 1), false, false));
     return { q: own, probabilities };
   });
   return { attended: together(outputs, batch, config), saved: { keys, values, segments } };
@@ -69,7 +69,7 @@ export function attentionForward(q: Tensor, { k, v }: KeysAndValues, batch: Pack
  */
 export function attentionBackward(d: Tensor, attended: Tensor, saved: SavedAttention, batch: PackedTries, config: ModelConfig): { q: Tensor; k: Tensor; v: Tensor } {
   const { heads, headDimension: D } = config;
-  const N = d.shape[0]!;
+  const N = d.shape[0];
   // softmax: dS = P (dP - sum(dP P)), and sum(dP P) = sum(dO O)
   const inner = bySegment(tf.sum(tf.mul(d, attended).reshape([N, heads, D]), -1), batch, config);
   const parts = bySegment(d, batch, config).map((dOut, i) => {

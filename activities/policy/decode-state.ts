@@ -44,7 +44,7 @@ export class DecodeState {
     this.#mask = tf.tensor4d(mask, [1, rests.length, 1, S + P]);
     this.#places = placesOf(this.#groupOf, this.#groups);
     try {
-      this.caches = tf.tidy(() => this.#gathered(store, padded(beginnings, S), padded(rests, P)) as never) as unknown as LayerCache<Tensor>[];
+      this.caches = tf.tidy(() => this.#gathered(store, padded(beginnings, S), padded(rests, P)) as never);
     } catch (failure) {
       this.dispose();
       throw failure;
@@ -100,7 +100,7 @@ export class DecodeState {
     const requestIndex = tf.tensor1d([...going], 'int32');
     const groupIndex = tf.tensor1d(groups, 'int32');
     const kept = (x: Tensor, index: Tensor): Tensor => {
-      const result = tf.gather(x, index as never, 1);
+      const result = tf.gather(x, index, 1);
       x.dispose();
       return result;
     };

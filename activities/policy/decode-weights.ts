@@ -85,11 +85,11 @@ function fusedBias({ biases }: LayerWeights, names: readonly ModuleName[], confi
 /** Low-rank parts side by side: the As below each other, the Bs along the diagonal. */
 function fusedPair(layer: LayerAdapter, names: readonly ModuleName[], scale: number): AdapterPair<Tensor> {
   const A = tf.concat(names.map((name) => layer[name].A), 0);
-  const ranks = names.map((name) => layer[name].A.shape[0]!);
+  const ranks = names.map((name) => layer[name].A.shape[0]);
   const B = tf.concat(
     names.map((name, i) => {
       const before = ranks.slice(0, i).reduce((sum, r) => sum + r, 0);
-      return tf.pad(layer[name].B as never, [[0, 0], [before, A.shape[0]! - before - ranks[i]!]]) as Tensor;
+      return tf.pad(layer[name].B as never, [[0, 0], [before, A.shape[0] - before - ranks[i]!]]) as Tensor;
     }),
     0,
   );

@@ -149,7 +149,7 @@ export function headWeightGradients(
     const targets = tf.mul(normalised(Int32Array.from(predicted, ({ node }) => node)), tf.tensor2d(predicted.map(({ c }) => c), [predicted.length, 1]));
     const factor = (y: Tensor): Tensor => (isNarrow(weights.layers[0]!) ? toBf16(y) : y);
     let z: Tensor = tf.unsortedSegmentSum(targets, tf.tensor1d(predicted.map(({ token }) => token), 'int32'), vocabulary);
-    let byGain: Tensor = tf.zeros([weights.finalNorm.shape[0]!]);
+    let byGain: Tensor = tf.zeros([weights.finalNorm.shape[0]]);
     for (const { predictions, nodes, probabilities, entropies } of chunks) {
       const perNode = (of: Float32Array): Float32Array => {
         const totals = new Float32Array(nodes.length);

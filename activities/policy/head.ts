@@ -142,7 +142,7 @@ export function headBackward(
       return rmsNormBackward(dNormed, x, rmsScale(x, weights.config.normEpsilon), weights.finalNorm);
     });
     const nodes = tf.tensor1d(Int32Array.from(chunks.flatMap((chunk) => [...chunk.nodes])), 'int32');
-    return tf.unsortedSegmentSum(tf.concat(parts, 0), nodes, hidden.shape[0]!);
+    return tf.unsortedSegmentSum(tf.concat(parts, 0), nodes, hidden.shape[0]);
   });
 }
 

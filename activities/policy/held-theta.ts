@@ -124,7 +124,7 @@ export class HeldTheta {
       }
       return read.map((found) => (found.length === 1 ? found[0]!.clone() : (tf.concat(found as never[], 0) as Tensor)));
     } finally {
-      tf.dispose(read as never);
+      tf.dispose(read);
     }
   }
 

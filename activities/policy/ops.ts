@@ -46,7 +46,7 @@ export const eager: Ops<Tensor> = {
   softmax: softmaxLastAxis,
   linear: (x, weight) => product(x, weight, false, true),
   matMul: (a, b, exchangeB) => batchMatMul(a, b, false, exchangeB),
-  gather: (x, indices, axis) => tf.gather(x, indices as never, axis),
+  gather: (x, indices, axis) => tf.gather(x, indices, axis),
   transpose: (x, permutation) => tf.transpose(x, [...permutation]),
   concat: (parts, axis) => tf.concat([...parts], axis),
   reshape: (x, shape) => x.reshape(known(shape)),

@@ -157,13 +157,13 @@ export async function gradientOf(
     for (let layer = config.layers - 1; layer >= 0; layer--) {
       const saved = outputs[layer]!.saved!;
       const training = adapter ? adapterTraining(weights.layers[layer]!, saved, adapter, adapter.layers[layer]!) : weightTraining(weights.layers[layer]!, layer);
-      const back: { dInput: Tensor; gradients: LayerAdapter | NamedGradients } = layerBackward<LayerAdapter | NamedGradients>(d!, saved, weights.layers[layer]!, training, packed, config);
-      tf.dispose([d!, ...savedTensors(saved), inputs.pop()!]);
+      const back: { dInput: Tensor; gradients: LayerAdapter | NamedGradients } = layerBackward<LayerAdapter | NamedGradients>(d, saved, weights.layers[layer]!, training, packed, config);
+      tf.dispose([d, ...savedTensors(saved), inputs.pop()!]);
       outputs.pop();
       d = back.dInput;
       gradients[layer] = back.gradients;
     }
-    if (top) bottom = embeddingGradient(d!, packed, config, top.head);
+    if (top) bottom = embeddingGradient(d, packed, config, top.head);
     const flat = adapter
       ? flattenedAdapter(gradients as LayerAdapter[])
       : flattened(new Map(Object.entries(Object.assign({ [FINAL_NORM]: top!.finalNorm }, bottom, ...(gradients as NamedGradients[])) as NamedGradients)), config);

@@ -39,9 +39,9 @@ export class TensorFlowPolicy implements Policy {
     // The model file's own weights are asked for again, and are gone.
     const gone = this.#held !== null && this.#held.isWithoutFrozen && stored === null && this.#held.name !== name;
     if (this.#held?.key !== key || gone) this.#held = await HeldTheta.load(weights, key, this.precision, () => this.#unload(), onProgress);
-    if (this.#held!.name === name) return;
+    if (this.#held.name === name) return;
     this.#sampler.forget();
-    await this.#held!.takeStored(stored, name);
+    await this.#held.takeStored(stored, name);
   }
 
   async useMoments(moments: StoredTensors | StoredParts | null, stepsTaken: number): Promise<void> {

@@ -103,7 +103,7 @@ export function layerForward(
 ): LayerOutput {
   return tf.tidy(() => {
     const { heads: Q, keyValueHeads: K, headDimension: D, normEpsilon } = config;
-    const N = input.shape[0]!;
+    const N = input.shape[0];
     const low: Partial<Record<ModuleName, Tensor>> = {};
     const fitting = fittingTo(weights);
     /** @param fit  x as it is in products with the narrow weights */
@@ -130,7 +130,7 @@ export function layerForward(
     const cache = want.past ? { k: tf.concat([want.past.k, k], 0), v: tf.concat([want.past.v, v], 0) } : { k, v };
     const { attended: ofAll, saved: attention } = attentionForward(q, cache, batch, config);
     const rows = want.rows ?? null;
-    const wanted = (x: Tensor): Tensor => (rows ? tf.gather(x, rows as never) : x);
+    const wanted = (x: Tensor): Tensor => (rows ? tf.gather(x, rows) : x);
     const attended = wanted(ofAll);
     const attendedInput = fitting(attended);
     const middle = tf.add(wanted(input), linear(attended, attendedInput, 'self_attn.o_proj')) as Tensor;
@@ -196,7 +196,7 @@ export function adapterTraining(weights: LayerWeights, saved: SavedLayer, { scal
   const gradients: Partial<Record<ModuleName, AdapterPair<Tensor>>> = {};
   const fitting = fittingTo(weights);
   /** (N, all ranks) -> (N, rank) */
-  const trained = (x: Tensor): Tensor => (x.shape[1] === rank ? x : x.slice([0, x.shape[1]! - rank], [x.shape[0]!, rank]));
+  const trained = (x: Tensor): Tensor => (x.shape[1] === rank ? x : x.slice([0, x.shape[1]! - rank], [x.shape[0], rank]));
   return {
     gradients: gradients as LayerAdapter,
     linear(dY, x, module) {
@@ -224,7 +224,7 @@ export function layerBackward<Gradients>(
 ): { dInput: Tensor; gradients: Gradients } {
   return tf.tidy(() => {
     const { heads: Q, keyValueHeads: K, headDimension: D } = config;
-    const N = saved.input.shape[0]!;
+    const N = saved.input.shape[0];
     /** (P, width) -> (N, width), zero where no output was wanted. */
     const spread = (x: Tensor): Tensor => (saved.rows ? tf.unsortedSegmentSum(x, saved.rows as never, N) : x);
     const linearBackward = training.linear;

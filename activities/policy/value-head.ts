@@ -11,7 +11,7 @@ export interface DeviceValueHead {
 
 /** @throws {RangeError} if the head is of another model */
 export function valueHeadOf(head: ValueHeadWeights, { finalNorm }: FrozenWeights): DeviceValueHead {
-  const width = finalNorm.shape[0]!;
+  const width = finalNorm.shape[0];
   if (head.length === 0) return { weights: tf.zeros([width]), bias: 0 };
   if (head.length !== width + 1) throw new RangeError(`the value head has ${head.length} numbers, this model's has ${width} weights and a bias: use the run that made it`);
   return { weights: tf.tensor1d(head.slice(0, -1)), bias: head.at(-1)! };

@@ -14,7 +14,7 @@ before(async () => {
   checkout = await mkdtemp(join(tmpdir(), 'seeupo-bootstrap-'));
   await mkdir(join(checkout, 'scripts'));
   await mkdir(join(checkout, 'test'));
-  for (const file of ['package.json', 'tsconfig.json', 'scripts/bootstrap.mjs']) {
+  for (const file of ['package.json', 'tsconfig.json', 'scripts/bootstrap.mjs', 'scripts/test-files.mjs']) {
     await cp(join(repositoryRoot, file), join(checkout, file));
   }
   // A lockfile of nothing, installed: `npm ci` has no reason to run. node_modules itself must be a folder of its own,

@@ -53,7 +53,7 @@ function answer(repositories: Readonly<Record<string, HubRepository>>, mishaps: 
   const commit = repository.revisions[revision!] ?? (Object.values(repository.revisions).includes(revision!) ? revision : undefined);
   if (kind !== 'lfs' && commit === undefined) return void json(404, { error: `Invalid rev id: ${revision}` });
   if (api && kind === 'revision') return void json(200, { _id: '1', id: name, sha: commit, private: false, gated: false, downloads: 0, likes: 0, lastModified: new Date(0).toISOString() });
-  if (api && kind === 'tree') return void listing(repository, url, json);
+  if (api && kind === 'tree') return  listing(repository, url, json);
   const content = repository.files[rest!];
   if (!content) return void response.writeHead(404, { 'X-Error-Code': 'EntryNotFound' }).end();
   if (kind === 'resolve' && content.length >= LFS_FROM) return void response.writeHead(302, { location: `/${name}/lfs/${revision}/${rest}` }).end();

@@ -4,7 +4,6 @@ import path from 'node:path';
 import { createMemoryStore } from '../../activities/artifacts/memory-store.js';
 import type { GpuDependencies } from '../../activities/dependencies.js';
 import { withoutHeartbeats } from '../../activities/heartbeats.js';
-import type { Policy } from '../../activities/policy/policy.js';
 import type { Execution } from '../../schemas/ownership.js';
 import type { Task } from '../../schemas/task.js';
 import type { TrainConfigInput } from '../../schemas/train-config.js';
@@ -68,7 +67,7 @@ export function toyDependencies(tasks: readonly Task[] = toyTasks) {
       trained: unused,
       trainedGroup: unused,
       device: unused,
-    } as Policy,
+    },
   };
   return { dependencies, artifacts, batches, used };
 }

@@ -1,11 +1,8 @@
-import { fileURLToPath } from 'node:url';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
-import { bundleWorkflowCode, DefaultLogger, Runtime, Worker, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
+import { Runtime, Worker, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
 import { attributes } from '../../workflows/search-attributes.js';
 import { binary } from './binaries.js';
-
-/** Only errors: tests make activities fail on purpose. */
-const quiet = new DefaultLogger('ERROR');
+import { bundleWorkflows, quiet } from './workflow-bundle.js';
 
 /** The SDK allows one runtime per process. */
 let installed = false;
@@ -18,10 +15,6 @@ export interface TemporalUnderTest {
   withWorkers<R>(activities: { readonly cpu: object; readonly gpu: object }, work: (taskQueue: string) => Promise<R>): Promise<R>;
   stop(): Promise<void>;
 }
-
-/** The bundle of the real workflows. */
-export const bundleWorkflows = (): Promise<WorkflowBundleWithSourceMap> =>
-  bundleWorkflowCode({ workflowsPath: fileURLToPath(new URL('../../workflows/index.js', import.meta.url)), logger: quiet });
 
 /**
  * A real Temporal server in memory, and the real workflow code.

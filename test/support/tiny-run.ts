@@ -1,6 +1,6 @@
 import path from 'node:path';
 import type { TrainConfigInput } from '../../schemas/train-config.js';
-import { root } from '../activities/policy/smollm2.js';
+import { root } from './root.js';
 import { writeTinyChatModel } from './tiny-chat-model.js';
 
 /** Three iterations of three turns on a random model and a task that needs no sidecar: seconds, and every update moves the weights. */

@@ -67,7 +67,7 @@ test('a worker waits for S3, takes tasks, gives a clear answer to a bad config, 
     const run = temporal.client.workflow.execute('train', { taskQueue: 'seeupo-control', workflowId: 'bad', args: [{ sed: 1 }] });
     const failure = await run.catch((error: unknown) => error);
     assert.ok(failure instanceof WorkflowFailedError);
-    assert.match((failure.cause?.cause as Error).message, /The configuration has \d+ problems:(.|\n)*sed is no setting: did you mean "seed"\?/);
+    assert.match((failure.cause!.cause as Error).message, /The configuration has \d+ problems:(.|\n)*sed is no setting: did you mean "seed"\?/);
 
     const lost = temporal.client.workflow.execute('train', { taskQueue: 'seeupo-gpu', workflowId: 'lost', args: [{}] });
     const told = await lost.catch((error: unknown) => error);

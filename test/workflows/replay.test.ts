@@ -4,7 +4,7 @@ import { before, test } from 'node:test';
 import { DeterminismViolationError } from '@temporalio/workflow';
 import { DefaultLogger, Runtime, Worker, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
 import type { RecordedRun } from '../support/recorded-runs.js';
-import { bundleWorkflows } from '../support/temporal.js';
+import { bundleWorkflows } from '../support/workflow-bundle.js';
 
 /** Recorded by scripts/record-histories.ts; a change that breaks these breaks runs that are under way. */
 const folder = 'test/replay';

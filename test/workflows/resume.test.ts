@@ -144,5 +144,5 @@ test('a run that ended is found whole: nothing is done again', async () => {
 test('resuming what is not there is refused, and so are settings beside it', async () => {
   const artifacts = createMemoryStore();
   assert.match(await on(here!, artifacts, 'none-1', { resumeFrom: { run: 'nothing' } }, refusal), /there is no run "nothing" in this store/);
-  assert.match(await on(here!, artifacts, 'none-2', { resumeFrom: { run: 'nothing' }, seed: 2 } as never, refusal), /seed.*nothing besides: the settings are the stored ones/s);
+  assert.match(await on(here!, artifacts, 'none-2', { resumeFrom: { run: 'nothing' }, seed: 2 }, refusal), /seed.*nothing besides: the settings are the stored ones/s);
 });

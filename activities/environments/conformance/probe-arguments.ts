@@ -24,7 +24,7 @@ export function mentionedIn(prompt: string): Mentioned {
 
 /** Arguments that fit a tool's JSON Schema; another `variant` gives others. What a schema cannot say, the tool may still refuse. */
 export function probeArguments(schema: object, mentioned: Mentioned, variant: number): Record<string, unknown> {
-  const value = new Prober(schema as Schema, mentioned, variant).value(schema as Schema, 0);
+  const value = new Prober(schema as Schema, mentioned, variant).value(schema, 0);
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
 }
 

@@ -81,6 +81,6 @@ export function defineMcpEnvironment<T extends Parameters, State = undefined>(sp
     const wrong = serverProblem(spec.server);
     if (wrong !== null) throw badDefinition(spec, wrong);
   }
-  return definition as never;
+  return definition;
 }
 

@@ -51,7 +51,7 @@ export class ExpressionParser {
     while (this.stream.skip('name', 'if')) {
       const test = this.either();
       const otherwise = this.stream.skip('name', 'else') ? this.conditional() : null;
-      value = { kind: 'condition', test, then: value, otherwise, line };
+      value = { kind: 'condition', test, chosen: value, otherwise, line };
     }
     return value;
   }

@@ -248,7 +248,7 @@ class Interpreter {
       case 'compare':
         return this.comparison(node, scope);
       case 'condition':
-        if (truthOf(this.value(node.test, scope))) return this.value(node.then, scope);
+        if (truthOf(this.value(node.test, scope))) return this.value(node.chosen, scope);
         return node.otherwise
           ? this.value(node.otherwise, scope)
           : new Undefined('the inline if-expression evaluated to false and no else section was defined.');

@@ -37,7 +37,7 @@ export type Expression = At &
     | {
         readonly kind: 'condition';
         readonly test: Expression;
-        readonly then: Expression;
+        readonly chosen: Expression;
         readonly otherwise: Expression | null;
       }
   );

@@ -12,7 +12,7 @@ import { propertyClass } from './unicode.js';
  */
 export function openTokenizer(json: Readonly<Record<string, unknown>>, file: string): Tokenizer {
   // Settings of tokenizer_config.json are left out: those that the library heeds belong to other kinds of models.
-  const tokenizer = new Tokenizer(reproducibleTokenizer(json, file) as never, { clean_up_tokenization_spaces: false });
+  const tokenizer = new Tokenizer(reproducibleTokenizer(json, file), { clean_up_tokenization_spaces: false });
   for (const part of partsOf(tokenizer.normalizer)) {
     const { form } = part;
     if (form !== undefined) part.normalize = (text: string) => normalForm(text, form);
@@ -37,7 +37,7 @@ function partsOf(part: unknown): LibraryPart[] {
   if (part === null || part === undefined) return [];
   const { normalizers, decoders } = part as LibraryPart;
   const inner = normalizers ?? decoders;
-  return inner ? inner.flatMap(partsOf) : [part as LibraryPart];
+  return inner ? inner.flatMap(partsOf) : [part];
 }
 
 let young: RegExp | undefined;

@@ -89,7 +89,7 @@ export function ropeOf(
           originalContextLength: original(context),
           betaFast: number('beta_fast', 32),
           betaSlow: number('beta_slow', 1),
-          truncate: truncate as boolean,
+          truncate: truncate,
           attentionFactor: number(
             'attention_factor',
             mscale && mscaleAll ? growth(mscale) / growth(mscaleAll) : growth(1),

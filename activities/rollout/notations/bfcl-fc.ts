@@ -79,7 +79,7 @@ function officialCall(json: string): WellFormedCall | string {
   if (!isObject(call)) throw new Undecodable('it is no JSON object');
   if (!('name' in call)) throw new Undecodable('"name" is missing');
   if (!('arguments' in call)) throw new Undecodable('"arguments" is missing');
-  const given = argumentsOf(call['arguments']!);
+  const given = argumentsOf(call['arguments']);
   const { name } = call;
   if (isContainer(name)) throw new Undecodable('"name" is no text');
   return typeof name === 'string' && name !== '' ? { name, positional: [], keyword: given } : '"name" is no text';

@@ -17,7 +17,6 @@ function served(object: Uint8Array, { breakAfter = Infinity, chunk = 100 }: { br
         mostOpen = Math.max(mostOpen, ++open);
         try {
           for (let at = from; at < to; at += chunk) {
-            await null;
             if (at - from >= breakAfter) throw new Error('broken off');
             const piece = object.subarray(at, Math.min(to, at + chunk, from + breakAfter));
             sent += piece.length;

@@ -57,7 +57,7 @@ test('the conformance kit finds an environment that is not deterministic', async
 });
 
 test('the conformance kit counts demonstrations, and says what their want costs', async () => {
-  const environment = await openDefinition(counting(false), HERE);
+  const environment = openDefinition(counting(false), HERE);
   const findings = await checkEnvironment({ open: () => environment, crash: async () => undefined }, { ...QUICK, leakEpisodes: 0 });
   assert.match(findings[0]!.detail, /1 training, 0 held-out, 0 demonstrations: a run has no warm start/);
 });

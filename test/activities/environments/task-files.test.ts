@@ -50,7 +50,7 @@ test('turns are a whole number from 1, or the task is named', async () => {
     await assert.rejects(read(line('a'), turns), { message: new RegExp(`line 1: task a: turns gave ${word}, expected a whole number from 1`) });
   }
   const throwing = ({ moves }: { moves: unknown[] }) => moves.length;
-  await assert.rejects(read(line('a'), throwing as never), { message: /line 1: task a: turns threw TypeError: .*reading 'length'/ });
+  await assert.rejects(read(line('a'), throwing), { message: /line 1: task a: turns threw TypeError: .*reading 'length'/ });
 });
 
 const module = async (name: string, content: string | Buffer) => {

@@ -8,7 +8,8 @@ import { ChatTemplate } from '../../../activities/policy/chat-template.js';
 import { readJson, valueOfJson } from '../../../activities/policy/chat-template/json.js';
 import { Dict, type Value } from '../../../activities/policy/chat-template/values.js';
 import { readGgufHeader } from '../../../activities/policy/weights/gguf-header.js';
-import { modelFile, root } from './smollm2.js';
+import { modelFile } from './smollm2.js';
+import { root } from '../../support/root.js';
 
 const fixtures = path.join(root, 'test/activities/policy/fixtures');
 const NOW = '2026-11-28T23:59:50';

@@ -6,7 +6,8 @@ import { test } from 'node:test';
 import type { Tokenizer } from '@huggingface/tokenizers';
 import { tokenizerOfGguf } from '../../../activities/policy/text-codec.js';
 import { openTokenizer } from '../../../activities/policy/tokenizer/open-tokenizer.js';
-import { modelFile, root } from './smollm2.js';
+import { modelFile } from './smollm2.js';
+import { root } from '../../support/root.js';
 
 /** Oracle: Hugging Face's tokenizers (fixtures/make_code_points.py). */
 const { assigned, blocks } = JSON.parse(

@@ -17,7 +17,8 @@ import { writeMergedModel } from '../../../activities/policy/weights/merged-mode
 import { exchangeOf } from '../../../activities/rollout/prompt.js';
 import { writeOneWordModel } from '../../support/one-word-model.js';
 import { writeTinyChatModel } from '../../support/tiny-chat-model.js';
-import { modelFile, root } from './smollm2.js';
+import { modelFile } from './smollm2.js';
+import { root } from '../../support/root.js';
 
 let folder: string;
 before(async () => {

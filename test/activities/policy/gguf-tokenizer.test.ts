@@ -4,7 +4,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { tokenizerJsonOf } from '../../../activities/policy/gguf-tokenizer.js';
 import { loadTextCodec } from '../../../activities/policy/text-codec.js';
-import { root } from './smollm2.js';
+import { root } from '../../support/root.js';
 
 interface TokenizerJson {
   readonly added_tokens: readonly { readonly id: number; readonly content: string }[];

@@ -10,7 +10,7 @@ import { HubModels } from '../../../activities/policy/hub-models.js';
 import { modelFingerprint } from '../../../activities/policy/model-files.js';
 import { TensorFlowPolicy } from '../../../activities/policy/tf-policy.js';
 import { startHub } from '../../support/hub-server.js';
-import { root } from './smollm2.js';
+import { root } from '../../support/root.js';
 import { tiny, tinyModel, tinyWeights } from './tiny-models.js';
 
 const COMMIT = 'a'.repeat(40);

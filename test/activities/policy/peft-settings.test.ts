@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { TensorFlowPolicy } from '../../../activities/policy/tf-policy.js';
 import { readPeftAdapter } from '../../../activities/policy/weights/peft-adapter.js';
 import { loraOfPeftSettings } from '../../../activities/policy/weights/peft-settings.js';
-import { root } from './smollm2.js';
+import { root } from '../../support/root.js';
 import { configOfModel, tinyWeights } from './tiny-models.js';
 
 /** Oracle: PEFT 0.21.2 on the same files (fixtures/make_peft.py). */

@@ -9,7 +9,7 @@ import type { TextCodec } from '../../../activities/policy/policy.js';
 import { endIdsOf, loadTextCodec } from '../../../activities/policy/text-codec.js';
 import { firstPrompt } from '../../../activities/rollout/prompt.js';
 import { tinyModel } from './tiny-models.js';
-import { root } from './smollm2.js';
+import { root } from '../../support/root.js';
 
 /** Oracle: transformers on the same files (fixtures/make_tokenizer_fixtures.py). */
 const fixture = JSON.parse(readFileSync(path.join(root, 'test/activities/policy/fixtures/qwen-tokenizers.json'), 'utf8')) as Record<

@@ -4,9 +4,8 @@ import path from 'node:path';
 import { moduleShape, moduleNames } from '../../../activities/policy/model-config.js';
 import type { PolicyWeights, StoredTensors } from '../../../activities/policy/policy.js';
 import { writeSafetensors, type NamedTensor } from '../../../activities/policy/weights/safetensors.js';
+import { root } from '../../support/root.js';
 
-/** The checkout's root: tests run from dist/test/... */
-export const root = path.resolve(import.meta.dirname, '../../../..');
 export const modelFile = path.join(process.env['SEEUPO_RUNTIME_DIR'] ?? path.join(root, '.runtime'), 'models', 'SmolLM2-135M-Instruct.gguf');
 
 /** SmolLM2-135M: shape of the model in the file above. */

@@ -6,7 +6,7 @@ import { modelFingerprint } from '../../../activities/policy/model-files.js';
 import type { PolicyWeights, StoredTensors } from '../../../activities/policy/policy.js';
 import { openModel } from '../../../activities/policy/weights/open-model.js';
 import { writeSafetensors, type NamedTensor } from '../../../activities/policy/weights/safetensors.js';
-import { root } from './smollm2.js';
+import { root } from '../../support/root.js';
 
 /** Made by fixtures/make_tiny_models.py. */
 export const tinyFolder = path.join(root, 'test/activities/policy/fixtures/tiny');

@@ -4,7 +4,8 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { loadTextCodec, tokenizerOfGguf } from '../../../activities/policy/text-codec.js';
 import { openTokenizer } from '../../../activities/policy/tokenizer/open-tokenizer.js';
-import { modelFile, root } from './smollm2.js';
+import { modelFile } from './smollm2.js';
+import { root } from '../../support/root.js';
 
 const read = (file: string): unknown => JSON.parse(readFileSync(path.join(root, file), 'utf8'));
 const json = (name: string) =>

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { PoolSample } from '../../../activities/turn-update/pool-sample.js';
 import { AlgorithmConfig } from '../../../schemas/train-config.js';
-import { root } from './smollm2.js';
+import { root } from '../../support/root.js';
 import { tiny } from './tiny-models.js';
 
 /** Made by fixtures/make_objectives.py: [n][l] for token l of response n. */

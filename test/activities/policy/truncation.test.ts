@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { TensorFlowPolicy } from '../../../activities/policy/tf-policy.js';
 import { drawTruncated, keptTokens, truncates } from '../../../activities/policy/truncation.js';
-import { root } from './smollm2.js';
+import { root } from '../../support/root.js';
 import { tiny, tinyModel, tinyWeights } from './tiny-models.js';
 
 const likeliest = [0.5, 0.25, 0.125, 0.0625, 0.0625];

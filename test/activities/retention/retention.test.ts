@@ -93,7 +93,8 @@ test('blobs that are not named yet stay while they are young, also one that was 
 
 test('an iteration that is half dropped is dropped when it is asked for again', async () => {
   const { artifacts } = await trained();
-  for (const key of [...artifacts.objects.keys()]) if (key.startsWith('runs/run-1/iterations/0000/') && !key.endsWith('checkpoint.json')) artifacts.objects.delete(key);
+  const stored = [...artifacts.objects.keys()];
+  for (const key of stored) if (key.startsWith('runs/run-1/iterations/0000/') && !key.endsWith('checkpoint.json')) artifacts.objects.delete(key);
   assert.deepEqual((await dropIterations(artifacts, 'run-1', rule({ last: 3 }))).dropped, [0]);
   assert.ok(![...artifacts.objects.keys()].some((key) => key.startsWith('runs/run-1/iterations/0000/')));
 });

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import type { ToolCall } from '../../../schemas/environment-protocol.js';
 import { sidecarEnvironment } from '../../../activities/environments/registry.js';
 import { parseCalls, type ArgumentValue } from '../../../activities/rollout/tool-calls.js';
-import { root } from '../policy/smollm2.js';
+import { root } from '../../support/root.js';
 
 /** Numbers by type and digits, objects as lists of pairs, as the fixture has them. */
 type Typed = null | boolean | string | { int: string } | { float: string } | { object: [string, Typed][] } | Typed[];

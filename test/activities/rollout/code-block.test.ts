@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { root } from '../policy/smollm2.js';
+import { root } from '../../support/root.js';
 import { parseCalls } from '../../../activities/rollout/tool-calls.js';
 
 const parse = (response: string) => parseCalls(response, 'code-block');

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { parseCalls, type ActionFormat } from '../../../activities/rollout/tool-calls.js';
-import { root } from '../policy/smollm2.js';
+import { root } from '../../support/root.js';
 
 interface Case {
   readonly notation: ActionFormat;

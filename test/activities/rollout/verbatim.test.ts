@@ -11,7 +11,7 @@ import { loadTextCodec } from '../../../activities/policy/text-codec.js';
 import { exchangeOf, firstPrompt, shortened } from '../../../activities/rollout/prompt.js';
 import { parseCalls, type CallFormat } from '../../../activities/rollout/tool-calls.js';
 import { partsWithin } from '../../../activities/rollout/verbatim.js';
-import { root } from '../policy/smollm2.js';
+import { root } from '../../support/root.js';
 import { tinyModel } from '../policy/tiny-models.js';
 
 /** Ids of the real tokenizer of Qwen3. */

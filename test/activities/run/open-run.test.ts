@@ -60,7 +60,7 @@ test('settings of config.json that a run accepts are in its manifest and go to e
   mkdirSync(path.join(dependencies.modelsDir, 'marked'));
   const tinyConfig = JSON.parse(readFileSync(path.join(tinyModel('llama-tied'), 'config.json'), 'utf8')) as object;
   writeFileSync(path.join(dependencies.modelsDir, 'marked', 'config.json'), JSON.stringify({ ...tinyConfig, my_mark: 1 }));
-  const open = (model: object) => createOpenRun(dependencies)(openInput('run-1', { ...toyConfig, model: { path: 'marked', ...model } } as never));
+  const open = (model: object) => createOpenRun(dependencies)(openInput('run-1', { ...toyConfig, model: { path: 'marked', ...model } }));
   await assert.rejects(open({}), { name: 'BadConfig', message: /model\.path is "marked": .*has my_mark = 1.*"acceptSettings": \["my_mark"\]/ });
   const { run } = await open({ acceptSettings: ['my_mark'] });
   const manifest = await openedRun(artifacts, run, { iteration: 0 });

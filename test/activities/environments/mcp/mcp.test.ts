@@ -30,7 +30,7 @@ async function children(containing: string, parent = process.pid): Promise<numbe
   const found: number[] = [];
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
     const [status, command] = await Promise.all([readFile(`/proc/${pid}/status`, 'utf8'), readFile(`/proc/${pid}/cmdline`, 'utf8')]).catch(() => ['', '']);
-    if (status!.includes(`PPid:\t${parent}\n`) && command!.includes(containing)) found.push(Number(pid));
+    if (status.includes(`PPid:\t${parent}\n`) && command.includes(containing)) found.push(Number(pid));
   }
   return found;
 }

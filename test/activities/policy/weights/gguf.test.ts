@@ -13,7 +13,7 @@ import { writeMergedModel } from '../../../../activities/policy/weights/merged-m
 import { openModel } from '../../../../activities/policy/weights/open-model.js';
 import { identifyModelFile } from '../../../../activities/run/model-file.js';
 import type { Message } from '../../../../schemas/environment-protocol.js';
-import { root } from '../smollm2.js';
+import { root } from '../../../support/root.js';
 import { tiny, tinyModel, tinyWeights } from '../tiny-models.js';
 
 /** Files of llama.cpp's tools; oracle: the gguf package's weights in transformers (fixtures/make_gguf_cases.py). */
