@@ -20,7 +20,8 @@ export const NON_RETRYABLE = {
   StoreRefused: 'the operator: a setting of the S3 server or of its workers; the message says which',
   StoreUnfit: 'the operator: an S3 server that honours If-None-Match and If-Match',
   StoreBucketMissing: 'the operator: create the bucket or correct its name',
-  EnvironmentProtocolError: 'the author of the environment: its code threw, or one step failed each time; else a developer: environment and client disagree',
+  EnvironmentProtocolError:
+    'the author of the environment: its code threw, or one step failed each time; else a developer: environment and client disagree',
   TemplateUnsupported: 'a developer: a chat template whose turns cannot be told apart',
   ResultTooLarge: 'a developer: an activity result must not grow with the run',
 } as const;
@@ -38,14 +39,18 @@ export const RETRYABLE_AFTER = {
 } as const;
 
 /** Core errors whose failure type has another name. */
-const ALIASES: Readonly<Record<string, string>> = { ArtifactCorrupt: 'CheckpointCorrupt', ArtifactMissing: 'CheckpointCorrupt' };
+const ALIASES: Readonly<Record<string, string>> = {
+  ArtifactCorrupt: 'CheckpointCorrupt',
+  ArtifactMissing: 'CheckpointCorrupt',
+};
 
 /** Results end up in the history of a workflow; arrays belong in the store. */
 const MAX_RESULT_BYTES = 64 * 1024;
 
 /** What Temporal is told about an error: its type, whether to retry, and when. Cancellation passes through. */
 export function classifyFailure(error: unknown): unknown {
-  if (error instanceof ApplicationFailure || error instanceof CancelledFailure || error instanceof CompleteAsyncError) return error;
+  if (error instanceof ApplicationFailure || error instanceof CancelledFailure || error instanceof CompleteAsyncError)
+    return error;
   if (!(error instanceof Error)) return error;
   if (error instanceof ZodError) {
     return ApplicationFailure.create({
@@ -61,7 +66,13 @@ export function classifyFailure(error: unknown): unknown {
   }
   if (Object.hasOwn(RETRYABLE_AFTER, type)) {
     const nextRetryDelay = RETRYABLE_AFTER[type as keyof typeof RETRYABLE_AFTER];
-    return ApplicationFailure.create({ type, nonRetryable: false, message: error.message, cause: error, nextRetryDelay });
+    return ApplicationFailure.create({
+      type,
+      nonRetryable: false,
+      message: error.message,
+      cause: error,
+      nextRetryDelay,
+    });
   }
   return error;
 }

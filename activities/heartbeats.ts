@@ -48,8 +48,16 @@ export const withHeartbeats: WithHeartbeats = async (work) => {
 };
 
 /** Activities that have no progress to report, with heartbeats all the same: a worker that dies in one is noticed. */
-export const beating = <A extends Record<string, (...input: never[]) => Promise<unknown>>>(heartbeats: WithHeartbeats, activities: A): A =>
-  Object.fromEntries(Object.entries(activities).map(([name, activity]) => [name, (...input: never[]) => heartbeats(() => activity(...input))])) as A;
+export const beating = <A extends Record<string, (...input: never[]) => Promise<unknown>>>(
+  heartbeats: WithHeartbeats,
+  activities: A,
+): A =>
+  Object.fromEntries(
+    Object.entries(activities).map(([name, activity]) => [
+      name,
+      (...input: never[]) => heartbeats(() => activity(...input)),
+    ]),
+  ) as A;
 
 /** For tests and scripts: runs the work, reports to nobody. */
 export const withoutHeartbeats: WithHeartbeats = (work) => work(() => {}, new AbortController().signal);
@@ -57,5 +65,6 @@ export const withoutHeartbeats: WithHeartbeats = (work) => work(() => {}, new Ab
 /** Lets an environment that is down be waited for in public, and no longer than the activity lives. */
 export const patience = (report: Report, signal: AbortSignal) => ({
   signal,
-  onWait: ({ waitedMs }: { readonly waitedMs: number }) => report({ phase: 'wait for the environment', done: Math.round(waitedMs / 1000), of: 60 }),
+  onWait: ({ waitedMs }: { readonly waitedMs: number }) =>
+    report({ phase: 'wait for the environment', done: Math.round(waitedMs / 1000), of: 60 }),
 });

@@ -10,7 +10,10 @@ export class NotUtf8 extends Error {
  *
  * @throws {NotUtf8} naming the file, rather than a text with U+FFFD in it; or what reading the file throws
  */
-export async function readTextFile(file: string, { keepMark = false }: { readonly keepMark?: boolean } = {}): Promise<string> {
+export async function readTextFile(
+  file: string,
+  { keepMark = false }: { readonly keepMark?: boolean } = {},
+): Promise<string> {
   return decodeText(await readFile(file), file, keepMark);
 }
 
@@ -66,8 +69,10 @@ function utf16Of(bytes: Uint8Array): string | null {
   const [first, second] = bytes;
   if (first === 0xff && second === 0xfe) return 'UTF-16 (little-endian)';
   if (first === 0xfe && second === 0xff) return 'UTF-16 (big-endian)';
-  if (bytes.length >= 4 && first !== 0 && second === 0 && bytes[2] !== 0 && bytes[3] === 0) return 'UTF-16 (little-endian)';
-  if (bytes.length >= 4 && first === 0 && second !== 0 && bytes[2] === 0 && bytes[3] !== 0) return 'UTF-16 (big-endian)';
+  if (bytes.length >= 4 && first !== 0 && second === 0 && bytes[2] !== 0 && bytes[3] === 0)
+    return 'UTF-16 (little-endian)';
+  if (bytes.length >= 4 && first === 0 && second !== 0 && bytes[2] === 0 && bytes[3] !== 0)
+    return 'UTF-16 (big-endian)';
   return null;
 }
 
@@ -80,7 +85,9 @@ function firstOddByte(bytes: Uint8Array): number {
     else bad = middle;
   }
   // The character that has no end began up to three bytes before.
-  const begun = [1, 2, 3].find((back) => good >= back && bytes[good - back]! >= 0xc0 && !isWhole(bytes.subarray(good - back, good)));
+  const begun = [1, 2, 3].find(
+    (back) => good >= back && bytes[good - back]! >= 0xc0 && !isWhole(bytes.subarray(good - back, good)),
+  );
   return good - (begun ?? 0);
 }
 

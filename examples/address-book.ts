@@ -3,7 +3,8 @@
 //   npm run quickstart -- --environment examples/address-book.ts
 import { defineMcpEnvironment, z } from 'seeupo/environment';
 
-const names = (graph: string): string[] => (JSON.parse(graph) as { entities: { name: string }[] }).entities.map(({ name }) => name);
+const names = (graph: string): string[] =>
+  (JSON.parse(graph) as { entities: { name: string }[] }).entities.map(({ name }) => name);
 
 export default defineMcpEnvironment({
   name: 'address-book',
@@ -17,14 +18,34 @@ export default defineMcpEnvironment({
   tasks: './address-book.jsonl',
   turns: 2,
   start: ({ task: { people }, call }) =>
-    call('create_entities', { entities: Object.entries(people).map(([name, phone]) => ({ name, entityType: 'person', observations: [`phone ${phone}`] })) }),
+    call('create_entities', {
+      entities: Object.entries(people).map(([name, phone]) => ({
+        name,
+        entityType: 'person',
+        observations: [`phone ${phone}`],
+      })),
+    }),
   prompt: ({ wanted }) => `Look up ${wanted} in the address book.`,
   next: ({ task: { gone }, turns }) => (turns.length === 1 ? `Now delete ${gone}.` : null),
   async verify({ task: { people, wanted, gone }, turns, call }) {
-    const lookedUp = turns[0]?.calls.some(({ tool, accepted, result }) => accepted && tool !== 'delete_entities' && result.includes(`phone ${people[wanted]}`)) ?? false;
-    const left = names(await call('read_graph')).sort().join();
-    const deleted = left === Object.keys(people).filter((name) => name !== gone).sort().join();
-    return { score: 0.5 * Number(lookedUp) + 0.5 * Number(deleted), turnsPassed: [lookedUp, deleted].slice(0, turns.length) };
+    const lookedUp =
+      turns[0]?.calls.some(
+        ({ tool, accepted, result }) =>
+          accepted && tool !== 'delete_entities' && result.includes(`phone ${people[wanted]}`),
+      ) ?? false;
+    const left = names(await call('read_graph'))
+      .sort()
+      .join();
+    const deleted =
+      left ===
+      Object.keys(people)
+        .filter((name) => name !== gone)
+        .sort()
+        .join();
+    return {
+      score: 0.5 * Number(lookedUp) + 0.5 * Number(deleted),
+      turnsPassed: [lookedUp, deleted].slice(0, turns.length),
+    };
   },
   solve: ({ wanted, gone }) => [`CALL search_nodes('${wanted}')`, `CALL delete_entities(['${gone}'])`],
 });

@@ -16,7 +16,11 @@ const Wish = z.object({
 
 export default defineEnvironment({
   name: 'meeting-room',
-  task: z.object({ rooms: z.record(z.string(), z.number()), calendar: z.array(Booking), wishes: z.array(Wish).min(1).max(4) }),
+  task: z.object({
+    rooms: z.record(z.string(), z.number()),
+    calendar: z.array(Booking),
+    wishes: z.array(Wish).min(1).max(4),
+  }),
   tasks: './meeting-room.jsonl',
   turns: ({ wishes }) => wishes.length,
   start: ({ calendar }) => ({ calendar, met: [] as boolean[] }),
@@ -30,13 +34,15 @@ export default defineEnvironment({
     free: {
       description: 'rooms that are free at an hour',
       parameters: z.object({ hour: Hour }),
-      run: ({ hour }, { task, state }) => Object.keys(task.rooms).filter((room) => !state.calendar.some((b) => b.room === room && b.hour === hour)),
+      run: ({ hour }, { task, state }) =>
+        Object.keys(task.rooms).filter((room) => !state.calendar.some((b) => b.room === room && b.hour === hour)),
     },
     book: {
       description: 'books a room for one hour',
       parameters: Booking,
       run(booking, { task, state }) {
-        if (!Object.hasOwn(task.rooms, booking.room)) throw new ToolError(`there is no room ${booking.room}, there are ${Object.keys(task.rooms).join(', ')}`);
+        if (!Object.hasOwn(task.rooms, booking.room))
+          throw new ToolError(`there is no room ${booking.room}, there are ${Object.keys(task.rooms).join(', ')}`);
         const taken = state.calendar.find(({ room, hour }) => room === booking.room && hour === booking.hour);
         if (taken) throw new ToolError(`${booking.room} is taken by ${taken.who} at ${booking.hour}`);
         state.calendar.push(booking);
@@ -57,8 +63,10 @@ export default defineEnvironment({
   // Each response answers one wish: it is judged here, and the episode ends at the first that is not met.
   next({ task, state, turns }) {
     const wish = task.wishes[turns.length - 1]!;
-    const has = ({ room, hour, who }: z.infer<typeof Booking>) => state.calendar.some((b) => b.room === room && b.hour === hour && b.who === who);
-    const before = task.calendar.length + sum(task.wishes.slice(0, turns.length).map((w) => w.booked.length - w.cancelled.length));
+    const has = ({ room, hour, who }: z.infer<typeof Booking>) =>
+      state.calendar.some((b) => b.room === room && b.hour === hour && b.who === who);
+    const before =
+      task.calendar.length + sum(task.wishes.slice(0, turns.length).map((w) => w.booked.length - w.cancelled.length));
     state.met.push(wish.booked.every(has) && !wish.cancelled.some(has) && state.calendar.length === before);
     return state.met.at(-1) ? (task.wishes[turns.length]?.say ?? null) : null;
   },

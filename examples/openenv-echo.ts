@@ -7,7 +7,11 @@ export default defineOpenEnvEnvironment({
   name: 'openenv-echo',
   url: 'http://127.0.0.1:8000',
   task: z.object({ word: z.string() }),
-  tasks: ['apple', 'pear', 'plum', 'quince'].map((word, n) => ({ id: word, split: n < 3 ? ('train' as const) : ('heldout' as const), word })),
+  tasks: ['apple', 'pear', 'plum', 'quince'].map((word, n) => ({
+    id: word,
+    split: n < 3 ? ('train' as const) : ('heldout' as const),
+    word,
+  })),
   turns: 1,
   prompt: ({ word }) => `Tools:\nsay(message)\nAnswer with CALL lines only. Say ${word}.`,
   action({ calls: [call] }) {

@@ -9,7 +9,10 @@ const tasks = Array.from({ length: 60 }, (_, n) => ({
   id: `basket-${n}`,
   split: n < 16 ? ('train' as const) : n < 28 ? ('heldout' as const) : ('demonstration' as const),
   product: ['rice', 'tea', 'flour', 'nuts', 'oats'][n % 5]!,
-  offers: { A: { price: 2 + (n % 4), grams: 400 + 50 * (n % 3) }, B: { price: 3 + (n % 5), grams: 700 + 30 * (n % 7) } },
+  offers: {
+    A: { price: 2 + (n % 4), grams: 400 + 50 * (n % 3) },
+    B: { price: 3 + (n % 5), grams: 700 + 30 * (n % 7) },
+  },
 }));
 
 export default defineEnvironment({
@@ -37,7 +40,11 @@ export default defineEnvironment({
   },
   next: ({ state, turns }) => (state.chosen || turns.length === 2 ? null : 'Now choose.'),
   verify({ task, state, turns }) {
-    const looked = new Set(turns.flatMap(({ calls }) => calls.flatMap((call) => (call.tool === 'per_kilo' && call.accepted ? [call.arguments['offer']] : []))));
+    const looked = new Set(
+      turns.flatMap(({ calls }) =>
+        calls.flatMap((call) => (call.tool === 'per_kilo' && call.accepted ? [call.arguments['offer']] : [])),
+      ),
+    );
     return 0.25 * looked.size + (state.chosen === cheaper(task.offers) ? 0.5 : 0); // guessing right without looking earns half
   },
   solve: ({ offers }) => ["CALL per_kilo('A')\nCALL per_kilo('B')", `CALL choose('${cheaper(offers)}')`],

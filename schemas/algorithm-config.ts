@@ -43,7 +43,10 @@ const Deviation = z.enum(['population', 'sample']).optional();
 const commonDefaults = { rewardShaping: 'none', advantageClip: null, skipGroupsWithoutVariance: false } as const;
 
 /** Values given override the named set's; what is left out is spelled out. */
-function resolved<Given extends { klEstimator: string; klCoefficient?: number | undefined }, Set extends object>(given: Given, set: Set) {
+function resolved<Given extends { klEstimator: string; klCoefficient?: number | undefined }, Set extends object>(
+  given: Given,
+  set: Set,
+) {
   const stated = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Given;
   const klCoefficient = given.klCoefficient ?? (given.klEstimator === 'none' ? 0 : 0.002);
   return { ...commonDefaults, ...set, ...stated, klCoefficient } as Resolved<Given>;
@@ -51,25 +54,51 @@ function resolved<Given extends { klEstimator: string; klCoefficient?: number | 
 /** Younger options, which stay out where nobody gives them: what runs stored before them keeps its bytes and hashes. */
 type LeftOut = 'klImportanceWeighted' | 'deviation';
 /** Every other option stated: a named set says the value of each. */
-type Resolved<Given> = { [Key in Exclude<keyof Given, LeftOut>]-?: Exclude<Given[Key], undefined> } & Pick<Given, LeftOut & keyof Given>;
+type Resolved<Given> = { [Key in Exclude<keyof Given, LeftOut>]-?: Exclude<Given[Key], undefined> } & Pick<
+  Given,
+  LeftOut & keyof Given
+>;
 
-const klIsOneThing = ({ value, issues }: z.core.ParsePayload<{ klEstimator: string; klCoefficient?: number | undefined }>): void => {
+const klIsOneThing = ({
+  value,
+  issues,
+}: z.core.ParsePayload<{ klEstimator: string; klCoefficient?: number | undefined }>): void => {
   if (value.klEstimator !== 'none' || !value.klCoefficient) return;
-  issues.push({ code: 'custom', input: value, path: ['klCoefficient'], message: `is ${value.klCoefficient}, but klEstimator is "none": set it to 0, or choose k3` });
+  issues.push({
+    code: 'custom',
+    input: value,
+    path: ['klCoefficient'],
+    message: `is ${value.klCoefficient}, but klEstimator is "none": set it to 0, or choose k3`,
+  });
 };
 
 const SEEUPO_OBJECTIVES = {
   paper: {
-    ratioReference: 'iteration', suffixRatio: 'running', advantageStatistics: 'iteration',
-    dualClip: null, suffixRatioClip: null, suffixProductClip: null,
+    ratioReference: 'iteration',
+    suffixRatio: 'running',
+    advantageStatistics: 'iteration',
+    dualClip: null,
+    suffixRatioClip: null,
+    suffixProductClip: null,
   },
   authors: {
-    ratioReference: 'turn', suffixRatio: 'running', advantageStatistics: 'iteration', deviation: 'sample',
-    dualClip: 3, suffixRatioClip: [0.8, 1.2], suffixProductClip: [0.8, 1.2], advantageClip: 3, rewardShaping: 'magnified',
+    ratioReference: 'turn',
+    suffixRatio: 'running',
+    advantageStatistics: 'iteration',
+    deviation: 'sample',
+    dualClip: 3,
+    suffixRatioClip: [0.8, 1.2],
+    suffixProductClip: [0.8, 1.2],
+    advantageClip: 3,
+    rewardShaping: 'magnified',
   },
   'exact-suffix': {
-    ratioReference: 'iteration', suffixRatio: 'exact', advantageStatistics: 'iteration',
-    dualClip: null, suffixRatioClip: null, suffixProductClip: null,
+    ratioReference: 'iteration',
+    suffixRatio: 'exact',
+    advantageStatistics: 'iteration',
+    dualClip: null,
+    suffixRatioClip: null,
+    suffixProductClip: null,
   },
 } as const;
 
@@ -84,7 +113,9 @@ export const SeeupoConfig = z
      */
     objective: z.enum(['paper', 'authors', 'exact-suffix']).default('paper'),
     /** Order in which the turn pools are updated; `reverse` (T..1) is what the theorems need. A list names every turn up to rollout.maxTurns once. */
-    updateOrder: z.union([z.enum(['reverse', 'forward', 'random']), z.array(z.int().positive()).min(1)]).default('reverse'),
+    updateOrder: z
+      .union([z.enum(['reverse', 'forward', 'random']), z.array(z.int().positive()).min(1)])
+      .default('reverse'),
     /** What advantages are normalised by, Eq. 9: the whole batch, each group (biased), or nothing. */
     normalization: z.enum(NORMALIZATIONS).default('batch'),
     deviation: Deviation,
@@ -115,7 +146,8 @@ export const SeeupoConfig = z
   .transform((given) => resolved(given, SEEUPO_OBJECTIVES[given.objective]))
   .refine(({ suffixRatio, suffixRatioClip }) => suffixRatio !== 'density' || suffixRatioClip !== null, {
     path: ['suffixRatioClip'],
-    error: 'is null, but suffixRatio "density" multiplies whole ratios, which over many tokens leave every bound: set it, e.g. [0.5, 2]',
+    error:
+      'is null, but suffixRatio "density" multiplies whole ratios, which over many tokens leave every bound: set it, e.g. [0.5, 2]',
   });
 export type SeeupoConfig = z.infer<typeof SeeupoConfig>;
 
@@ -138,7 +170,14 @@ export type ReinforceConfig = z.infer<typeof ReinforceConfig>;
 const GRPO_VARIANTS = {
   grpo: { normalization: 'group', deviation: 'sample', aggregation: 'sequence-mean', clip: { low: 0.2, high: 0.2 } },
   'dr-grpo': { normalization: 'none', aggregation: 'constant', clip: { low: 0.2, high: 0.2 }, klCoefficient: 0 },
-  dapo: { normalization: 'group', deviation: 'sample', aggregation: 'token-mean', clip: { low: 0.2, high: 0.28 }, klCoefficient: 0, skipGroupsWithoutVariance: true },
+  dapo: {
+    normalization: 'group',
+    deviation: 'sample',
+    aggregation: 'token-mean',
+    clip: { low: 0.2, high: 0.28 },
+    klCoefficient: 0,
+    skipGroupsWithoutVariance: true,
+  },
 } as const;
 
 /** GRPO (arXiv 2402.03300): token-level ratios, group advantage, all turns at once. */
@@ -218,5 +257,11 @@ export const PpoConfig = z
 export type PpoConfig = z.infer<typeof PpoConfig>;
 
 /** Which rule makes theta_{k+1} of theta_k and its rollouts. */
-export const AlgorithmConfig = z.discriminatedUnion('name', [SeeupoConfig, ReinforceConfig, GrpoConfig, GspoConfig, PpoConfig]);
+export const AlgorithmConfig = z.discriminatedUnion('name', [
+  SeeupoConfig,
+  ReinforceConfig,
+  GrpoConfig,
+  GspoConfig,
+  PpoConfig,
+]);
 export type AlgorithmConfig = z.infer<typeof AlgorithmConfig>;

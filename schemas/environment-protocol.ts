@@ -77,7 +77,6 @@ export const RestoreRequest = z.strictObject({
 });
 export type RestoreRequest = z.infer<typeof RestoreRequest>;
 
-
 /** The verifier's word on a finished episode. */
 export const Verdict = z.strictObject({
   /** Team reward R of the trajectory, in [0, 1]. */

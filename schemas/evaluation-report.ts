@@ -67,7 +67,9 @@ export const EvaluationContent = z.strictObject({
   ends: z.array(z.record(z.string(), z.int())),
   /** Means over responses, and the share of them that the token limit cut. */
   responses: z.array(z.strictObject({ perEpisode: z.number(), tokens: z.number(), truncatedRate: z.number() })),
-  comparison: z.strictObject({ averageReward: PairedDifference, taskGoalCompletion: PairedDifference, tasks: z.int() }).nullable(),
+  comparison: z
+    .strictObject({ averageReward: PairedDifference, taskGoalCompletion: PairedDifference, tasks: z.int() })
+    .nullable(),
   tasks: z.array(TaskOutcome),
   episodes: z.array(z.strictObject({ policy: z.int(), ...ReadableEpisode.shape })),
   /** Transcripts that the page has no room for; all are in `trajectories`. */

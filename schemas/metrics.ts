@@ -17,7 +17,13 @@ export const RolloutMetrics = z.strictObject({
 export type RolloutMetrics = z.infer<typeof RolloutMetrics>;
 
 /** Least, 5th, 50th and 95th percentile, greatest. */
-export const Quantiles = z.strictObject({ min: z.number(), p05: z.number(), p50: z.number(), p95: z.number(), max: z.number() });
+export const Quantiles = z.strictObject({
+  min: z.number(),
+  p05: z.number(),
+  p50: z.number(),
+  p95: z.number(),
+  max: z.number(),
+});
 export type Quantiles = z.infer<typeof Quantiles>;
 
 /** Ways in which a turn's update can undo itself, see GuardConfig. */

@@ -148,7 +148,12 @@ export const ReportContent = z.strictObject({
   seeupoGains: z.array(Gain),
   /** Mean reward of the last iterations' rollouts against the evaluation before training; null without either. */
   learning: z
-    .strictObject({ lastIterations: z.int().positive(), meanOfLast: z.number(), startReward: z.number(), rise: z.number() })
+    .strictObject({
+      lastIterations: z.int().positive(),
+      meanOfLast: z.number(),
+      startReward: z.number(),
+      rise: z.number(),
+    })
     .nullable(),
   warmStart: z
     .strictObject({
@@ -163,9 +168,7 @@ export const ReportContent = z.strictObject({
   iterations: z.array(IterationRow),
   turnUpdates: z.array(TurnUpdateRow),
   /** Evaluations during training, by iterations done. */
-  midway: z.array(
-    z.strictObject({ name: z.string(), split: Split, meanReward: z.number(), successRate: z.number() }),
-  ),
+  midway: z.array(z.strictObject({ name: z.string(), split: Split, meanReward: z.number(), successRate: z.number() })),
   episodes: z.array(ReportEpisode),
   time: z.array(TimeShare),
   /** Sum of `time`. */

@@ -15,7 +15,11 @@ export type ResumeRequest = z.infer<typeof ResumeRequest>;
 
 /** Input of `train` that begins a run at a point of another one and shares everything before it. */
 export const ForkRequest = z.strictObject({
-  forkFrom: z.strictObject({ run: ForkPoint.shape.run, iteration: ForkPoint.shape.iteration, turn: ForkPoint.shape.turn.default(null) }),
+  forkFrom: z.strictObject({
+    run: ForkPoint.shape.run,
+    iteration: ForkPoint.shape.iteration,
+    turn: ForkPoint.shape.turn.default(null),
+  }),
   /** A part of TrainConfig: what is other from there on. */
   change: z.record(z.string(), z.unknown()).default({}),
 });

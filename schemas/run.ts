@@ -59,7 +59,11 @@ export const RunRef = z.strictObject({
   /** Rollout shards per iteration. */
   shards: z.int(),
   /** `random`: by this seed, anew in every iteration. */
-  updateOrder: z.union([z.enum(['reverse', 'forward']), z.strictObject({ random: z.int() }), z.array(z.int().positive())]),
+  updateOrder: z.union([
+    z.enum(['reverse', 'forward']),
+    z.strictObject({ random: z.int() }),
+    z.array(z.int().positive()),
+  ]),
   /** Only where the gradients of a turn are spread over workers: over how many activities, and the optimiser steps of a turn. */
   spread: z.strictObject({ shards: z.int().min(2), steps: z.int().positive() }).optional(),
   /** Whether iterations are dropped on the way. */

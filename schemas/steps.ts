@@ -23,7 +23,6 @@ export const OpenRunInput = z.strictObject({
 });
 export type OpenRunInput = z.infer<typeof OpenRunInput>;
 
-
 export const ReviseSettingsInput = z.strictObject({
   /** As it is before the change. */
   run: RunRef,
@@ -264,4 +263,3 @@ export const WriteReportResult = z.strictObject({
   json: ArtifactRef,
 });
 export type WriteReportResult = z.infer<typeof WriteReportResult>;
-

@@ -42,6 +42,13 @@ export const RatiosManifest = z.strictObject({
 });
 export type RatiosManifest = z.infer<typeof RatiosManifest>;
 export const MeasuredSample = z.strictObject({
-  id: z.string(), taskId: z.string(), advantage: z.number(), suffixProduct: z.number(),
-  ratio: z.number(), density: z.number().optional(), surrogate: z.number(), clipped: z.boolean(), kl: z.number(),
+  id: z.string(),
+  taskId: z.string(),
+  advantage: z.number(),
+  suffixProduct: z.number(),
+  ratio: z.number(),
+  density: z.number().optional(),
+  surrogate: z.number(),
+  clipped: z.boolean(),
+  kl: z.number(),
 });

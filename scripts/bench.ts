@@ -35,14 +35,22 @@ The first time, PyTorch and transformers are installed below .runtime: a downloa
 await command(async () => {
   const { values } = parseArgs({
     options: {
-      only: { type: 'string' }, rounds: { type: 'string' }, side: { type: 'string' }, run: { type: 'string' }, iteration: { type: 'string' }, threads: { type: 'string' }, replicas: { type: 'string' },
-      out: { type: 'string' }, help: { type: 'boolean', short: 'h' },
+      only: { type: 'string' },
+      rounds: { type: 'string' },
+      side: { type: 'string' },
+      run: { type: 'string' },
+      iteration: { type: 'string' },
+      threads: { type: 'string' },
+      replicas: { type: 'string' },
+      out: { type: 'string' },
+      help: { type: 'boolean', short: 'h' },
     },
   });
   if (values.help) return console.log(USAGE);
   const whole = (name: 'rounds' | 'iteration' | 'threads' | 'replicas', otherwise: number, least: number): number => {
     const value = values[name] === undefined ? otherwise : Number(values[name]);
-    if (!Number.isInteger(value) || value < least) throw new UsageError(`--${name} is "${values[name]}": expected a whole number from ${least}`);
+    if (!Number.isInteger(value) || value < least)
+      throw new UsageError(`--${name} is "${values[name]}": expected a whole number from ${least}`);
     return value;
   };
   const rounds = whole('rounds', 5, 1);
@@ -53,13 +61,25 @@ await command(async () => {
   const unknown = chosen.find((name) => !names.includes(name));
   if (unknown !== undefined) throw new UsageError(`--only names "${unknown}": expected some of ${names.join(', ')}`);
   const side = values.side ?? 'both';
-  if (!['ours', 'torch', 'both'].includes(side)) throw new UsageError(`--side is "${side}": expected ours, torch or both`);
+  if (!['ours', 'torch', 'both'].includes(side))
+    throw new UsageError(`--side is "${side}": expected ours, torch or both`);
   const wanted: SideName[] = side === 'both' ? ['ours', 'torch'] : [side as SideName];
-  if (values.run !== undefined && !RunId.safeParse(values.run).success) throw new UsageError(`--run is "${values.run}": that is no run's id`);
+  if (values.run !== undefined && !RunId.safeParse(values.run).success)
+    throw new UsageError(`--run is "${values.run}": that is no run's id`);
 
-  await setUp(['tensorflow', 'tensorflow-binding', 'model', 'bfcl', ...(wanted.includes('torch') ? (['reference'] as const) : [])]);
+  await setUp([
+    'tensorflow',
+    'tensorflow-binding',
+    'model',
+    'bfcl',
+    ...(wanted.includes('torch') ? (['reference'] as const) : []),
+  ]);
   const played = values.run === undefined ? null : await committedPlay(values.run, iteration);
-  const config = played?.config ?? resolveConfig(await readJsonFile(path.join(repositoryRoot, 'scripts', 'runs', 'quickstart.json'), 'the quickstart'));
+  const config =
+    played?.config ??
+    resolveConfig(
+      await readJsonFile(path.join(repositoryRoot, 'scripts', 'runs', 'quickstart.json'), 'the quickstart'),
+    );
   const model = played?.model ?? (await plainModel(smolLm2Path));
   const { vocabulary } = await readHuggingFaceConfig(model);
 
@@ -71,19 +91,29 @@ await command(async () => {
   const known = await readDays(daysFile);
   const machine = `${cpus()[0]?.model ?? 'unknown processor'}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, ${threads} threads a side`;
   for (const row of workRows.filter(({ name }) => chosen.includes(name))) {
-    const measured = await measure(row, { wanted, rounds, threads, replicas, model, vocabulary, config, trajectories: played?.trajectories ?? null }, (line) => console.error(line));
+    const measured = await measure(
+      row,
+      { wanted, rounds, threads, replicas, model, vocabulary, config, trajectories: played?.trajectories ?? null },
+      (line) => console.error(line),
+    );
     Object.assign(versions, measured.versions);
     results.push(measured.result);
     // After every row, so that an interrupted bench keeps what it has.
     const about = [
       `${new Date().toISOString().slice(0, 16)}Z; ${machine}; rounds of the two sides in turns, the first side changing`,
-      `${path.basename(model)}; ${Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(', ')}`,
+      `${path.basename(model)}; ${Object.entries(versions)
+        .map(([name, version]) => `${name} ${version}`)
+        .join(', ')}`,
     ];
     const days = withDay(known, results, { day: new Date().toISOString().slice(0, 10), machine, versions });
     await writeDays(daysFile, days);
     const table = markdown(results, about, (name) => daysWords(days, name, machine));
     await writeFile(path.join(out, 'bench.md'), table);
-    await writeFile(path.join(out, 'bench.json'), `${JSON.stringify({ about, versions, threads, results }, null, 2)}\n`);
-    if (results.length === chosen.length) console.log(`${table}\nwritten: ${path.join(out, 'bench.md')}, bench.json, days.json`);
+    await writeFile(
+      path.join(out, 'bench.json'),
+      `${JSON.stringify({ about, versions, threads, results }, null, 2)}\n`,
+    );
+    if (results.length === chosen.length)
+      console.log(`${table}\nwritten: ${path.join(out, 'bench.md')}, bench.json, days.json`);
   }
 });

@@ -5,7 +5,17 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
-  accessSync, constants, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, unlinkSync, writeFileSync,
+  accessSync,
+  constants,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  unlinkSync,
+  writeFileSync,
 } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { dirname, join, relative, sep } from 'node:path';
@@ -94,7 +104,9 @@ function installPackages() {
   if (!npmInstalled(JSON.parse(lock))) {
     const modules = join(root, 'node_modules');
     if (existsSync(modules) && lstatSync(modules).isSymbolicLink()) {
-      fail('node_modules is a link, and npm ci would empty the folder it leads to: remove the link, then run the command again.');
+      fail(
+        'node_modules is a link, and npm ci would empty the folder it leads to: remove the link, then run the command again.',
+      );
     }
     const running = runningFromHere();
     if (running.length > 0) {
@@ -107,10 +119,14 @@ function installPackages() {
     console.error('installing the npm packages'); // stdout is the command's own: `score` writes data there
     // Install scripts stay off: the one that matters here downloads an old TensorFlow; set-up provides a current one.
     const npm = process.env.npm_execpath ? [process.execPath, process.env.npm_execpath] : ['npm'];
-    const result = spawnSync(npm[0], [...npm.slice(1), 'ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
-      cwd: root,
-      stdio: ['ignore', 2, 2],
-    });
+    const result = spawnSync(
+      npm[0],
+      [...npm.slice(1), 'ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'],
+      {
+        cwd: root,
+        stdio: ['ignore', 2, 2],
+      },
+    );
     if (result.status !== 0) {
       fail(
         `npm ci failed (${result.error?.message ?? `exit code ${result.status}`}): see its message above; ` +
@@ -127,21 +143,27 @@ function runningFromHere() {
   return (existsSync('/proc/self/cmdline') ? readdirSync('/proc') : [])
     .filter((pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid)
     .flatMap((pid) => {
-      const program = readOr(`/proc/${pid}/cmdline`, '').split('\0').find((argument) => argument.startsWith(compiled));
-      return program === undefined ? [] : [`${relative(dist, program).replace(/\.js$/, '').split(sep).at(-1)} (process ${pid})`];
+      const program = readOr(`/proc/${pid}/cmdline`, '')
+        .split('\0')
+        .find((argument) => argument.startsWith(compiled));
+      return program === undefined
+        ? []
+        : [`${relative(dist, program).replace(/\.js$/, '').split(sep).at(-1)} (process ${pid})`];
     });
 }
 
 /** The first of the places that a command writes which this user may not write; undefined if there is none. */
 function unwritable() {
-  return [root, ...['node_modules', 'dist', '.runtime'].map((name) => join(root, name)).filter(existsSync)].find((path) => {
-    try {
-      accessSync(path, constants.W_OK);
-      return false;
-    } catch {
-      return true;
-    }
-  });
+  return [root, ...['node_modules', 'dist', '.runtime'].map((name) => join(root, name)).filter(existsSync)].find(
+    (path) => {
+      try {
+        accessSync(path, constants.W_OK);
+        return false;
+      } catch {
+        return true;
+      }
+    },
+  );
 }
 
 /** In another user's checkout, or a read-only image, what was installed and compiled there is run as it is. */
@@ -160,16 +182,22 @@ function npmInstalled(lock) {
   if (record === undefined) return false;
   const installed = JSON.parse(record).packages;
   return Object.entries(lock.packages).every(
-    ([path, wanted]) => path === '' || wanted.optional || wanted.peer || installed[path]?.integrity === wanted.integrity,
+    ([path, wanted]) =>
+      path === '' || wanted.optional || wanted.peer || installed[path]?.integrity === wanted.integrity,
   );
 }
 
 function compile() {
   dropOrphans(dist);
   const tsc = join(root, 'node_modules', '.bin', 'tsc');
-  const result = spawnSync(tsc, ['-p', root, '--pretty', String(Boolean(process.stdout.isTTY))], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+  const result = spawnSync(tsc, ['-p', root, '--pretty', String(Boolean(process.stdout.isTTY))], {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
   if (result.status !== 0) {
-    fail(`the TypeScript compiler failed (${result.error?.message ?? `exit code ${result.status}`}): see its messages above.`);
+    fail(
+      `the TypeScript compiler failed (${result.error?.message ?? `exit code ${result.status}`}): see its messages above.`,
+    );
   }
 }
 
@@ -204,14 +232,23 @@ async function runTests() {
   if (files.length === 0) fail(`no test file matches ${filters.join(' ') || 'test/**/*.test.ts'}`);
   const needs = needsOf(dist, files);
   if (needs.length > 0) {
-    const setUp = await run(process.execPath, [join(dist, 'scripts', 'setup.js'), '--quiet', '--only', needs.join(',')]);
+    const setUp = await run(process.execPath, [
+      join(dist, 'scripts', 'setup.js'),
+      '--quiet',
+      '--only',
+      needs.join(','),
+    ]);
     if (setUp !== 0) return setUp;
   }
   // What tests leave behind, and what those leave that they kill, goes with this folder.
   const temporary = mkdtempSync(join(tmpdir(), 'seeupo-test-'));
   try {
     // One file at a time: some tests start servers and train, and two cores are few.
-    return await run(process.execPath, ['--enable-source-maps', '--test', '--test-concurrency=1', '--test-reporter=spec', ...flags, ...files], { ...process.env, TMPDIR: temporary });
+    return await run(
+      process.execPath,
+      ['--enable-source-maps', '--test', '--test-concurrency=1', '--test-reporter=spec', ...flags, ...files],
+      { ...process.env, TMPDIR: temporary },
+    );
   } finally {
     rmSync(temporary, { recursive: true, force: true });
   }
@@ -219,9 +256,18 @@ async function runTests() {
 
 checkNode();
 const sources = existsSync(join(root, 'scripts')) ? readdirSync(join(root, 'scripts')) : [];
-const commands = [...sources.filter((name) => name.endsWith('.ts')).map((name) => name.slice(0, -3)).filter((name) => !NOT_COMMANDS.has(name)), 'test'].sort();
+const commands = [
+  ...sources
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => name.slice(0, -3))
+    .filter((name) => !NOT_COMMANDS.has(name)),
+  'test',
+].sort();
 if (!commands.includes(command)) {
-  fail(`${command === undefined ? 'no command given' : `unknown command "${command}"`}: expected one of ${commands.join(', ')}, as in \`npm run ${commands.includes('quickstart') ? 'quickstart' : commands[0]}\``, 2);
+  fail(
+    `${command === undefined ? 'no command given' : `unknown command "${command}"`}: expected one of ${commands.join(', ')}, as in \`npm run ${commands.includes('quickstart') ? 'quickstart' : commands[0]}\``,
+    2,
+  );
 }
 const path = unwritable();
 // What stops the services must work beside whatever is running, so it is not compiled or installed anew.

@@ -67,7 +67,8 @@ function optionsOf(args: readonly string[]) {
     trials: count('trials'),
     seed: count('seed'),
     from: count('from'),
-    config: values.config === OPTIONS.config.default ? path.join(repositoryRoot, values.config) : callers(values.config),
+    config:
+      values.config === OPTIONS.config.default ? path.join(repositoryRoot, values.config) : callers(values.config),
     json: values.json === undefined ? null : callers(values.json),
   };
 }
@@ -75,17 +76,19 @@ function optionsOf(args: readonly string[]) {
 /** One line of the table. */
 function row({ trial, blows, passed, seconds, repeated, recoverySeconds }: Outcome): string {
   const faults = blows.map(({ fault, at }) => `${named(fault)} at ${(100 * at).toFixed(0)} %`).join(', ');
-  const recovery = recoverySeconds.length === 0 ? '' : `, going on after ${recoverySeconds.map((s) => s.toFixed(1)).join(' and ')} s`;
+  const recovery =
+    recoverySeconds.length === 0 ? '' : `, going on after ${recoverySeconds.map((s) => s.toFixed(1)).join(' and ')} s`;
   return `${String(trial).padStart(5)}  ${passed ? 'same bytes' : 'FAILED    '} ${seconds.toFixed(0).padStart(5)} s  again: ${repeated.join(', ') || 'nothing'}${recovery}  |  ${faults}`;
 }
 
 async function main(): Promise<number> {
   const options = optionsOf(process.argv.slice(2));
-  if (options.help) return console.log(USAGE), 0;
+  if (options.help) return (console.log(USAGE), 0);
   const given = JSON.parse(await readTextFile(options.config)) as TrainConfigInput;
   const { environment } = TrainConfig.parse(given);
   const identity = { seed: options.seed, config: sha256(canonicalJson(given)), code: await compiledVersion() };
-  const series: Series = options.json === null ? { ...identity, undisturbed: null, trials: [] } : await readSeries(options.json, identity);
+  const series: Series =
+    options.json === null ? { ...identity, undisturbed: null, trials: [] } : await readSeries(options.json, identity);
   const write = async () => (options.json === null ? undefined : writeSeries(options.json, series));
   await setUp();
   await mkdir(inRuntime('chaos'), { recursive: true });
@@ -108,15 +111,22 @@ async function main(): Promise<number> {
   console.log(
     `undisturbed: ${expected.seconds.toFixed(0)} s, ${expected.activities} activities, ${expected.commits.length} commits, ${optimizerSteps.applied} optimiser steps, ${moved} different adapters from ${adapters.length} turn updates`,
   );
-  if (groups.withoutVariance > 0) console.log(`  ${groups.withoutVariance} of ${groups.all} groups have equal rewards: equal bytes prove less there`);
+  if (groups.withoutVariance > 0)
+    console.log(`  ${groups.withoutVariance} of ${groups.all} groups have equal rewards: equal bytes prove less there`);
   if (moved < adapters.length) console.log('  some updates did not move the weights: equal bytes prove less there');
 
-  const wanted = Array.from({ length: options.trials }, (_, n) => options.from + n).filter((n) => !series.trials.some((outcome) => outcome.trial === n));
-  if (wanted.length < options.trials) console.log(`${options.trials - wanted.length} trials are in ${options.json} already`);
+  const wanted = Array.from({ length: options.trials }, (_, n) => options.from + n).filter(
+    (n) => !series.trials.some((outcome) => outcome.trial === n),
+  );
+  if (wanted.length < options.trials)
+    console.log(`${options.trials - wanted.length} trials are in ${options.json} already`);
   for (const n of wanted) {
     const blows = planTrial(options.seed, n, sidecar ? [] : ['bfcl']);
     console.log(`trial ${n}: ${blows.map(({ fault }) => named(fault)).join(', ')}`);
-    const outcome = await playTrial(n, blows, expected, { ...trial, limitSeconds: LIMIT.factor * expected.seconds + LIMIT.seconds });
+    const outcome = await playTrial(n, blows, expected, {
+      ...trial,
+      limitSeconds: LIMIT.factor * expected.seconds + LIMIT.seconds,
+    });
     // A trial that a person broke off has shown nothing.
     if (stopping.signal.aborted) break;
     series.trials = withOutcome(series.trials, outcome);
@@ -132,6 +142,12 @@ async function main(): Promise<number> {
 try {
   process.exitCode = await main();
 } catch (error) {
-  console.error(error instanceof UsageError ? `${error.message}\n\n${USAGE}` : error instanceof OtherSeries ? error.message : describeFailure(error));
+  console.error(
+    error instanceof UsageError
+      ? `${error.message}\n\n${USAGE}`
+      : error instanceof OtherSeries
+        ? error.message
+        : describeFailure(error),
+  );
   process.exitCode = error instanceof UsageError ? 2 : 1;
 }

@@ -2,7 +2,12 @@
 // npm run check-environment -- NAME: tries every promise of the environment interface, prints what holds and what does not.
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { checkEnvironment, DEFAULT_CHECK_OPTIONS, type Finding, type Subject } from '../activities/environments/conformance/check-environment.js';
+import {
+  checkEnvironment,
+  DEFAULT_CHECK_OPTIONS,
+  type Finding,
+  type Subject,
+} from '../activities/environments/conformance/check-environment.js';
 import { isModuleName, ModuleEnvironment } from '../activities/environments/module-environment.js';
 import { sidecarEnvironment, sidecarEnvironments } from '../activities/environments/registry.js';
 import { watchForHangs } from './check-environment/hang-watch.js';
@@ -34,7 +39,14 @@ const STEPS_OF_A_HANG = 6;
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
-    options: { url: { type: 'string' }, episodes: { type: 'string' }, tasks: { type: 'string' }, 'max-step-ms': { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+    options: {
+      url: { type: 'string' },
+      episodes: { type: 'string' },
+      tasks: { type: 'string' },
+      'max-step-ms': { type: 'string' },
+      json: { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
+    },
     allowPositionals: true,
   });
   const [name, ...rest] = positionals;
@@ -52,9 +64,16 @@ async function main(): Promise<number> {
   const { subject, end } = await subjectOf(name, values.url);
   const endWatch = isModuleName(name) ? watchForHangs(name, STEPS_OF_A_HANG * options.maxStepMs) : async () => {};
   try {
-    const findings = await checkEnvironment(subject, { ...options, ...(process.stderr.isTTY ? { onProgress: (line: string) => process.stderr.write(`checking ${line}\n`) } : {}) });
+    const findings = await checkEnvironment(subject, {
+      ...options,
+      ...(process.stderr.isTTY ? { onProgress: (line: string) => process.stderr.write(`checking ${line}\n`) } : {}),
+    });
     const notices = isModuleName(name) ? await quickstartNotices(subject.open()) : [];
-    console.log(values.json ? JSON.stringify({ environment: name, findings, notices }, null, 2) : [table(name, findings), ...notices].join('\n'));
+    console.log(
+      values.json
+        ? JSON.stringify({ environment: name, findings, notices }, null, 2)
+        : [table(name, findings), ...notices].join('\n'),
+    );
     return findings.some(({ holds }) => holds === false) ? 1 : 0;
   } finally {
     await end();
@@ -67,11 +86,17 @@ async function quickstartNotices(environment: ReturnType<Subject['open']>): Prom
   const demonstrations = (await environment.demonstrations?.().catch(() => [])) ?? [];
   const settings = await readConfig(path.join(repositoryRoot, DEFAULT_CONFIG), { seed: null, iterations: null });
   const problems = await roomNotices(demonstrations, settings);
-  if (problems === null) return ['whether its answers fit the limits of the quickstart was not looked at: its model is not set up (npm run setup -- --only model)'];
+  if (problems === null)
+    return [
+      'whether its answers fit the limits of the quickstart was not looked at: its model is not set up (npm run setup -- --only model)',
+    ];
   return problems.map((problem) => `no room in ${DEFAULT_CONFIG}: ${problem}`);
 }
 
-async function subjectOf(name: string, url: string | undefined): Promise<{ subject: Subject; end: () => Promise<void> }> {
+async function subjectOf(
+  name: string,
+  url: string | undefined,
+): Promise<{ subject: Subject; end: () => Promise<void> }> {
   if (isModuleName(name)) {
     const file = path.resolve(process.env.INIT_CWD ?? '.', name);
     const open = () => new ModuleEnvironment(path.basename(file), [path.dirname(file)]);
@@ -91,7 +116,10 @@ async function subjectOf(name: string, url: string | undefined): Promise<{ subje
       end: () => environment.end(),
     };
   }
-  if (!sidecarEnvironments().includes(name)) throw new UsageError(`${JSON.stringify(name)} is no environment: expected one of ${sidecarEnvironments().join(', ')}, or a module such as ./my-environment.ts`);
+  if (!sidecarEnvironments().includes(name))
+    throw new UsageError(
+      `${JSON.stringify(name)} is no environment: expected one of ${sidecarEnvironments().join(', ')}, or a module such as ./my-environment.ts`,
+    );
   if (url !== undefined) return { subject: remote(name, url), end: async () => {} };
   await setUp([sidecarComponent(name)]);
   let sidecar = await startSidecarProcess(name);
@@ -110,14 +138,20 @@ async function subjectOf(name: string, url: string | undefined): Promise<{ subje
 
 /** A server that others may use too: nothing of it is killed, and its memory is not ours to see. */
 function remote(name: string, url: string): Subject {
-  if (!URL.canParse(url) || !/^https?:/.test(url)) throw new UsageError(`--url is "${url}": expected e.g. http://127.0.0.1:8700`);
+  if (!URL.canParse(url) || !/^https?:/.test(url))
+    throw new UsageError(`--url is "${url}": expected e.g. http://127.0.0.1:8700`);
   const open = () => sidecarEnvironment(name, url);
-  return { open, memory: null, crash: async (episodeIds) => void (await Promise.all(episodeIds.map((episodeId) => open().close(episodeId)))) };
+  return {
+    open,
+    memory: null,
+    crash: async (episodeIds) => void (await Promise.all(episodeIds.map((episodeId) => open().close(episodeId)))),
+  };
 }
 
 function count(option: string, text: string | undefined, otherwise: number, from: number): number {
   if (text === undefined) return otherwise;
-  if (!/^\d+$/.test(text) || Number(text) < from) throw new UsageError(`${option} is "${text}": expected a whole number from ${from}`);
+  if (!/^\d+$/.test(text) || Number(text) < from)
+    throw new UsageError(`${option} is "${text}": expected a whole number from ${from}`);
   return Number(text);
 }
 

@@ -22,31 +22,55 @@ Reads the store of this checkout, or the one that SEEUPO_S3_BUCKET and the AWS v
 
 await command(async () => {
   const { values } = parseArgs({
-    options: { run: { type: 'string' }, iteration: { type: 'string' }, out: { type: 'string' }, merged: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+    options: {
+      run: { type: 'string' },
+      iteration: { type: 'string' },
+      out: { type: 'string' },
+      merged: { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
+    },
   });
   if (values.help) return console.log(USAGE);
-  for (const name of ['run', 'out'] as const) if (values[name] === undefined) throw new UsageError(`--${name} is missing\n\n${USAGE}`);
+  for (const name of ['run', 'out'] as const)
+    if (values[name] === undefined) throw new UsageError(`--${name} is missing\n\n${USAGE}`);
   const runId = runIdOf(values.run!);
   const iteration = values.iteration === undefined ? null : Number(values.iteration);
-  if (iteration !== null && (values.iteration!.trim() === '' || !Number.isInteger(iteration) || iteration < -1)) throw new UsageError(`--iteration is "${values.iteration}": expected a whole number from -1`);
+  if (iteration !== null && (values.iteration!.trim() === '' || !Number.isInteger(iteration) || iteration < -1))
+    throw new UsageError(`--iteration is "${values.iteration}": expected a whole number from -1`);
   const out = callersPath(values.out!);
-  if (existsSync(out) && readdirSync(out).length > 0) throw new UsageError(`--out: ${out} is not empty: choose a new directory`);
+  if (existsSync(out) && readdirSync(out).length > 0)
+    throw new UsageError(`--out: ${out} is not empty: choose a new directory`);
 
   await withStore(async (store, modelsDir) => {
     const run = await requireRun(store, runId);
     const { model } = run;
     const at = await policyAt(store, run, iteration);
     const modelFile = path.join(modelsDir, model.path);
-    if (!existsSync(modelFile)) throw new UsageError(`the run's model ${model.path} is not in ${modelsDir}: put it there, or set SEEUPO_MODELS_DIR`);
+    if (!existsSync(modelFile))
+      throw new UsageError(
+        `the run's model ${model.path} is not in ${modelsDir}: put it there, or set SEEUPO_MODELS_DIR`,
+      );
     const { sha256 } = await modelFingerprint(modelFile);
-    if (sha256 !== model.sha256) throw new UsageError(`${modelFile} has sha256 ${sha256}, the run was made with ${model.sha256}: put that model there`);
+    if (sha256 !== model.sha256)
+      throw new UsageError(
+        `${modelFile} has sha256 ${sha256}, the run was made with ${model.sha256}: put that model there`,
+      );
     const { adapter, whole } = await thetaOf(store, run, at, modelFile);
     if (adapter === null && !values.merged) {
-      throw new UsageError(`run "${runId}" ${at.name} has ${at.weights ? 'trained all weights' : 'the untouched model'}: there is no adapter to export; --merged writes the model itself`);
+      throw new UsageError(
+        `run "${runId}" ${at.name} has ${at.weights ? 'trained all weights' : 'the untouched model'}: there is no adapter to export; --merged writes the model itself`,
+      );
     }
     const written = values.merged
-      ? await writeMergedModel(modelFile, whole, out, (done, of) => done % 50 === 0 && console.error(`export: ${done} of ${of} tensors`))
+      ? await writeMergedModel(
+          modelFile,
+          whole,
+          out,
+          (done, of) => done % 50 === 0 && console.error(`export: ${done} of ${of} tensors`),
+        )
       : await writePeftAdapter(out, modelFile, adapter!.lora, adapter!.tensors);
-    console.log(`run ${runId} ${at.name}: ${values.merged ? 'merged model' : `adapter of rank ${adapter!.lora.rank}`} in ${out} (${written.join(', ')})`);
+    console.log(
+      `run ${runId} ${at.name}: ${values.merged ? 'merged model' : `adapter of rank ${adapter!.lora.rank}`} in ${out} (${written.join(', ')})`,
+    );
   });
 });

@@ -32,17 +32,42 @@ const GREEDY_TEMPERATURE = 1e-4;
 await command(async () => {
   const { values } = parseArgs({
     options: {
-      model: { type: 'string' }, messages: { type: 'string' }, tools: { type: 'string' }, 'template-args': { type: 'string' }, adapter: { type: 'string' }, temperature: { type: 'string' }, 'top-k': { type: 'string' }, 'top-p': { type: 'string' }, 'min-p': { type: 'string' }, 'max-tokens': { type: 'string' },
-      seed: { type: 'string' }, n: { type: 'string' }, json: { type: 'boolean' }, precision: { type: 'string' }, 'accept-setting': { type: 'string', multiple: true }, help: { type: 'boolean', short: 'h' },
+      model: { type: 'string' },
+      messages: { type: 'string' },
+      tools: { type: 'string' },
+      'template-args': { type: 'string' },
+      adapter: { type: 'string' },
+      temperature: { type: 'string' },
+      'top-k': { type: 'string' },
+      'top-p': { type: 'string' },
+      'min-p': { type: 'string' },
+      'max-tokens': { type: 'string' },
+      seed: { type: 'string' },
+      n: { type: 'string' },
+      json: { type: 'boolean' },
+      precision: { type: 'string' },
+      'accept-setting': { type: 'string', multiple: true },
+      help: { type: 'boolean', short: 'h' },
     },
   });
   if (values.help) return console.log(USAGE);
-  for (const name of ['model', 'messages'] as const) if (values[name] === undefined) throw new UsageError(`--${name} is missing\n\n${USAGE}`);
-  const number = (name: 'temperature' | 'top-k' | 'max-tokens' | 'seed' | 'n', otherwise: number, least: number): number => {
+  for (const name of ['model', 'messages'] as const)
+    if (values[name] === undefined) throw new UsageError(`--${name} is missing\n\n${USAGE}`);
+  const number = (
+    name: 'temperature' | 'top-k' | 'max-tokens' | 'seed' | 'n',
+    otherwise: number,
+    least: number,
+  ): number => {
     const given = values[name];
     const value = given === undefined ? otherwise : Number(given);
-    if (given?.trim() === '' || !(value >= least && Number.isFinite(value)) || (name !== 'temperature' && !Number.isInteger(value))) {
-      throw new UsageError(`--${name} is "${given}": expected a ${name === 'temperature' ? '' : 'whole '}number from ${least}`);
+    if (
+      given?.trim() === '' ||
+      !(value >= least && Number.isFinite(value)) ||
+      (name !== 'temperature' && !Number.isInteger(value))
+    ) {
+      throw new UsageError(
+        `--${name} is "${given}": expected a ${name === 'temperature' ? '' : 'whole '}number from ${least}`,
+      );
     }
     return value;
   };
@@ -52,7 +77,10 @@ await command(async () => {
     const given = values[name];
     if (given === undefined) return undefined;
     const value = Number(given);
-    if (given.trim() === '' || !(value >= 0 && value <= 1) || (name === 'top-p' && value === 0)) throw new UsageError(`--${name} is "${given}": expected a share ${name === 'top-p' ? 'above 0, at most' : 'from 0 to'} 1`);
+    if (given.trim() === '' || !(value >= 0 && value <= 1) || (name === 'top-p' && value === 0))
+      throw new UsageError(
+        `--${name} is "${given}": expected a share ${name === 'top-p' ? 'above 0, at most' : 'from 0 to'} 1`,
+      );
     return value;
   };
   const [topP, minP] = [share('top-p'), share('min-p')];
@@ -71,7 +99,11 @@ await command(async () => {
   const model = await callersModel(values.model!, values['accept-setting']);
   const codec = await loadTextCodec(model);
   const promptIds = codec.encode(promptOf(codec, conversation, flags, fail));
-  const policy = await openPolicy(model, { adapter: values.adapter && callersPath(values.adapter), precision: values.precision, acceptSettings: values['accept-setting'] });
+  const policy = await openPolicy(model, {
+    adapter: values.adapter && callersPath(values.adapter),
+    precision: values.precision,
+    acceptSettings: values['accept-setting'],
+  });
 
   if (codec.endRemark !== null) console.error(`${model}: ${codec.endRemark}`);
   const shown = (ids: readonly number[]): string => codec.decode(withoutEnd(codec, ids));
@@ -98,7 +130,8 @@ await command(async () => {
   for (const [i, response] of responses.entries()) {
     const { ids, logProbs, end } = response;
     const text = shown(ids);
-    if (values.json) console.log(JSON.stringify({ text, ids, logprobs: logProbs, end, ended_by: endedBy(codec, response) }));
+    if (values.json)
+      console.log(JSON.stringify({ text, ids, logprobs: logProbs, end, ended_by: endedBy(codec, response) }));
     else if (!stream) console.log(`${i === 0 ? '' : '\n'}--- ${i + 1} of ${n} ---\n${text}`);
     else console.log(text.startsWith(printed) ? text.slice(printed.length) : `\n${text}`);
     if (!values.json && end === 'token-limit') console.error(`(stopped at --max-tokens ${maxTokens})`);
@@ -107,8 +140,13 @@ await command(async () => {
 
 async function readConversation(given: string): Promise<Conversation> {
   const place = given === '-' ? 'standard input' : callersPath(given);
-  const content = await (given === '-' ? buffer(process.stdin).then((bytes) => decodeText(bytes, place)) : readTextFile(place)).catch((error: Error) => {
-    throw new UsageError(`--messages: ${error instanceof NotUtf8 ? error.message : `there is no readable file ${place}`}`);
+  const content = await (given === '-'
+    ? buffer(process.stdin).then((bytes) => decodeText(bytes, place))
+    : readTextFile(place)
+  ).catch((error: Error) => {
+    throw new UsageError(
+      `--messages: ${error instanceof NotUtf8 ? error.message : `there is no readable file ${place}`}`,
+    );
   });
   const fail = (problem: string): never => {
     throw new UsageError(`--messages: ${place}: ${problem}`);

@@ -29,19 +29,35 @@ exact return, iterations needed. Markdown on standard output; the same options g
 await command(async () => {
   const { values } = parseArgs({
     options: {
-      quick: { type: 'boolean' }, starts: { type: 'string' }, game: { type: 'string' }, part: { type: 'string' }, algorithm: { type: 'string' }, seed: { type: 'string' },
-      json: { type: 'string' }, html: { type: 'string' }, help: { type: 'boolean', short: 'h' },
+      quick: { type: 'boolean' },
+      starts: { type: 'string' },
+      game: { type: 'string' },
+      part: { type: 'string' },
+      algorithm: { type: 'string' },
+      seed: { type: 'string' },
+      json: { type: 'string' },
+      html: { type: 'string' },
+      help: { type: 'boolean', short: 'h' },
     },
   });
   if (values.help) return console.log(USAGE);
   const whole = (name: 'starts' | 'seed', otherwise: number, least: number): number => {
     const value = values[name] === undefined ? otherwise : Number(values[name]);
-    if (!Number.isSafeInteger(value) || value < least) throw new UsageError(`--${name} is "${values[name]}": expected a whole number from ${least}`);
+    if (!Number.isSafeInteger(value) || value < least)
+      throw new UsageError(`--${name} is "${values[name]}": expected a whole number from ${least}`);
     return value;
   };
-  if (values.game !== undefined && !gameNames.includes(values.game)) throw new UsageError(`--game is "${values.game}": expected one of ${gameNames.join(', ')}`);
+  if (values.game !== undefined && !gameNames.includes(values.game))
+    throw new UsageError(`--game is "${values.game}": expected one of ${gameNames.join(', ')}`);
   const quick = values.quick ?? false;
-  const options = { quick, starts: whole('starts', quick ? QUICK_STARTS : STARTS, 2), seed: whole('seed', 1, 0), part: values.part, game: values.game, algorithm: values.algorithm };
+  const options = {
+    quick,
+    starts: whole('starts', quick ? QUICK_STARTS : STARTS, 2),
+    seed: whole('seed', 1, 0),
+    part: values.part,
+    game: values.game,
+    algorithm: values.algorithm,
+  };
   const findings = await runLaboratory(options, (done, cells) => {
     if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${cells} cells${done === cells ? '\n' : ''}`);
   });

@@ -24,31 +24,52 @@ import { openInput, toyConfig, toyDependencies } from '../test/support/run-on-pa
  */
 const { values: given } = parseArgs({
   options: {
-    tasks: { type: 'string', default: '32' }, group: { type: 'string', default: '8' }, turns: { type: 'string', default: '10' },
-    prompt: { type: 'string', default: '512' }, response: { type: 'string', default: '64' }, algorithm: { type: 'string', default: 'seeupo' },
+    tasks: { type: 'string', default: '32' },
+    group: { type: 'string', default: '8' },
+    turns: { type: 'string', default: '10' },
+    prompt: { type: 'string', default: '512' },
+    response: { type: 'string', default: '64' },
+    algorithm: { type: 'string', default: 'seeupo' },
   },
 });
-const [B, G, T, promptTokens, L] = [given.tasks, given.group, given.turns, given.prompt, given.response].map(Number) as [number, number, number, number, number];
+const [B, G, T, promptTokens, L] = [given.tasks, given.group, given.turns, given.prompt, given.response].map(
+  Number,
+) as [number, number, number, number, number];
 
 const tasks: Task[] = Array.from({ length: B }, (_, b) => ({ id: `task-${b}`, split: 'train', turns: T }));
 const config = {
-  ...toyConfig, algorithm: { name: given.algorithm } as TrainConfigInput['algorithm'],
+  ...toyConfig,
+  algorithm: { name: given.algorithm } as TrainConfigInput['algorithm'],
   rollout: { groupSize: G, maxResponseTokens: L, maxTurns: T, tasksPerShard: B },
 };
 const hash = inputHashOf('nothing');
 const trajectory = (taskId: string, sample: number): Trajectory => {
   const reward = Math.round(4 * uniform(`${taskId}/${sample}`)) / 4;
   return {
-    id: `${taskId}#${sample}`, taskId, sample, taskTurns: T, reward, success: reward === 1, turnsPassed: Array.from({ length: T }, () => true), end: 'completed',
+    id: `${taskId}#${sample}`,
+    taskId,
+    sample,
+    taskTurns: T,
+    reward,
+    success: reward === 1,
+    turnsPassed: Array.from({ length: T }, () => true),
+    end: 'completed',
     turns: Array.from({ length: T }, (_, t) => ({
-      turn: t + 1, promptIds: Array.from({ length: promptTokens }, (_, i) => i), responseIds: Array.from({ length: L }, (_, l) => l), behaviorLogProbs: Array.from({ length: L }, () => -1),
-      responseEnd: 'end-of-turn', action: { content: '', calls: [] }, observation: [], observationHash: hash,
+      turn: t + 1,
+      promptIds: Array.from({ length: promptTokens }, (_, i) => i),
+      responseIds: Array.from({ length: L }, (_, l) => l),
+      behaviorLogProbs: Array.from({ length: L }, () => -1),
+      responseEnd: 'end-of-turn',
+      action: { content: '', calls: [] },
+      observation: [],
+      observationHash: hash,
     })),
   };
 };
 
 /** Its passes are constants that differ by sequence; the losses on them are the real ones. */
-const passes = (sequences: readonly TokenSequence[]): number[][] => sequences.map(({ responseIds }, i) => responseIds.map((_, l) => -1 - 0.01 * Math.sin(i + l)));
+const passes = (sequences: readonly TokenSequence[]): number[][] =>
+  sequences.map(({ responseIds }, i) => responseIds.map((_, l) => -1 - 0.01 * Math.sin(i + l)));
 const policy: Pick<Policy, 'use' | 'useMoments' | 'logProbs' | 'values' | 'step' | 'trained'> = {
   use: async () => undefined,
   useMoments: async () => undefined,
@@ -69,7 +90,11 @@ const trajectories = tasks.flatMap(({ id }) => Array.from({ length: G }, (_, sam
 const { ref: shard } = await artifacts.commitManifest(
   keys.rolloutShard('overhead', 0, 0),
   {
-    kind: 'rollout-shard', inputHash: hash, shard: 0, trajectories: await artifacts.putJson(trajectories), metrics: rolloutMetrics(trajectories),
+    kind: 'rollout-shard',
+    inputHash: hash,
+    shard: 0,
+    trajectories: await artifacts.putJson(trajectories),
+    metrics: rolloutMetrics(trajectories),
   },
   RolloutShardManifest,
 );
@@ -84,19 +109,40 @@ async function timed<R>(step: string, work: () => Promise<R>): Promise<R> {
 }
 const untouched: PolicyState = { folded: [], adapter: null, moments: null, optimizerSteps: 0 };
 const iteration = 0;
-const groups = await timed('turn pools and advantages', () => createGroupRollouts(everything)({ run, iteration, shards: [shard] }));
-const scores = await timed('scores', () => createScoreTrajectories(everything)({ run, iteration, groups: groups.manifest, policy: untouched }));
+const groups = await timed('turn pools and advantages', () =>
+  createGroupRollouts(everything)({ run, iteration, shards: [shard] }),
+);
+const scores = await timed('scores', () =>
+  createScoreTrajectories(everything)({ run, iteration, groups: groups.manifest, policy: untouched }),
+);
 let theta: { policy: PolicyState; suffixProducts: ArtifactRef | null } = { policy: untouched, suffixProducts: null };
 const turnStates: ArtifactRef[] = [];
 const order = Array.from({ length: groups.turns }, (_, t) => groups.turns - t);
 for (const [index, turn] of order.entries()) {
   const updated = await timed('turn updates', () =>
-    createUpdateTurn(everything)({ run, iteration, turn, updatedBefore: order.slice(0, index), groups: groups.manifest, scores: scores.manifest, ...theta }),
+    createUpdateTurn(everything)({
+      run,
+      iteration,
+      turn,
+      updatedBefore: order.slice(0, index),
+      groups: groups.manifest,
+      scores: scores.manifest,
+      ...theta,
+    }),
   );
   theta = { policy: updated.policy, suffixProducts: updated.suffixProducts };
   turnStates.push(updated.manifest);
 }
-await timed('checkpoint', () => createCommitCheckpoint(everything)({ run, iteration, rollouts: [shard], groups: groups.manifest, scores: scores.manifest, turnStates }));
+await timed('checkpoint', () =>
+  createCommitCheckpoint(everything)({
+    run,
+    iteration,
+    rollouts: [shard],
+    groups: groups.manifest,
+    scores: scores.manifest,
+    turnStates,
+  }),
+);
 
 const total = Object.values(seconds).reduce((a, b) => a + b, 0);
 /** Rows through the model without shared prefixes: log-probs of theta_k and of the reference, the step's pass, the pass after it. */

@@ -30,27 +30,40 @@ const units: Readonly<Record<string, number>> = { GB: 1e9, GiB: 2 ** 30, MB: 1e6
 await command(async () => {
   const { values } = parseArgs({
     options: {
-      config: { type: 'string' }, gpu: { type: 'string' }, model: { type: 'string' }, precision: { type: 'string' }, 'prompt-tokens': { type: 'string' }, 'observation-tokens': { type: 'string' },
-      'accept-setting': { type: 'string', multiple: true }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' },
+      config: { type: 'string' },
+      gpu: { type: 'string' },
+      model: { type: 'string' },
+      precision: { type: 'string' },
+      'prompt-tokens': { type: 'string' },
+      'observation-tokens': { type: 'string' },
+      'accept-setting': { type: 'string', multiple: true },
+      json: { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
     },
   });
   if (values.help) return console.log(USAGE);
-  for (const name of ['config', 'gpu'] as const) if (values[name] === undefined) throw new UsageError(`--${name} is missing\n\n${USAGE}`);
+  for (const name of ['config', 'gpu'] as const)
+    if (values[name] === undefined) throw new UsageError(`--${name} is missing\n\n${USAGE}`);
   const [, amount, unit] = /^(\d+(?:\.\d+)?)\s*(GB|GiB|MB|MiB)$/.exec(values.gpu!) ?? [];
   if (amount === undefined) throw new UsageError(`--gpu is "${values.gpu}": expected a size like 80GB or 24GiB`);
   const capacity = Number(amount) * units[unit!]!;
   const tokens = (name: 'prompt-tokens' | 'observation-tokens', otherwise: number): number => {
     const value = values[name] === undefined ? otherwise : Number(values[name]);
-    if (!Number.isInteger(value) || value < 1) throw new UsageError(`--${name} is "${values[name]}": expected a whole number from 1`);
+    if (!Number.isInteger(value) || value < 1)
+      throw new UsageError(`--${name} is "${values[name]}": expected a whole number from 1`);
     return value;
   };
   const lengths = { prompt: tokens('prompt-tokens', 512), observation: tokens('observation-tokens', 64) };
   const config = resolveConfig(await readJsonFile(callersPath(values.config!), '--config'));
   const accepted = [...(values['accept-setting'] ?? []), ...(config.model.acceptSettings ?? [])];
-  const model = await modelConfigOf(values.model === undefined ? path.join(modelsDir, config.model.path) : callersPath(values.model), accepted);
+  const model = await modelConfigOf(
+    values.model === undefined ? path.join(modelsDir, config.model.path) : callersPath(values.model),
+    accepted,
+  );
 
   const precision = values.precision ?? 'fp32';
-  if (!isPrecision(precision)) throw new UsageError(`--precision is "${precision}": expected ${PRECISIONS.join(' or ')}`);
+  if (!isPrecision(precision))
+    throw new UsageError(`--precision is "${precision}": expected ${PRECISIONS.join(' or ')}`);
   const plan = memoryPlan(model, config, lengths, precision);
   const fits = plan.peak <= capacity;
   const changes = remedies(model, config, lengths, capacity, precision);
@@ -58,23 +71,39 @@ await command(async () => {
   if (values.json) return console.log(JSON.stringify({ capacity, fits, ...plan, changes }, null, 2));
 
   const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(2).padStart(9)} GiB`;
-  console.log(`${values.model ?? config.model.path}: ${(plan.parameters / 1e9).toFixed(3)} billion parameters, sequences of up to ${plan.longestSequence} tokens, ${plan.microBatchNodes} tokens in a micro-batch`);
+  console.log(
+    `${values.model ?? config.model.path}: ${(plan.parameters / 1e9).toFixed(3)} billion parameters, sequences of up to ${plan.longestSequence} tokens, ${plan.microBatchNodes} tokens in a micro-batch`,
+  );
   for (const { name, parts, total } of plan.phases) {
     console.log(`\n${name}`);
     for (const [part, bytes] of Object.entries(parts)) console.log(`  ${part.padEnd(22)}${gib(bytes)}`);
     console.log(`  ${'total'.padEnd(22)}${gib(total)}`);
   }
   console.log(`\n${fits ? 'fits' : 'does NOT fit'}: ${gib(plan.peak).trim()} at the peak of ${gib(capacity).trim()}`);
-  if (plan.longestSequence > model.contextLength) console.log(`sequences of ${plan.longestSequence} tokens exceed the model's context of ${model.contextLength}: fewer turns, shorter responses or prompts`);
-  if (!fits && changes.length > 0) console.log(`\nwhat would lower it, one at a time:\n${changes.map(({ change, peak }) => `  ${change.padEnd(44)}${gib(peak)}${peak <= capacity ? '  fits' : ''}`).join('\n')}`);
+  if (plan.longestSequence > model.contextLength)
+    console.log(
+      `sequences of ${plan.longestSequence} tokens exceed the model's context of ${model.contextLength}: fewer turns, shorter responses or prompts`,
+    );
+  if (!fits && changes.length > 0)
+    console.log(
+      `\nwhat would lower it, one at a time:\n${changes.map(({ change, peak }) => `  ${change.padEnd(44)}${gib(peak)}${peak <= capacity ? '  fits' : ''}`).join('\n')}`,
+    );
   if (!fits && !changes.some(({ peak }) => peak <= capacity)) {
-    const standing = Math.min(...plan.phases.map(({ parts }) => parts['frozen weights']! + parts['weights for decoding']!));
-    if (standing > capacity) console.log(`\nThe weights alone, which this engine holds in ${precision} and once more for decoding, are more than there is: ${precision === 'fp32' ? 'try --precision bf16, or a smaller model' : 'a smaller model is needed'}.`);
+    const standing = Math.min(
+      ...plan.phases.map(({ parts }) => parts['frozen weights']! + parts['weights for decoding']!),
+    );
+    if (standing > capacity)
+      console.log(
+        `\nThe weights alone, which this engine holds in ${precision} and once more for decoding, are more than there is: ${precision === 'fp32' ? 'try --precision bf16, or a smaller model' : 'a smaller model is needed'}.`,
+      );
   }
 });
 
 async function modelConfigOf(model: string, accepted: readonly string[]): Promise<ModelConfig> {
   const found = await stat(model).catch(() => null);
-  if (!found) throw new UsageError(`there is no model ${model}: run \`npm run setup\`, or name one with --model (a directory needs only its config.json)`);
+  if (!found)
+    throw new UsageError(
+      `there is no model ${model}: run \`npm run setup\`, or name one with --model (a directory needs only its config.json)`,
+    );
   return found.isDirectory() ? readHuggingFaceConfig(model, accepted) : (await readGgufHeader(model)).config;
 }

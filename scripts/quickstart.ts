@@ -13,7 +13,15 @@ import { RunManifest } from '../schemas/run.js';
 import type { TrainConfig } from '../schemas/train-config.js';
 import { readSettings, type Settings } from '../workers/dependencies.js';
 import { executionStateAt } from '../workers/execution-state.js';
-import { firstFreeId, pickedUpId, QuickstartError, readConfig, readCurrentRun, refuseOtherSettings, writeCurrentRun } from './quickstart/current-run.js';
+import {
+  firstFreeId,
+  pickedUpId,
+  QuickstartError,
+  readConfig,
+  readCurrentRun,
+  refuseOtherSettings,
+  writeCurrentRun,
+} from './quickstart/current-run.js';
 import { createDisplay } from './quickstart/display.js';
 import { failureLine } from './quickstart/failure.js';
 import { freeRun } from './quickstart/held-run.js';
@@ -63,8 +71,14 @@ async function main(): Promise<number> {
   isSettingUp = true;
   await setUp();
   isSettingUp = false;
-  for (const problem of (own && (await roomNotices(own.demonstrations, config))) ?? []) console.log(`no room: ${problem}`);
-  const services = await startServices({ workers: true, ...(own === null ? {} : { workerEnv: own.workerEnv }), log: (line) => say(line), signal: interrupt.signal });
+  for (const problem of (own && (await roomNotices(own.demonstrations, config))) ?? [])
+    console.log(`no room: ${problem}`);
+  const services = await startServices({
+    workers: true,
+    ...(own === null ? {} : { workerEnv: own.workerEnv }),
+    log: (line) => say(line),
+    signal: interrupt.signal,
+  });
   let keep = false;
   try {
     const settings = readSettings({ ...process.env, ...services.env() });
@@ -84,7 +98,9 @@ async function main(): Promise<number> {
   } finally {
     if (keep) {
       await services.release();
-      console.log(`\nServers and workers stay up. Web UI: ${services.addresses.webUi}\nTo stop them: npm run up -- --down`);
+      console.log(
+        `\nServers and workers stay up. Web UI: ${services.addresses.webUi}\nTo stop them: npm run up -- --down`,
+      );
     } else {
       if (interrupt.signal.aborted) console.log('stopping (a GPU worker has a minute to hand back its step)');
       await services.stop();
@@ -107,11 +123,15 @@ async function decideRun({
   readonly store: ArtifactStore;
 }): Promise<string> {
   const stored = (runId: string) => store.findManifest(keys.runManifest(runId), RunManifest);
-  const isHeld = async (runId: string): Promise<boolean> => (await store.findRecord(keys.ownership(runId), Ownership)) !== null;
-  const isTaken = async (runId: string): Promise<boolean> => (await stored(runId)) !== null || (await isHeld(runId)) || (await temporal.status(runId)) !== 'NONE';
+  const isHeld = async (runId: string): Promise<boolean> =>
+    (await store.findRecord(keys.ownership(runId), Ownership)) !== null;
+  const isTaken = async (runId: string): Promise<boolean> =>
+    (await stored(runId)) !== null || (await isHeld(runId)) || (await temporal.status(runId)) !== 'NONE';
   if (options.fresh) {
     if (options.runId !== null && (await isTaken(options.runId))) {
-      throw new QuickstartError(`--fresh --run-id ${options.runId}: there is a run of that id already; choose another, or leave out --fresh to pick it up`);
+      throw new QuickstartError(
+        `--fresh --run-id ${options.runId}: there is a run of that id already; choose another, or leave out --fresh to pick it up`,
+      );
     }
     // Two runs would share one device, and the old one is not wanted any more.
     if (current !== null && (await temporal.status(current)) === 'RUNNING') {
@@ -142,7 +162,12 @@ async function becomeFree({
 }): Promise<void> {
   if (['RUNNING', 'COMPLETED'].includes(await temporal.status(runId))) return;
   const { address: server, namespace } = settings.temporal;
-  const place = { host: os.hostname(), server, namespace, stateOf: (execution: Execution) => executionStateAt(temporal.client, execution) };
+  const place = {
+    host: os.hostname(),
+    server,
+    namespace,
+    stateOf: (execution: Execution) => executionStateAt(temporal.client, execution),
+  };
   const done = await freeRun(store, runId, place, options.takeOver);
   if (done !== null) console.log(done);
 }
@@ -171,7 +196,10 @@ async function follow({
   }
   const known = (await store.findManifest(keys.runManifest(runId), RunManifest)) !== null;
   if (status === 'RUNNING') console.log(`run "${runId}" goes on where it was`);
-  else if (known) console.log(`run "${runId}" ${status === 'NONE' ? 'is not on the Temporal server' : `ended ${status}`}; it starts again and finds its committed steps in the store`);
+  else if (known)
+    console.log(
+      `run "${runId}" ${status === 'NONE' ? 'is not on the Temporal server' : `ended ${status}`}; it starts again and finds its committed steps in the store`,
+    );
   else console.log(`run "${runId}" starts`);
   console.log(`Web UI: ${url}`);
   if (status !== 'RUNNING') await temporal.start(runId, config);
@@ -204,7 +232,9 @@ async function follow({
   });
 
   if (failedStep !== null) {
-    console.error(`run "${runId}" paused itself: ${failedStep}\nWhen that is mended: ${AGAIN} (it tries the step again; nothing that is committed is lost)`);
+    console.error(
+      `run "${runId}" paused itself: ${failedStep}\nWhen that is mended: ${AGAIN} (it tries the step again; nothing that is committed is lost)`,
+    );
     return 1;
   }
   if (end === null) return 130; // Ctrl-C
@@ -212,7 +242,15 @@ async function follow({
 }
 
 /** @returns the exit code */
-async function showResult({ runId, temporal, store }: { readonly runId: string; readonly temporal: RunClient; readonly store: ArtifactStore }): Promise<number> {
+async function showResult({
+  runId,
+  temporal,
+  store,
+}: {
+  readonly runId: string;
+  readonly temporal: RunClient;
+  readonly store: ArtifactStore;
+}): Promise<number> {
   let result;
   try {
     result = await temporal.result(runId);
@@ -220,9 +258,12 @@ async function showResult({ runId, temporal, store }: { readonly runId: string; 
     console.error(`run "${runId}" failed: ${failureLine(error)}`);
     return 1;
   }
-  const report = result.report ?? (await store.findManifest(reportKey(runId, result.iterations), ReportManifest))?.manifest ?? null;
+  const report =
+    result.report ?? (await store.findManifest(reportKey(runId, result.iterations), ReportManifest))?.manifest ?? null;
   if (report === null) {
-    console.error(`run "${runId}" is complete, but its report could not be written; its checkpoints are in the store. The Web UI names the reason`);
+    console.error(
+      `run "${runId}" is complete, but its report could not be written; its checkpoints are in the store. The Web UI names the reason`,
+    );
     return 1;
   }
   const content = await store.getJson(report.json, ReportContent);
@@ -244,7 +285,11 @@ async function showResult({ runId, temporal, store }: { readonly runId: string; 
 
 function openStore({ s3 }: Settings, services: Services): { store: ArtifactStore; close: () => void } {
   const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = services.env();
-  const store = createS3Store({ ...s3, ...(accessKeyId !== undefined && secretAccessKey !== undefined && { credentials: { accessKeyId, secretAccessKey } }) });
+  const store = createS3Store({
+    ...s3,
+    ...(accessKeyId !== undefined &&
+      secretAccessKey !== undefined && { credentials: { accessKeyId, secretAccessKey } }),
+  });
   return { store, close: () => store.close() };
 }
 

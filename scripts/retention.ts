@@ -28,33 +28,61 @@ of any run names. Safe while runs train: blobs younger than ${GRACE_HOURS} hours
 await command(async () => {
   const text = { type: 'string' } as const;
   const { values } = parseArgs({
-    options: { run: text, last: text, every: text, best: text, by: text, tag: text, iteration: text, 'dry-run': { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h' } },
+    options: {
+      run: text,
+      last: text,
+      every: text,
+      best: text,
+      by: text,
+      tag: text,
+      iteration: text,
+      'dry-run': { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h' },
+    },
   });
   if (values.help) return console.log(USAGE);
   if (values.run === undefined) throw new UsageError(`--run is missing\n\n${USAGE}`);
   const runId = runIdOf(values.run);
-  await withStore(async (store) => {
-    const run = await requireRun(store, runId);
-    if (values.tag !== undefined) {
-      const iteration = numberOf('iteration', values.iteration ?? '') - 1;
-      const name = RunId.safeParse(values.tag);
-      if (!name.success) throw new UsageError(`--tag is "${values.tag}": it ${name.error.issues[0]!.message}`);
-      if (!(await store.findManifest(keys.checkpoint(runId, iteration), CheckpointManifest))) throw new UsageError(`--iteration: run "${runId}" has no checkpoint of iteration ${iteration + 1}`);
-      const { manifest } = await store.commitManifest(keys.tag(runId, name.data), { kind: 'tag', iteration }, Tag);
-      if (manifest.iteration !== iteration) throw new UsageError(`--tag: "${name.data}" is iteration ${manifest.iteration + 1} already: choose another name`);
-      return console.log(`iteration ${iteration + 1} of run ${runId} is tagged ${name.data}`);
-    }
-    const given = values.last === undefined ? run.config.retention : ruleOf(values);
-    if (given === null) throw new UsageError(`--last is missing, and the run has no retention of its own\n\n${USAGE}`);
-    const dryRun = values['dry-run'];
-    const { kept, dropped } = await dropIterations(store, runId, given, { dryRun });
-    const list = (iterations: readonly number[]) => iterations.map((k) => k + 1).join(', ') || 'none';
-    console.log(`kept: iterations ${list(kept)}\n${dryRun ? 'would drop' : 'dropped'}: ${list(dropped)}`);
-    console.log(sweptInWords(await sweepBlobs(store, { dryRun }), dryRun));
-  }, { writes: values['dry-run'] !== true });
+  await withStore(
+    async (store) => {
+      const run = await requireRun(store, runId);
+      if (values.tag !== undefined) {
+        const iteration = numberOf('iteration', values.iteration ?? '') - 1;
+        const name = RunId.safeParse(values.tag);
+        if (!name.success) throw new UsageError(`--tag is "${values.tag}": it ${name.error.issues[0]!.message}`);
+        if (!(await store.findManifest(keys.checkpoint(runId, iteration), CheckpointManifest)))
+          throw new UsageError(`--iteration: run "${runId}" has no checkpoint of iteration ${iteration + 1}`);
+        const { manifest } = await store.commitManifest(keys.tag(runId, name.data), { kind: 'tag', iteration }, Tag);
+        if (manifest.iteration !== iteration)
+          throw new UsageError(
+            `--tag: "${name.data}" is iteration ${manifest.iteration + 1} already: choose another name`,
+          );
+        return console.log(`iteration ${iteration + 1} of run ${runId} is tagged ${name.data}`);
+      }
+      const given = values.last === undefined ? run.config.retention : ruleOf(values);
+      if (given === null)
+        throw new UsageError(`--last is missing, and the run has no retention of its own\n\n${USAGE}`);
+      const dryRun = values['dry-run'];
+      const { kept, dropped } = await dropIterations(store, runId, given, { dryRun });
+      const list = (iterations: readonly number[]) => iterations.map((k) => k + 1).join(', ') || 'none';
+      console.log(`kept: iterations ${list(kept)}\n${dryRun ? 'would drop' : 'dropped'}: ${list(dropped)}`);
+      console.log(sweptInWords(await sweepBlobs(store, { dryRun }), dryRun));
+    },
+    { writes: values['dry-run'] !== true },
+  );
 });
 
-function ruleOf({ last, every, best, by }: { last?: string | undefined; every?: string | undefined; best?: string | undefined; by?: string | undefined }): RetentionRule {
+function ruleOf({
+  last,
+  every,
+  best,
+  by,
+}: {
+  last?: string | undefined;
+  every?: string | undefined;
+  best?: string | undefined;
+  by?: string | undefined;
+}): RetentionRule {
   const rule = RetentionRule.safeParse({
     last: numberOf('last', last ?? ''),
     every: every === undefined ? null : numberOf('every', every),

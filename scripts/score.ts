@@ -28,7 +28,15 @@ const LIKELIEST = 10;
 
 await command(async () => {
   const { values } = parseArgs({
-    options: { model: { type: 'string' }, tools: { type: 'string' }, 'template-args': { type: 'string' }, adapter: { type: 'string' }, precision: { type: 'string' }, 'accept-setting': { type: 'string', multiple: true }, help: { type: 'boolean', short: 'h' } },
+    options: {
+      model: { type: 'string' },
+      tools: { type: 'string' },
+      'template-args': { type: 'string' },
+      adapter: { type: 'string' },
+      precision: { type: 'string' },
+      'accept-setting': { type: 'string', multiple: true },
+      help: { type: 'boolean', short: 'h' },
+    },
   });
   if (values.help) return console.log(USAGE);
   if (values.model === undefined) throw new UsageError(`--model is missing\n\n${USAGE}`);
@@ -36,7 +44,11 @@ await command(async () => {
     throw new UsageError(problem);
   });
   const model = await callersModel(values.model, values['accept-setting']);
-  const policy = await openPolicy(model, { adapter: values.adapter && callersPath(values.adapter), precision: values.precision, acceptSettings: values['accept-setting'] });
+  const policy = await openPolicy(model, {
+    adapter: values.adapter && callersPath(values.adapter),
+    precision: values.precision,
+    acceptSettings: values['accept-setting'],
+  });
   const { limits } = policy;
   let codec: ReturnType<typeof loadTextCodec> | undefined;
 

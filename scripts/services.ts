@@ -67,8 +67,11 @@ export async function startServices(options: ServicesOptions = {}): Promise<Serv
   const keys = await records.update((file) => file.keys);
   const services = new Services(options, dataDir, records, keys, await thisProcess());
   const log = options.log ?? (() => undefined);
-  await withLock(join(dataDir, 'services-start.lock'), () => services.start(), (holder) =>
-    log(`process ${holder} is starting or stopping the services here, waiting for it`));
+  await withLock(
+    join(dataDir, 'services-start.lock'),
+    () => services.start(),
+    (holder) => log(`process ${holder} is starting or stopping the services here, waiting for it`),
+  );
   return services;
 }
 
@@ -81,13 +84,17 @@ export async function stopRecordedServices(dataDir: string = runtimeDir, graceMs
     for (const [name, record] of entries.toReversed()) {
       // A living supervisor would start it again.
       if (record.supervisor !== null && (await isRunning(record.supervisor))) {
-        throw new ServiceError(`${name} is supervised by process ${record.supervisor.pid}: press Ctrl-C there, or end that process with SIGTERM`);
+        throw new ServiceError(
+          `${name} is supervised by process ${record.supervisor.pid}: press Ctrl-C there, or end that process with SIGTERM`,
+        );
       }
       if (record.process !== null && (await isRunning(record.process))) {
         await terminate(record.process, graceMs);
         stopped.push(name);
       }
-      await records.updateService(name, (now) => { now.process = null; });
+      await records.updateService(name, (now) => {
+        now.process = null;
+      });
     }
     return stopped;
   });
@@ -101,21 +108,36 @@ export class Services extends EventEmitter<ServicesEvents> {
   private ended: Promise<void> | undefined;
 
   /** Use `startServices`. */
-  constructor(options: ServicesOptions, readonly dataDir: string, records: Records, readonly keys: Surroundings['keys'], me: Supervision['me']) {
+  constructor(
+    options: ServicesOptions,
+    readonly dataDir: string,
+    records: Records,
+    readonly keys: Surroundings['keys'],
+    me: Supervision['me'],
+  ) {
     super();
     this.surroundings = { dataDir, keys, env: () => this.env(), port: (service, key) => this.port(service, key) };
     const supervision: Supervision = {
-      surroundings: this.surroundings, records, me,
+      surroundings: this.surroundings,
+      records,
+      me,
       isolated: dataDir !== runtimeDir,
       log: options.log ?? (() => undefined),
-      signal: options.signal === undefined ? this.stopping.signal : AbortSignal.any([this.stopping.signal, options.signal]),
+      signal:
+        options.signal === undefined ? this.stopping.signal : AbortSignal.any([this.stopping.signal, options.signal]),
       onRestart: (service, reason) => this.emit('restart', service, reason),
       onUnhealthy: (service) => this.emit('unhealthy', service),
     };
-    const servers = [temporal, s3, bfcl].filter(({ name }) => options.only === undefined || options.only.some((wanted) => wanted === name));
+    const servers = [temporal, s3, bfcl].filter(
+      ({ name }) => options.only === undefined || options.only.some((wanted) => wanted === name),
+    );
     const gpus = typeof options.workers === 'object' ? options.workers.gpu : 1;
-    const workers = options.workers ? [cpuWorker({ ...options.workerEnv }), ...gpuWorkers(gpus, { ...options.workerEnv })] : [];
-    this.supervised = [...servers, ...workers, ...(options.extra ?? [])].map((definition) => new Supervised(definition, supervision));
+    const workers = options.workers
+      ? [cpuWorker({ ...options.workerEnv }), ...gpuWorkers(gpus, { ...options.workerEnv })]
+      : [];
+    this.supervised = [...servers, ...workers, ...(options.extra ?? [])].map(
+      (definition) => new Supervised(definition, supervision),
+    );
   }
 
   /** Called once by `startServices`. */
@@ -148,8 +170,12 @@ export class Services extends EventEmitter<ServicesEvents> {
       ...(this.has('temporal') ? { SEEUPO_TEMPORAL_ADDRESS: address, SEEUPO_TEMPORAL_NAMESPACE: 'default' } : {}),
       ...(this.has('s3')
         ? {
-            SEEUPO_S3_ENDPOINT: endpoint, SEEUPO_S3_BUCKET: BUCKET, SEEUPO_S3_REGION: REGION, SEEUPO_S3_FORCE_PATH_STYLE: 'true',
-            AWS_ACCESS_KEY_ID: this.keys.accessKeyId, AWS_SECRET_ACCESS_KEY: this.keys.secretAccessKey,
+            SEEUPO_S3_ENDPOINT: endpoint,
+            SEEUPO_S3_BUCKET: BUCKET,
+            SEEUPO_S3_REGION: REGION,
+            SEEUPO_S3_FORCE_PATH_STYLE: 'true',
+            AWS_ACCESS_KEY_ID: this.keys.accessKeyId,
+            AWS_SECRET_ACCESS_KEY: this.keys.secretAccessKey,
           }
         : {}),
       ...(this.has('bfcl') ? { SEEUPO_BFCL_URL: url } : {}),
@@ -201,7 +227,8 @@ export class Services extends EventEmitter<ServicesEvents> {
 
   private port(service: string, key = 'http'): number {
     const port = this.supervised.find(({ definition }) => definition.name === service)?.ports[key];
-    if (port === undefined) throw new Error(`service ${service} has no port ${key} yet: it is not among those that were started before`);
+    if (port === undefined)
+      throw new Error(`service ${service} has no port ${key} yet: it is not among those that were started before`);
     return port;
   }
 }

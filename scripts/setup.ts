@@ -5,14 +5,20 @@ import { componentNames, defaultComponents, describeFailure, setUp, type Compone
 
 try {
   const { values } = parseArgs({
-    options: { with: { type: 'string', multiple: true }, only: { type: 'string', multiple: true }, quiet: { type: 'boolean' } },
+    options: {
+      with: { type: 'string', multiple: true },
+      only: { type: 'string', multiple: true },
+      quiet: { type: 'boolean' },
+    },
   });
   const list = (values: string[] | undefined) => (values ?? []).flatMap((value) => value.split(',')) as ComponentName[];
   const names = values.only === undefined ? [...defaultComponents, ...list(values.with)] : list(values.only);
   const start = performance.now();
   await setUp(names);
   if (!values.quiet) {
-    console.log(`set-up: all there (${names.filter((name) => componentNames.includes(name)).join(', ')}), ${((performance.now() - start) / 1000).toFixed(1)} s`);
+    console.log(
+      `set-up: all there (${names.filter((name) => componentNames.includes(name)).join(', ')}), ${((performance.now() - start) / 1000).toFixed(1)} s`,
+    );
   }
 } catch (error) {
   console.error(describeFailure(error));

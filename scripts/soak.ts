@@ -31,17 +31,33 @@ async function soak(iterations: number, json: string | null): Promise<number> {
   onStopSignal(() => stopping.abort());
   const root = await mkdtemp(inRuntime('soak-'));
   const workerEnv = await tinyWorkerEnv(path.join(root, 'models'));
-  const options = { dataDir: path.join(root, 'stack'), gpuWorkers: 1, sidecar: false, workerEnv, signal: stopping.signal };
-  return withStack(options, (stack) => measured(stack, iterations, json, stopping.signal)).finally(() => rm(root, { recursive: true, force: true }));
+  const options = {
+    dataDir: path.join(root, 'stack'),
+    gpuWorkers: 1,
+    sidecar: false,
+    workerEnv,
+    signal: stopping.signal,
+  };
+  return withStack(options, (stack) => measured(stack, iterations, json, stopping.signal)).finally(() =>
+    rm(root, { recursive: true, force: true }),
+  );
 }
 
 const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(0);
 
 /** Runs the iterations and says how the processes grew. @returns the exit code */
 async function measured(stack: Stack, iterations: number, json: string | null, signal: AbortSignal): Promise<number> {
-  const config: TrainConfigInput = { ...tinyRun, iterations, warmStart: null, rollout: { ...tinyRun.rollout, tasksPerIteration: 1, groupSize: 2 }, algorithm: { name: 'seeupo' } };
+  const config: TrainConfigInput = {
+    ...tinyRun,
+    iterations,
+    warmStart: null,
+    rollout: { ...tinyRun.rollout, tasksPerIteration: 1, groupSize: 2 },
+    algorithm: { name: 'seeupo' },
+  };
   const residentSets = (): Promise<[string, number][]> =>
-    Promise.all(Object.entries(stack.services.pids()).map(async ([service, pid]) => [service, await residentSet(pid ?? 0)]));
+    Promise.all(
+      Object.entries(stack.services.pids()).map(async ([service, pid]) => [service, await residentSet(pid ?? 0)]),
+    );
   const started = await residentSets();
   const samples: Record<string, number[]> = Object.fromEntries(started.map(([service]) => [service, []]));
   stack.proxy.on('commit', (key) => {
@@ -50,9 +66,15 @@ async function measured(stack: Stack, iterations: number, json: string | null, s
   });
   await sleep(SETTLING_MS, undefined, { signal });
   const settled = new Map(await residentSets());
-  console.log(`idle for ${SETTLING_MS / 1000} s: ${started.map(([service, bytes]) => `${service} ${megabytes(bytes)} -> ${megabytes(settled.get(service)!)}`).join(', ')} MB`);
+  console.log(
+    `idle for ${SETTLING_MS / 1000} s: ${started.map(([service, bytes]) => `${service} ${megabytes(bytes)} -> ${megabytes(settled.get(service)!)}`).join(', ')} MB`,
+  );
   const began = performance.now();
-  const run = await stack.client.workflow.start('train', { taskQueue: 'seeupo-control', workflowId: 'soak', args: [config] });
+  const run = await stack.client.workflow.start('train', {
+    taskQueue: 'seeupo-control',
+    workflowId: 'soak',
+    args: [config],
+  });
   await run.result();
   const seconds = (performance.now() - began) / 1000;
   const { activities, executions } = await readHistories(stack.client, 'soak');
@@ -60,20 +82,37 @@ async function measured(stack: Stack, iterations: number, json: string | null, s
   const own = executions.filter(({ workflowId }) => workflowId === 'soak').map(({ events }) => events);
   const perIteration = own.reduce((sum, events) => sum + events, 0) / iterations;
   console.log(`${iterations} iterations in ${seconds.toFixed(0)} s, ${activities.length} activities`);
-  console.log(`  the run continued as new ${own.length - 1} times: histories of ${own.join(', ')} events, ${perIteration.toFixed(1)} for each iteration`);
+  console.log(
+    `  the run continued as new ${own.length - 1} times: histories of ${own.join(', ')} events, ${perIteration.toFixed(1)} for each iteration`,
+  );
   for (const { service, early, late, growth, growthSinceHalf } of grown) {
-    console.log(`  ${service.padEnd(12)} ${megabytes(early).padStart(5)} MB -> ${megabytes(late).padStart(5)} MB  ${(100 * growth).toFixed(1).padStart(5)} %, ${(100 * growthSinceHalf).toFixed(1).padStart(5)} % in the second half${growth > MAX_GROWTH ? '  GROWS' : ''}`);
+    console.log(
+      `  ${service.padEnd(12)} ${megabytes(early).padStart(5)} MB -> ${megabytes(late).padStart(5)} MB  ${(100 * growth).toFixed(1).padStart(5)} %, ${(100 * growthSinceHalf).toFixed(1).padStart(5)} % in the second half${growth > MAX_GROWTH ? '  GROWS' : ''}`,
+    );
   }
-  if (json !== null) await writeFile(json, `${JSON.stringify({ iterations, seconds, histories: own, grown, samples })}\n`);
+  if (json !== null)
+    await writeFile(json, `${JSON.stringify({ iterations, seconds, histories: own, grown, samples })}\n`);
   return grown.every(({ growth }) => growth <= MAX_GROWTH) ? 0 : 1;
 }
 
 try {
-  const { values } = parseArgs({ options: { iterations: { type: 'string', default: '300' }, json: { type: 'string' }, help: { type: 'boolean', short: 'h' } } });
+  const { values } = parseArgs({
+    options: {
+      iterations: { type: 'string', default: '300' },
+      json: { type: 'string' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
   if (values.help) console.log(USAGE);
-  else if (!/^\d{1,6}$/.test(values.iterations)) throw new Error(`--iterations is "${values.iterations}": expected a whole number\n\n${USAGE}`);
-  else if (Number(values.iterations) < FEWEST_ITERATIONS) throw new Error(`--iterations is ${values.iterations}: growth shows from ${FEWEST_ITERATIONS} on`);
-  else process.exitCode = await soak(Number(values.iterations), values.json === undefined ? null : path.resolve(process.env.INIT_CWD ?? '.', values.json));
+  else if (!/^\d{1,6}$/.test(values.iterations))
+    throw new Error(`--iterations is "${values.iterations}": expected a whole number\n\n${USAGE}`);
+  else if (Number(values.iterations) < FEWEST_ITERATIONS)
+    throw new Error(`--iterations is ${values.iterations}: growth shows from ${FEWEST_ITERATIONS} on`);
+  else
+    process.exitCode = await soak(
+      Number(values.iterations),
+      values.json === undefined ? null : path.resolve(process.env.INIT_CWD ?? '.', values.json),
+    );
 } catch (error) {
   console.error(describeFailure(error));
   process.exitCode = 1;

@@ -17,36 +17,70 @@ const PART_BYTES = 16 * 1024 * 1024;
 
 await command(async () => {
   const { values } = parseArgs({
-    options: { megabytes: { type: 'string', default: '64' }, rounds: { type: 'string', default: '5' }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+    options: {
+      megabytes: { type: 'string', default: '64' },
+      rounds: { type: 'string', default: '5' },
+      json: { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
+    },
   });
   if (values.help) return console.log(USAGE);
   const [megabytes, rounds] = [Number(values.megabytes), Number(values.rounds)];
-  if (![megabytes, rounds].every((number) => Number.isInteger(number) && number > 0)) throw new UsageError(`--megabytes and --rounds must be whole numbers above 0\n\n${USAGE}`);
-  await withStore(async (store) => {
-    const { s3 } = readSettings();
-    const client = new S3Client({ region: s3.region, forcePathStyle: s3.forcePathStyle, ...(s3.endpoint !== null && { endpoint: s3.endpoint }) });
-    const seconds: Record<'write' | 'bareWrite' | 'read' | 'bareRead', number[]> = { write: [], bareWrite: [], read: [], bareRead: [] };
-    for (let round = 0; round < rounds; round++) {
-      const [ours, theirs] = [randomBytes(megabytes * 1e6), randomBytes(megabytes * 1e6)];
-      // Under the name of its hash, where retention finds and deletes it.
-      const hash = createHash('sha256').update(theirs).digest('hex');
-      const bare = { Bucket: s3.bucket, Key: `blobs/sha256/${hash.slice(0, 2)}/${hash}` };
-      seconds.bareWrite.push(await timed(() => new Upload({ client, params: { ...bare, Body: theirs }, partSize: PART_BYTES }).done()));
-      let ref: Awaited<ReturnType<typeof store.putBlob>> | undefined;
-      seconds.write.push(await timed(async () => (ref = await store.putBlob(ours))));
-      seconds.bareRead.push(await timed(async () => (await client.send(new GetObjectCommand(bare))).Body!.transformToByteArray()));
-      seconds.read.push(await timed(() => store.getBlob(ref!)));
-      await store.remove(ref!.key);
-      await store.remove(bare.Key);
-    }
-    client.destroy();
-    const rate = (of: readonly number[]) => megabytes / of.toSorted((a, b) => a - b)[of.length >> 1]!;
-    const found = { megabytes, rounds, write: rate(seconds.write), bareWrite: rate(seconds.bareWrite), read: rate(seconds.read), bareRead: rate(seconds.bareRead) };
-    if (values.json) return console.log(JSON.stringify(found));
-    for (const [what, ours, bare] of [['write', found.write, found.bareWrite], ['read', found.read, found.bareRead]] as const) {
-      console.log(`${what}: ${ours.toFixed(0)} MB/s, the bare SDK ${bare.toFixed(0)} MB/s: ${((100 * ours) / bare).toFixed(0)} %`);
-    }
-  }, { writes: true });
+  if (![megabytes, rounds].every((number) => Number.isInteger(number) && number > 0))
+    throw new UsageError(`--megabytes and --rounds must be whole numbers above 0\n\n${USAGE}`);
+  await withStore(
+    async (store) => {
+      const { s3 } = readSettings();
+      const client = new S3Client({
+        region: s3.region,
+        forcePathStyle: s3.forcePathStyle,
+        ...(s3.endpoint !== null && { endpoint: s3.endpoint }),
+      });
+      const seconds: Record<'write' | 'bareWrite' | 'read' | 'bareRead', number[]> = {
+        write: [],
+        bareWrite: [],
+        read: [],
+        bareRead: [],
+      };
+      for (let round = 0; round < rounds; round++) {
+        const [ours, theirs] = [randomBytes(megabytes * 1e6), randomBytes(megabytes * 1e6)];
+        // Under the name of its hash, where retention finds and deletes it.
+        const hash = createHash('sha256').update(theirs).digest('hex');
+        const bare = { Bucket: s3.bucket, Key: `blobs/sha256/${hash.slice(0, 2)}/${hash}` };
+        seconds.bareWrite.push(
+          await timed(() => new Upload({ client, params: { ...bare, Body: theirs }, partSize: PART_BYTES }).done()),
+        );
+        let ref: Awaited<ReturnType<typeof store.putBlob>> | undefined;
+        seconds.write.push(await timed(async () => (ref = await store.putBlob(ours))));
+        seconds.bareRead.push(
+          await timed(async () => (await client.send(new GetObjectCommand(bare))).Body!.transformToByteArray()),
+        );
+        seconds.read.push(await timed(() => store.getBlob(ref!)));
+        await store.remove(ref!.key);
+        await store.remove(bare.Key);
+      }
+      client.destroy();
+      const rate = (of: readonly number[]) => megabytes / of.toSorted((a, b) => a - b)[of.length >> 1]!;
+      const found = {
+        megabytes,
+        rounds,
+        write: rate(seconds.write),
+        bareWrite: rate(seconds.bareWrite),
+        read: rate(seconds.read),
+        bareRead: rate(seconds.bareRead),
+      };
+      if (values.json) return console.log(JSON.stringify(found));
+      for (const [what, ours, bare] of [
+        ['write', found.write, found.bareWrite],
+        ['read', found.read, found.bareRead],
+      ] as const) {
+        console.log(
+          `${what}: ${ours.toFixed(0)} MB/s, the bare SDK ${bare.toFixed(0)} MB/s: ${((100 * ours) / bare).toFixed(0)} %`,
+        );
+      }
+    },
+    { writes: true },
+  );
 });
 
 async function timed(work: () => Promise<unknown>): Promise<number> {

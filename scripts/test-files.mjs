@@ -24,7 +24,10 @@ const IMPORT = /(?:^|\n)\s*(?:import|export)\b[^'"\n;]*?['"](\.[^'"]+\.js)['"]|i
 export function allTests(dist) {
   const tests = join(dist, 'test');
   if (!existsSync(tests)) return [];
-  return readdirSync(tests, { recursive: true }).filter((name) => name.endsWith('.test.js')).map((name) => join(tests, name)).sort();
+  return readdirSync(tests, { recursive: true })
+    .filter((name) => name.endsWith('.test.js'))
+    .map((name) => join(tests, name))
+    .sort();
 }
 
 /**
@@ -32,10 +35,19 @@ export function allTests(dist) {
  * the slow proofs below test/durability, which are asked for by name.
  */
 export function testsFor(dist, filters) {
-  const wanted = filters.map((filter) => filter.replace(/^(\.\/)?(dist\/)?/, '').replace(/\.(ts|js)$/, '').split('/').join(sep));
+  const wanted = filters.map((filter) =>
+    filter
+      .replace(/^(\.\/)?(dist\/)?/, '')
+      .replace(/\.(ts|js)$/, '')
+      .split('/')
+      .join(sep),
+  );
   const isSlow = (path) => relative(dist, path).startsWith(join('test', 'durability'));
-  const matches = (path, filter) => (filter === PURE ? !isSlow(path) && needsOf(dist, [path]).length === 0 : relative(dist, path).includes(filter));
-  return allTests(dist).filter((path) => (wanted.length === 0 ? !isSlow(path) : wanted.some((filter) => matches(path, filter))));
+  const matches = (path, filter) =>
+    filter === PURE ? !isSlow(path) && needsOf(dist, [path]).length === 0 : relative(dist, path).includes(filter);
+  return allTests(dist).filter((path) =>
+    wanted.length === 0 ? !isSlow(path) : wanted.some((filter) => matches(path, filter)),
+  );
 }
 
 /** The components of set-up that test files need, each once, found by following their imports. */
@@ -48,7 +60,10 @@ export function needsOf(dist, tests) {
     if (seen.has(path) || !existsSync(path)) continue;
     seen.add(path);
     const text = readFileSync(path, 'utf8');
-    const stated = STATED.exec(text)?.[1].split(',').map((name) => name.trim()) ?? [];
+    const stated =
+      STATED.exec(text)?.[1]
+        .split(',')
+        .map((name) => name.trim()) ?? [];
     for (const name of [...stated, ...(NEEDS[relative(dist, path).split(sep).join('/')] ?? [])]) needs.add(name);
     for (const [, from, dynamic] of text.matchAll(IMPORT)) todo.push(resolve(dirname(path), from ?? dynamic));
   }

@@ -29,7 +29,12 @@ async function up(gpus: number): Promise<void> {
       services.stop().then(resolve, reject);
     });
   });
-  services = await startServices({ workers: { gpu: gpus }, extra: [bfclFull, ...(appworldRoot ? [appworld] : [])], log, signal: starting.signal });
+  services = await startServices({
+    workers: { gpu: gpus },
+    extra: [bfclFull, ...(appworldRoot ? [appworld] : [])],
+    log,
+    signal: starting.signal,
+  });
   if (starting.signal.aborted) return services.stop();
   const { temporal, webUi, s3, bfcl } = services.addresses;
   const cli = await programPath('temporal');
@@ -50,8 +55,18 @@ async function up(gpus: number): Promise<void> {
       // The CLI that set-up built is not on PATH.
       commandLine(
         cli.startsWith(runtimeDir) ? relative(repositoryRoot, cli) : 'temporal',
-        'workflow', 'start', '--address', temporal, '--type', 'train',
-        '--task-queue', 'seeupo-control', '--workflow-id', 'my-run', '--input-file', runFile,
+        'workflow',
+        'start',
+        '--address',
+        temporal,
+        '--type',
+        'train',
+        '--task-queue',
+        'seeupo-control',
+        '--workflow-id',
+        'my-run',
+        '--input-file',
+        runFile,
       ),
       '',
       ...(existsSync(join(repositoryRoot, runFile)) ? [] : [`(${runFile} is missing in this checkout)`]),
@@ -62,9 +77,12 @@ async function up(gpus: number): Promise<void> {
 }
 
 try {
-  const { values } = parseArgs({ options: { gpus: { type: 'string', default: '1' }, down: { type: 'boolean', default: false } } });
+  const { values } = parseArgs({
+    options: { gpus: { type: 'string', default: '1' }, down: { type: 'boolean', default: false } },
+  });
   const gpus = Number(values.gpus);
-  if (!Number.isInteger(gpus) || gpus < 1) throw new SetUpError(`--gpus is "${values.gpus}", expected a whole number from 1`);
+  if (!Number.isInteger(gpus) || gpus < 1)
+    throw new SetUpError(`--gpus is "${values.gpus}", expected a whole number from 1`);
   if (values.down) {
     const stopped = await stopRecordedServices();
     console.log(stopped.length === 0 ? 'nothing was running' : `stopped ${stopped.join(', ')}`);

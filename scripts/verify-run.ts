@@ -31,24 +31,42 @@ const TOLERANCES: Readonly<Record<Precision, number>> = { fp32: 0.001, bf16: 0.1
 await command(async () => {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { 'no-model': { type: 'boolean' }, precision: { type: 'string' }, tolerance: { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+    options: {
+      'no-model': { type: 'boolean' },
+      precision: { type: 'string' },
+      tolerance: { type: 'string' },
+      json: { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
+    },
   });
   if (values.help) return console.log(USAGE);
   if (positionals.length !== 1) throw new UsageError(`expected one run id, found ${positionals.length}\n\n${USAGE}`);
   const runId = runIdOf(positionals[0]!);
   const chosen = values.precision;
-  if (chosen !== undefined && !isPrecision(chosen)) throw new UsageError(`--precision is "${chosen}": expected ${PRECISIONS.join(' or ')}`);
+  if (chosen !== undefined && !isPrecision(chosen))
+    throw new UsageError(`--precision is "${chosen}": expected ${PRECISIONS.join(' or ')}`);
   const given = values.tolerance === undefined ? null : Number(values.tolerance);
-  if (given !== null && !(given > 0)) throw new UsageError(`--tolerance is "${values.tolerance}": expected a positive number of nats`);
+  if (given !== null && !(given > 0))
+    throw new UsageError(`--tolerance is "${values.tolerance}": expected a positive number of nats`);
   await withStore(async (store, modelsDir) => {
     await requireRun(store, runId);
     const recorded = (await store.findManifest(keys.arithmetic(runId), ArithmeticManifest))?.manifest.arithmetic;
-    const suited = process.env['SEEUPO_PRECISION'] || suitedSettings(await thisMachine(), process.env)['SEEUPO_PRECISION'];
+    const suited =
+      process.env['SEEUPO_PRECISION'] || suitedSettings(await thisMachine(), process.env)['SEEUPO_PRECISION'];
     const precision = chosen ?? recorded?.precision ?? (suited === 'bf16' ? suited : 'fp32');
-    const tolerance = (sampledIn: Precision | null): number => given ?? Math.max(TOLERANCES[precision], TOLERANCES[sampledIn ?? precision]);
-    if (recorded) console.error(`computed in ${recorded.precision}, ${recorded.replicas} replica${recorded.replicas === 1 ? '' : 's'}, on ${recorded.device}, ${recorded.library}${recorded.flags.length === 0 ? '' : `, ${recorded.flags.join(' ')}`}`);
+    const tolerance = (sampledIn: Precision | null): number =>
+      given ?? Math.max(TOLERANCES[precision], TOLERANCES[sampledIn ?? precision]);
+    if (recorded)
+      console.error(
+        `computed in ${recorded.precision}, ${recorded.replicas} replica${recorded.replicas === 1 ? '' : 's'}, on ${recorded.device}, ${recorded.library}${recorded.flags.length === 0 ? '' : `, ${recorded.flags.join(' ')}`}`,
+      );
     const policy = values['no-model'] ? null : await openedPolicy(precision);
-    const found = await verifyRun(store, runId, { policy, modelsDir, tolerance, onProgress: (line) => console.error(line) });
+    const found = await verifyRun(store, runId, {
+      policy,
+      modelsDir,
+      tolerance,
+      onProgress: (line) => console.error(line),
+    });
     if (values.json) return console.log(JSON.stringify(found));
     const { manifests, blobs, bytes, iterations, episodes, tokens, largestGap } = found;
     console.log(

@@ -21,9 +21,17 @@ async function run(workflowId: string) {
   const artifacts = createMemoryStore();
   const { activities } = toyPipeline(artifacts);
   const result = await temporal.withWorkers(activities, (taskQueue) =>
-    temporal.environment.client.workflow.execute<typeof train>('train', { taskQueue, workflowId, args: [pipelineConfig] }),
+    temporal.environment.client.workflow.execute<typeof train>('train', {
+      taskQueue,
+      workflowId,
+      args: [pipelineConfig],
+    }),
   );
-  return { result, artifacts, logits: JSON.parse(Buffer.from(await artifacts.getBlob(result.policy.adapter!)).toString()) as number[] };
+  return {
+    result,
+    artifacts,
+    logits: JSON.parse(Buffer.from(await artifacts.getBlob(result.policy.adapter!)).toString()) as number[],
+  };
 }
 
 test('a run trains, evaluates and reports, and the policy comes to prefer the answer that is rewarded', async () => {
@@ -33,12 +41,20 @@ test('a run trains, evaluates and reports, and the policy comes to prefer the an
   assert.match(Buffer.from(await artifacts.getBlob(result.report!.html)).toString(), /<html/);
   const checkpoint = await artifacts.findManifest(keys.checkpoint('toy-1', 2), CheckpointManifest);
   assert.deepEqual(checkpoint!.ref, result.checkpoint);
-  assert.deepEqual(checkpoint!.manifest.turns.map(({ turn }) => turn), [2, 1]);
+  assert.deepEqual(
+    checkpoint!.manifest.turns.map(({ turn }) => turn),
+    [2, 1],
+  );
 });
 
 test('the same seed gives the same bytes, every manifest of every step, and another run id changes nothing', async () => {
   const [one, two] = [await run('toy-2'), await run('toy-3')];
   const steps = await stepsOf(one.artifacts, 'toy-2');
-  assert.ok(steps.has('iterations/0002/turn-01.json') && steps.has('iterations/0002/checkpoint.json') && steps.has('evaluations/0003-end-train.json'), [...steps.keys()].join(' '));
+  assert.ok(
+    steps.has('iterations/0002/turn-01.json') &&
+      steps.has('iterations/0002/checkpoint.json') &&
+      steps.has('evaluations/0003-end-train.json'),
+    [...steps.keys()].join(' '),
+  );
   assert.deepEqual(await stepsOf(two.artifacts, 'toy-3'), steps);
 });

@@ -13,9 +13,20 @@ await main('cpu', async (settings, log) => {
   const shutdown = { shutdownGraceTime: '20 s', shutdownForceTime: '30 s' } as const;
   await serve(
     [
-      { taskQueue: settings.queues.control, activities: withStepLog(log, createCpuActivities(dependencies)), ...workflows, ...shutdown },
+      {
+        taskQueue: settings.queues.control,
+        activities: withStepLog(log, createCpuActivities(dependencies)),
+        ...workflows,
+        ...shutdown,
+      },
       // Nobody else looks for workflows there: one that was started on the wrong queue is told so, and does not wait for ever.
-      { taskQueue: settings.queues.gpu, ...workflows, ...shutdown, maxConcurrentWorkflowTaskExecutions: 2, maxCachedWorkflows: 0 },
+      {
+        taskQueue: settings.queues.gpu,
+        ...workflows,
+        ...shutdown,
+        maxConcurrentWorkflowTaskExecutions: 2,
+        maxCachedWorkflows: 0,
+      },
     ],
     settings,
     dependencies.artifacts,

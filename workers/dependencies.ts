@@ -21,7 +21,10 @@ import { BadProxy, fetchThrough, proxiesOf, proxyFor, type Proxies } from './pro
  * own chain (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, a role).
  */
 const Variables = z.object({
-  SEEUPO_TEMPORAL_ADDRESS: z.string().regex(/^[^\s/]+:\d+$/, 'must be host:port, e.g. 127.0.0.1:7233').default('127.0.0.1:7233'),
+  SEEUPO_TEMPORAL_ADDRESS: z
+    .string()
+    .regex(/^[^\s/]+:\d+$/, 'must be host:port, e.g. 127.0.0.1:7233')
+    .default('127.0.0.1:7233'),
   SEEUPO_TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
   /** Temporal Cloud, or a cluster of one's own that asks for a key; goes over TLS only. */
   SEEUPO_TEMPORAL_API_KEY: z.string().min(1).optional(),
@@ -34,10 +37,19 @@ const Variables = z.object({
   /** The name that the server's certificate is for, if it is not the address's. */
   SEEUPO_TEMPORAL_TLS_SERVER_NAME: z.string().min(1).optional(),
   /** Task queues are `<prefix>-control` and `<prefix>-gpu`. */
-  SEEUPO_QUEUE_PREFIX: z.string().regex(/^[A-Za-z0-9_-]+$/, 'must be of letters, digits, - and _').default('seeupo'),
+  SEEUPO_QUEUE_PREFIX: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]+$/, 'must be of letters, digits, - and _')
+    .default('seeupo'),
   /** Worker versioning: with a build id, workers take only what is routed to their build (README, Operating). */
-  SEEUPO_BUILD_ID: z.string().regex(/^[A-Za-z0-9._-]{1,100}$/, 'must be 1 to 100 of letters, digits, ., - and _').optional(),
-  SEEUPO_DEPLOYMENT: z.string().regex(/^[A-Za-z0-9_-]{1,100}$/, 'must be 1 to 100 of letters, digits, - and _').default('seeupo'),
+  SEEUPO_BUILD_ID: z
+    .string()
+    .regex(/^[A-Za-z0-9._-]{1,100}$/, 'must be 1 to 100 of letters, digits, ., - and _')
+    .optional(),
+  SEEUPO_DEPLOYMENT: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,100}$/, 'must be 1 to 100 of letters, digits, - and _')
+    .default('seeupo'),
   /** Left out, it is AWS itself. */
   SEEUPO_S3_ENDPOINT: z.url({ protocol: /^https?$/, error: 'must be a URL, e.g. http://127.0.0.1:9000' }).optional(),
   SEEUPO_S3_BUCKET: z.string({ error: 'must name the bucket' }).min(3),
@@ -58,7 +70,9 @@ const Variables = z.object({
   /** Root of model.path; `models` in the runtime directory if left out. */
   SEEUPO_MODELS_DIR: z.string().min(1).optional(),
   /** Hub of models like hf://owner/name@revision. */
-  HF_ENDPOINT: z.url({ protocol: /^https?$/, error: 'must be a URL, e.g. https://huggingface.co' }).default('https://huggingface.co'),
+  HF_ENDPOINT: z
+    .url({ protocol: /^https?$/, error: 'must be a URL, e.g. https://huggingface.co' })
+    .default('https://huggingface.co'),
   /** Needed for private and gated models only. */
   HF_TOKEN: z.string().min(1).optional(),
   /** HTTP proxies on the way to Temporal, S3 and the hub (proxy.ts); loopback is never proxied. */
@@ -73,8 +87,14 @@ const Variables = z.object({
   /** Arithmetic of the GPU worker's matrix products. */
   SEEUPO_PRECISION: z.enum(PRECISIONS, 'must be fp32 or bf16').default('fp32'),
   /** Copies of the policy in one GPU worker, each on its share of the cores; for processors. */
-  SEEUPO_REPLICAS: z.coerce.number('must be a whole number from 1').int('must be a whole number from 1').min(1, 'must be a whole number from 1').default(1),
-  SEEUPO_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error'], 'must be trace, debug, info, warn or error').default('info'),
+  SEEUPO_REPLICAS: z.coerce
+    .number('must be a whole number from 1')
+    .int('must be a whole number from 1')
+    .min(1, 'must be a whole number from 1')
+    .default(1),
+  SEEUPO_LOG_LEVEL: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error'], 'must be trace, debug, info, warn or error')
+    .default('info'),
 });
 
 /** How Temporal is spoken to; the key and the files are named in the environment only. */
@@ -85,13 +105,20 @@ export interface TemporalSettings {
   /** HTTP proxy that connects to the server, e.g. `http://proxy:3128`; null: none is in between. */
   readonly proxy: string | null;
   /** Null is no TLS. */
-  readonly tls: { readonly ca: string | null; readonly cert: string | null; readonly key: string | null; readonly serverName: string | null } | null;
+  readonly tls: {
+    readonly ca: string | null;
+    readonly cert: string | null;
+    readonly key: string | null;
+    readonly serverName: string | null;
+  } | null;
 }
 
 export interface Settings {
   readonly temporal: TemporalSettings;
   readonly queues: { readonly control: string; readonly gpu: string };
-  readonly s3: Required<Pick<S3StoreOptions, 'endpoint' | 'bucket' | 'region' | 'forcePathStyle' | 'encryption' | 'proxy'>>;
+  readonly s3: Required<
+    Pick<S3StoreOptions, 'endpoint' | 'bucket' | 'region' | 'forcePathStyle' | 'encryption' | 'proxy'>
+  >;
   /** Under which this worker's workflows are pinned or upgraded; null: unversioned. */
   readonly deployment: { readonly name: string; readonly buildId: string } | null;
   readonly bfclUrl: string | null;
@@ -144,7 +171,9 @@ export function readSettings(variables: Readonly<Record<string, string | undefin
       endpoint: v.SEEUPO_S3_ENDPOINT ?? null,
       bucket: v.SEEUPO_S3_BUCKET,
       region: v.SEEUPO_S3_REGION,
-      forcePathStyle: v.SEEUPO_S3_FORCE_PATH_STYLE ? v.SEEUPO_S3_FORCE_PATH_STYLE === 'true' : v.SEEUPO_S3_ENDPOINT !== undefined,
+      forcePathStyle: v.SEEUPO_S3_FORCE_PATH_STYLE
+        ? v.SEEUPO_S3_FORCE_PATH_STYLE === 'true'
+        : v.SEEUPO_S3_ENDPOINT !== undefined,
       proxy: through(v.SEEUPO_S3_ENDPOINT ?? `https://s3.${v.SEEUPO_S3_REGION}.amazonaws.com`),
       encryption: v.SEEUPO_S3_SSE ? { algorithm: v.SEEUPO_S3_SSE, kmsKeyId: v.SEEUPO_S3_KMS_KEY_ID ?? null } : null,
     },
@@ -152,7 +181,10 @@ export function readSettings(variables: Readonly<Record<string, string | undefin
     bfclUrl: v.SEEUPO_BFCL_URL ?? null,
     bfclFullUrl: v.SEEUPO_BFCL_FULL_URL ?? null,
     appworldUrl: v.SEEUPO_APPWORLD_URL ?? null,
-    environmentRoots: (v.SEEUPO_ENVIRONMENTS_DIR ?? '').split(path.delimiter).filter((root) => root !== '').map((root) => path.resolve(root)),
+    environmentRoots: (v.SEEUPO_ENVIRONMENTS_DIR ?? '')
+      .split(path.delimiter)
+      .filter((root) => root !== '')
+      .map((root) => path.resolve(root)),
     modelsDir: path.resolve(v.SEEUPO_MODELS_DIR ?? path.join(v.SEEUPO_RUNTIME_DIR, 'models')),
     hub: { endpoint: v.HF_ENDPOINT, token: v.HF_TOKEN ?? null },
     proxies,
@@ -164,15 +196,23 @@ export function readSettings(variables: Readonly<Record<string, string | undefin
 }
 
 function temporalSettings(v: z.infer<typeof Variables>, through: (url: string) => string | null): TemporalSettings {
-  const { SEEUPO_TEMPORAL_API_KEY: apiKey = null, SEEUPO_TEMPORAL_TLS_CA: ca = null, SEEUPO_TEMPORAL_TLS_CERT: cert = null } = v;
+  const {
+    SEEUPO_TEMPORAL_API_KEY: apiKey = null,
+    SEEUPO_TEMPORAL_TLS_CA: ca = null,
+    SEEUPO_TEMPORAL_TLS_CERT: cert = null,
+  } = v;
   const { SEEUPO_TEMPORAL_TLS_KEY: key = null, SEEUPO_TEMPORAL_TLS_SERVER_NAME: serverName = null } = v;
   const asked = [apiKey, ca, cert, key, serverName].some((value) => value !== null);
   // None of these messages shows a value: one of them is a secret.
   const problems = [
     ...(v.SEEUPO_TEMPORAL_TLS === 'false' && asked
-      ? ['SEEUPO_TEMPORAL_TLS is "false", but a key or certificate for Temporal is set, which must not travel in the clear: unset one of them']
+      ? [
+          'SEEUPO_TEMPORAL_TLS is "false", but a key or certificate for Temporal is set, which must not travel in the clear: unset one of them',
+        ]
       : []),
-    ...((cert === null) !== (key === null) ? ['SEEUPO_TEMPORAL_TLS_CERT and SEEUPO_TEMPORAL_TLS_KEY belong together: set both, or neither'] : []),
+    ...((cert === null) !== (key === null)
+      ? ['SEEUPO_TEMPORAL_TLS_CERT and SEEUPO_TEMPORAL_TLS_KEY belong together: set both, or neither']
+      : []),
   ];
   if (problems.length > 0) throw new BadEnvironmentVariables(problems);
   const tls = v.SEEUPO_TEMPORAL_TLS === 'true' || asked ? { ca, cert, key, serverName } : null;
@@ -200,10 +240,15 @@ export function createDependencies(settings: Settings, log: Pick<Logger, 'warn'>
     codec(modelFile) {
       let codec = codecs.get(modelFile);
       if (!codec) {
-        codec = hub.fetch(path.relative(settings.modelsDir, modelFile), undefined, 'any').then(() => loadTextCodec(modelFile));
+        codec = hub
+          .fetch(path.relative(settings.modelsDir, modelFile), undefined, 'any')
+          .then(() => loadTextCodec(modelFile));
         codecs.set(modelFile, codec);
         // A file that could not be read may be there the next time.
-        codec.then(({ endRemark }) => endRemark !== null && log.warn({ modelFile }, endRemark), () => codecs.delete(modelFile));
+        codec.then(
+          ({ endRemark }) => endRemark !== null && log.warn({ modelFile }, endRemark),
+          () => codecs.delete(modelFile),
+        );
       }
       return codec;
     },
@@ -217,7 +262,8 @@ export function createDependencies(settings: Settings, log: Pick<Logger, 'warn'>
 }
 
 /** Variables of libtensorflow, oneDNN and the libraries below them that may change how sums are rounded. */
-const NUMERIC_FLAG = /^(TF_(ENABLE|DISABLE|USE|FORCE|DETERMINISTIC|CUDNN|CUBLAS|XLA)\w*|XLA_FLAGS|ONEDNN_\w+|DNNL_\w+|MKL_\w+|OMP_NUM_THREADS|NVIDIA_TF32_OVERRIDE|CUBLAS_WORKSPACE_CONFIG)$/;
+const NUMERIC_FLAG =
+  /^(TF_(ENABLE|DISABLE|USE|FORCE|DETERMINISTIC|CUDNN|CUBLAS|XLA)\w*|XLA_FLAGS|ONEDNN_\w+|DNNL_\w+|MKL_\w+|OMP_NUM_THREADS|NVIDIA_TF32_OVERRIDE|CUBLAS_WORKSPACE_CONFIG)$/;
 
 /** What a GPU worker computes in. Asked for once its policy has started, which sets some of these variables itself. */
 export function arithmeticOf(
@@ -225,7 +271,9 @@ export function arithmeticOf(
   { name, library, isProcessor }: Pick<DeviceReport, 'name' | 'library' | 'isProcessor'>,
   variables: Readonly<Record<string, string | undefined>> = process.env,
 ): Arithmetic {
-  const flags = Object.entries(variables).flatMap(([flag, value]) => (NUMERIC_FLAG.test(flag) && value ? [`${flag}=${value}`] : []));
+  const flags = Object.entries(variables).flatMap(([flag, value]) =>
+    NUMERIC_FLAG.test(flag) && value ? [`${flag}=${value}`] : [],
+  );
   const threads = Number(variables['TF_NUM_INTRAOP_THREADS']) || availableParallelism();
   return { precision, replicas, device: name, threads: isProcessor ? threads : null, library, flags: flags.sort() };
 }
@@ -235,7 +283,11 @@ function codeVersion(): string {
   const root = fileURLToPath(new URL('../../', import.meta.url));
   const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { version: string };
   try {
-    const commit = execFileSync('git', ['rev-parse', '--short=12', 'HEAD'], { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+    const commit = execFileSync('git', ['rev-parse', '--short=12', 'HEAD'], {
+      cwd: root,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
     return `${version}+${commit.trim()}`;
   } catch {
     return version;

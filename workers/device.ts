@@ -47,7 +47,10 @@ export class Device {
   };
 
   /** Activities of the shared queue. A task that came with a poll from before the device was taken waits. */
-  waiting<A extends Record<string, Activity>>(activities: A, whileWaiting: (wait: () => Promise<void>) => Promise<void>): A {
+  waiting<A extends Record<string, Activity>>(
+    activities: A,
+    whileWaiting: (wait: () => Promise<void>) => Promise<void>,
+  ): A {
     return this.each(activities, (name, activity) => async (...input) => {
       while (this.working) await whileWaiting(() => this.until(() => !this.working));
       return this.work(name, () => activity(...input));
@@ -57,12 +60,18 @@ export class Device {
   /** Activities of the worker's own queue. */
   refusing<A extends Record<string, Activity>>(activities: A): A {
     return this.each(activities, (name, activity) => async (...input) => {
-      if (this.working) throw new WorkerBusy(`${name}: the device of this worker is at work for another step; the shared queue takes this one`);
+      if (this.working)
+        throw new WorkerBusy(
+          `${name}: the device of this worker is at work for another step; the shared queue takes this one`,
+        );
       return this.work(name, () => activity(...input));
     });
   }
 
-  private each<A extends Record<string, Activity>>(activities: A, wrap: (name: string, activity: Activity) => Activity): A {
+  private each<A extends Record<string, Activity>>(
+    activities: A,
+    wrap: (name: string, activity: Activity) => Activity,
+  ): A {
     return Object.fromEntries(Object.entries(activities).map(([name, activity]) => [name, wrap(name, activity)])) as A;
   }
 
@@ -93,7 +102,9 @@ export class Device {
 export function naming<A extends Record<string, Activity>>(queue: string, activities: A): A {
   const named = Object.entries(activities).map(([name, activity]): [string, Activity] => [
     name,
-    LEAVES_WEIGHTS.has(name) ? async (...input) => ({ ...((await activity(...input)) as object), warm: queue }) : activity,
+    LEAVES_WEIGHTS.has(name)
+      ? async (...input) => ({ ...((await activity(...input)) as object), warm: queue })
+      : activity,
   ]);
   return Object.fromEntries(named) as A;
 }

@@ -4,10 +4,14 @@ import type { ExecutionState } from '../activities/run/ownership.js';
 import type { Execution } from '../schemas/ownership.js';
 
 /** Asks the Temporal server of the worker that the calling activity runs on. */
-export const executionState = (execution: Execution): Promise<ExecutionState> => executionStateAt(Context.current().client, execution);
+export const executionState = (execution: Execution): Promise<ExecutionState> =>
+  executionStateAt(Context.current().client, execution);
 
 /** What a client's server knows of an execution. One of another namespace than the client's is unknown to it. */
-export async function executionStateAt({ workflow }: Pick<Client, 'workflow'>, { namespace, workflowId, firstRunId }: Execution): Promise<ExecutionState> {
+export async function executionStateAt(
+  { workflow }: Pick<Client, 'workflow'>,
+  { namespace, workflowId, firstRunId }: Execution,
+): Promise<ExecutionState> {
   if (workflow.options.namespace !== namespace) return 'unknown';
   try {
     // Known at all? An id may also belong to a namesake of another server.

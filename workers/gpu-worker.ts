@@ -18,7 +18,11 @@ await main('gpu', async (settings, log) => {
     ...device,
     // A model of a hub was fetched where the run was opened, which may be another machine.
     use: async (weights, report) => {
-      await dependencies.fetchModel(path.relative(dependencies.modelsDir, weights.model.path), report, weights.model.acceptSettings);
+      await dependencies.fetchModel(
+        path.relative(dependencies.modelsDir, weights.model.path),
+        report,
+        weights.model.acceptSettings,
+      );
       return device.use(weights, report);
     },
   };
@@ -38,7 +42,10 @@ await main('gpu', async (settings, log) => {
     log.info({ ...standing, arithmetic }, 'device');
     const place = new Device();
     const own = `${settings.queues.gpu}-${os.hostname()}-${process.pid}-${Date.now()}`;
-    const activities = naming(own, withStepLog(log, createGpuActivities({ ...dependencies, arithmetic, policy }), memory));
+    const activities = naming(
+      own,
+      withStepLog(log, createGpuActivities({ ...dependencies, arithmetic, policy }), memory),
+    );
     const { shared: activityTaskSlotSupplier } = place;
     const none = { type: 'fixed-size', numSlots: 1 } as const;
     const common = {
@@ -55,7 +62,12 @@ await main('gpu', async (settings, log) => {
           taskQueue: settings.queues.gpu,
           activities: place.waiting(activities, (wait) => dependencies.heartbeats(wait)),
           // A device has room for one policy; a second task would only wait, and hold its heartbeat up.
-          tuner: { activityTaskSlotSupplier, workflowTaskSlotSupplier: none, localActivityTaskSlotSupplier: none, nexusTaskSlotSupplier: none },
+          tuner: {
+            activityTaskSlotSupplier,
+            workflowTaskSlotSupplier: none,
+            localActivityTaskSlotSupplier: none,
+            nexusTaskSlotSupplier: none,
+          },
         },
         { ...common, taskQueue: own, activities: place.refusing(activities), maxConcurrentActivityTaskExecutions: 1 },
       ],

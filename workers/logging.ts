@@ -17,7 +17,10 @@ export function lossyDestination(write: (line: string) => void = writeToStdout):
   return {
     write(line: string): void {
       try {
-        if (lost > 0) write(`${JSON.stringify({ level: 40, time: Date.now(), pid: process.pid, lost, msg: 'log lines were lost: nothing could be written' })}\n`);
+        if (lost > 0)
+          write(
+            `${JSON.stringify({ level: 40, time: Date.now(), pid: process.pid, lost, msg: 'log lines were lost: nothing could be written' })}\n`,
+          );
         lost = 0;
         write(line);
       } catch {
@@ -56,7 +59,9 @@ export function temporalLogger(log: Pino): Logger {
   function write(level: keyof typeof LEVELS, message: string, meta: LogMetadata = {}): void {
     const { error, ...rest } = meta;
     // Metadata may hold bigints, which JSON has no form for.
-    const plain = Object.fromEntries(Object.entries(rest).map(([key, value]) => [key, typeof value === 'bigint' ? String(value) : value]));
+    const plain = Object.fromEntries(
+      Object.entries(rest).map(([key, value]) => [key, typeof value === 'bigint' ? String(value) : value]),
+    );
     log[LEVELS[level]]({ ...plain, ...(error !== undefined && { err: error }) }, message);
   }
   return { log: write, trace: at('TRACE'), debug: at('DEBUG'), info: at('INFO'), warn: at('WARN'), error: at('ERROR') };

@@ -17,7 +17,12 @@ const WAIT_MS = 3_000;
  * Runs a worker on its task queues, the first of which gives it its name, until SIGTERM or SIGINT, then drains it: no new task, the one under way gets the
  * grace time, then is told to stop and is done again elsewhere.
  */
-export async function serve(queues: readonly Omit<WorkerOptions, 'connection' | 'namespace'>[], settings: Settings, artifacts: ArtifactStore, log: Logger): Promise<void> {
+export async function serve(
+  queues: readonly Omit<WorkerOptions, 'connection' | 'namespace'>[],
+  settings: Settings,
+  artifacts: ArtifactStore,
+  log: Logger,
+): Promise<void> {
   const { temporal, readyFile } = settings;
   if (readyFile) rmSync(readyFile, { force: true });
   // The native core's own warnings, at times the only place where a reason is told, come through the same log.
@@ -27,17 +32,33 @@ export async function serve(queues: readonly Omit<WorkerOptions, 'connection' | 
   const reached = temporalConnection(temporal);
   let connection: NativeConnection | undefined;
   try {
-    await waiting.until(`S3 bucket ${settings.s3.bucket}`, () => artifacts.checkAccess(), (error) => ['StoreUnavailable', 'StoreFull'].includes((error as Error).name));
+    await waiting.until(
+      `S3 bucket ${settings.s3.bucket}`,
+      () => artifacts.checkAccess(),
+      (error) => ['StoreUnavailable', 'StoreFull'].includes((error as Error).name),
+    );
     await abandonUploads(artifacts, log);
     const connect = () =>
       NativeConnection.connect(reached).catch((error: unknown) => {
         throw connectionFault(error, temporal);
       });
-    const connected = (connection = await waiting.until(`Temporal at ${temporal.address}`, connect, (error) => (error as Error).name !== 'TemporalMisconfigured'));
+    const connected = (connection = await waiting.until(
+      `Temporal at ${temporal.address}`,
+      connect,
+      (error) => (error as Error).name !== 'TemporalMisconfigured',
+    ));
     const check = () => checkSearchAttributes(connected, temporal, log);
-    await waiting.until(`namespace ${temporal.namespace} of Temporal at ${temporal.address}`, check, (error) => (error as Error).name !== 'BadSearchAttributes');
+    await waiting.until(
+      `namespace ${temporal.namespace} of Temporal at ${temporal.address}`,
+      check,
+      (error) => (error as Error).name !== 'BadSearchAttributes',
+    );
     waiting.leave();
-    const workers = await Promise.all(queues.map((options) => Worker.create({ ...options, connection: connected, namespace: temporal.namespace, ...versioned(settings) })));
+    const workers = await Promise.all(
+      queues.map((options) =>
+        Worker.create({ ...options, connection: connected, namespace: temporal.namespace, ...versioned(settings) }),
+      ),
+    );
     const running = runAll(workers);
     const [{ taskQueue }] = queues as [WorkerOptions];
     const taken = readyFile && keepReadyFile(readyFile, `${JSON.stringify({ pid: process.pid, taskQueue })}\n`);
@@ -64,7 +85,9 @@ async function abandonUploads(artifacts: ArtifactStore, log: Logger): Promise<vo
     const uploads = await artifacts.abortUploads(Date.now() - UPLOAD_MS);
     if (uploads > 0) log.info({ uploads }, 'gave up uploads that killed workers had left unfinished');
   } catch (error) {
-    log.warn(`uploads that killed workers left unfinished are not looked for; let a lifecycle rule of the bucket (AbortIncompleteMultipartUpload) end them: ${(error as Error).message}`);
+    log.warn(
+      `uploads that killed workers left unfinished are not looked for; let a lifecycle rule of the bucket (AbortIncompleteMultipartUpload) end them: ${(error as Error).message}`,
+    );
   }
 }
 
@@ -85,7 +108,13 @@ async function runAll(workers: readonly Worker[]): Promise<void> {
 const versioned = ({ deployment }: Pick<Settings, 'deployment'>): Pick<WorkerOptions, 'workerDeploymentOptions'> =>
   deployment === null
     ? {}
-    : { workerDeploymentOptions: { useWorkerVersioning: true, defaultVersioningBehavior: 'AUTO_UPGRADE', version: { deploymentName: deployment.name, buildId: deployment.buildId } } };
+    : {
+        workerDeploymentOptions: {
+          useWorkerVersioning: true,
+          defaultVersioningBehavior: 'AUTO_UPGRADE',
+          version: { deploymentName: deployment.name, buildId: deployment.buildId },
+        },
+      };
 
 /** Where a worker waits for its servers, which may be started after it. The SDK heeds signals only once a worker runs. */
 function waitingRoom(log: Logger) {
@@ -94,13 +123,20 @@ function waitingRoom(log: Logger) {
   process.on('SIGTERM', told).on('SIGINT', told);
   return {
     /** Tries until it succeeds, the error is none that passes, or the process is told to stop. */
-    async until<R>(what: string, attempt: () => Promise<R>, passes: (error: unknown) => boolean = () => true): Promise<R> {
+    async until<R>(
+      what: string,
+      attempt: () => Promise<R>,
+      passes: (error: unknown) => boolean = () => true,
+    ): Promise<R> {
       for (const began = Date.now(); ; ) {
         try {
           return await attempt();
         } catch (error) {
           if (!passes(error)) throw error;
-          log.warn({ waitedSeconds: Math.round((Date.now() - began) / 1000) }, `waiting for ${what}: ${(error as Error).message}`);
+          log.warn(
+            { waitedSeconds: Math.round((Date.now() - began) / 1000) },
+            `waiting for ${what}: ${(error as Error).message}`,
+          );
           await sleep(WAIT_MS, undefined, { signal: stop.signal });
         }
       }

@@ -17,24 +17,30 @@ interface Placed {
  *
  * @param measure  more to log at the end, e.g. memory; what it throws is not the step's failure
  */
-export function withStepLog<A extends Record<string, Activity>>(log: Logger, activities: A, measure: () => Promise<object> = async () => ({})): A {
-  const wrap = (step: string, activity: Activity): Activity => async (...input) => {
-    const place = { step, ...placeOf(input[0]) };
-    const began = performance.now();
-    log.info(place, 'step started');
-    const ended = async (how: object, message: string): Promise<void> => {
-      const measured = await measure().catch(() => ({}));
-      log.info({ ...place, seconds: Math.round(performance.now() - began) / 1000, ...measured, ...how }, message);
+export function withStepLog<A extends Record<string, Activity>>(
+  log: Logger,
+  activities: A,
+  measure: () => Promise<object> = async () => ({}),
+): A {
+  const wrap =
+    (step: string, activity: Activity): Activity =>
+    async (...input) => {
+      const place = { step, ...placeOf(input[0]) };
+      const began = performance.now();
+      log.info(place, 'step started');
+      const ended = async (how: object, message: string): Promise<void> => {
+        const measured = await measure().catch(() => ({}));
+        log.info({ ...place, seconds: Math.round(performance.now() - began) / 1000, ...measured, ...how }, message);
+      };
+      try {
+        const result = await activity(...input);
+        await ended({}, 'step finished');
+        return result;
+      } catch (error) {
+        await ended({ reason: (error as Error).message }, 'step failed');
+        throw error;
+      }
     };
-    try {
-      const result = await activity(...input);
-      await ended({}, 'step finished');
-      return result;
-    } catch (error) {
-      await ended({ reason: (error as Error).message }, 'step failed');
-      throw error;
-    }
-  };
   return Object.fromEntries(Object.entries(activities).map(([name, activity]) => [name, wrap(name, activity)])) as A;
 }
 

@@ -43,7 +43,10 @@ export function changeable({ state, iterating, over, changed }: Changed) {
   function opened(): Changing {
     const open = state();
     if (!open) throw refused('the run is not open yet: ask again when its first step is done');
-    if (over()) throw refused(`training has ended after iteration ${open.iteration}: start a run with resumeFrom or forkFrom to go further`);
+    if (over())
+      throw refused(
+        `training has ended after iteration ${open.iteration}: start a run with resumeFrom or forkFrom to go further`,
+      );
     return open;
   }
 
@@ -56,11 +59,21 @@ export function changeable({ state, iterating, over, changed }: Changed) {
       const open = opened();
       const from = open.iteration + Number(iterating() || open.begun === open.iteration);
       const revision = open.revisions + 1;
-      const run = await cpu(`settings: ${spelledChange(change)}`).reviseSettings({ run: open.run, revision, from, change });
+      const run = await cpu(`settings: ${spelledChange(change)}`).reviseSettings({
+        run: open.run,
+        revision,
+        from,
+        change,
+      });
       const entry = { fromIteration: from + 1, change };
       // An iteration under way has a copy of its own; one that was begun and is yet to be finished finds its shape in `run`.
       const finishesFirst = from > open.iteration && !iterating();
-      Object.assign(open, finishesFirst ? { run: { ...open.run, settings: run.settings, iterations: run.iterations }, next: { from, run } } : { run, next: null });
+      Object.assign(
+        open,
+        finishesFirst
+          ? { run: { ...open.run, settings: run.settings, iterations: run.iterations }, next: { from, run } }
+          : { run, next: null },
+      );
       Object.assign(open, { revisions: revision, changes: [...open.changes, entry].slice(-CHANGES_KEPT) });
       changed();
       return entry;
@@ -83,7 +96,10 @@ export function changeable({ state, iterating, over, changed }: Changed) {
     description: descriptions.extendIterations,
     validator(total) {
       const { iterations } = opened().run;
-      if (!Number.isInteger(total) || total <= iterations) throw refused(`extendIterations: the new total is ${JSON.stringify(total)}, must be a whole number above ${iterations}`);
+      if (!Number.isInteger(total) || total <= iterations)
+        throw refused(
+          `extendIterations: the new total is ${JSON.stringify(total)}, must be a whole number above ${iterations}`,
+        );
     },
   });
   setHandler(

@@ -21,7 +21,8 @@ export async function endingCancelled<R>(body: () => Promise<R>): Promise<R> {
   try {
     return await body();
   } catch (failure) {
-    if (isEchoOfCancellation(failure)) throw new CancelledFailure('cancelled while no worker was there to acknowledge it');
+    if (isEchoOfCancellation(failure))
+      throw new CancelledFailure('cancelled while no worker was there to acknowledge it');
     throw failure;
   }
 }
@@ -30,7 +31,12 @@ export async function endingCancelled<R>(body: () => Promise<R>): Promise<R> {
 export async function holding<R>(run: () => RunRef | undefined, body: () => Promise<R>): Promise<R> {
   const letGo = async () => {
     const held = run();
-    if (held) await CancellationScope.nonCancellable(() => cpu('let go of the run').releaseRun({ run: held }).catch(() => {}));
+    if (held)
+      await CancellationScope.nonCancellable(() =>
+        cpu('let go of the run')
+          .releaseRun({ run: held })
+          .catch(() => {}),
+      );
   };
   try {
     const result = await body();
@@ -46,7 +52,8 @@ export async function holding<R>(run: () => RunRef | undefined, body: () => Prom
 export const isCancelled = (failure: unknown): boolean => isCancellation(failure) || isEchoOfCancellation(failure);
 
 const isEchoOfCancellation = (failure: unknown): boolean =>
-  CancellationScope.current().consideredCancelled && causes(failure).some((cause) => cause instanceof TimeoutFailure && cause.timeoutType === 'HEARTBEAT');
+  CancellationScope.current().consideredCancelled &&
+  causes(failure).some((cause) => cause instanceof TimeoutFailure && cause.timeoutType === 'HEARTBEAT');
 
 /** The failure and what caused it, outermost first. */
 export function causes(failure: unknown): Error[] {
@@ -66,4 +73,5 @@ export function reasonOf(failure: unknown): string {
 }
 
 /** Trying the same step again cannot help: somebody must act first. */
-export const isFinal = (failure: unknown): boolean => causes(failure).some((cause) => cause instanceof ApplicationFailure && cause.nonRetryable === true);
+export const isFinal = (failure: unknown): boolean =>
+  causes(failure).some((cause) => cause instanceof ApplicationFailure && cause.nonRetryable === true);

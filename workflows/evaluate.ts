@@ -22,7 +22,14 @@ export interface EvaluateResult extends ReportEvaluationResult {
  */
 export async function evaluate(config: EvaluateConfigInput): Promise<EvaluateResult> {
   const evaluationId = workflowInfo().workflowId;
-  let progress: EvaluationProgress = { phase: 'open', title: '', shardsDone: 0, shards: null, episodes: 0, meanReward: [] };
+  let progress: EvaluationProgress = {
+    phase: 'open',
+    title: '',
+    shardsDone: 0,
+    shards: null,
+    episodes: 0,
+    meanReward: [],
+  };
   const now = (next: Partial<EvaluationProgress>) => {
     progress = { ...progress, ...next };
     setCurrentDetails(evaluationDetails(progress));
@@ -31,7 +38,10 @@ export async function evaluate(config: EvaluateConfigInput): Promise<EvaluateRes
   refuseUnknownMessages({ signals: [], updates: [] });
 
   return endingCancelled(async () => {
-    const evaluation = await cpu('check the input, open the evaluation').openEvaluation({ evaluationId, config: config ?? null });
+    const evaluation = await cpu('check the input, open the evaluation').openEvaluation({
+      evaluationId,
+      config: config ?? null,
+    });
     const { title, labels, shards, runs, environment, model } = evaluation;
     upsertMemo({ title, model, environment });
     upsertSearchAttributes(pairs({ runId: runs[0] ?? evaluationId, phase: 'evaluate', environment, model }));
@@ -48,7 +58,8 @@ export async function evaluate(config: EvaluateConfigInput): Promise<EvaluateRes
     };
     // One policy after the other: a worker then loads each once, not at every other shard.
     const results: ArtifactRef[][] = [];
-    for (const [policy, label] of labels.entries()) results.push(await ofPolicy(evaluation, label, policy, (shard) => note(policy, shard)));
+    for (const [policy, label] of labels.entries())
+      results.push(await ofPolicy(evaluation, label, policy, (shard) => note(policy, shard)));
 
     now({ phase: 'report' });
     const report = await cpu('report').reportEvaluation({ evaluation, shards: results });
@@ -59,10 +70,19 @@ export async function evaluate(config: EvaluateConfigInput): Promise<EvaluateRes
 }
 
 /** Any number of workers share the shards; each is committed once. */
-const ofPolicy = (evaluation: EvaluationRef, label: string, policy: number, note: (shard: EvaluateShardResult) => void) =>
+const ofPolicy = (
+  evaluation: EvaluationRef,
+  label: string,
+  policy: number,
+  note: (shard: EvaluateShardResult) => void,
+) =>
   Promise.all(
     Array.from({ length: evaluation.shards }, async (_, shard) => {
-      const result = await gpu(`${label}, shard ${shard + 1} of ${evaluation.shards}`).evaluateShard({ evaluation, policy, shard });
+      const result = await gpu(`${label}, shard ${shard + 1} of ${evaluation.shards}`).evaluateShard({
+        evaluation,
+        policy,
+        shard,
+      });
       note(result);
       return result.manifest;
     }),
@@ -71,12 +91,22 @@ const ofPolicy = (evaluation: EvaluationRef, label: string, policy: number, note
 /** Null before the first shard. */
 function weightedMean(shards: readonly EvaluateShardResult[]): number | null {
   const episodes = shards.reduce((total, shard) => total + shard.episodes, 0);
-  return episodes === 0 ? null : shards.reduce((total, shard) => total + shard.meanReward * shard.episodes, 0) / episodes;
+  return episodes === 0
+    ? null
+    : shards.reduce((total, shard) => total + shard.meanReward * shard.episodes, 0) / episodes;
 }
 
 /** As the Web UI shows it: Markdown. */
 function evaluationDetails({ title, phase, shardsDone, shards, episodes, meanReward }: EvaluationProgress): string {
-  const lines = meanReward.flatMap(({ label, value }) => (value === null ? [] : [`| ${label} | ${value.toFixed(3)} |`]));
+  const lines = meanReward.flatMap(({ label, value }) =>
+    value === null ? [] : [`| ${label} | ${value.toFixed(3)} |`],
+  );
   const table = lines.length === 0 ? [] : ['', '| policy | mean reward so far |', '| --- | --- |', ...lines];
-  return [`### ${title}`, `**${phase}**`, '', shards === null ? '' : `${shardsDone} of ${shards} shards, ${episodes} episodes`, ...table].join('\n');
+  return [
+    `### ${title}`,
+    `**${phase}**`,
+    '',
+    shards === null ? '' : `${shardsDone} of ${shards} shards, ${episodes} episodes`,
+    ...table,
+  ].join('\n');
 }

@@ -30,7 +30,9 @@ export async function iteration({ run, iteration, policy }: IterationInput): Pro
   let progress: IterationProgress = { iteration, phase: 'rollout', turn: null, turns: null };
   const now = (next: Partial<IterationProgress>) => {
     progress = { ...progress, ...next };
-    setCurrentDetails(`**Iteration ${iteration + 1} of ${run.iterations}**: ${progress.phase}${progress.turn ? ` ${progress.turn} of ${progress.turns}` : ''}`);
+    setCurrentDetails(
+      `**Iteration ${iteration + 1} of ${run.iterations}**: ${progress.phase}${progress.turn ? ` ${progress.turn} of ${progress.turns}` : ''}`,
+    );
   };
   setHandler(iterationProgress, () => progress);
   let stopping = false;
@@ -41,7 +43,9 @@ export async function iteration({ run, iteration, policy }: IterationInput): Pro
     // Step 1: G trajectories for each task, in shards that any number of workers share.
     now({ phase: 'rollout' });
     const shards = await Promise.all(
-      range(run.shards).map((shard) => gpu(`rollout, shard ${shard + 1} of ${run.shards}`).collectRollouts({ run, iteration, shard, policy })),
+      range(run.shards).map((shard) =>
+        gpu(`rollout, shard ${shard + 1} of ${run.shards}`).collectRollouts({ run, iteration, shard, policy }),
+      ),
     );
     const rollouts = shards.map(({ manifest }) => manifest);
 
@@ -51,17 +55,33 @@ export async function iteration({ run, iteration, policy }: IterationInput): Pro
 
     // Log-probabilities under theta_k and the frozen reference, which every turn's ratio and divergence need.
     now({ phase: 'score' });
-    const scores = await gpu('log-probabilities of theta_k and the reference').scoreTrajectories({ run, iteration, groups: groups.manifest, policy });
+    const scores = await gpu('log-probabilities of theta_k and the reference').scoreTrajectories({
+      run,
+      iteration,
+      groups: groups.manifest,
+      policy,
+    });
 
     // Step 4: one turn after the other, each weighted by how far the turns before it in the order have moved, Eq. 6 to 8.
-    let theta: Pick<UpdateTurnResult, 'policy'> & { suffixProducts: ArtifactRef | null } = { policy, suffixProducts: null }; // Eq. 7: M_{T+1} = A
+    let theta: Pick<UpdateTurnResult, 'policy'> & { suffixProducts: ArtifactRef | null } = {
+      policy,
+      suffixProducts: null,
+    }; // Eq. 7: M_{T+1} = A
     let warm: string | undefined; // the queue of the worker that holds theta
     const turnStates: ArtifactRef[] = [];
     const order = turnOrder(run.updateOrder, groups.turns, iteration);
     for (const [index, turn] of order.entries()) {
       if (stopping) return null;
       now({ phase: 'update turn', turn, turns: groups.turns });
-      const input = { run, iteration, turn, groups: groups.manifest, scores: scores.manifest, updatedBefore: order.slice(0, index), ...theta };
+      const input = {
+        run,
+        iteration,
+        turn,
+        groups: groups.manifest,
+        scores: scores.manifest,
+        updatedBefore: order.slice(0, index),
+        ...theta,
+      };
       const done = await updateTurn(input, groups.turns, warm);
       theta = { policy: done.policy, suffixProducts: done.suffixProducts };
       warm = done.warm;
@@ -70,7 +90,14 @@ export async function iteration({ run, iteration, policy }: IterationInput): Pro
 
     // Step 5: theta_{k+1} is theta after the last turn of the order.
     now({ phase: 'commit', turn: null });
-    const done = await cpu('commit the checkpoint').commitCheckpoint({ run, iteration, rollouts, groups: groups.manifest, scores: scores.manifest, turnStates });
+    const done = await cpu('commit the checkpoint').commitCheckpoint({
+      run,
+      iteration,
+      rollouts,
+      groups: groups.manifest,
+      scores: scores.manifest,
+      turnStates,
+    });
     if (run.retention) await cpu('drop what the retention rule does not keep').applyRetention({ run, iteration });
     return done;
   });

@@ -58,7 +58,8 @@ export const descriptions = {
   resume: 'Go on; after a failure, try the failed step again.',
   stop: 'End after this iteration (or without the step that failed), evaluate and report. Input: "turn" to end after its turn, optional.',
   abort: 'End the run as failed, at once. Checkpoints stay. Input: a reason, optional.',
-  changeSettings: 'Change settings from the next iteration on. Input: a part of the configuration, e.g. {"optimizer":{"learningRate":1e-4}}.',
+  changeSettings:
+    'Change settings from the next iteration on. Input: a part of the configuration, e.g. {"optimizer":{"learningRate":1e-4}}.',
   extendIterations: 'Go on for more iterations. Input: the new total.',
   evaluateNow: 'Evaluate the policy before the next iteration; answers with the result. Also while paused.',
   progress: 'Where the run stands.',

@@ -24,7 +24,9 @@ type Values = {
 };
 
 export const pairs = (values: Values): SearchAttributePair[] =>
-  Object.entries(values).map(([name, value]) => ({ key: attributes[name as keyof Values], value }) as SearchAttributePair);
+  Object.entries(values).map(
+    ([name, value]) => ({ key: attributes[name as keyof Values], value }) as SearchAttributePair,
+  );
 
 /** What a run, or an iteration of it, is. */
 export const runAttributes = (run: RunRef, also: Values = {}): SearchAttributePair[] =>

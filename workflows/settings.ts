@@ -4,7 +4,8 @@ import type { SettingsChange } from './messages.js';
 export const CHANGEABLE: Readonly<Record<string, (value: unknown) => string | null>> = {
   'optimizer.learningRate': positive,
   'algorithm.klCoefficient': (value) => (isNumber(value) && value >= 0 ? null : 'must be a number, at least 0'),
-  'algorithm.clip.low': (value) => (isNumber(value) && value > 0 && value < 1 ? null : 'must be a number between 0 and 1'),
+  'algorithm.clip.low': (value) =>
+    isNumber(value) && value > 0 && value < 1 ? null : 'must be a number between 0 and 1',
   'algorithm.clip.high': positive,
   'rollout.tasksPerIteration': (value) => (value === null ? null : whole(value, 1)),
   'rollout.groupSize': (value) => whole(value, 2),
@@ -14,12 +15,18 @@ export const CHANGEABLE: Readonly<Record<string, (value: unknown) => string | nu
 
 /** What is wrong with a change at first sight; openRun's own checks follow. None is an empty list. */
 export function problemsWithChange(change: unknown): string[] {
-  if (!isObject(change)) return [`the change is ${JSON.stringify(change)}, must be a part of the configuration, e.g. {"optimizer":{"learningRate":1e-4}}`];
+  if (!isObject(change))
+    return [
+      `the change is ${JSON.stringify(change)}, must be a part of the configuration, e.g. {"optimizer":{"learningRate":1e-4}}`,
+    ];
   const leaves = leavesOf(change, '');
   if (leaves.length === 0) return ['the change is empty: name at least one setting'];
   return leaves.flatMap(([path, value]) => {
     const check = CHANGEABLE[path];
-    if (!check) return [`${path} cannot change during a run, only ${Object.keys(CHANGEABLE).join(', ')} can: start a run with forkFrom to change others`];
+    if (!check)
+      return [
+        `${path} cannot change during a run, only ${Object.keys(CHANGEABLE).join(', ')} can: start a run with forkFrom to change others`,
+      ];
     const problem = check(value);
     return problem === null ? [] : [`${path} is ${JSON.stringify(value)}: ${problem}`];
   });
@@ -32,10 +39,13 @@ export const spelledChange = (change: SettingsChange): string =>
     .join(', ');
 
 function leavesOf(value: Readonly<Record<string, unknown>>, prefix: string): [path: string, value: unknown][] {
-  return Object.entries(value).flatMap(([key, inner]): [string, unknown][] => (isObject(inner) ? leavesOf(inner, `${prefix}${key}.`) : [[prefix + key, inner]]));
+  return Object.entries(value).flatMap(([key, inner]): [string, unknown][] =>
+    isObject(inner) ? leavesOf(inner, `${prefix}${key}.`) : [[prefix + key, inner]],
+  );
 }
 
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
 function positive(value: unknown): string | null {
   return isNumber(value) && value > 0 ? null : 'must be a positive number';

@@ -1,4 +1,10 @@
-import { ApplicationFailure, CancellationScope, condition, getExternalWorkflowHandle, setHandler } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  getExternalWorkflowHandle,
+  setHandler,
+} from '@temporalio/workflow';
 import { isCancelled, isFinal, reasonOf } from './endings.js';
 import * as messages from './messages.js';
 
@@ -53,8 +59,13 @@ export function steer(steering: Steering, { changed, underWay, child }: Steered)
     changed();
     const iteration = child();
     // The iteration may have ended on its own just now: then there is nothing left to tell it.
-    if (iteration !== null && after === 'turn') await getExternalWorkflowHandle(iteration).signal(messages.stopAfterTurn).catch(() => {});
-    return leftOut ? `${step} is left out; then the run evaluates, reports and ends` : `ends after ${after === 'turn' ? 'the turn under way' : step}, evaluates and reports`;
+    if (iteration !== null && after === 'turn')
+      await getExternalWorkflowHandle(iteration)
+        .signal(messages.stopAfterTurn)
+        .catch(() => {});
+    return leftOut
+      ? `${step} is left out; then the run evaluates, reports and ends`
+      : `ends after ${after === 'turn' ? 'the turn under way' : step}, evaluates and reports`;
   }
   function abort(reason?: string): string {
     steering.aborted = reason ?? 'asked to';
@@ -64,7 +75,8 @@ export function steer(steering: Steering, { changed, underWay, child }: Steered)
   }
 
   const text = (value: unknown, of: string) => {
-    if (value !== undefined && value !== null && typeof value !== 'string') throw refused(`${of}: the reason is ${JSON.stringify(value)}, must be text`);
+    if (value !== undefined && value !== null && typeof value !== 'string')
+      throw refused(`${of}: the reason is ${JSON.stringify(value)}, must be text`);
   };
   setHandler(messages.pause, (reason) => void pause(reason), { description: descriptions.pause });
   setHandler(messages.resume, () => void resume(), { description: descriptions.resume });
@@ -86,11 +98,15 @@ export function steer(steering: Steering, { changed, underWay, child }: Steered)
   setHandler(messages.orderStop, stop, {
     description: descriptions.stop,
     validator(after) {
-      if (after !== undefined && after !== 'turn' && after !== 'iteration') throw refused(`stop: ${JSON.stringify(after)} is neither "turn" nor "iteration", after which to stop`);
+      if (after !== undefined && after !== 'turn' && after !== 'iteration')
+        throw refused(`stop: ${JSON.stringify(after)} is neither "turn" nor "iteration", after which to stop`);
       if (steering.stopping && after !== 'turn') throw refused(`the run is stopping already, after ${underWay()}`);
     },
   });
-  setHandler(messages.orderAbort, abort, { description: descriptions.abort, validator: (reason) => text(reason, 'abort') });
+  setHandler(messages.orderAbort, abort, {
+    description: descriptions.abort,
+    validator: (reason) => text(reason, 'abort'),
+  });
 
   /** Waits while the run is paused, or until `also` holds. @throws {ApplicationFailure} Aborted */
   async function gate(also: () => boolean = () => false): Promise<void> {

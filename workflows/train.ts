@@ -114,13 +114,20 @@ export async function train(config: TrainInput, continued?: TrainState): Promise
   });
 
   function measured(): messages.TrainMetrics {
-    return { evaluations: state?.evaluations ?? [], iterations: state?.points ?? [], checkpoint: state?.checkpoint ?? null };
+    return {
+      evaluations: state?.evaluations ?? [],
+      iterations: state?.points ?? [],
+      checkpoint: state?.checkpoint ?? null,
+    };
   }
 
   function standing(): messages.TrainProgress {
     const { run, points = [], iteration = 0, changes = [] } = state ?? {};
     const latest = points.at(-1) ?? null;
-    const left = run && latest ? (run.iterations - iteration) * mean(points.slice(-5).map(({ wallSeconds }) => wallSeconds)) : null;
+    const left =
+      run && latest
+        ? (run.iterations - iteration) * mean(points.slice(-5).map(({ wallSeconds }) => wallSeconds))
+        : null;
     return {
       runId: run?.runId ?? workflowId,
       title: run?.title ?? '',
@@ -151,20 +158,44 @@ export async function train(config: TrainInput, continued?: TrainState): Promise
   async function open(): Promise<TrainState> {
     enter(phase);
     const execution = { namespace, workflowId, firstRunId: firstExecutionRunId };
-    const { run, next, progress, revisions, inertSettings } = await cpu('check the configuration, open the run').openRun({ config: config ?? null, execution });
+    const { run, next, progress, revisions, inertSettings } = await cpu(
+      'check the configuration, open the run',
+    ).openRun({ config: config ?? null, execution });
     upsertMemo({ title: run.title, model: run.model, environment: run.environment, algorithm: run.algorithm });
     upsertSearchAttributes(runAttributes(run, { iteration: progress.iteration }));
     const { iteration, begun, checkpoint, evaluations } = progress;
     const points = progress.points.map((point) => ({ ...point, wallSeconds: point.seconds }));
     const policy = progress.policy ?? UNTOUCHED;
-    return { run, next, begun: begun ? iteration : null, revisions, changes: [], startedAt, policy, iteration, checkpoint, points, evaluations, steering, inertSettings };
+    return {
+      run,
+      next,
+      begun: begun ? iteration : null,
+      revisions,
+      changes: [],
+      startedAt,
+      policy,
+      iteration,
+      checkpoint,
+      points,
+      evaluations,
+      steering,
+      inertSettings,
+    };
   }
 
-  async function evaluate(state: TrainState, name: string, by: <R>(work: () => Promise<R>) => Promise<R | null> = (work) => persevere(phase, 0, work)): Promise<void> {
+  async function evaluate(
+    state: TrainState,
+    name: string,
+    by: <R>(work: () => Promise<R>) => Promise<R | null> = (work) => persevere(phase, 0, work),
+  ): Promise<void> {
     enter(`evaluate ${name}`);
     const { run, policy, iteration: iterationsDone } = state;
     const results = await by(() =>
-      Promise.all((['train', 'heldout'] as const).map((split) => gpu(`evaluate ${name}, ${split} tasks`).evaluatePolicy({ run, name, split, iterationsDone, policy }))),
+      Promise.all(
+        (['train', 'heldout'] as const).map((split) =>
+          gpu(`evaluate ${name}, ${split} tasks`).evaluatePolicy({ run, name, split, iterationsDone, policy }),
+        ),
+      ),
     );
     if (!results) return;
     const points = results.map(({ manifest: _, ...point }) => point);
@@ -230,44 +261,54 @@ export async function train(config: TrainInput, continued?: TrainState): Promise
   async function evaluateIfDue(state: TrainState): Promise<void> {
     const { evaluateEvery, iterations } = state.run;
     const due = evaluateEvery !== null && state.iteration % evaluateEvery === 0 && state.iteration < iterations;
-    if (due && !state.evaluations.some(({ name }) => name === nameAfter(state))) await evaluate(state, nameAfter(state));
+    if (due && !state.evaluations.some(({ name }) => name === nameAfter(state)))
+      await evaluate(state, nameAfter(state));
   }
 
-  return endingCancelled(() => holding(() => state?.run, async () => {
-    state ??= await begin();
-    const first = state.iteration;
-    for (;;) {
-      await gate(asked.forEvaluation);
-      if (asked.revising()) {
-        await asked.settled();
-        continue;
-      }
-      // From here to the child's start nothing waits: a change is either in the iteration's settings or comes after it.
-      if (steering.stopping) break;
-      if (asked.forEvaluation()) {
-        await evaluateAsAsked(state);
-        continue;
-      }
-      if (state.next && state.iteration >= state.next.from) Object.assign(state, { run: state.next.run, next: null });
-      if (state.iteration >= state.run.iterations) break;
-      if (state.iteration > first && (workflowInfo().continueAsNewSuggested || state.iteration - first >= CONTINUE_AFTER)) {
+  return endingCancelled(() =>
+    holding(
+      () => state?.run,
+      async () => {
+        state ??= await begin();
+        const first = state.iteration;
+        for (;;) {
+          await gate(asked.forEvaluation);
+          if (asked.revising()) {
+            await asked.settled();
+            continue;
+          }
+          // From here to the child's start nothing waits: a change is either in the iteration's settings or comes after it.
+          if (steering.stopping) break;
+          if (asked.forEvaluation()) {
+            await evaluateAsAsked(state);
+            continue;
+          }
+          if (state.next && state.iteration >= state.next.from)
+            Object.assign(state, { run: state.next.run, next: null });
+          if (state.iteration >= state.run.iterations) break;
+          if (
+            state.iteration > first &&
+            (workflowInfo().continueAsNewSuggested || state.iteration - first >= CONTINUE_AFTER)
+          ) {
+            await condition(allHandlersFinished);
+            await continueAsNew<typeof train>(config, state);
+          }
+          await iterate(state);
+          await evaluateIfDue(state);
+        }
+        over = true;
+        if (state.iteration > 0) await evaluate(state, 'end');
+        enter('report');
+        const { run, iteration: completedIterations } = state;
+        const report = await persevere(phase, 0, () => cpu('report').writeReport({ run, completedIterations }));
+        enter('done');
+        asked.evaluationFailed(new Error('the run has ended'));
         await condition(allHandlersFinished);
-        await continueAsNew<typeof train>(config, state);
-      }
-      await iterate(state);
-      await evaluateIfDue(state);
-    }
-    over = true;
-    if (state.iteration > 0) await evaluate(state, 'end');
-    enter('report');
-    const { run, iteration: completedIterations } = state;
-    const report = await persevere(phase, 0, () => cpu('report').writeReport({ run, completedIterations }));
-    enter('done');
-    asked.evaluationFailed(new Error('the run has ended'));
-    await condition(allHandlersFinished);
-    const { checkpoint, policy, evaluations } = state;
-    return { runId: run.runId, iterations: completedIterations, checkpoint, policy, evaluations, report };
-  }));
+        const { checkpoint, policy, evaluations } = state;
+        return { runId: run.runId, iterations: completedIterations, checkpoint, policy, evaluations, report };
+      },
+    ),
+  );
 }
 
 /** One Web UI page per iteration. */

@@ -12,9 +12,19 @@ const WARM_TIMEOUT = '2 s';
  *
  * @param warm  queue of that worker, as the step before named it
  */
-export async function warmFirst<R>(warm: string | undefined, summary: string, step: (activities: GpuActivities) => Promise<R>): Promise<R> {
+export async function warmFirst<R>(
+  warm: string | undefined,
+  summary: string,
+  step: (activities: GpuActivities) => Promise<R>,
+): Promise<R> {
   if (warm !== undefined) {
-    const options = { ...GPU, summary, taskQueue: warm, scheduleToStartTimeout: WARM_TIMEOUT, retry: { maximumAttempts: 1 } } as const;
+    const options = {
+      ...GPU,
+      summary,
+      taskQueue: warm,
+      scheduleToStartTimeout: WARM_TIMEOUT,
+      retry: { maximumAttempts: 1 },
+    } as const;
     try {
       return await step(proxyActivities<GpuActivities>(options));
     } catch (failure) {

@@ -47,17 +47,27 @@ export async function commitOnce<T extends { inputHash: string }>(
   const { manifest, tokens } = await compute();
   await mayCommit();
   // Before the step itself: whoever finds the step finds its timing.
-  const timing: Timing = { seconds: (performance.now() - started) / 1000, tokens, storageSeconds: artifacts.takeSeconds() };
+  const timing: Timing = {
+    seconds: (performance.now() - started) / 1000,
+    tokens,
+    storageSeconds: artifacts.takeSeconds(),
+  };
   await artifacts.commitManifest(keys.timing(key), timing, Timing);
   return ofSameInput(key, await artifacts.commitManifest(key, { ...manifest, inputHash } as T, schema), inputHash);
 }
 
-function ofSameInput<T extends { inputHash: string }>(key: string, { ref, manifest }: Committed<T>, inputHash: string): Committed<T> {
+function ofSameInput<T extends { inputHash: string }>(
+  key: string,
+  { ref, manifest }: Committed<T>,
+  inputHash: string,
+): Committed<T> {
   if (manifest.inputHash !== inputHash) throw ConflictingCommit.ofStep(key, manifest.inputHash, inputHash);
   return { ref, manifest };
 }
 
 /** How long the committed step at a key took; nothing is known of it after its timing was deleted. */
 export async function timingOf(artifacts: ArtifactStore, key: string): Promise<Timing> {
-  return (await artifacts.findManifest(keys.timing(key), Timing))?.manifest ?? { seconds: 0, tokens: 0, storageSeconds: 0 };
+  return (
+    (await artifacts.findManifest(keys.timing(key), Timing))?.manifest ?? { seconds: 0, tokens: 0, storageSeconds: 0 }
+  );
 }

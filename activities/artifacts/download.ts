@@ -28,7 +28,13 @@ const FRUITLESS_ATTEMPTS = 2;
  *
  * @returns null if there is no such object, or it has another length, now or by the time it is read
  */
-export async function downloadInParts({ open, bytes, partBytes, partsAtOnce, attempt }: Download): Promise<Uint8Array | null> {
+export async function downloadInParts({
+  open,
+  bytes,
+  partBytes,
+  partsAtOnce,
+  attempt,
+}: Download): Promise<Uint8Array | null> {
   const whole = Buffer.allocUnsafeSlow(bytes);
   const limit = pLimit(partsAtOnce);
   /** False if the object is not what it was taken for. */

@@ -33,7 +33,7 @@ export class ArtifactMissing extends ArtifactCorrupt {
   constructor(place: ObjectPlace, expected: string) {
     super(
       `${at(place)} is missing, expected ${expected}: it was deleted, or this is another bucket than the run's. ` +
-        'Restore it, or point SEEUPO_S3_ENDPOINT and SEEUPO_S3_BUCKET at the run\'s bucket.',
+        "Restore it, or point SEEUPO_S3_ENDPOINT and SEEUPO_S3_BUCKET at the run's bucket.",
     );
   }
 }
@@ -51,7 +51,12 @@ export class StorePermissionDenied extends Error {
   override name = 'StorePermissionDenied';
   /** May pass within seconds. */
   readonly brief: boolean;
-  constructor(place: ObjectPlace, doing: string, cause: unknown, { remedy, brief = false }: { readonly remedy: string; readonly brief?: boolean }) {
+  constructor(
+    place: ObjectPlace,
+    doing: string,
+    cause: unknown,
+    { remedy, brief = false }: { readonly remedy: string; readonly brief?: boolean },
+  ) {
     super(`${doing} ${at(place)} was refused: ${reasonOf(cause)}. ${remedy}.`, { cause });
     this.brief = brief;
   }
@@ -62,7 +67,12 @@ export class StoreRefused extends Error {
   override name = 'StoreRefused';
   /** May pass within seconds. */
   readonly brief: boolean;
-  constructor(place: ObjectPlace, doing: string, cause: unknown, { remedy, brief = false }: { readonly remedy: string; readonly brief?: boolean }) {
+  constructor(
+    place: ObjectPlace,
+    doing: string,
+    cause: unknown,
+    { remedy, brief = false }: { readonly remedy: string; readonly brief?: boolean },
+  ) {
     super(`${doing} ${at(place)} was refused: ${reasonOf(cause)}. ${remedy}.`, { cause });
     this.brief = brief;
   }
@@ -85,9 +95,13 @@ export class StoreBucketMissing extends Error {
   override name = 'StoreBucketMissing';
   constructor({ bucket, endpoint }: ObjectPlace, cause: unknown) {
     // Of AWS itself the place is its region.
-    const where = endpoint.startsWith('AWS ') ? ['--region', endpoint.slice('AWS '.length)] : ['--endpoint-url', endpoint];
+    const where = endpoint.startsWith('AWS ')
+      ? ['--region', endpoint.slice('AWS '.length)]
+      : ['--endpoint-url', endpoint];
     const create = commandLine('aws', 's3api', 'create-bucket', '--bucket', bucket, ...where);
-    super(`There is no bucket "${bucket}" at ${endpoint}. Create it (${create}) or correct SEEUPO_S3_BUCKET.`, { cause });
+    super(`There is no bucket "${bucket}" at ${endpoint}. Create it (${create}) or correct SEEUPO_S3_BUCKET.`, {
+      cause,
+    });
   }
 }
 

@@ -3,7 +3,10 @@ import { createObjectStore } from './object-store.js';
 import type { ArtifactStore } from './store.js';
 
 /** A store in this process, for tests; `objects` is what a bucket would hold, `modified` when, if not just now. */
-export function createMemoryStore(): ArtifactStore & { readonly objects: Map<string, Uint8Array>; readonly modified: Map<string, number> } {
+export function createMemoryStore(): ArtifactStore & {
+  readonly objects: Map<string, Uint8Array>;
+  readonly modified: Map<string, number>;
+} {
   const objects = new Map<string, Uint8Array>();
   const modified = new Map<string, number>();
   const get = async (key: string) => objects.get(key)?.slice() ?? null;
@@ -39,7 +42,8 @@ export function createMemoryStore(): ArtifactStore & { readonly objects: Map<str
       return true;
     },
     async *list(prefix) {
-      for (const key of [...objects.keys()].filter((key) => key.startsWith(prefix)).sort()) yield { key, bytes: objects.get(key)!.length, modified: modified.get(key) ?? Date.now() };
+      for (const key of [...objects.keys()].filter((key) => key.startsWith(prefix)).sort())
+        yield { key, bytes: objects.get(key)!.length, modified: modified.get(key) ?? Date.now() };
     },
     checkAccess: async () => {},
     place: (key) => ({ bucket: 'memory', key, endpoint: 'this process' }),

@@ -21,7 +21,15 @@ export async function artifactsNamedIn(artifacts: ArtifactStore, manifest: unkno
   const found: ArtifactRef[] = [];
   let next = namingArtifacts(manifest);
   while (next.length > 0) {
-    const named = (await Promise.all(next.map(async (ref) => namedArtifacts(await artifacts.getJson(ref, Naming).then((value) => ('before' in value ? value.before : value)))))).flat();
+    const named = (
+      await Promise.all(
+        next.map(async (ref) =>
+          namedArtifacts(
+            await artifacts.getJson(ref, Naming).then((value) => ('before' in value ? value.before : value)),
+          ),
+        ),
+      )
+    ).flat();
     found.push(...named);
     // Only settings go on: what tensor groups name are tensors.
     next = 'settings' in (manifest as object) ? named : [];
@@ -30,7 +38,13 @@ export async function artifactsNamedIn(artifacts: ArtifactStore, manifest: unkno
 }
 
 function namingArtifacts(manifest: unknown): ArtifactRef[] {
-  const { settings, policy } = z.looseObject({ settings: ArtifactRef.optional(), policy: z.looseObject({ weights: ArtifactRef.nullish(), moments: ArtifactRef.nullish() }).optional() }).catch({}).parse(manifest);
+  const { settings, policy } = z
+    .looseObject({
+      settings: ArtifactRef.optional(),
+      policy: z.looseObject({ weights: ArtifactRef.nullish(), moments: ArtifactRef.nullish() }).optional(),
+    })
+    .catch({})
+    .parse(manifest);
   const groups = policy?.weights ? [policy.weights, ...(policy.moments ? [policy.moments] : [])] : [];
   return [...(settings ? [settings] : []), ...groups];
 }

@@ -107,7 +107,12 @@ export function createObjectStore(objects: Objects): ArtifactStore {
     replaceRecord: (key, record, schema, version) =>
       timed(async () => {
         const bytes = encode(schema.parse(record));
-        if (version === null ? await objects.putIfAbsent(key, bytes, sha256(bytes)) : await objects.putIfVersion(key, bytes, sha256(bytes), version)) return true;
+        if (
+          version === null
+            ? await objects.putIfAbsent(key, bytes, sha256(bytes))
+            : await objects.putIfVersion(key, bytes, sha256(bytes), version)
+        )
+          return true;
         // The put that "failed" may be a repeat of our own, whose answer was lost.
         const now = await objects.get(key);
         return now !== null && sha256(now) === sha256(bytes);

@@ -18,7 +18,14 @@ import { HttpsProxyAgent } from 'https-proxy-agent';
 import { sha256 } from './canonical-json.js';
 import { downloadInParts, type Stretch } from './download.js';
 import { checkConditionalPuts } from './conditional-puts.js';
-import { StoreBucketMissing, StoreFull, StorePermissionDenied, StoreRefused, StoreUnavailable, type ObjectPlace } from './errors.js';
+import {
+  StoreBucketMissing,
+  StoreFull,
+  StorePermissionDenied,
+  StoreRefused,
+  StoreUnavailable,
+  type ObjectPlace,
+} from './errors.js';
 import { answerOf, meaningOf } from './s3-answers.js';
 import { createObjectStore, type Objects } from './object-store.js';
 import type { ArtifactStore } from './store.js';
@@ -32,7 +39,10 @@ export interface S3StoreOptions {
   /** How long an operation is repeated while the server is away or full, in ms; 0 if left out. */
   readonly patienceMs?: number;
   /** Server-side encryption that every object is written with; null or left out is the bucket's own default. */
-  readonly encryption?: { readonly algorithm: 'AES256' | 'aws:kms' | 'aws:kms:dsse'; readonly kmsKeyId: string | null } | null;
+  readonly encryption?: {
+    readonly algorithm: 'AES256' | 'aws:kms' | 'aws:kms:dsse';
+    readonly kmsKeyId: string | null;
+  } | null;
   /** HTTP proxy that connects to the server, e.g. `http://user:password@proxy:3128`; null or left out: none. */
   readonly proxy?: string | null;
   /** For tests; by default the SDK's own chain (environment, profile, role). */
@@ -65,7 +75,11 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
     maxAttempts: ATTEMPTS,
     // Readers verify the hash that the reference names, which the server cannot know.
     responseChecksumValidation: 'WHEN_REQUIRED',
-    requestHandler: { connectionTimeout: 5_000, socketTimeout: 60_000, ...(options.proxy && throughProxy(options.proxy)) },
+    requestHandler: {
+      connectionTimeout: 5_000,
+      socketTimeout: 60_000,
+      ...(options.proxy && throughProxy(options.proxy)),
+    },
     ...(options.endpoint !== null && { endpoint: options.endpoint }),
     ...(options.credentials && { credentials: options.credentials }),
   });
@@ -77,17 +91,26 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
   function classify(error: unknown, doing: string, at: ObjectPlace): Error {
     const meaning = meaningOf(answerOf(error), options);
     switch (meaning.kind) {
-      case 'no bucket': return new StoreBucketMissing(at, error);
-      case 'full': return new StoreFull(at, error, meaning.remedy);
-      case 'denied': return new StorePermissionDenied(at, doing, error, meaning);
-      case 'refused': return new StoreRefused(at, doing, error, meaning);
-      case 'unavailable': return new StoreUnavailable(at, doing, error, meaning.remedy);
+      case 'no bucket':
+        return new StoreBucketMissing(at, error);
+      case 'full':
+        return new StoreFull(at, error, meaning.remedy);
+      case 'denied':
+        return new StorePermissionDenied(at, doing, error, meaning);
+      case 'refused':
+        return new StoreRefused(at, doing, error, meaning);
+      case 'unavailable':
+        return new StoreUnavailable(at, doing, error, meaning.remedy);
     }
   }
   /** The server checks what arrives, unless it is one that must not be sent checksums (the SDK's own setting). */
   const checksum = async (hash: string): Promise<{ ChecksumSHA256?: string }> =>
     (await client.config.requestChecksumCalculation()) === 'WHEN_REQUIRED' ? {} : { ChecksumSHA256: base64(hash) };
-  const place = (key: string): ObjectPlace => ({ bucket: Bucket, key, endpoint: options.endpoint ?? `AWS ${options.region}` });
+  const place = (key: string): ObjectPlace => ({
+    bucket: Bucket,
+    key,
+    endpoint: options.endpoint ?? `AWS ${options.region}`,
+  });
 
   /** A server that is away for some seconds must not cost an activity what it has computed: the activity waits here. */
   async function patiently<R>(work: () => Promise<R>): Promise<R> {
@@ -98,10 +121,12 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
       } catch (error) {
         const brief = (error instanceof StorePermissionDenied || error instanceof StoreRefused) && error.brief;
         const passes = error instanceof StoreUnavailable || error instanceof StoreFull;
-        if (performance.now() - began + pauseMs > (passes ? patienceMs : brief ? Math.min(patienceMs, BRIEF_MS) : 0)) throw error;
+        if (performance.now() - began + pauseMs > (passes ? patienceMs : brief ? Math.min(patienceMs, BRIEF_MS) : 0))
+          throw error;
         await sleep(pauseMs);
         // Keys of a file or a role that somebody renews: the SDK would go on with those that it has read.
-        if (error instanceof StorePermissionDenied) await client.config.credentials({ forceRefresh: true }).catch(() => undefined);
+        if (error instanceof StorePermissionDenied)
+          await client.config.credentials({ forceRefresh: true }).catch(() => undefined);
       }
     }
   }
@@ -124,7 +149,9 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
   async function getSized(key: string, bytes: number): Promise<Uint8Array | null> {
     const open = async (from: number, to: number): Promise<Stretch | null> => {
       try {
-        const { Body, ContentRange } = await client.send(new GetObjectCommand({ Bucket, Key: key, Range: `bytes=${from}-${to - 1}` }));
+        const { Body, ContentRange } = await client.send(
+          new GetObjectCommand({ Bucket, Key: key, Range: `bytes=${from}-${to - 1}` }),
+        );
         const [, first, total] = /^bytes (\d+)-\d+\/(\d+)$/.exec(ContentRange ?? '') ?? [];
         // Of another length, or not of a server that knows ranges.
         return Number(first) === from ? { total: Number(total), body: Body as Readable } : null;
@@ -139,7 +166,10 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
           throw classify(error, 'reading', place(key));
         }),
       );
-    const parts = bytes <= PART_BYTES ? null : await downloadInParts({ open, bytes, partBytes: PART_BYTES, partsAtOnce: PARTS_AT_ONCE, attempt });
+    const parts =
+      bytes <= PART_BYTES
+        ? null
+        : await downloadInParts({ open, bytes, partBytes: PART_BYTES, partsAtOnce: PARTS_AT_ONCE, attempt });
     // Read whole, whoever asked sees what is there instead.
     return parts ?? (await patiently(() => get(key)));
   }
@@ -179,7 +209,9 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
     let aborted = 0;
     for (let at: { KeyMarker?: string; UploadIdMarker?: string } | undefined = {}; at; ) {
       try {
-        const page: ListMultipartUploadsCommandOutput = await client.send(new ListMultipartUploadsCommand({ Bucket, Prefix: UPLOADS, ...at }));
+        const page: ListMultipartUploadsCommandOutput = await client.send(
+          new ListMultipartUploadsCommand({ Bucket, Prefix: UPLOADS, ...at }),
+        );
         for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
           if (Key === undefined || UploadId === undefined || (Initiated?.getTime() ?? olderThan) >= olderThan) continue;
           await client.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId })).catch((error: unknown) => {
@@ -189,7 +221,10 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
           aborted += 1;
         }
         const { IsTruncated, NextKeyMarker, NextUploadIdMarker } = page;
-        at = IsTruncated && NextKeyMarker ? { KeyMarker: NextKeyMarker, ...(NextUploadIdMarker && { UploadIdMarker: NextUploadIdMarker }) } : undefined;
+        at =
+          IsTruncated && NextKeyMarker
+            ? { KeyMarker: NextKeyMarker, ...(NextUploadIdMarker && { UploadIdMarker: NextUploadIdMarker }) }
+            : undefined;
       } catch (error) {
         throw classify(error, 'aborting unfinished uploads below', place(UPLOADS));
       }
@@ -200,9 +235,16 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
   async function put(key: string, bytes: Uint8Array, hash: string): Promise<void> {
     try {
       if (bytes.length <= PART_BYTES) {
-        await client.send(new PutObjectCommand({ Bucket, Key: key, Body: bytes, ...(await checksum(hash)), ...encrypted }));
+        await client.send(
+          new PutObjectCommand({ Bucket, Key: key, Body: bytes, ...(await checksum(hash)), ...encrypted }),
+        );
       } else {
-        await new Upload({ client, params: { Bucket, Key: key, Body: bytes, ...encrypted }, partSize: PART_BYTES, queueSize: PARTS_AT_ONCE }).done();
+        await new Upload({
+          client,
+          params: { Bucket, Key: key, Body: bytes, ...encrypted },
+          partSize: PART_BYTES,
+          queueSize: PARTS_AT_ONCE,
+        }).done();
       }
     } catch (error) {
       throw classify(error, 'writing', place(key));
@@ -220,7 +262,12 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
   }
 
   /** False if the condition does not hold. */
-  async function putIf(key: string, bytes: Uint8Array, hash: string, condition: { IfNoneMatch: '*' } | { IfMatch: string }): Promise<boolean> {
+  async function putIf(
+    key: string,
+    bytes: Uint8Array,
+    hash: string,
+    condition: { IfNoneMatch: '*' } | { IfMatch: string },
+  ): Promise<boolean> {
     for (let attempt = 1; ; attempt++) {
       try {
         const object = { Bucket, Key: key, Body: bytes, ContentType: 'application/json', ...(await checksum(hash)) };
@@ -255,25 +302,34 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
           .catch((error: unknown) => {
             throw classify(error, 'listing', place(prefix));
           });
-        for (const { Key, Size, LastModified } of page.Contents ?? []) if (Key !== undefined) yield { key: Key, bytes: Size ?? 0, modified: LastModified?.getTime() ?? 0 };
+        for (const { Key, Size, LastModified } of page.Contents ?? [])
+          if (Key !== undefined) yield { key: Key, bytes: Size ?? 0, modified: LastModified?.getTime() ?? 0 };
         token = page.NextContinuationToken;
       } while (token !== undefined);
     },
     async checkAccess() {
       // A list and no HEAD, which says no more than a status.
-      const { Name, KeyCount, MaxKeys, $metadata } = await client.send(new ListObjectsV2Command({ Bucket, Prefix: ACCESS_CHECKS, MaxKeys: 1 })).catch((error: unknown) => {
-        throw classify(error, 'looking up', place(''));
-      });
+      const { Name, KeyCount, MaxKeys, $metadata } = await client
+        .send(new ListObjectsV2Command({ Bucket, Prefix: ACCESS_CHECKS, MaxKeys: 1 }))
+        .catch((error: unknown) => {
+          throw classify(error, 'looking up', place(''));
+        });
       // A page of HTML passes for an empty list.
       const empty = Object.assign(new Error('the answer is no list of objects'), { $metadata });
-      if ([Name, KeyCount, MaxKeys].every((field) => field === undefined)) throw classify(empty, 'looking up', place(''));
+      if ([Name, KeyCount, MaxKeys].every((field) => field === undefined))
+        throw classify(empty, 'looking up', place(''));
       const conditional: Parameters<typeof checkConditionalPuts>[0] = {
-        place, getVersion, remove,
+        place,
+        getVersion,
+        remove,
         putIfAbsent: (key, bytes, hash) => putIf(key, bytes, hash, { IfNoneMatch: '*' }),
         putIfVersion: (key, bytes, hash, version) => putIf(key, bytes, hash, { IfMatch: version }),
       };
       // Of this process and this moment alone.
-      await checkConditionalPuts(conditional, `${ACCESS_CHECKS}${sha256(`${hostname()} ${process.pid} ${performance.timeOrigin} ${performance.now()}`)}`);
+      await checkConditionalPuts(
+        conditional,
+        `${ACCESS_CHECKS}${sha256(`${hostname()} ${process.pid} ${performance.timeOrigin} ${performance.now()}`)}`,
+      );
     },
   };
   return { ...createObjectStore(objects), close: () => client.destroy() };

@@ -78,7 +78,8 @@ export const keys = {
   scores: (runId: string, iteration: number) => `${keys.iteration(runId, iteration)}scores.json`,
   turnState: (runId: string, iteration: number, turn: number) =>
     `${keys.iteration(runId, iteration)}turn-${padded(turn, 2)}.json`,
-  iterationTiming: (runId: string, iteration: number) => `runs/${runId}/timings/iterations/${padded(iteration, 4)}/all.json`,
+  iterationTiming: (runId: string, iteration: number) =>
+    `runs/${runId}/timings/iterations/${padded(iteration, 4)}/all.json`,
   checkpoint: (runId: string, iteration: number) => `${keys.iteration(runId, iteration)}checkpoint.json`,
   /** How long the step at a key took: of no consequence to anything but the report. */
   timing: (key: string) => key.replace(/^((?:runs|evaluations)\/[^/]+\/)/, '$1timings/'),
@@ -88,7 +89,9 @@ export const keys = {
   /** Of the `evaluate` workflow, which may evaluate checkpoints of several runs or of none. */
   standaloneEvaluation: (evaluationId: string) => `evaluations/${evaluationId}/`,
   evaluationPlan: (evaluationId: string) => `${keys.standaloneEvaluation(evaluationId)}plan.json`,
-  evaluationShards: (evaluationId: string, policy: number) => `${keys.standaloneEvaluation(evaluationId)}policy-${policy}/`,
-  evaluationShard: (evaluationId: string, policy: number, shard: number) => `${keys.evaluationShards(evaluationId, policy)}shard-${padded(shard, 4)}.json`,
+  evaluationShards: (evaluationId: string, policy: number) =>
+    `${keys.standaloneEvaluation(evaluationId)}policy-${policy}/`,
+  evaluationShard: (evaluationId: string, policy: number, shard: number) =>
+    `${keys.evaluationShards(evaluationId, policy)}shard-${padded(shard, 4)}.json`,
   evaluationReport: (evaluationId: string) => `${keys.standaloneEvaluation(evaluationId)}report.json`,
 } as const;

@@ -17,9 +17,18 @@ export class ForeignPart extends Error {
 }
 
 /** theta_{k+1} is the last turn state; the rest says how it came about. */
-export function checkpointManifest({ iteration, groups, scores, turnStates }: IterationParts): Omit<CheckpointManifest, 'inputHash'> {
+export function checkpointManifest({
+  iteration,
+  groups,
+  scores,
+  turnStates,
+}: IterationParts): Omit<CheckpointManifest, 'inputHash'> {
   const turns = turnStates.map(({ turn }) => turn);
-  if (turnStates.some((state) => state.iteration !== iteration) || new Set(turns).size !== groups.turns || turns.length !== groups.turns) {
+  if (
+    turnStates.some((state) => state.iteration !== iteration) ||
+    new Set(turns).size !== groups.turns ||
+    turns.length !== groups.turns
+  ) {
     throw new ForeignPart(
       `iteration ${iteration}: turn states are of (iteration, turn) ${turnStates.map((state) => `(${state.iteration}, ${state.turn})`).join(' ')}, ` +
         `expected each of turns 1..${groups.turns} of iteration ${iteration} once`,

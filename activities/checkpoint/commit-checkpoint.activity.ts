@@ -19,21 +19,30 @@ export const createCommitCheckpoint = ({ artifacts }: Pick<CpuDependencies, 'art
     const key = keys.checkpoint(run.runId, iteration);
     const opened = await openedRun(artifacts, run, { iteration });
     const timing = await iterationTiming(artifacts, parts);
-    const { ref, manifest } = await commitOnce(artifacts, key, CheckpointManifest, stepOf(opened, { iteration, ...parts }), async () => {
-      const [groups, scores, turnStates] = await Promise.all([
-        artifacts.getJson(parts.groups, GroupsManifest),
-        artifacts.getJson(parts.scores, ScoresManifest),
-        Promise.all(parts.turnStates.map((state) => artifacts.getJson(state, TurnStateManifest))),
-      ]);
-      await artifacts.commitManifest(keys.iterationTiming(run.runId, iteration), timing, IterationTiming);
-      return { manifest: checkpointManifest({ iteration, groups, scores, turnStates }), tokens: 0 };
-    });
+    const { ref, manifest } = await commitOnce(
+      artifacts,
+      key,
+      CheckpointManifest,
+      stepOf(opened, { iteration, ...parts }),
+      async () => {
+        const [groups, scores, turnStates] = await Promise.all([
+          artifacts.getJson(parts.groups, GroupsManifest),
+          artifacts.getJson(parts.scores, ScoresManifest),
+          Promise.all(parts.turnStates.map((state) => artifacts.getJson(state, TurnStateManifest))),
+        ]);
+        await artifacts.commitManifest(keys.iterationTiming(run.runId, iteration), timing, IterationTiming);
+        return { manifest: checkpointManifest({ iteration, groups, scores, turnStates }), tokens: 0 };
+      },
+    );
     return iterationResult(manifest, ref, timing);
   };
 
 type Parts = Pick<CommitCheckpointInput, 'rollouts' | 'groups' | 'scores' | 'turnStates'>;
 
-async function iterationTiming(artifacts: ArtifactStore, { rollouts, groups, scores, turnStates }: Parts): Promise<IterationTiming> {
+async function iterationTiming(
+  artifacts: ArtifactStore,
+  { rollouts, groups, scores, turnStates }: Parts,
+): Promise<IterationTiming> {
   const total = async (steps: readonly ArtifactRef[]): Promise<Timing> => {
     const timings = await Promise.all(steps.map(({ key }) => timingOf(artifacts, key)));
     return timings.reduce((sum, { seconds, tokens, storageSeconds }) => ({
@@ -42,5 +51,10 @@ async function iterationTiming(artifacts: ArtifactStore, { rollouts, groups, sco
       storageSeconds: sum.storageSeconds + storageSeconds,
     }));
   };
-  return { rollout: await total(rollouts), group: await total([groups]), score: await total([scores]), update: await total(turnStates) };
+  return {
+    rollout: await total(rollouts),
+    group: await total([groups]),
+    score: await total([scores]),
+    update: await total(turnStates),
+  };
 }

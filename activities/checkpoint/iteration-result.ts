@@ -4,7 +4,11 @@ import type { IterationTiming } from '../../schemas/metrics.js';
 import type { IterationResult } from '../../schemas/steps.js';
 
 /** What the run's loop and the Web UI need of a committed iteration. */
-export function iterationResult(manifest: CheckpointManifest, checkpoint: ArtifactRef, timing: IterationTiming): IterationResult {
+export function iterationResult(
+  manifest: CheckpointManifest,
+  checkpoint: ArtifactRef,
+  timing: IterationTiming,
+): IterationResult {
   const { iteration, policy, rollout, groupsWithoutVariance, turns } = manifest;
   const steps = Object.values(timing);
   return {

@@ -55,11 +55,14 @@ function notJudgement(value: unknown, turns: number): string | null {
   if (!Array.isArray(turnsPassed)) return `an object whose turnsPassed is ${described(turnsPassed)}`;
   const odd = (turnsPassed as unknown[]).findIndex((flag) => typeof flag !== 'boolean');
   if (odd >= 0) return `an object whose turnsPassed[${odd}] is ${described(turnsPassed[odd])}`;
-  return turnsPassed.length === turns ? null : `an object with ${turnsPassed.length} turnsPassed for ${turns} turn(s) played`;
+  return turnsPassed.length === turns
+    ? null
+    : `an object with ${turnsPassed.length} turnsPassed for ${turns} turn(s) played`;
 }
 
 const JUDGEMENT = {
-  expected: 'true, false, a score from 0 to 1, or { score, success, turnsPassed } with one true or false for each turn played',
+  expected:
+    'true, false, a score from 0 to 1, or { score, success, turnsPassed } with one true or false for each turn played',
   wrong: notJudgement,
 } satisfies Answer;
 
@@ -75,27 +78,42 @@ function notJson(value: unknown): string | null {
 const MAX_DEPTH = 200;
 
 function oddPart(value: unknown, path: string, above: readonly object[]): readonly [string, string] | null {
-  if (value === null || typeof value === 'string' || typeof value === 'boolean' || (typeof value === 'number' && Number.isFinite(value))) return null;
+  if (
+    value === null ||
+    typeof value === 'string' ||
+    typeof value === 'boolean' ||
+    (typeof value === 'number' && Number.isFinite(value))
+  )
+    return null;
   if (typeof value !== 'object' || isThenable(value)) return [path, described(value)];
   if (above.includes(value)) return [path, 'itself again, in a circle'];
   if (above.length > MAX_DEPTH) return [path, `deeper than ${MAX_DEPTH} levels`];
   const within = [...above, value];
-  if (Array.isArray(value)) return firstOdd(value.map((item: unknown, index) => oddPart(item, `${path}[${index}]`, within)));
+  if (Array.isArray(value))
+    return firstOdd(value.map((item: unknown, index) => oddPart(item, `${path}[${index}]`, within)));
   const { toJSON } = value as { toJSON?: unknown };
   if (typeof toJSON === 'function') {
     const written: unknown = Reflect.apply(toJSON, value, []);
-    return written === null || written === undefined ? [path, `${described(value)} that JSON writes as ${String(written)}`] : oddPart(written, path, within);
+    return written === null || written === undefined
+      ? [path, `${described(value)} that JSON writes as ${String(written)}`]
+      : oddPart(written, path, within);
   }
   const fields = Object.keys(value);
   // JSON would write a Map, an Error or a RegExp as {}.
   if (!isPlainObject(value) && (fields.length === 0 || ArrayBuffer.isView(value))) return [path, described(value)];
-  const parts = fields.map((key) => [key, (value as Record<string, unknown>)[key]] as const).filter(([, item]) => item !== undefined);
+  const parts = fields
+    .map((key) => [key, (value as Record<string, unknown>)[key]] as const)
+    .filter(([, item]) => item !== undefined);
   return firstOdd(parts.map(([key, item]) => oddPart(item, `${path}.${key}`, within)));
 }
 
 const firstOdd = (parts: readonly (readonly [string, string] | null)[]) => parts.find((part) => part !== null) ?? null;
 
-const SHOWN: Readonly<Record<string, (value: unknown) => boolean>> = { name: () => true, description: (value) => typeof value === 'string', inputSchema: isPlainObject };
+const SHOWN: Readonly<Record<string, (value: unknown) => boolean>> = {
+  name: () => true,
+  description: (value) => typeof value === 'string',
+  inputSchema: isPlainObject,
+};
 
 /** A tool's description, or the parts of it that are shown in other words. */
 function isReworded(value: unknown): boolean {
@@ -106,7 +124,10 @@ function isReworded(value: unknown): boolean {
 
 /** By the function's name in a definition; kinds of environments that expect other things of one name have their own entry. */
 export const ANSWERS = {
-  prompt: { expected: `a text, or messages such as [{ role: 'user', content: '...' }] with roles ${ROLES.join(', ')}`, wrong: notMessages },
+  prompt: {
+    expected: `a text, or messages such as [{ role: 'user', content: '...' }] with roles ${ROLES.join(', ')}`,
+    wrong: notMessages,
+  },
   next: { expected: 'a text, or null to end the episode', wrong: (value) => (value === null ? null : notText(value)) },
   verify: { ...JUDGEMENT, later: true },
   turns: answer('a whole number from 1', (value) => Number.isSafeInteger(value) && (value as number) >= 1),
@@ -138,4 +159,3 @@ export const ANSWERS = {
   /** Of an AgentEvolver environment. */
   scoreOf: answer('a score from 0 to 1', isScore),
 } as const satisfies Readonly<Record<string, Answer>>;
-

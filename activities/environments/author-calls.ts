@@ -63,15 +63,25 @@ function fitting({ where, slot, answer, turns = 0 }: Asked, value: unknown): unk
   if (wrong === null) return value;
   // Nobody will wait for it, so its failure must not be the process's.
   if (isThenable(value)) void Promise.resolve(value).catch(() => {});
-  throw new EnvironmentProtocolError('environment_fault', `${where}: ${slot} gave ${wrong}, expected ${answer.expected}${adviceOn(value)}`);
+  throw new EnvironmentProtocolError(
+    'environment_fault',
+    `${where}: ${slot} gave ${wrong}, expected ${answer.expected}${adviceOn(value)}`,
+  );
 }
 
-const adviceOn = (value: unknown): string => (isThenable(value) ? ': it cannot be async' : value === undefined ? ': is a `return` missing?' : '');
+const adviceOn = (value: unknown): string =>
+  isThenable(value) ? ': it cannot be async' : value === undefined ? ': is a `return` missing?' : '';
 
 /** An exception of the author's code is no observation: nothing may be trained on it. A server that is away stays what it is. */
 export function authorFault(where: string, error: unknown): Error {
-  if (error instanceof EnvironmentUnavailable || error instanceof EnvironmentProtocolError || error instanceof BadEnvironmentDefinition) return error;
-  if (error instanceof Endless) return new EnvironmentProtocolError('environment_fault', `${where} ${error.message}`, { cause: error });
+  if (
+    error instanceof EnvironmentUnavailable ||
+    error instanceof EnvironmentProtocolError ||
+    error instanceof BadEnvironmentDefinition
+  )
+    return error;
+  if (error instanceof Endless)
+    return new EnvironmentProtocolError('environment_fault', `${where} ${error.message}`, { cause: error });
   const said = error instanceof Error ? `${error.name}: ${error.message}` : described(error);
   const advice = `correct it; for what the model did wrong, throw a ToolError in a tool${relativePathHint(error)}`;
   return new EnvironmentProtocolError('environment_fault', `${where} threw ${said}: ${advice}`, { cause: error });
@@ -92,4 +102,3 @@ export function relativePathHint(error: unknown): string {
     `write new URL(${JSON.stringify(`./${path.posix.normalize(file)}`)}, import.meta.url)`
   );
 }
-

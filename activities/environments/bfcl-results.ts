@@ -13,7 +13,9 @@ export interface OfficialResult {
   readonly result: OfficialStep[][];
 }
 
-type Transcript = Pick<Trajectory, 'taskId'> & { readonly turns: readonly Pick<Trajectory['turns'][number], 'action'>[] };
+type Transcript = Pick<Trajectory, 'taskId'> & {
+  readonly turns: readonly Pick<Trajectory['turns'][number], 'action'>[];
+};
 
 /** Names that Python reads as one name. The official evaluator pastes names and keys into code: anything else must not reach it. */
 const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;
@@ -31,13 +33,20 @@ export function officialResult({ taskId, turns }: Transcript): OfficialResult {
   for (const { action } of turns) {
     if (!open) result.push([]);
     const executable = action.calls.filter(isExecutable);
-    result.at(-1)!.push(executable.length === 0 ? action.content : executable.map(({ name, keyword }) => ({ [name]: argumentsJson(keyword) })));
+    result
+      .at(-1)!
+      .push(
+        executable.length === 0
+          ? action.content
+          : executable.map(({ name, keyword }) => ({ [name]: argumentsJson(keyword) })),
+      );
     open = action.calls.some((call) => !authors || !('malformed' in call));
   }
   return { id, result };
 }
 
-const isExecutable = (call: ToolCall): call is WellFormedCall => 'name' in call && [call.name, ...Object.keys(call.keyword)].every((word) => IDENTIFIER.test(word));
+const isExecutable = (call: ToolCall): call is WellFormedCall =>
+  'name' in call && [call.name, ...Object.keys(call.keyword)].every((word) => IDENTIFIER.test(word));
 
 /**
  * Result files of one sample of each task in the official layout: path below `result/` -> lines of JSON.
@@ -49,7 +58,10 @@ export function officialResultFiles(model: string, transcripts: readonly Transcr
   return new Map(
     [...byCategory].map(([category, results]) => [
       `${model}/multi_turn/BFCL_v4_${category}_result.json`,
-      results.sort((a, b) => numberOf(a.id) - numberOf(b.id)).map((one) => `${JSON.stringify(one)}\n`).join(''),
+      results
+        .sort((a, b) => numberOf(a.id) - numberOf(b.id))
+        .map((one) => `${JSON.stringify(one)}\n`)
+        .join(''),
     ]),
   );
 }

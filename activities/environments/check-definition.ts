@@ -7,9 +7,27 @@ import { withoutJsonSchema } from './parameters.js';
 
 /** What other libraries call a field. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
-  inputschema: 'parameters', schema: 'parameters', args: 'parameters', execute: 'run', handler: 'run', call: 'run', func: 'run',
-  reward: 'verify', rewards: 'verify', score: 'verify', reset: 'start', setup: 'start', init: 'start', dataset: 'tasks', data: 'tasks',
-  system: 'prompt', instructions: 'prompt', user: 'next', solution: 'solve', maxsteps: 'turns', timeout: 'stepTimeoutMs',
+  inputschema: 'parameters',
+  schema: 'parameters',
+  args: 'parameters',
+  execute: 'run',
+  handler: 'run',
+  call: 'run',
+  func: 'run',
+  reward: 'verify',
+  rewards: 'verify',
+  score: 'verify',
+  reset: 'start',
+  setup: 'start',
+  init: 'start',
+  dataset: 'tasks',
+  data: 'tasks',
+  system: 'prompt',
+  instructions: 'prompt',
+  user: 'next',
+  solution: 'solve',
+  maxsteps: 'turns',
+  timeout: 'stepTimeoutMs',
 };
 
 /**
@@ -19,7 +37,10 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
  * @throws {BadEnvironmentDefinition} with all that is wrong, each `NAME is X, expected Y`
  */
 export function checked<K extends Kind, Spec extends object>(kind: K, spec: Spec): Spec & DefinedEnvironment<K> {
-  if (!isPlainObject(spec)) throw new BadEnvironmentDefinition(`environment: the definition is ${described(spec)}, expected { name, task, tasks, ... }`);
+  if (!isPlainObject(spec))
+    throw new BadEnvironmentDefinition(
+      `environment: the definition is ${described(spec)}, expected { name, task, tasks, ... }`,
+    );
   const unreadable = new Map<string, string>();
   const copy = readable(spec, [], unreadable) as Record<string, unknown>;
   const faults = [...unreadable].map(([field, reason]) => `${field} cannot be read: it threw ${reason}`);
@@ -28,7 +49,10 @@ export function checked<K extends Kind, Spec extends object>(kind: K, spec: Spec
   faults.push(...issues.flatMap((issue) => inWords(issue, copy, kind)));
   if (kind === 'functions' && copy['format'] === 'hermes') faults.push(...inexpressible(copy['tools']));
   if (faults.length > 0) {
-    const name = typeof copy['name'] === 'string' ? `environment ${JSON.stringify(copy['name'].slice(0, 80))}` : 'environment without a name';
+    const name =
+      typeof copy['name'] === 'string'
+        ? `environment ${JSON.stringify(copy['name'].slice(0, 80))}`
+        : 'environment without a name';
     throw new BadEnvironmentDefinition(`${name}: ${faults.join('; ')}`);
   }
   return Object.freeze({ ...copy, [KIND]: kind }) as never;
@@ -52,7 +76,9 @@ function readable(value: unknown, path: readonly string[], unreadable: Map<strin
 function inWords(issue: z.core.$ZodIssue, spec: unknown, kind: Kind): string[] {
   const path = issue.path.map(String);
   if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => strangerInWords(path, key, kind));
-  const above = path.slice(0, -1).reduce<unknown>((value, key) => (value as Record<string, unknown> | undefined)?.[key], spec);
+  const above = path
+    .slice(0, -1)
+    .reduce<unknown>((value, key) => (value as Record<string, unknown> | undefined)?.[key], spec);
   const missing = !isPlainObject(above) || !(path.at(-1)! in above);
   return [`${path.join('.')} ${missing ? issue.message.replace(/^is undefined/, 'is missing') : issue.message}`];
 }

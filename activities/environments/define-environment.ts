@@ -12,7 +12,8 @@ interface Tool<P extends Parameters, Task, State> {
 }
 
 /** An environment as its author writes it; types infer from `task`, `start` and each tool's `parameters`. */
-export interface EnvironmentSpec<T extends Parameters, State, Tools extends Record<string, Parameters>> extends ToolUseSpec<T, EpisodeView<z.output<T>, State>> {
+export interface EnvironmentSpec<T extends Parameters, State, Tools extends Record<string, Parameters>>
+  extends ToolUseSpec<T, EpisodeView<z.output<T>, State>> {
   /** The state that an episode starts in; left out: none. */
   start?(task: z.output<T>): State;
   readonly tools: { readonly [K in keyof Tools]: Tool<Tools[K], z.output<T>, State> };

@@ -26,7 +26,9 @@ const giving = ({ expected, later }: Answer) =>
 function functionProblem(value: unknown, mayWait: boolean): string | null {
   if (typeof value !== 'function') return `is ${described(value)}`;
   if (isClass(value) || isGenerator(value)) return `is ${described(value)}`;
-  return types.isAsyncFunction(value) && !mayWait ? 'is asynchronous: it gives a Promise, and nobody waits for it' : null;
+  return types.isAsyncFunction(value) && !mayWait
+    ? 'is asynchronous: it gives a Promise, and nobody waits for it'
+    : null;
 }
 
 /** What `problem` says is wrong, in its own words. */
@@ -43,12 +45,19 @@ const oneOf = (...words: readonly string[]) =>
   field(words.map((word) => JSON.stringify(word)).join(' or '), (value) => words.includes(value as string));
 const plain = (expected: string) => field(expected, isPlainObject);
 const address = (protocol: RegExp, example: string) =>
-  field(`an address such as ${JSON.stringify(example)}`, (value) => typeof value === 'string' && isAddress(value, protocol));
+  field(
+    `an address such as ${JSON.stringify(example)}`,
+    (value) => typeof value === 'string' && isAddress(value, protocol),
+  );
 /** Its fields are looked at only if it is an object of fields at all. */
-const object = <Shape extends z.ZodRawShape>(expected: string, shape: Shape) => plain(expected).pipe(z.strictObject(shape) as never);
+const object = <Shape extends z.ZodRawShape>(expected: string, shape: Shape) =>
+  plain(expected).pipe(z.strictObject(shape) as never);
 
 const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
-const name = field('small letters, digits and -, e.g. "unit-prices"', (value) => typeof value === 'string' && NAME.test(value));
+const name = field(
+  'small letters, digits and -, e.g. "unit-prices"',
+  (value) => typeof value === 'string' && NAME.test(value),
+);
 
 const task = {
   name,
@@ -57,7 +66,9 @@ const task = {
   turns: told((value) => {
     if (typeof value !== 'function') {
       const wrong = ANSWERS.turns.wrong(value, 0);
-      return wrong === null ? null : `is ${wrong}, expected a whole number from 1, or a function of the task that gives one`;
+      return wrong === null
+        ? null
+        : `is ${wrong}, expected a whole number from 1, or a function of the task that gives one`;
     }
     const problem = functionProblem(value, false);
     return problem === null ? null : `${problem}, expected a function that gives ${ANSWERS.turns.expected}`;
@@ -92,15 +103,20 @@ const TOOLS = 'an object of tools, { add: { description, parameters, run } }';
 const TOOL_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;
 
 const tools = plain(TOOLS).pipe(
-  z
-    .record(z.string(), object('{ description, parameters, run }', TOOL_FIELDS))
-    .superRefine((given, context) => {
-      const names = Object.keys(given);
-      if (names.length === 0) context.addIssue({ code: 'custom', message: `is an empty object, expected ${TOOLS}: a turn consists of tool calls` });
-      for (const odd of names.filter((one) => !TOOL_NAME.test(one))) {
-        context.addIssue({ code: 'custom', message: `has the tool ${JSON.stringify(odd)}, expected names of up to 64 letters, digits and _` });
-      }
-    }) as never,
+  z.record(z.string(), object('{ description, parameters, run }', TOOL_FIELDS)).superRefine((given, context) => {
+    const names = Object.keys(given);
+    if (names.length === 0)
+      context.addIssue({
+        code: 'custom',
+        message: `is an empty object, expected ${TOOLS}: a turn consists of tool calls`,
+      });
+    for (const odd of names.filter((one) => !TOOL_NAME.test(one))) {
+      context.addIssue({
+        code: 'custom',
+        message: `has the tool ${JSON.stringify(odd)}, expected names of up to 64 letters, digits and _`,
+      });
+    }
+  }) as never,
 );
 
 /** The whole of what an author writes, by kind of environment. */
@@ -109,8 +125,15 @@ export const FIELDS = {
   mcp: {
     ...toolUse,
     server: told((value) => {
-      const problem = typeof value === 'function' ? functionProblem(value, false) : isPlainObject(value) ? null : `is ${described(value)}`;
-      return problem === null ? null : `${problem}, expected { command, args } or { url }, or a function that gives one`;
+      const problem =
+        typeof value === 'function'
+          ? functionProblem(value, false)
+          : isPlainObject(value)
+            ? null
+            : `is ${described(value)}`;
+      return problem === null
+        ? null
+        : `${problem}, expected { command, args } or { url }, or a function that gives one`;
     }),
     tools: field('an array of tool names, at least one (leave it out for all of the server’s)', isNames).optional(),
     describe: told(describeProblem).optional(),
@@ -134,7 +157,10 @@ export const FIELDS = {
     name,
     url: address(/^https?$/, 'http://127.0.0.1:8080'),
     envType: text('the env_type of the service, e.g. "bfcl"'),
-    splits: object('{ train, heldout }, what the service calls them', { train: text('a text'), heldout: text('a text') }),
+    splits: object('{ train, heldout }, what the service calls them', {
+      train: text('a text'),
+      heldout: text('a text'),
+    }),
     turns: wholeFrom1,
     params: plain('an object, the params of /create').optional(),
     sparse: field('true or false', (value) => typeof value === 'boolean').optional(),
@@ -173,5 +199,5 @@ function tasksProblem(value: unknown): string | null {
   const iterable = typeof value === 'object' && value !== null && Symbol.iterator in value && !Array.isArray(value);
   if (iterable) return `${expected}: write [...it] with { id, split, ... } objects in it`;
   if (isPlainObject(value)) return `${expected}: { id, split: 'train', ... } each, the splits in one array`;
-  return zodType(value) ?? zod3Type(value) ? `${expected}: its schema belongs in \`task\`` : expected;
+  return (zodType(value) ?? zod3Type(value)) ? `${expected}: its schema belongs in \`task\`` : expected;
 }

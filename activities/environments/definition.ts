@@ -36,7 +36,10 @@ export interface EpisodeView<Task, State> {
 export type Parameters = z.ZodObject;
 
 /** A verifier's word: passed or not, a score in [0, 1], or all of it. */
-export type Judgement = boolean | number | { readonly score: number; readonly success?: boolean; readonly turnsPassed?: readonly boolean[] };
+export type Judgement =
+  | boolean
+  | number
+  | { readonly score: number; readonly success?: boolean; readonly turnsPassed?: readonly boolean[] };
 
 /** Where a line of the task file belongs; `demonstration` lines are for the warm start only. */
 export type TaskUse = 'train' | 'heldout' | 'demonstration';
@@ -104,16 +107,24 @@ export interface DefinedEnvironment<Kind extends string = string> {
 }
 
 /** Of a module's default export; null if it is no environment. */
-export const environmentKind = (value: unknown): string | null => (typeof value === 'object' && value !== null ? ((value as Partial<DefinedEnvironment>)[KIND] ?? null) : null);
+export const environmentKind = (value: unknown): string | null =>
+  typeof value === 'object' && value !== null ? ((value as Partial<DefinedEnvironment>)[KIND] ?? null) : null;
 
 export const badDefinition = ({ name }: { readonly name: string }, wrong: string): BadEnvironmentDefinition =>
   new BadEnvironmentDefinition(`environment ${JSON.stringify(name)}: ${wrong}`);
 
 /** The judgement, which was checked, in full. */
 export function verdictOf(judgement: Judgement, turnsPlayed: number): Verdict {
-  const { score, success, turnsPassed } = typeof judgement === 'object' ? judgement : { score: Number(judgement), success: undefined, turnsPassed: undefined };
+  const { score, success, turnsPassed } =
+    typeof judgement === 'object'
+      ? judgement
+      : { score: Number(judgement), success: undefined, turnsPassed: undefined };
   const solved = success ?? score === 1;
-  return { score, success: solved, turnsPassed: turnsPassed ? [...turnsPassed] : Array.from({ length: turnsPlayed }, () => solved) };
+  return {
+    score,
+    success: solved,
+    turnsPassed: turnsPassed ? [...turnsPassed] : Array.from({ length: turnsPlayed }, () => solved),
+  };
 }
 
 /** @param protocol  without the colon, e.g. `/^https?$/` */

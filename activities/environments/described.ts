@@ -49,9 +49,13 @@ function objectInWords(value: object): string {
   if (isPlainObject(value)) {
     const fields = Object.keys(value);
     if (fields.length === 0) return 'an empty object';
-    return `an object with ${fields.slice(0, SHOWN_FIELDS).map((field) => field.slice(0, 40)).join(', ')}${fields.length > SHOWN_FIELDS ? ', ...' : ''}`;
+    return `an object with ${fields
+      .slice(0, SHOWN_FIELDS)
+      .map((field) => field.slice(0, 40))
+      .join(', ')}${fields.length > SHOWN_FIELDS ? ', ...' : ''}`;
   }
-  const name: unknown = (Object.getPrototypeOf(value) as { constructor?: { name?: unknown } } | null)?.constructor?.name;
+  const name: unknown = (Object.getPrototypeOf(value) as { constructor?: { name?: unknown } } | null)?.constructor
+    ?.name;
   if (typeof name !== 'string' || name === '') return 'an object of a class without a name';
   return `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`;
 }
@@ -67,7 +71,8 @@ export function isPlainObject(value: unknown): value is Record<string, unknown> 
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
-export const isClass = (value: unknown): boolean => typeof value === 'function' && /^class\b/.test(Function.prototype.toString.call(value));
+export const isClass = (value: unknown): boolean =>
+  typeof value === 'function' && /^class\b/.test(Function.prototype.toString.call(value));
 export const isGenerator = (value: unknown): boolean => types.isGeneratorFunction(value);
 
 /** `object`, `date` and so on of a zod 4 schema, by its own tag: the module may have a copy of zod of its own. */

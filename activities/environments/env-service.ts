@@ -13,7 +13,13 @@ import {
 } from '../../schemas/environment-protocol.js';
 import type { Split, Task } from '../../schemas/task.js';
 import type { ActionFormat } from '../rollout/tool-calls.js';
-import { EnvironmentProtocolError, EnvironmentUnavailable, EpisodeLost, FailedAtWork, type RestorableEnvironment } from './environment.js';
+import {
+  EnvironmentProtocolError,
+  EnvironmentUnavailable,
+  EpisodeLost,
+  FailedAtWork,
+  type RestorableEnvironment,
+} from './environment.js';
 import { jsonOrUndefined, postJson } from './json-over-http.js';
 
 export interface EnvServiceOptions {
@@ -56,7 +62,8 @@ export class EnvService implements RestorableEnvironment {
 
   async listTasks(split: Split): Promise<Task[]> {
     const { taskSet } = this.options;
-    return (await this.post('/list-tasks', { split, ...(taskSet === undefined ? {} : { taskSet }) }, ListTasksResponse)).tasks;
+    return (await this.post('/list-tasks', { split, ...(taskSet === undefined ? {} : { taskSet }) }, ListTasksResponse))
+      .tasks;
   }
 
   reset(request: ResetRequest): Promise<Observation> {

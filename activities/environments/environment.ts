@@ -1,4 +1,11 @@
-import type { Demonstration, Observation, ResetRequest, RestoreRequest, StepRequest, Verdict } from '../../schemas/environment-protocol.js';
+import type {
+  Demonstration,
+  Observation,
+  ResetRequest,
+  RestoreRequest,
+  StepRequest,
+  Verdict,
+} from '../../schemas/environment-protocol.js';
 import type { Split, Task } from '../../schemas/task.js';
 import type { ActionFormat } from '../rollout/tool-calls.js';
 

@@ -40,7 +40,9 @@ export function alteredNumber(given: unknown): string | null {
   withNumbers(given, (text) => isAltered(text) && altered.push(text));
   const [first] = altered;
   if (first === undefined) return null;
-  const limit = isInteger(first) ? `an integer beyond ±${Number.MAX_SAFE_INTEGER}, which is not kept exactly` : TOO_LARGE;
+  const limit = isInteger(first)
+    ? `an integer beyond ±${Number.MAX_SAFE_INTEGER}, which is not kept exactly`
+    : TOO_LARGE;
   return `${first.slice(0, 60)} is ${limit}: if it is a name or an id, write it in quotes`;
 }
 
@@ -51,4 +53,6 @@ export function alteredNumber(given: unknown): string | null {
  * @param json  as JSON.stringify makes it; inside of its strings there is no unescaped quote, so that a mark is none
  */
 export const withExactNumbers = (json: string): string =>
-  json.replaceAll(/\{"\$number":"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"\}/g, (_, text: string) => jsonDigits(text));
+  json.replaceAll(/\{"\$number":"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"\}/g, (_, text: string) =>
+    jsonDigits(text),
+  );

@@ -1,10 +1,24 @@
-import type { Action, Demonstration, Observation, ResetRequest, RestoreRequest, StepRequest, Verdict } from '../../schemas/environment-protocol.js';
+import type {
+  Action,
+  Demonstration,
+  Observation,
+  ResetRequest,
+  RestoreRequest,
+  StepRequest,
+  Verdict,
+} from '../../schemas/environment-protocol.js';
 import type { Split, Task } from '../../schemas/task.js';
 import { canonicalJson, sha256 } from '../artifacts/canonical-json.js';
 import type { ActionFormat } from '../rollout/tool-calls.js';
 import { partsWithin } from '../rollout/verbatim.js';
 import type { OnStepFailure } from './definition.js';
-import { EnvironmentProtocolError, EnvironmentUnavailable, EpisodeLost, FailedAtWork, type RestorableEnvironment } from './environment.js';
+import {
+  EnvironmentProtocolError,
+  EnvironmentUnavailable,
+  EpisodeLost,
+  FailedAtWork,
+  type RestorableEnvironment,
+} from './environment.js';
 import type { Inspection } from './inspection.js';
 import { faultOf, RefusedSteps, twice, type Refusal } from './two-tries.js';
 
@@ -98,8 +112,12 @@ export class InProcessEnvironment implements RestorableEnvironment {
   }
 
   async reset({ episodeId, taskId, seed }: ResetRequest): Promise<Observation> {
-    const live = this.live.get(episodeId) ?? (await (this.starting.get(episodeId) ?? this.begin(episodeId, taskId, seed)));
-    if (live.taskId !== taskId || live.seed !== seed) throw conflict(`episode ${episodeId} is task ${live.taskId} with seed ${live.seed}, not task ${taskId} with seed ${seed}`);
+    const live =
+      this.live.get(episodeId) ?? (await (this.starting.get(episodeId) ?? this.begin(episodeId, taskId, seed)));
+    if (live.taskId !== taskId || live.seed !== seed)
+      throw conflict(
+        `episode ${episodeId} is task ${live.taskId} with seed ${live.seed}, not task ${taskId} with seed ${seed}`,
+      );
     return live.observations[0]!;
   }
 
@@ -107,14 +125,18 @@ export class InProcessEnvironment implements RestorableEnvironment {
     const live = this.find(episodeId);
     const written = canonicalJson(action);
     if (written.length > MAX_ACTION_CHARACTERS) {
-      throw new EnvironmentProtocolError('bad_request', `environment ${this.name}: an action of ${written.length} characters, the limit is ${MAX_ACTION_CHARACTERS}`);
+      throw new EnvironmentProtocolError(
+        'bad_request',
+        `environment ${this.name}: an action of ${written.length} characters, the limit is ${MAX_ACTION_CHARACTERS}`,
+      );
     }
     const taken = live.actions.length;
     if (stepIndex <= taken) {
       if (live.actions[stepIndex - 1] === written) return live.observations[stepIndex]!;
       throw conflict(`episode ${episodeId}: step ${stepIndex} was taken with another action`);
     }
-    if (stepIndex > taken + 1) throw conflict(`episode ${episodeId}: step ${stepIndex} leaves a gap, the next is step ${taken + 1}`);
+    if (stepIndex > taken + 1)
+      throw conflict(`episode ${episodeId}: step ${stepIndex} leaves a gap, the next is step ${taken + 1}`);
     return this.take(episodeId, live, action, written);
   }
 
@@ -142,7 +164,10 @@ export class InProcessEnvironment implements RestorableEnvironment {
 
   async restore({ episodeId, taskId, seed, actions, observationHashes }: RestoreRequest): Promise<Observation> {
     if (observationHashes.length !== actions.length + 1) {
-      throw new EnvironmentProtocolError('bad_request', `observationHashes: expected ${actions.length + 1} (one at reset, one per action), found ${observationHashes.length}`);
+      throw new EnvironmentProtocolError(
+        'bad_request',
+        `observationHashes: expected ${actions.length + 1} (one at reset, one per action), found ${observationHashes.length}`,
+      );
     }
     const live = await this.replayed({ episodeId, taskId, seed, actions, observationHashes });
     await this.close(episodeId);
@@ -178,9 +203,21 @@ export class InProcessEnvironment implements RestorableEnvironment {
 
   private async openOnce(taskId: string, seed: number): Promise<Live> {
     const episode = await this.inner.open(taskId, seed);
-    if (!episode) throw new EnvironmentProtocolError('unknown_task', `environment ${this.name} has no task ${JSON.stringify(taskId.slice(0, 60))}`);
+    if (!episode)
+      throw new EnvironmentProtocolError(
+        'unknown_task',
+        `environment ${this.name} has no task ${JSON.stringify(taskId.slice(0, 60))}`,
+      );
     try {
-      return { taskId, seed, episode, closed: false, actions: [], observations: [Promise.resolve(observed(episode.start()))], verdict: undefined };
+      return {
+        taskId,
+        seed,
+        episode,
+        closed: false,
+        actions: [],
+        observations: [Promise.resolve(observed(episode.start()))],
+        verdict: undefined,
+      };
     } catch (error) {
       await episode.close();
       throw error;
@@ -188,7 +225,8 @@ export class InProcessEnvironment implements RestorableEnvironment {
   }
 
   private begin(episodeId: string, taskId: string, seed: number): Promise<Live> {
-    if (this.live.size + this.starting.size >= this.maxEpisodes) throw new EnvironmentUnavailable(`environment ${this.name}: ${this.maxEpisodes} episodes are live: close some`);
+    if (this.live.size + this.starting.size >= this.maxEpisodes)
+      throw new EnvironmentUnavailable(`environment ${this.name}: ${this.maxEpisodes} episodes are live: close some`);
     const starting = this.open(taskId, seed).then(async (live) => {
       if (this.starting.get(episodeId) === starting) {
         this.live.set(episodeId, live);
@@ -218,7 +256,12 @@ export class InProcessEnvironment implements RestorableEnvironment {
   }
 
   /** What follows an action; if it fails at work, what follows it in a fresh episode that played the same actions before it. */
-  private async played(live: Live, taken: number, action: Action, written: string): ReturnType<PlayableEpisode['step']> {
+  private async played(
+    live: Live,
+    taken: number,
+    action: Action,
+    written: string,
+  ): ReturnType<PlayableEpisode['step']> {
     const step = () => sha256(canonicalJson([live.taskId, live.seed, ...live.actions.slice(0, taken), written]));
     const known = this.refused.find(step);
     if (known) return live.episode.step(action, known);
@@ -254,14 +297,24 @@ export class InProcessEnvironment implements RestorableEnvironment {
     const { taskId, seed } = live;
     await live.episode.close();
     const actions = live.actions.slice(0, taken).map((written) => JSON.parse(written) as Action);
-    const observationHashes = await Promise.all(live.observations.slice(0, taken + 1).map(async (observation) => (await observation).hash));
-    const fresh = await this.replayed({ episodeId: '(a second try)', taskId, seed, actions, observationHashes }).catch((error: unknown) => {
-      if (!(error instanceof EnvironmentProtocolError)) throw error;
-      throw new EnvironmentProtocolError(error.code, `${error.message} It was played again because this had failed: ${failure.message}`, { cause: error });
-    });
+    const observationHashes = await Promise.all(
+      live.observations.slice(0, taken + 1).map(async (observation) => (await observation).hash),
+    );
+    const fresh = await this.replayed({ episodeId: '(a second try)', taskId, seed, actions, observationHashes }).catch(
+      (error: unknown) => {
+        if (!(error instanceof EnvironmentProtocolError)) throw error;
+        throw new EnvironmentProtocolError(
+          error.code,
+          `${error.message} It was played again because this had failed: ${failure.message}`,
+          { cause: error },
+        );
+      },
+    );
     if (live.closed) {
       await fresh.episode.close();
-      throw new EpisodeLost(`environment ${this.name}: an episode of task ${taskId} was closed while it was played again`);
+      throw new EpisodeLost(
+        `environment ${this.name}: an episode of task ${taskId} was closed while it was played again`,
+      );
     }
     live.episode = fresh.episode;
   }
@@ -304,4 +357,6 @@ function observed({ messages: said, done }: Pick<Observation, 'messages' | 'done
 }
 
 const limited = (text: string): string =>
-  text.length <= MAX_MESSAGE_CHARACTERS ? text : `${text.slice(0, MAX_MESSAGE_CHARACTERS).replace(/[\ud800-\udbff]$/, '')} [cut: ${text.length - MAX_MESSAGE_CHARACTERS} more characters]`;
+  text.length <= MAX_MESSAGE_CHARACTERS
+    ? text
+    : `${text.slice(0, MAX_MESSAGE_CHARACTERS).replace(/[\ud800-\udbff]$/, '')} [cut: ${text.length - MAX_MESSAGE_CHARACTERS} more characters]`;

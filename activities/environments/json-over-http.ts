@@ -30,7 +30,10 @@ export class NoAnswer extends EnvironmentUnavailable {
 }
 
 /** Connections are kept and used again, the latest first. `fetch` would take three times the processor time per request. */
-const AGENTS = { 'http:': new http.Agent({ keepAlive: true, scheduling: 'lifo' }), 'https:': new https.Agent({ keepAlive: true, scheduling: 'lifo' }) };
+const AGENTS = {
+  'http:': new http.Agent({ keepAlive: true, scheduling: 'lifo' }),
+  'https:': new https.Agent({ keepAlive: true, scheduling: 'lifo' }),
+};
 
 /**
  * One POST of JSON, never repeated, redirects not followed.
@@ -39,13 +42,28 @@ const AGENTS = { 'http:': new http.Agent({ keepAlive: true, scheduling: 'lifo' }
  * @throws {NoAnswer} if the one that is there does not answer in time: whether the request was executed is then unknown
  * @throws {EnvironmentProtocolError} if the request or the reply is too long
  */
-export async function postJson({ url, body, timeoutMs, maxRequestBytes = Infinity, where, advice }: JsonRequest): Promise<{ status: number; text: string }> {
+export async function postJson({
+  url,
+  body,
+  timeoutMs,
+  maxRequestBytes = Infinity,
+  where,
+  advice,
+}: JsonRequest): Promise<{ status: number; text: string }> {
   const written = Buffer.from(JSON.stringify(body));
-  if (written.length > maxRequestBytes) throw new EnvironmentProtocolError('bad_request', `${where}: a request of ${written.length} bytes, the limit is ${maxRequestBytes}`);
+  if (written.length > maxRequestBytes)
+    throw new EnvironmentProtocolError(
+      'bad_request',
+      `${where}: a request of ${written.length} bytes, the limit is ${maxRequestBytes}`,
+    );
   try {
     return await exchange(url, written, timeoutMs);
   } catch (error) {
-    if (error instanceof ReplyTooLong) throw new EnvironmentProtocolError('not_the_protocol', `${where} answered with more than ${MAX_REPLY_BYTES} bytes`);
+    if (error instanceof ReplyTooLong)
+      throw new EnvironmentProtocolError(
+        'not_the_protocol',
+        `${where} answered with more than ${MAX_REPLY_BYTES} bytes`,
+      );
     const message = `${where} ${reasonOf(error, timeoutMs)}: ${advice}`;
     if (error instanceof TimedOut) throw new NoAnswer(message, tookLonger(timeoutMs), { cause: error });
     if ((error as { code?: string }).code === 'ECONNRESET') throw new NoAnswer(message, 'ended', { cause: error });
@@ -80,7 +98,9 @@ function exchange(url: URL, body: Buffer, timeoutMs: number): Promise<{ status: 
         if (bytes > MAX_REPLY_BYTES) request.destroy(new ReplyTooLong());
         else pieces.push(piece);
       });
-      response.on('end', () => settle(() => resolve({ status: response.statusCode!, text: Buffer.concat(pieces).toString('utf8') })));
+      response.on('end', () =>
+        settle(() => resolve({ status: response.statusCode!, text: Buffer.concat(pieces).toString('utf8') })),
+      );
       response.on('error', (error) => settle(() => reject(request.errored ?? error)));
     });
     const timer = setTimeout(() => request.destroy(new TimedOut()), timeoutMs);

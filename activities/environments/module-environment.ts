@@ -6,7 +6,14 @@ import { z } from 'zod';
 import * as zodMini from 'zod/mini';
 import * as zod3 from 'zod/v3';
 import * as zod4 from 'zod/v4';
-import type { Demonstration, Observation, ResetRequest, RestoreRequest, StepRequest, Verdict } from '../../schemas/environment-protocol.js';
+import type {
+  Demonstration,
+  Observation,
+  ResetRequest,
+  RestoreRequest,
+  StepRequest,
+  Verdict,
+} from '../../schemas/environment-protocol.js';
 import type { Split, Task } from '../../schemas/task.js';
 import type { ActionFormat } from '../rollout/tool-calls.js';
 import { readTextFile } from '../text-file.js';
@@ -122,16 +129,24 @@ async function load(name: string, roots: readonly string[]): Promise<InProcessEn
   });
   const invalid = (error: unknown): never => {
     const said = error instanceof Error ? error.message.replaceAll(/\s*\n\s*/g, ', ') : described(error);
-    throw new EnvironmentModuleInvalid(`environment.name: ${name} could not be loaded: ${said}${relativePathHint(error)}`, { cause: error });
+    throw new EnvironmentModuleInvalid(
+      `environment.name: ${name} could not be loaded: ${said}${relativePathHint(error)}`,
+      { cause: error },
+    );
   };
   await readTextFile(file).catch(invalid);
   const loaded = await inTime(jiti.import(file)).catch(invalid);
   const definition = (loaded as { default?: unknown }).default;
   if (environmentKind(definition) === null) {
-    throw new EnvironmentModuleInvalid(`environment.name: ${name} has no environment as its default export: write \`export default defineEnvironment({ ... })\``);
+    throw new EnvironmentModuleInvalid(
+      `environment.name: ${name} has no environment as its default export: write \`export default defineEnvironment({ ... })\``,
+    );
   }
   const folder = path.dirname(file);
-  return openDefinition(definition as DefinedEnvironment, { folder, file: (relative) => within(path.resolve(folder, relative), root, `tasks: ${relative}`) });
+  return openDefinition(definition as DefinedEnvironment, {
+    folder,
+    file: (relative) => within(path.resolve(folder, relative), root, `tasks: ${relative}`),
+  });
 }
 
 /** A module may wait at its top level, but not for ever: whoever asks for it would wait with it. */
@@ -167,7 +182,8 @@ function within(file: string, root: string, where: string): string {
   const [real, realRoot] = [realpathOrNull(file), realpathOrNull(root)];
   if (realRoot === null) throw new EnvironmentModuleInvalid(`${where}: the root ${root} does not exist`);
   // The same words for a file that is not there and one that is elsewhere: a configuration learns nothing of the machine.
-  if (real === null || !real.startsWith(realRoot + path.sep)) throw new EnvironmentModuleInvalid(`${where}: there is no such file below ${root}`);
+  if (real === null || !real.startsWith(realRoot + path.sep))
+    throw new EnvironmentModuleInvalid(`${where}: there is no such file below ${root}`);
   return real;
 }
 

@@ -4,7 +4,10 @@ import { closest, distance } from 'fastest-levenshtein';
 export function nearestName(written: string, names: readonly string[]): string | null {
   if (names.length === 0) return null;
   const small = written.toLowerCase();
-  const nearest = closest(small, names.map((name) => name.toLowerCase()));
+  const nearest = closest(
+    small,
+    names.map((name) => name.toLowerCase()),
+  );
   const meant = names.find((name) => name.toLowerCase() === nearest)!;
   const shorter = Math.min(small.length, nearest.length);
   const slips = shorter <= 3 ? 1 : Math.max(2, Math.floor(shorter / 3));

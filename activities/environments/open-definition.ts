@@ -21,8 +21,12 @@ type Open = (definition: never, site: ModuleSite) => PlayableEnvironment;
 /** What a module may export, by kind. */
 const KINDS: Readonly<Record<string, Open>> = {
   functions: (definition: EnvironmentDefinition, site) =>
-    new ToolEnvironment(definition, site, async (fields, where) => ({ toolbox: functionTools(definition.tools), state: started(definition, fields, where) })),
-  mcp: (definition: McpDefinition, site) => new ToolEnvironment(definition, site, (fields, where) => openMcpTools(definition, site, fields, where), true),
+    new ToolEnvironment(definition, site, async (fields, where) => ({
+      toolbox: functionTools(definition.tools),
+      state: started(definition, fields, where),
+    })),
+  mcp: (definition: McpDefinition, site) =>
+    new ToolEnvironment(definition, site, (fields, where) => openMcpTools(definition, site, fields, where), true),
   'agent-evolver': (definition: AgentEvolverSpec) => new AgentEvolver(definition),
   openenv: (definition: OpenEnvDefinition, site) => new OpenEnv(definition, site),
 };
@@ -38,7 +42,10 @@ function started(definition: EnvironmentDefinition, fields: unknown, where: stri
 export function openDefinition(definition: DefinedEnvironment, site: ModuleSite): InProcessEnvironment {
   const kind = environmentKind(definition) ?? '';
   const open = Object.hasOwn(KINDS, kind) ? KINDS[kind] : undefined;
-  if (!open) throw new BadEnvironmentDefinition(`environment ${definition.name}: is of kind ${JSON.stringify(kind)}, expected one of ${Object.keys(KINDS).join(', ')}: are module and worker of one version?`);
+  if (!open)
+    throw new BadEnvironmentDefinition(
+      `environment ${definition.name}: is of kind ${JSON.stringify(kind)}, expected one of ${Object.keys(KINDS).join(', ')}: are module and worker of one version?`,
+    );
   // Checked again: an author may have spread a checked definition into another.
   return new InProcessEnvironment(open(checked(kind as Kind, definition) as never, site));
 }

@@ -7,9 +7,11 @@ export function parametersProblem(value: unknown, what: string): string | null {
   const expected = `expected z.object({ ... }) with ${what}`;
   if (value === undefined) return `is undefined, ${expected}; z.object({}) for none`;
   const zod3 = zod3Type(value);
-  if (zod3 !== null && zodType(value) === null) return `is a ${zod3} of zod 3, ${expected} of zod 4: import { z } from 'seeupo/environment'`;
+  if (zod3 !== null && zodType(value) === null)
+    return `is a ${zod3} of zod 3, ${expected} of zod 4: import { z } from 'seeupo/environment'`;
   const type = zodType(value);
-  if (type === 'union') return `is a z.union or z.discriminatedUnion, ${expected}: one field may be a union, the whole may not`;
+  if (type === 'union')
+    return `is a z.union or z.discriminatedUnion, ${expected}: one field may be a union, the whole may not`;
   if (type !== null) return `is z.${type}, ${expected}`;
   if (!isPlainObject(value)) return `is ${described(value)}, ${expected}`;
   const fields = Object.entries(value);
@@ -39,7 +41,8 @@ const isZodObject = (value: unknown): value is z.ZodObject => {
 
 /** `{ type: 'object', properties }`, also as the Vercel AI SDK's jsonSchema() and MCP's inputSchema wrap it. */
 const isJsonSchema = (value: Record<string, unknown>): boolean =>
-  ['properties', '$schema', 'jsonSchema', 'inputSchema'].some((key) => key in value && zodType(value[key]) === null) || typeof value['type'] === 'string';
+  ['properties', '$schema', 'jsonSchema', 'inputSchema'].some((key) => key in value && zodType(value[key]) === null) ||
+  typeof value['type'] === 'string';
 
 /** Fields of a `z.object` that no JSON Schema can express, which `format: 'hermes'` shows to the model: name and type. */
 export function withoutJsonSchema(schema: z.ZodObject): (readonly [string, string])[] {

@@ -43,9 +43,19 @@ interface Served {
 /** Environments behind a sidecar, one process each. */
 const SERVED: Readonly<Record<string, Served>> = {
   'bfcl-windows': { callFormat: 'call-lines', url: ({ bfclUrl }) => bfclUrl, variable: 'SEEUPO_BFCL_URL' },
-  bfcl: { callFormat: 'hermes', callFormatOf: bfclFormat, url: ({ bfclFullUrl }) => bfclFullUrl, variable: 'SEEUPO_BFCL_FULL_URL' },
+  bfcl: {
+    callFormat: 'hermes',
+    callFormatOf: bfclFormat,
+    url: ({ bfclFullUrl }) => bfclFullUrl,
+    variable: 'SEEUPO_BFCL_FULL_URL',
+  },
   // A step runs a program, and may wait until one of the pool's processes is free.
-  appworld: { callFormat: 'code-block', url: ({ appworldUrl }) => appworldUrl, variable: 'SEEUPO_APPWORLD_URL', timeoutMs: 240_000 },
+  appworld: {
+    callFormat: 'code-block',
+    url: ({ appworldUrl }) => appworldUrl,
+    variable: 'SEEUPO_APPWORLD_URL',
+    timeoutMs: 240_000,
+  },
 };
 
 /** Responses to the official prompt are read as the official handler reads them; the authors' prompt has its own reader. */
@@ -55,7 +65,10 @@ function bfclFormat(taskId: string): ActionFormat {
 }
 
 const FACTORIES: Readonly<Record<string, Factory>> = Object.fromEntries(
-  Object.entries(SERVED).map(([name, { url, variable }]): [string, Factory] => [name, (sites, options) => served(name, url(sites), variable, options)]),
+  Object.entries(SERVED).map(([name, { url, variable }]): [string, Factory] => [
+    name,
+    (sites, options) => served(name, url(sites), variable, options),
+  ]),
 );
 
 /** Names an environment can be asked for by. */
@@ -78,17 +91,30 @@ export const createEnvironments =
   };
 
 /** An environment that a module of the user's defines; it lives in this process. */
-function inModule(name: string, { environmentRoots = [] }: EnvironmentSites, { taskSet: _, ...wait }: EnvironmentOptions): Environment {
+function inModule(
+  name: string,
+  { environmentRoots = [] }: EnvironmentSites,
+  { taskSet: _, ...wait }: EnvironmentOptions,
+): Environment {
   if (environmentRoots.length === 0) {
-    throw new UnknownEnvironment(`environment.name: ${JSON.stringify(name)} is a module, and this worker loads none: set SEEUPO_ENVIRONMENTS_DIR to the folder that holds it`);
+    throw new UnknownEnvironment(
+      `environment.name: ${JSON.stringify(name)} is a module, and this worker loads none: set SEEUPO_ENVIRONMENTS_DIR to the folder that holds it`,
+    );
   }
   return new RestoringEnvironment(new ModuleEnvironment(name, environmentRoots), wait);
 }
 
 /** An environment behind a sidecar. */
-function served(name: string, url: string | undefined, variable: string, { taskSet, ...wait }: EnvironmentOptions): Environment {
+function served(
+  name: string,
+  url: string | undefined,
+  variable: string,
+  { taskSet, ...wait }: EnvironmentOptions,
+): Environment {
   if (url === undefined) {
-    throw new UnknownEnvironment(`environment ${name}: this worker does not know its sidecar: start the sidecar and set ${variable} to its address`);
+    throw new UnknownEnvironment(
+      `environment ${name}: this worker does not know its sidecar: start the sidecar and set ${variable} to its address`,
+    );
   }
   return new RestoringEnvironment(sidecarEnvironment(name, url, taskSet), wait);
 }
@@ -100,5 +126,11 @@ export const sidecarEnvironments = (): string[] => Object.keys(SERVED);
 export function sidecarEnvironment(name: string, url: string, taskSet?: string): EnvService {
   const { callFormat = 'call-lines', callFormatOf, timeoutMs } = SERVED[name] ?? {};
   const format = { callFormat, ...(callFormatOf === undefined ? {} : { callFormatOf }) };
-  return new EnvService({ name, url, ...format, ...(taskSet === undefined ? {} : { taskSet }), ...(timeoutMs === undefined ? {} : { timeoutMs }) });
+  return new EnvService({
+    name,
+    url,
+    ...format,
+    ...(taskSet === undefined ? {} : { taskSet }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  });
 }

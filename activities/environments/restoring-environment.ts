@@ -1,8 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Action, Demonstration, Observation, ResetRequest, StepRequest, Verdict } from '../../schemas/environment-protocol.js';
+import type {
+  Action,
+  Demonstration,
+  Observation,
+  ResetRequest,
+  StepRequest,
+  Verdict,
+} from '../../schemas/environment-protocol.js';
 import type { Split, Task } from '../../schemas/task.js';
 import type { ActionFormat } from '../rollout/tool-calls.js';
-import { EnvironmentProtocolError, EnvironmentUnavailable, EpisodeLost, FailedAtWork, type Environment, type RestorableEnvironment } from './environment.js';
+import {
+  EnvironmentProtocolError,
+  EnvironmentUnavailable,
+  EpisodeLost,
+  FailedAtWork,
+  type Environment,
+  type RestorableEnvironment,
+} from './environment.js';
 import { faultOf } from './two-tries.js';
 
 export interface WaitOptions {
@@ -102,7 +116,9 @@ export class RestoringEnvironment implements Environment {
         if (failed && error instanceof FailedAtWork) throw faultOf(failed, 'see its log');
         // What made it lose the episode is worth more than that it is lost.
         if (error instanceof EpisodeLost && restores >= MAX_RESTORES_PER_CALL && reason !== '') {
-          throw new EnvironmentUnavailable(`${reason} (and so it did in each of ${restores} restored episodes)`, { cause: error });
+          throw new EnvironmentUnavailable(`${reason} (and so it did in each of ${restores} restored episodes)`, {
+            cause: error,
+          });
         }
         if (!record || !mendedByRestore(error, restores)) throw error;
         if (error instanceof FailedAtWork) failed = error;
@@ -124,7 +140,9 @@ export class RestoringEnvironment implements Environment {
         onUnavailable?.(error.message);
         const waitedMs = Math.round(performance.now() - began);
         if (waitedMs + delayMs > maxWaitMs) {
-          throw new EnvironmentUnavailable(`${error.message} (gave up after ${(waitedMs / 1000).toFixed(1)} s)`, { cause: error });
+          throw new EnvironmentUnavailable(`${error.message} (gave up after ${(waitedMs / 1000).toFixed(1)} s)`, {
+            cause: error,
+          });
         }
         onWait?.({ reason: error.message, waitedMs });
         await sleep(delayMs, undefined, signal ? { signal } : {});

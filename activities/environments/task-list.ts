@@ -41,8 +41,12 @@ const TURNS_TIMEOUT_MS = 10_000;
  */
 export async function readTasks(spec: TaskSpec<Parameters>, site: ModuleSite): Promise<ReadonlyMap<string, KnownTask>> {
   const { name, tasks: given } = spec;
-  const listed = typeof given === 'string' ? await jsonLines(site.file(given)) : [...given].map((value: unknown, index) => ({ value, where: `tasks[${index}]` }));
-  if (listed.length === 0) throw new BadEnvironmentDefinition(`environment ${name}: tasks: ${String(given)} has no line with a task`);
+  const listed =
+    typeof given === 'string'
+      ? await jsonLines(site.file(given))
+      : [...given].map((value: unknown, index) => ({ value, where: `tasks[${index}]` }));
+  if (listed.length === 0)
+    throw new BadEnvironmentDefinition(`environment ${name}: tasks: ${String(given)} has no line with a task`);
   const known = new Map<string, KnownTask>();
   const faults: string[] = [];
   for (const line of listed) {
@@ -56,8 +60,13 @@ export async function readTasks(spec: TaskSpec<Parameters>, site: ModuleSite): P
 }
 
 /** A task, or what is wrong with it. */
-function readTask({ name, task: schema, turns }: TaskSpec<Parameters>, { value }: Line, known: ReadonlyMap<string, KnownTask>): KnownTask | string {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return `is ${described(value)}, expected { id, split, ... }`;
+function readTask(
+  { name, task: schema, turns }: TaskSpec<Parameters>,
+  { value }: Line,
+  known: ReadonlyMap<string, KnownTask>,
+): KnownTask | string {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return `is ${described(value)}, expected { id, split, ... }`;
   try {
     const head = TaskHead.safeParse(value);
     if (!head.success) return inWords(head.error);
@@ -70,10 +79,16 @@ function readTask({ name, task: schema, turns }: TaskSpec<Parameters>, { value }
     if (known.has(id)) return `id ${JSON.stringify(id)} is taken, every task needs its own`;
     structuredClone(parsed.data); // what an episode gets is a copy
     if (typeof turns === 'number') return { id, split, turns, fields: parsed.data };
-    const asked = { where: `environment ${name}, task ${id}`, slot: 'turns', answer: ANSWERS.turns, timeoutMs: TURNS_TIMEOUT_MS };
+    const asked = {
+      where: `environment ${name}, task ${id}`,
+      slot: 'turns',
+      answer: ANSWERS.turns,
+      timeoutMs: TURNS_TIMEOUT_MS,
+    };
     return { id, split, turns: ask<number>(asked, () => turns(parsed.data as never)), fields: parsed.data };
   } catch (error) {
-    if (error instanceof z.core.$ZodAsyncError) return 'the schema `task` has an async check, expected one that does not wait';
+    if (error instanceof z.core.$ZodAsyncError)
+      return 'the schema `task` has an async check, expected one that does not wait';
     return error instanceof Error ? error.message.replace(`environment ${name}, `, '') : described(error);
   }
 }
@@ -97,7 +112,10 @@ async function jsonLines(file: string): Promise<Line[]> {
   const text = await readTextFile(file).catch((error: Error) => {
     throw new BadEnvironmentDefinition(`tasks: ${error.message}`);
   });
-  if (/^\s*\[/.test(text)) throw new BadEnvironmentDefinition(`tasks: ${file}: is a JSON array, expected JSON Lines: an object a line, { "id": ..., "split": "train", ... }`);
+  if (/^\s*\[/.test(text))
+    throw new BadEnvironmentDefinition(
+      `tasks: ${file}: is a JSON array, expected JSON Lines: an object a line, { "id": ..., "split": "train", ... }`,
+    );
   return linesOf(text).flatMap((line, index) => {
     if (line.trim() === '') return [];
     const where = `${file}, line ${index + 1}`;

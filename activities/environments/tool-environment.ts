@@ -57,9 +57,16 @@ export class ToolEnvironment implements PlayableEnvironment {
   }
 
   inspect(): Inspection {
-    const { calls, toolsElsewhere, spec: { maxCalls = MAX_CALLS } } = this;
+    const {
+      calls,
+      toolsElsewhere,
+      spec: { maxCalls = MAX_CALLS },
+    } = this;
     const tools = async (taskId: string) => {
-      const { toolbox } = await this.openTools(structuredClone((await this.tasks()).get(taskId)?.fields), `environment ${this.name}, task ${taskId}`);
+      const { toolbox } = await this.openTools(
+        structuredClone((await this.tasks()).get(taskId)?.fields),
+        `environment ${this.name}, task ${taskId}`,
+      );
       await toolbox.close();
       return toolbox.signatures;
     };
@@ -94,9 +101,11 @@ export class ToolEnvironment implements PlayableEnvironment {
   private async begin(task: KnownTask, seed: number): Promise<ToolEpisode> {
     const where = `environment ${this.name}, task ${task.id}`;
     const culprit: Culprit = { name: where, stray: null, over: false };
-    const opened = await onBehalfOf(culprit, () => this.openTools(structuredClone(task.fields), where)).catch((error: unknown) => {
-      throw authorFault(`${where}: start`, error);
-    });
+    const opened = await onBehalfOf(culprit, () => this.openTools(structuredClone(task.fields), where)).catch(
+      (error: unknown) => {
+        throw authorFault(`${where}: start`, error);
+      },
+    );
     return new ToolEpisode(this.spec, task, seed, { ...opened, toolbox: counted(opened.toolbox, this.calls) }, culprit);
   }
 

@@ -4,7 +4,15 @@ import { uniform } from '../numerics/random.js';
 import { renderCalls, type WellFormedCall } from '../rollout/tool-calls.js';
 import { ANSWERS } from './answers.js';
 import { ask, askLater, authorFault, type Asked } from './author-calls.js';
-import { verdictOf, type EpisodeView, type Judgement, type Parameters, type PlayedCall, type PlayedTurn, type ToolUseSpec } from './definition.js';
+import {
+  verdictOf,
+  type EpisodeView,
+  type Judgement,
+  type Parameters,
+  type PlayedCall,
+  type PlayedTurn,
+  type ToolUseSpec,
+} from './definition.js';
 import { FailedAtWork } from './environment.js';
 import { alteredNumber, plainNumbers } from './exact-numbers.js';
 import type { PlayableEpisode } from './in-process-environment.js';
@@ -59,7 +67,9 @@ export class ToolEpisode implements PlayableEpisode {
   start(): Pick<Observation, 'messages' | 'done'> {
     const { format = 'call-lines' } = this.spec;
     const said = onBehalfOf(this.culprit, () =>
-      ask<string | readonly Message[]>(this.asked('prompt'), () => this.spec.prompt(structuredClone(this.task.fields) as never)),
+      ask<string | readonly Message[]>(this.asked('prompt'), () =>
+        this.spec.prompt(structuredClone(this.task.fields) as never),
+      ),
     );
     const asked: readonly Message[] = typeof said === 'string' ? [{ role: 'user', content: said }] : said;
     const own = asked[0]?.role === 'system' ? asked[0].content : null;
@@ -75,21 +85,30 @@ export class ToolEpisode implements PlayableEpisode {
       onBehalfOf(this.culprit, () => this.execute(action.calls, refusal, underWay)),
       sleep(stepTimeoutMs, undefined, { signal: tooLate.signal, ref: false }).then(() => {
         const told = tookLonger(stepTimeoutMs);
-        throw this.failed(action.calls, underWay.call, new FailedAtWork(`${told} (stepTimeoutMs)${this.toolbox.said?.() ?? ''}`, told));
+        throw this.failed(
+          action.calls,
+          underWay.call,
+          new FailedAtWork(`${told} (stepTimeoutMs)${this.toolbox.said?.() ?? ''}`, told),
+        );
       }),
     ]).finally(() => tooLate.abort());
     await this.noStray();
     this.turns.push({ content: action.content, calls });
     const last = this.turns.length >= this.task.turns;
     const said = this.said(calls.length > 0);
-    const message = this.answer(calls.map(({ result }) => result), said);
+    const message = this.answer(
+      calls.map(({ result }) => result),
+      said,
+    );
     const done = last || said === null;
     if (message.content !== '') return { messages: [message], done };
     return { messages: done ? [] : [{ role: 'user', content: '(no call)' }], done };
   }
 
   async verdict(): Promise<Verdict> {
-    const judgement = await onBehalfOf(this.culprit, () => askLater<Judgement>(this.asked('verify'), () => this.spec.verify(this.view)));
+    const judgement = await onBehalfOf(this.culprit, () =>
+      askLater<Judgement>(this.asked('verify'), () => this.spec.verify(this.view)),
+    );
     await this.noStray();
     return verdictOf(judgement, this.turns.length);
   }
@@ -101,7 +120,8 @@ export class ToolEpisode implements PlayableEpisode {
 
   /** The user's message with the results and what the user says; a result that spells a tag is text, not the tag's token. */
   private answer(results: readonly string[], said: string | null): Message {
-    const [before, after] = this.spec.format === 'hermes' ? ['<tool_response>\n', '\n</tool_response>'] : ['Result: ', ''];
+    const [before, after] =
+      this.spec.format === 'hermes' ? ['<tool_response>\n', '\n</tool_response>'] : ['Result: ', ''];
     const verbatim: [number, number][] = [];
     let content = '';
     for (const [index, result] of results.entries()) {
@@ -114,15 +134,25 @@ export class ToolEpisode implements PlayableEpisode {
   }
 
   /** @param underWay  is told the index of the call that is being made */
-  private async execute(written: readonly ToolCall[], refusal: Refusal | undefined, underWay: { call: number }): Promise<PlayedCall[]> {
+  private async execute(
+    written: readonly ToolCall[],
+    refusal: Refusal | undefined,
+    underWay: { call: number },
+  ): Promise<PlayedCall[]> {
     const { maxCalls = MAX_CALLS } = this.spec;
     const played: PlayedCall[] = [];
     for (const [index, call] of written.slice(0, maxCalls).entries()) {
       underWay.call = index;
-      const entry = refusal && index >= refusal.call ? notMade(call, index === refusal.call ? refusal.told : null) : await this.made(written, index);
+      const entry =
+        refusal && index >= refusal.call
+          ? notMade(call, index === refusal.call ? refusal.told : null)
+          : await this.made(written, index);
       played.push({ ...entry, result: this.cut(entry.result) });
     }
-    if (written.length > maxCalls) played.push(refused('', `Error: ${written.length} calls in one response, only the first ${maxCalls} were executed`));
+    if (written.length > maxCalls)
+      played.push(
+        refused('', `Error: ${written.length} calls in one response, only the first ${maxCalls} were executed`),
+      );
     return played;
   }
 
@@ -140,20 +170,33 @@ export class ToolEpisode implements PlayableEpisode {
   private failed(written: readonly ToolCall[], index: number, { message, told, cause }: FailedAtWork): FailedAtWork {
     const call = written[index];
     const shown = call && !('malformed' in call) ? renderCalls([call], 'call-lines').slice(0, SHOWN_CALL) : 'a step';
-    return new FailedAtWork(`environment ${this.spec.name}, task ${this.task.id}, turn ${this.turns.length + 1}: ${shown} ${message}`, told, index, { cause });
+    return new FailedAtWork(
+      `environment ${this.spec.name}, task ${this.task.id}, turn ${this.turns.length + 1}: ${shown} ${message}`,
+      told,
+      index,
+      { cause },
+    );
   }
 
   private async call({ name, positional, keyword }: WellFormedCall): Promise<PlayedCall> {
     const tool = await this.toolNamed(name);
     if (!tool) {
-      return refused(name, `Error: ${JSON.stringify(name.slice(0, 40))} is not a tool, the tools are ${this.toolbox.signatures.map((signature) => signature.name).join(', ')}`);
+      return refused(
+        name,
+        `Error: ${JSON.stringify(name.slice(0, 40))} is not a tool, the tools are ${this.toolbox.signatures.map((signature) => signature.name).join(', ')}`,
+      );
     }
     const given = argumentsOf(tool, positional, keyword);
     if (typeof given === 'string') return refused(name, `Error: ${name}: ${given}`);
     const altered = alteredNumber(given);
     if (altered !== null) return refused(name, `Error: ${name}: ${altered}`);
     try {
-      const { result, accepted } = await this.toolbox.run(name, given, { ...this.view, turns: [...this.turns] }, this.asked('run', `tool ${name}`));
+      const { result, accepted } = await this.toolbox.run(
+        name,
+        given,
+        { ...this.view, turns: [...this.turns] },
+        this.asked('run', `tool ${name}`),
+      );
       const read = plainNumbers(given);
       return { tool: name, arguments: read, result: wellFormed(result), accepted };
     } catch (error) {
@@ -170,7 +213,9 @@ export class ToolEpisode implements PlayableEpisode {
 
   private cut(result: string): string {
     const { maxResultCharacters: limit = MAX_RESULT_CHARACTERS } = this.spec;
-    return result.length <= limit ? result : wellFormed(`${result.slice(0, limit)} [cut: ${result.length - limit} more characters]`);
+    return result.length <= limit
+      ? result
+      : wellFormed(`${result.slice(0, limit)} [cut: ${result.length - limit} more characters]`);
   }
 
   /** What the user says after a response; null ends the episode. */
@@ -182,7 +227,11 @@ export class ToolEpisode implements PlayableEpisode {
   /** @throws if a promise that the author's code forgot has failed: what it should have done is not done */
   private async noStray(): Promise<void> {
     const stray = await strayOf(this.culprit);
-    if (stray) throw authorFault(`${this.where()}: a promise or a timer that nobody waits for (is an \`await\` missing?)`, stray.error);
+    if (stray)
+      throw authorFault(
+        `${this.where()}: a promise or a timer that nobody waits for (is an \`await\` missing?)`,
+        stray.error,
+      );
   }
 
   private asked(answer: 'prompt' | 'next' | 'verify' | 'run', slot: string = answer): Asked {
@@ -201,15 +250,25 @@ function notMade(call: ToolCall, told: string | null): PlayedCall {
   return refused(name, told === null ? 'Error: not executed: the call before it failed' : `Error: ${name}: ${told}`);
 }
 
-const refused = (tool: string, result: string): PlayedCall => ({ tool, arguments: {}, result: wellFormed(result), accepted: false });
+const refused = (tool: string, result: string): PlayedCall => ({
+  tool,
+  arguments: {},
+  result: wellFormed(result),
+  accepted: false,
+});
 
 /** Arguments by name, or what is wrong with them. */
-function argumentsOf({ parameters, takesOthers }: ToolSignature, positional: WellFormedCall['positional'], keyword: WellFormedCall['keyword']): Record<string, unknown> | string {
+function argumentsOf(
+  { parameters, takesOthers }: ToolSignature,
+  positional: WellFormedCall['positional'],
+  keyword: WellFormedCall['keyword'],
+): Record<string, unknown> | string {
   const names = parameters.map(({ name }) => name);
   if (positional.length > names.length) return `takes ${names.length} argument(s), ${positional.length} were given`;
   const given = new Map<string, unknown>(positional.map((value, index) => [names[index]!, value]));
   for (const [key, value] of Object.entries(keyword)) {
-    if (!takesOthers && !names.includes(key)) return `has no argument ${JSON.stringify(key.slice(0, 40))}, it has ${names.join(', ') || 'none'}`;
+    if (!takesOthers && !names.includes(key))
+      return `has no argument ${JSON.stringify(key.slice(0, 40))}, it has ${names.join(', ') || 'none'}`;
     if (given.has(key)) return `argument ${key} is given twice`;
     given.set(key, value);
   }

@@ -31,7 +31,12 @@ export interface Toolbox {
   /** Changes only by `listAgain`. */
   readonly signatures: readonly ToolSignature[];
   /** Calls a listed tool with numbers marked as in ToolCall; an exception is a fault of the environment. */
-  run(tool: string, given: Readonly<Record<string, unknown>>, episode: EpisodeView<unknown, unknown>, asked: Asked): Promise<ToolResult>;
+  run(
+    tool: string,
+    given: Readonly<Record<string, unknown>>,
+    episode: EpisodeView<unknown, unknown>,
+    asked: Asked,
+  ): Promise<ToolResult>;
   /** Where tools may come and go: looks again, before a call of one that is not listed is refused. */
   listAgain?(): Promise<void>;
   /** What else is known when a call fails, for a message: `; it said: ...`, or nothing. */
@@ -55,7 +60,10 @@ export function functionTools(tools: EnvironmentDefinition['tools']): Toolbox {
     signatures: Object.entries(tools).map(([name, { description = '', parameters }]) => ({
       name,
       description,
-      parameters: Object.entries(parameters.shape).map(([key, schema]) => ({ name: key, optional: takesNothing(schema as z.ZodType) })),
+      parameters: Object.entries(parameters.shape).map(([key, schema]) => ({
+        name: key,
+        optional: takesNothing(schema as z.ZodType),
+      })),
       takesOthers: false,
       schema() {
         const { $schema: _, ...schema } = z.toJSONSchema(parameters, { io: 'input' });
@@ -66,7 +74,9 @@ export function functionTools(tools: EnvironmentDefinition['tools']): Toolbox {
       const tool = tools[name]!;
       const parsed = await tool.parameters.safeParseAsync(plainNumbers(given));
       if (!parsed.success) {
-        const said = parsed.error.issues.map((issue) => `${issue.path.length > 0 ? `${issue.path.join('.')}: ` : ''}${issue.message}`);
+        const said = parsed.error.issues.map(
+          (issue) => `${issue.path.length > 0 ? `${issue.path.join('.')}: ` : ''}${issue.message}`,
+        );
         return { result: `Error: ${name}: ${said.join('; ')}`, accepted: false };
       }
       try {

@@ -10,7 +10,9 @@ export function toolsPrompt(tools: readonly ToolSignature[], format: CallFormat)
   for (const { name: tool, parameters } of tools) {
     const reserved = parameters.find(({ name }) => name === '__proto__' || name === '$number')?.name;
     if (reserved !== undefined) {
-      throw new BadEnvironmentDefinition(`tools: ${tool} has an argument ${reserved}, a name that calls reserve: give it another name`);
+      throw new BadEnvironmentDefinition(
+        `tools: ${tool} has an argument ${reserved}, a name that calls reserve: give it another name`,
+      );
     }
   }
   return format === 'hermes' ? hermesTools(tools) : signatures(tools);
@@ -22,10 +24,14 @@ export function toolsPrompt(tools: readonly ToolSignature[], format: CallFormat)
  */
 function signatures(tools: readonly ToolSignature[]): string {
   const lines = tools.map(({ name, description, parameters }) => {
-    const names = parameters.map((parameter) => `${argumentNameInCallLine(parameter.name)}${parameter.optional ? '?' : ''}`);
+    const names = parameters.map(
+      (parameter) => `${argumentNameInCallLine(parameter.name)}${parameter.optional ? '?' : ''}`,
+    );
     return `${name}(${names.join(', ')})${description === '' ? '' : `: ${description}`}`;
   });
-  const written = tools.flatMap((tool) => tool.parameters.map(({ name }) => `${tool.name}(${argumentNameInCallLine(name)}=...)`));
+  const written = tools.flatMap((tool) =>
+    tool.parameters.map(({ name }) => `${tool.name}(${argumentNameInCallLine(name)}=...)`),
+  );
   const quoted = written.find((call) => call.includes("('"));
   const rule = quoted === undefined ? '' : ` Names in quotes are written with them: CALL ${quoted}.`;
   return ['Tools:', ...lines, `Answer with CALL lines only.${rule}`].join('\n');
@@ -33,11 +39,25 @@ function signatures(tools: readonly ToolSignature[]): string {
 
 /** The Qwen/Hermes form that those models were trained on. */
 function hermesTools(tools: readonly ToolSignature[]): string {
-  const lines = tools.map((tool) => JSON.stringify({ type: 'function', function: { name: tool.name, description: tool.description, parameters: tool.schema() } }));
+  const lines = tools.map((tool) =>
+    JSON.stringify({
+      type: 'function',
+      function: { name: tool.name, description: tool.description, parameters: tool.schema() },
+    }),
+  );
   return [
-    '# Tools', '', 'You may call one or more functions to assist with the user query.', '',
-    'You are provided with function signatures within <tools></tools> XML tags:', '<tools>', ...lines, '</tools>', '',
+    '# Tools',
+    '',
+    'You may call one or more functions to assist with the user query.',
+    '',
+    'You are provided with function signatures within <tools></tools> XML tags:',
+    '<tools>',
+    ...lines,
+    '</tools>',
+    '',
     'For each function call, return a json object with function name and arguments within <tool_call></tool_call> XML tags:',
-    '<tool_call>', '{"name": <function-name>, "arguments": <args-json-object>}', '</tool_call>',
+    '<tool_call>',
+    '{"name": <function-name>, "arguments": <args-json-object>}',
+    '</tool_call>',
   ].join('\n');
 }

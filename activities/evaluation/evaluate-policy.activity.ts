@@ -15,16 +15,28 @@ import { computeOnce } from '../run/arithmetic.js';
 import { modelFileOf, openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
 
 /** Plays every task of a split under one policy and scores it; nothing is learnt from it. GPU queue. */
-export const createEvaluatePolicy = ({ artifacts, arithmetic, policy, codec, environments, modelsDir, heartbeats }: GpuDependencies) =>
+export const createEvaluatePolicy = ({
+  artifacts,
+  arithmetic,
+  policy,
+  codec,
+  environments,
+  modelsDir,
+  heartbeats,
+}: GpuDependencies) =>
   async function evaluatePolicy(input: z.input<typeof EvaluatePolicyInput>): Promise<EvaluatePolicyResult> {
     const parsed = EvaluatePolicyInput.parse(input);
     const { run, name, split, iterationsDone } = parsed;
     const opened = await openedRun(artifacts, run, { iteration: iterationsDone });
     const { seed, rollout, evaluation, environment } = opened.config;
     const temperature = evaluation.temperature ?? rollout.temperature;
-    const samples = split === 'train' ? evaluation.samplesPerTask : (evaluation.heldoutSamplesPerTask ?? evaluation.samplesPerTask);
+    const samples =
+      split === 'train' ? evaluation.samplesPerTask : (evaluation.heldoutSamplesPerTask ?? evaluation.samplesPerTask);
     const key = keys.evaluation(run.runId, iterationsDone, name, split);
-    const step = stepOf({ ...opened, basis: evaluationBasisOf(opened, opened.config) }, { name, split, iterationsDone, temperature, samples, policy: parsed.policy });
+    const step = stepOf(
+      { ...opened, basis: evaluationBasisOf(opened, opened.config) },
+      { name, split, iterationsDone, temperature, samples, policy: parsed.policy },
+    );
     const { ref, manifest } = await computeOnce({ artifacts, arithmetic }, opened, key, EvaluationManifest, step, () =>
       heartbeats(async (report, cancelled) => {
         const tasks = split === 'train' ? opened.trainTasks : opened.heldoutTasks;

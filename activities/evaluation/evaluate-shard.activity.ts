@@ -15,42 +15,62 @@ import { shardsOf } from '../rollout/select-tasks.js';
 import { modelFileOf, policyWeightsOf } from '../run/run-context.js';
 
 /** Plays the tasks of one shard of an evaluation under one of its policies. GPU queue. */
-export const createEvaluateShard = ({ artifacts, arithmetic, policy, codec, environments, modelsDir, heartbeats }: GpuDependencies) =>
+export const createEvaluateShard = ({
+  artifacts,
+  arithmetic,
+  policy,
+  codec,
+  environments,
+  modelsDir,
+  heartbeats,
+}: GpuDependencies) =>
   async function evaluateShard(input: z.input<typeof EvaluateShardInput>): Promise<EvaluateShardResult> {
     const parsed = EvaluateShardInput.parse(input);
     const { evaluation, policy: index, shard } = parsed;
     const key = keys.evaluationShard(evaluation.evaluationId, index, shard);
-    const { ref, manifest } = await commitOnce(artifacts, key, EvaluationShardManifest, freeStep(inputHashOf(parsed)), () =>
-      heartbeats(async (report, cancelled) => {
-        const plan = await artifacts.getJson(evaluation.plan, EvaluationPlan);
-        const { config } = plan;
-        const { model, lora, state } = plan.policies[index]!;
-        const seats = seatsOf(shardsOf(plan.tasks, config.tasksPerShard)[shard] ?? [], config.samplesPerTask, (task, sample) => ({
-          episodeId: episodeId(evaluation.evaluationId, `policy-${index}`, task.id, sample),
-          // The same for both policies: what the draw gives one, it gives the other.
-          randomKey: `${config.seed}/evaluate/${task.id}/${sample}`,
-        }));
-        await policy.use(policyWeightsOf({ artifacts, modelsDir }, { model, config: { lora } }, state), report);
-        const trajectories = await playEpisodes(
-          seats,
-          {
-            policy,
-            codec: await codec(modelFileOf(modelsDir, { model })),
-            environment: environments(config.environment.name, { taskSet: config.environment.taskSet, ...patience(report, cancelled) }),
-            onProgress: report,
-          },
-          config,
-        );
-        const made = {
-          kind: 'evaluation-shard' as const,
-          arithmetic,
-          policy: index,
-          shard,
-          outcomes: trajectories.map(outcomeOf),
-          trajectories: await artifacts.putJson(trajectories),
-        };
-        return { manifest: made, tokens: distinctTokens(trajectories) };
-      }),
+    const { ref, manifest } = await commitOnce(
+      artifacts,
+      key,
+      EvaluationShardManifest,
+      freeStep(inputHashOf(parsed)),
+      () =>
+        heartbeats(async (report, cancelled) => {
+          const plan = await artifacts.getJson(evaluation.plan, EvaluationPlan);
+          const { config } = plan;
+          const { model, lora, state } = plan.policies[index]!;
+          const seats = seatsOf(
+            shardsOf(plan.tasks, config.tasksPerShard)[shard] ?? [],
+            config.samplesPerTask,
+            (task, sample) => ({
+              episodeId: episodeId(evaluation.evaluationId, `policy-${index}`, task.id, sample),
+              // The same for both policies: what the draw gives one, it gives the other.
+              randomKey: `${config.seed}/evaluate/${task.id}/${sample}`,
+            }),
+          );
+          await policy.use(policyWeightsOf({ artifacts, modelsDir }, { model, config: { lora } }, state), report);
+          const trajectories = await playEpisodes(
+            seats,
+            {
+              policy,
+              codec: await codec(modelFileOf(modelsDir, { model })),
+              environment: environments(config.environment.name, {
+                taskSet: config.environment.taskSet,
+                ...patience(report, cancelled),
+              }),
+              onProgress: report,
+            },
+            config,
+          );
+          const made = {
+            kind: 'evaluation-shard' as const,
+            arithmetic,
+            policy: index,
+            shard,
+            outcomes: trajectories.map(outcomeOf),
+            trajectories: await artifacts.putJson(trajectories),
+          };
+          return { manifest: made, tokens: distinctTokens(trajectories) };
+        }),
     );
     const { outcomes } = manifest;
     return { manifest: ref, episodes: outcomes.length, meanReward: mean(outcomes.map(({ reward }) => reward)) };

@@ -15,7 +15,12 @@ export function settled(given: EvaluateConfig, run: TrainConfig | null): Resolve
   const maxTurns = given.maxTurns ?? run?.rollout.maxTurns;
   if (environment && temperature && maxResponseTokens && maxTurns) {
     const played = { ...run?.rollout, ...stated(given), maxResponseTokens, maxTurns };
-    return { ...given, environment, temperature, ...PlayConfig.parse(Object.fromEntries(Object.entries(played).filter(([name]) => name in PlayConfig.shape))) };
+    return {
+      ...given,
+      environment,
+      temperature,
+      ...PlayConfig.parse(Object.fromEntries(Object.entries(played).filter(([name]) => name in PlayConfig.shape))),
+    };
   }
   return Object.entries({ environment, temperature, maxResponseTokens, maxTurns })
     .filter(([, value]) => value === undefined)
@@ -23,4 +28,5 @@ export function settled(given: EvaluateConfig, run: TrainConfig | null): Resolve
 }
 
 /** What was written, without what was left out. */
-export const stated = (given: EvaluateConfig): Partial<EvaluateConfig> => Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+export const stated = (given: EvaluateConfig): Partial<EvaluateConfig> =>
+  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));

@@ -39,7 +39,10 @@ export function figuresOf(played: readonly PlayedTask[], options: IntervalOption
   };
 }
 
-const estimated = (values: readonly number[], options: IntervalOptions): Estimate => ({ value: mean(values), interval: intervalOfMean(values, options) });
+const estimated = (values: readonly number[], options: IntervalOptions): Estimate => ({
+  value: mean(values),
+  interval: intervalOfMean(values, options),
+});
 
 /** 1, 2, 4, ... and n. */
 export function ksUpTo(n: number): number[] {
@@ -55,12 +58,17 @@ const SCENARIO = /^([0-9a-f]{7})_\d+(?:\?|$)/;
  * Share of scenarios all of whose tasks were solved by the same sample index, mean over samples: an unbiased estimate of
  * what one episode per task gives. Null unless every task belongs to a scenario.
  */
-function scenarioGoalCompletion(played: readonly PlayedTask[], options: IntervalOptions): Figures['scenarioGoalCompletion'] {
+function scenarioGoalCompletion(
+  played: readonly PlayedTask[],
+  options: IntervalOptions,
+): Figures['scenarioGoalCompletion'] {
   if (played.length === 0 || !played.every(({ task }) => SCENARIO.test(task.id))) return null;
   const scenarios = [...groupBy(played, ({ task }) => SCENARIO.exec(task.id)![1]!).values()];
   const shares = scenarios.map((members) => {
     const samples = Math.min(...members.map(({ outcomes }) => outcomes.length));
-    const solved = Array.from({ length: samples }, (_, g) => Number(members.every(({ outcomes }) => outcomes.find(({ sample }) => sample === g)?.success)));
+    const solved = Array.from({ length: samples }, (_, g) =>
+      Number(members.every(({ outcomes }) => outcomes.find(({ sample }) => sample === g)?.success)),
+    );
     return mean(solved);
   });
   return { scenarios: scenarios.length, ...estimated(shares, options) };
@@ -76,8 +84,14 @@ export function comparisonOf(
   options: IntervalOptions,
 ): { averageReward: PairedDifference; taskGoalCompletion: PairedDifference; tasks: number } {
   const other = new Map(against.map((one) => [one.task.id, one]));
-  const pairs = policy.flatMap((one): [PlayedTask, PlayedTask][] => (other.has(one.task.id) ? [[one, other.get(one.task.id)!]] : []));
-  const difference = (valueOf: (one: PlayedTask) => number): PairedDifference => pairedDifference(pairs.map(([a, b]) => valueOf(a) - valueOf(b)), options);
+  const pairs = policy.flatMap((one): [PlayedTask, PlayedTask][] =>
+    other.has(one.task.id) ? [[one, other.get(one.task.id)!]] : [],
+  );
+  const difference = (valueOf: (one: PlayedTask) => number): PairedDifference =>
+    pairedDifference(
+      pairs.map(([a, b]) => valueOf(a) - valueOf(b)),
+      options,
+    );
   return { averageReward: difference(averageReward), taskGoalCompletion: difference(successRate), tasks: pairs.length };
 }
 
@@ -90,6 +104,10 @@ export const taskOutcomes = (tasks: readonly Task[], byPolicy: readonly (readonl
     category: categoryOf(task),
     scores: byPolicy.map((played) => {
       const one = played.find((candidate) => candidate.task.id === task.id);
-      return { averageReward: one ? averageReward(one) : 0, successes: one ? successes(one) : 0, samples: one?.outcomes.length ?? 0 };
+      return {
+        averageReward: one ? averageReward(one) : 0,
+        successes: one ? successes(one) : 0,
+        samples: one?.outcomes.length ?? 0,
+      };
     }),
   }));

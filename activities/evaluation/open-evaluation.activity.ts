@@ -29,7 +29,10 @@ export const createOpenEvaluation = (dependencies: CpuDependencies) =>
   async function openEvaluation(input: OpenEvaluationInput): Promise<EvaluationRef> {
     const { artifacts } = dependencies;
     const id = RunId.safeParse(input.evaluationId);
-    if (!id.success) throw new BadConfig([`the workflow id, which becomes the evaluation's, is "${input.evaluationId}": it ${id.error.issues[0]!.message}`]);
+    if (!id.success)
+      throw new BadConfig([
+        `the workflow id, which becomes the evaluation's, is "${input.evaluationId}": it ${id.error.issues[0]!.message}`,
+      ]);
     const { evaluationId, config } = OpenEvaluationInput.parse(input);
     const given = checkedConfig(EvaluateConfig, config);
     const key = keys.evaluationPlan(evaluationId);
@@ -56,7 +59,9 @@ function continued(key: string, { ref, manifest }: Committed<EvaluationPlan>, gi
   return {
     evaluationId: manifest.evaluationId,
     plan: ref,
-    title: config.title || `${policies.map(({ label }) => label).join(' against ')}, ${config.environment.name}/${config.environment.taskSet}`,
+    title:
+      config.title ||
+      `${policies.map(({ label }) => label).join(' against ')}, ${config.environment.name}/${config.environment.taskSet}`,
     labels: policies.map(({ label }) => label),
     tasks: tasks.length,
     samplesPerTask: config.samplesPerTask,
@@ -67,7 +72,11 @@ function continued(key: string, { ref, manifest }: Committed<EvaluationPlan>, gi
   };
 }
 
-async function planOf(evaluationId: string, given: EvaluateConfig, dependencies: CpuDependencies): Promise<EvaluationPlan> {
+async function planOf(
+  evaluationId: string,
+  given: EvaluateConfig,
+  dependencies: CpuDependencies,
+): Promise<EvaluationPlan> {
   const { environments, codec, modelsDir, codeVersion } = dependencies;
   const problems: string[] = [];
   const find = (field: 'policy' | 'against', source: EvaluateConfig['policy']) =>
@@ -92,16 +101,28 @@ async function planOf(evaluationId: string, given: EvaluateConfig, dependencies:
     const templateDate = templateDateOf(text, config.templateDate, undefined, opened);
     if (templateDate !== undefined) config.templateDate = templateDate;
     if (config.maxResponseTokens >= contextLength) {
-      problems.push(`maxResponseTokens is ${config.maxResponseTokens}, but ${policy.model.path} reads only ${contextLength} tokens, prompt included: lower it`);
+      problems.push(
+        `maxResponseTokens is ${config.maxResponseTokens}, but ${policy.model.path} reads only ${contextLength} tokens, prompt included: lower it`,
+      );
     }
   }
   const tasks = await tasksOf(environments(config.environment.name, { taskSet: config.environment.taskSet }), config);
   const set = `task set "${config.environment.taskSet}" of environment "${config.environment.name}"`;
   if (tasks.length === 0) problems.push(`split is "${config.split}", of which the ${set} has no task`);
   const shards = shardsOf(tasks, config.tasksPerShard).length * policies.length;
-  if (shards > MAX_SHARDS) problems.push(`tasksPerShard is ${config.tasksPerShard}: ${tasks.length} tasks would take ${shards} activities, the limit is ${MAX_SHARDS}: raise it`);
+  if (shards > MAX_SHARDS)
+    problems.push(
+      `tasksPerShard is ${config.tasksPerShard}: ${tasks.length} tasks would take ${shards} activities, the limit is ${MAX_SHARDS}: raise it`,
+    );
   if (problems.length > 0) throw new BadConfig(problems);
-  return { kind: 'evaluation-plan', evaluationId, config, policies: policies.map(({ policy }) => policy), tasks, code: { version: codeVersion } };
+  return {
+    kind: 'evaluation-plan',
+    evaluationId,
+    config,
+    policies: policies.map(({ policy }) => policy),
+    tasks,
+    code: { version: codeVersion },
+  };
 }
 
 async function tasksOf(environment: Environment, { split, maxTasks }: ResolvedEvaluation): Promise<Task[]> {

@@ -5,7 +5,8 @@
  * @throws {RangeError} unless 0 <= c <= n and 1 <= k <= n
  */
 export function passAtK(samples: number, successes: number, k: number): number {
-  if (!(successes >= 0 && successes <= samples)) throw new RangeError(`${successes} successes of ${samples} samples cannot be`);
+  if (!(successes >= 0 && successes <= samples))
+    throw new RangeError(`${successes} successes of ${samples} samples cannot be`);
   if (!(k >= 1 && k <= samples)) throw new RangeError(`pass@${k} needs at least ${k} samples, found ${samples}`);
   let allFail = 1; // C(n-c, k) / C(n, k), as a product that cannot overflow
   for (let i = 0; i < k; i++) allFail *= Math.max(0, samples - successes - i) / (samples - i);

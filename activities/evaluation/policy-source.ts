@@ -21,21 +21,34 @@ export class NoSuchPolicy extends Error {
 }
 
 /** @throws {NoSuchPolicy, ModelFileInvalid} */
-export async function findPolicy(source: PolicySource, { artifacts, modelsDir }: { readonly artifacts: ArtifactStore; readonly modelsDir: string }): Promise<FoundPolicy> {
+export async function findPolicy(
+  source: PolicySource,
+  { artifacts, modelsDir }: { readonly artifacts: ArtifactStore; readonly modelsDir: string },
+): Promise<FoundPolicy> {
   if (source.run === undefined || source.iteration === undefined) {
     const model = await identifyModelFile(modelsDir, source.model!, source.acceptSettings);
     // The zero adapter of any rank is none.
-    return { policy: { source, label: `model ${model.path}`, model, lora: LoraConfig.parse({}), state: untouchedPolicy }, run: null };
+    return {
+      policy: { source, label: `model ${model.path}`, model, lora: LoraConfig.parse({}), state: untouchedPolicy },
+      run: null,
+    };
   }
   const found = await artifacts.findManifest(keys.runManifest(source.run), RunManifest);
-  if (!found) throw new NoSuchPolicy(`run is "${source.run}", of which this store has no ${keys.runManifest(source.run)}: is it the run's workflow id, and this its bucket?`);
+  if (!found)
+    throw new NoSuchPolicy(
+      `run is "${source.run}", of which this store has no ${keys.runManifest(source.run)}: is it the run's workflow id, and this its bucket?`,
+    );
   const run = found.manifest;
   const { model, config } = run;
   const { state, when } = await stateOf(artifacts, run, source.iteration);
   return { policy: { source, label: `run ${run.runId} ${when}`, model, lora: config.lora, state }, run };
 }
 
-async function stateOf(artifacts: ArtifactStore, run: RunManifest, iteration: NonNullable<PolicySource['iteration']>): Promise<{ state: PolicyState; when: string }> {
+async function stateOf(
+  artifacts: ArtifactStore,
+  run: RunManifest,
+  iteration: NonNullable<PolicySource['iteration']>,
+): Promise<{ state: PolicyState; when: string }> {
   if (iteration === 'untouched') return { state: untouchedPolicy, when: 'before training' };
   if (iteration === 'start') {
     if (run.config.warmStart === null) return { state: untouchedPolicy, when: 'at the start' };
@@ -45,11 +58,17 @@ async function stateOf(artifacts: ArtifactStore, run: RunManifest, iteration: No
   }
   const committed = await committedIterations(artifacts, run.runId);
   const wanted = iteration === 'end' ? committed.at(-1) : iteration;
-  const checkpoint = wanted === undefined ? null : await artifacts.findManifest(keys.checkpoint(run.runId, wanted - 1), CheckpointManifest);
+  const checkpoint =
+    wanted === undefined
+      ? null
+      : await artifacts.findManifest(keys.checkpoint(run.runId, wanted - 1), CheckpointManifest);
   if (!checkpoint) {
     // Retention may have dropped some on the way.
-    const there = committed.length === 0 ? 'it has none yet' : `the last ones it has are ${committed.slice(-10).join(', ')}`;
-    throw new NoSuchPolicy(`iteration is ${JSON.stringify(iteration)}, but run "${run.runId}" has no such checkpoint: ${there}`);
+    const there =
+      committed.length === 0 ? 'it has none yet' : `the last ones it has are ${committed.slice(-10).join(', ')}`;
+    throw new NoSuchPolicy(
+      `iteration is ${JSON.stringify(iteration)}, but run "${run.runId}" has no such checkpoint: ${there}`,
+    );
   }
   return { state: checkpoint.manifest.policy, when: `after ${wanted} iteration${wanted === 1 ? '' : 's'}` };
 }

@@ -14,7 +14,9 @@ export function renderEvaluation(content: EvaluationContent): string {
 <p class="verdict">${content.verdict}</p>`,
     sections: [
       section('figures', 'Figures', overall(content)),
-      ...(content.comparison ? [section('comparison', 'Comparison on the same tasks', comparison(content, content.comparison))] : []),
+      ...(content.comparison
+        ? [section('comparison', 'Comparison on the same tasks', comparison(content, content.comparison))]
+        : []),
       section('categories', 'By category', slices(content, 'category', content.byCategory)),
       section('turns', 'By number of turns', slices(content, 'turns', content.byTurns)),
       section('tasks', 'Task by task', tasks(content)),
@@ -26,16 +28,37 @@ export function renderEvaluation(content: EvaluationContent): string {
 }
 
 const range = (interval: Estimate['interval'], digits = 3): SafeHtml =>
-  interval === null ? html`` : html` <span class="error">[${fixed(interval[0], digits)}, ${fixed(interval[1], digits)}]</span>`;
+  interval === null
+    ? html``
+    : html` <span class="error">[${fixed(interval[0], digits)}, ${fixed(interval[1], digits)}]</span>`;
 const estimate = ({ value, interval }: Estimate): SafeHtml => html`${fixed(value)}${range(interval)}`;
 
-function figureRow(name: string, { averageReward, taskGoalCompletion, passAtK, scenarioGoalCompletion, tasks, episodes }: Figures): (string | SafeHtml)[] {
+function figureRow(
+  name: string,
+  { averageReward, taskGoalCompletion, passAtK, scenarioGoalCompletion, tasks, episodes }: Figures,
+): (string | SafeHtml)[] {
   const scenario = scenarioGoalCompletion ? [estimate(scenarioGoalCompletion)] : [];
-  return [name, String(tasks), String(episodes), estimate(averageReward), estimate(taskGoalCompletion), ...passAtK.map(estimate), ...scenario];
+  return [
+    name,
+    String(tasks),
+    String(episodes),
+    estimate(averageReward),
+    estimate(taskGoalCompletion),
+    ...passAtK.map(estimate),
+    ...scenario,
+  ];
 }
 
 function figureColumns(first: string, { passAtK, scenarioGoalCompletion }: Figures, n: number): string[] {
-  return [first, 'tasks', 'episodes', `avg@${n}`, 'TGC', ...passAtK.map(({ k }) => `pass@${k}`), ...(scenarioGoalCompletion ? ['SGC'] : [])];
+  return [
+    first,
+    'tasks',
+    'episodes',
+    `avg@${n}`,
+    'TGC',
+    ...passAtK.map(({ k }) => `pass@${k}`),
+    ...(scenarioGoalCompletion ? ['SGC'] : []),
+  ];
 }
 
 function overall({ overall, policies, config, ends, responses }: EvaluationContent): SafeHtml {
@@ -53,31 +76,48 @@ ${table(
     fixed(perEpisode, 1),
     fixed(tokens, 1),
     percent(truncatedRate),
-    Object.entries(ends[p]!).map(([end, count]) => `${end} ${count}`).join(', '),
+    Object.entries(ends[p]!)
+      .map(([end, count]) => `${end} ${count}`)
+      .join(', '),
   ]),
 )}`;
 }
 
-function comparison({ policies, config }: EvaluationContent, found: NonNullable<EvaluationContent['comparison']>): SafeHtml {
+function comparison(
+  { policies, config }: EvaluationContent,
+  found: NonNullable<EvaluationContent['comparison']>,
+): SafeHtml {
   const row = (name: string, { value, interval, pValue }: PairedDifference): (string | SafeHtml)[] => [
     name,
     html`<strong>${signed(value)}</strong>`,
     interval === null ? '–' : `[${signed(interval[0])}, ${signed(interval[1])}]`,
     pValue === null ? '–' : pValue <= 2 / config.resamples ? `≤ ${fixed(2 / config.resamples, 4)}` : fixed(pValue, 4),
   ];
-  return table(`${policies[0]!.label} minus ${policies[1]!.label}, ${found.tasks} tasks`, ['figure', 'difference', `${percent(config.confidence)} interval`, 'p'], [
-    row(`avg@${config.samplesPerTask}`, found.averageReward),
-    row('TGC', found.taskGoalCompletion),
-  ]);
+  return table(
+    `${policies[0]!.label} minus ${policies[1]!.label}, ${found.tasks} tasks`,
+    ['figure', 'difference', `${percent(config.confidence)} interval`, 'p'],
+    [row(`avg@${config.samplesPerTask}`, found.averageReward), row('TGC', found.taskGoalCompletion)],
+  );
 }
 
-const slices = ({ policies, config }: EvaluationContent, first: string, rows: EvaluationContent['byCategory']): SafeHtml =>
+const slices = (
+  { policies, config }: EvaluationContent,
+  first: string,
+  rows: EvaluationContent['byCategory'],
+): SafeHtml =>
   html`${policies.map(({ label }, p) =>
-    table(label, figureColumns(first, rows[0]!.figures[p]!, config.samplesPerTask), rows.map(({ name, figures }) => figureRow(name, figures[p]!))),
+    table(
+      label,
+      figureColumns(first, rows[0]!.figures[p]!, config.samplesPerTask),
+      rows.map(({ name, figures }) => figureRow(name, figures[p]!)),
+    ),
   )}`;
 
 function tasks({ tasks: rows, policies }: EvaluationContent): SafeHtml {
-  const columns = policies.flatMap((_, p) => [`reward${policies.length > 1 ? ` ${p + 1}` : ''}`, `solved${policies.length > 1 ? ` ${p + 1}` : ''}`]);
+  const columns = policies.flatMap((_, p) => [
+    `reward${policies.length > 1 ? ` ${p + 1}` : ''}`,
+    `solved${policies.length > 1 ? ` ${p + 1}` : ''}`,
+  ]);
   const note = policies.length > 1 ? html`<p>1: ${policies[0]!.label}. 2: ${policies[1]!.label}.</p>` : html``;
   return html`${note}
 ${table(
@@ -94,10 +134,15 @@ ${table(
 }
 
 function transcripts({ episodes, episodesLeftOut, policies }: EvaluationContent): SafeHtml {
-  const rest = episodesLeftOut === 0 ? html`` : html`<p>${episodesLeftOut} more episode${episodesLeftOut === 1 ? ' is' : 's are'} in the artifacts that the JSON twin names.</p>`;
+  const rest =
+    episodesLeftOut === 0
+      ? html``
+      : html`<p>${episodesLeftOut} more episode${episodesLeftOut === 1 ? ' is' : 's are'} in the artifacts that the JSON twin names.</p>`;
   return html`${rest}
 ${episodes.map(
-  (shown) => html`<details><summary>${policies[shown.policy]!.label}: task ${shown.taskId}, sample ${shown.sample}, reward ${fixed(shown.reward, 2)}</summary>
+  (
+    shown,
+  ) => html`<details><summary>${policies[shown.policy]!.label}: task ${shown.taskId}, sample ${shown.sample}, reward ${fixed(shown.reward, 2)}</summary>
 <article><p>${outcomeOf(shown)}</p>
 ${turnsOf(shown)}
 </article></details>`,
@@ -119,7 +164,8 @@ function facts({ codeVersion, policies, config, seconds, tokens, arithmetics }: 
   return html`<dl class="facts">
 <dt>Code version</dt><dd><code>${codeVersion}</code></dd>
 ${policies.map(
-  ({ label, model, state }) => html`<dt>${label}</dt><dd><code>${model.path}</code>, sha256 <code>${model.sha256}</code>; adapter ${state.adapter === null ? 'none' : html`sha256 <code>${state.adapter.sha256}</code>`}</dd>`,
+  ({ label, model, state }) =>
+    html`<dt>${label}</dt><dd><code>${model.path}</code>, sha256 <code>${model.sha256}</code>; adapter ${state.adapter === null ? 'none' : html`sha256 <code>${state.adapter.sha256}</code>`}</dd>`,
 )}
 ${arithmetics.map(({ precision, replicas, device, threads, library, flags }) => html`<dt>Computed in</dt><dd>${precision}, ${replicas} replica${replicas === 1 ? '' : 's'}, ${device}${threads === null ? '' : `, ${threads} thread${threads === 1 ? '' : 's'}`}, ${library} ${flags.join(' ')}</dd>`)}
 <dt>Work</dt><dd>${fixed(seconds, 1)} s of activities, ${tokens} tokens through the model</dd>

@@ -52,7 +52,10 @@ export function groupRelativeAdvantages(
   const groups = groupBy(trajectories, ({ taskId }) => taskId);
   const centred = new Map<string, number>();
   for (const [taskId, group] of groups) {
-    if (group.length < 2) throw new ShapeError(`group of task ${taskId} has ${group.length} sample(s), needs at least 2: raise rollout.groupSize`);
+    if (group.length < 2)
+      throw new ShapeError(
+        `group of task ${taskId} has ${group.length} sample(s), needs at least 2: raise rollout.groupSize`,
+      );
     const rewards = group.map(({ reward }) => shapedReward(reward, options.rewardShaping));
     const { centre, deviation } = moments(rewards, group, options);
     // R - mean of the other n - 1 samples = (R - mean of all n) n / (n - 1)
@@ -61,18 +64,28 @@ export function groupRelativeAdvantages(
     group.forEach(({ id }, i) => centred.set(id, ((rewards[i]! - centre) * others) / scale));
   }
   const counted = active ? trajectories.filter(({ id }) => active.has(id)) : trajectories;
-  const batch = moments(counted.map(({ id }) => centred.get(id)!), counted, options);
+  const batch = moments(
+    counted.map(({ id }) => centred.get(id)!),
+    counted,
+    options,
+  );
   const [shift, scale] = options.normalization === 'batch' ? [batch.centre, batch.deviation + EPSILON] : [0, 1];
   const clip = options.advantageClip ?? Infinity;
   return new Map([...centred].map(([id, value]) => [id, Math.min(clip, Math.max(-clip, (value - shift) / scale))]));
 }
 
 /** Mean and deviation, weighted by the trajectories' shares if they have any: then they are all that there are, and no sample. */
-function moments(values: readonly number[], trajectories: readonly RewardedTrajectory[], { deviation = 'population' }: Pick<AdvantageOptions, 'deviation'>): { centre: number; deviation: number } {
+function moments(
+  values: readonly number[],
+  trajectories: readonly RewardedTrajectory[],
+  { deviation = 'population' }: Pick<AdvantageOptions, 'deviation'>,
+): { centre: number; deviation: number } {
   const deviationOf = deviation === 'sample' ? sampleStandardDeviation : populationStandardDeviation;
-  if (trajectories.every(({ share }) => share === undefined)) return { centre: mean(values), deviation: deviationOf(values) };
+  if (trajectories.every(({ share }) => share === undefined))
+    return { centre: mean(values), deviation: deviationOf(values) };
   const shares = trajectories.map(({ share }) => share ?? 1);
-  const average = (of: (value: number) => number): number => sum(values.map((value, i) => shares[i]! * of(value))) / sum(shares);
+  const average = (of: (value: number) => number): number =>
+    sum(values.map((value, i) => shares[i]! * of(value))) / sum(shares);
   const centre = average((value) => value);
   return { centre, deviation: Math.sqrt(average((value) => (value - centre) ** 2)) };
 }

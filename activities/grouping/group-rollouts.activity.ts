@@ -15,13 +15,26 @@ export const createGroupRollouts = ({ artifacts }: CpuDependencies) =>
     const { run, iteration, shards } = GroupRolloutsInput.parse(input);
     const opened = await openedRun(artifacts, run, { iteration });
     const { algorithm } = opened.config;
-    const { ref, manifest } = await commitOnce(artifacts, keys.groups(run.runId, iteration), GroupsManifest, stepOf(opened, { iteration, shards }), async () => {
-      const manifests = await Promise.all(shards.map((shard) => artifacts.getJson(shard, RolloutShardManifest)));
-      const trajectories = await Promise.all(manifests.map((shard) => artifacts.getJson(shard.trajectories, z.array(Trajectory))));
-      const { grouped, ...summary } = groupTrajectories(trajectories, algorithm);
-      const made = { kind: 'groups' as const, ...summary, trajectories: await artifacts.putJson(grouped), shards: manifests.map((shard) => shard.trajectories) };
-      return { manifest: made, tokens: 0 };
-    });
+    const { ref, manifest } = await commitOnce(
+      artifacts,
+      keys.groups(run.runId, iteration),
+      GroupsManifest,
+      stepOf(opened, { iteration, shards }),
+      async () => {
+        const manifests = await Promise.all(shards.map((shard) => artifacts.getJson(shard, RolloutShardManifest)));
+        const trajectories = await Promise.all(
+          manifests.map((shard) => artifacts.getJson(shard.trajectories, z.array(Trajectory))),
+        );
+        const { grouped, ...summary } = groupTrajectories(trajectories, algorithm);
+        const made = {
+          kind: 'groups' as const,
+          ...summary,
+          trajectories: await artifacts.putJson(grouped),
+          shards: manifests.map((shard) => shard.trajectories),
+        };
+        return { manifest: made, tokens: 0 };
+      },
+    );
     const { turns, active, groupsWithoutVariance: flat, metrics } = manifest;
     return { manifest: ref, turns, active, groupsWithoutVariance: flat, metrics };
   };

@@ -9,11 +9,23 @@ import { onePool, turnPools } from './turn-pools.js';
 export function groupTrajectories(
   ofShards: readonly (readonly Trajectory[])[],
   algorithm: AlgorithmConfig,
-): Pick<GroupsManifest, 'turns' | 'active' | 'groupsWithoutVariance' | 'groups' | 'metrics'> & { readonly grouped: GroupedTrajectory[] } {
+): Pick<GroupsManifest, 'turns' | 'active' | 'groupsWithoutVariance' | 'groups' | 'metrics'> & {
+  readonly grouped: GroupedTrajectory[];
+} {
   const all = ofShards.flat();
   const advantages = groupRelativeAdvantages(all, algorithm);
   const grouped = ofShards.flatMap((ofShard, shard) =>
-    ofShard.map(({ id, taskId, reward, turns }, index): GroupedTrajectory => ({ id, taskId, reward, advantage: advantages.get(id)!, turns: turns.length, shard, index })),
+    ofShard.map(
+      ({ id, taskId, reward, turns }, index): GroupedTrajectory => ({
+        id,
+        taskId,
+        reward,
+        advantage: advantages.get(id)!,
+        turns: turns.length,
+        shard,
+        index,
+      }),
+    ),
   );
   const pools = algorithm.name === 'seeupo' ? turnPools(grouped) : onePool(grouped);
   return {

@@ -17,7 +17,8 @@ interface Groups {
 const kept = keptFromLast<Groups>();
 
 /** Trajectories of an iteration with their advantages, in the order of the groups artifact. */
-export const readGroups = (artifacts: ArtifactStore, groups: ArtifactRef): Promise<Groups> => kept(artifacts, groups.sha256, () => read(artifacts, groups));
+export const readGroups = (artifacts: ArtifactStore, groups: ArtifactRef): Promise<Groups> =>
+  kept(artifacts, groups.sha256, () => read(artifacts, groups));
 
 async function read(artifacts: ArtifactStore, groups: ArtifactRef): Promise<Groups> {
   const manifest = await artifacts.getJson(groups, GroupsManifest);
@@ -38,5 +39,7 @@ export function trainedOn<T extends { readonly taskId: string; readonly reward: 
 ): T[] {
   if (!skipGroupsWithoutVariance) return [...trajectories];
   const groups = groupBy(trajectories, ({ taskId }) => taskId);
-  return trajectories.filter(({ taskId }) => groups.get(taskId)!.some(({ reward }) => reward !== groups.get(taskId)![0]!.reward));
+  return trajectories.filter(({ taskId }) =>
+    groups.get(taskId)!.some(({ reward }) => reward !== groups.get(taskId)![0]!.reward),
+  );
 }

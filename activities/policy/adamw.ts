@@ -24,7 +24,8 @@ export function adamWStep(
   { learningRate, betas: [beta1, beta2], epsilon, weightDecay, maxGradientNorm }: AdamWOptions,
 ): { parameters: Tensor; moments: Moments; gradientNorm: number } {
   const gradientNorm = Math.sqrt((tf.tidy(() => tf.sum(tf.square(gradient)).dataSync()) as Float32Array)[0]!);
-  const scale = maxGradientNorm !== null && gradientNorm > maxGradientNorm ? maxGradientNorm / (gradientNorm + 1e-6) : 1;
+  const scale =
+    maxGradientNorm !== null && gradientNorm > maxGradientNorm ? maxGradientNorm / (gradientNorm + 1e-6) : 1;
   const size = gradient.shape[0];
   const chunk = (offset: number): Tensor[] =>
     tf.tidy(() => {

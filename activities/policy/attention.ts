@@ -30,14 +30,28 @@ const byHead = (x: Tensor): Tensor => tf.transpose(x, [1, 0, 2]);
 function bySegment(x: Tensor, { segments }: PackedTries, { heads, keyValueHeads: K }: ModelConfig): Tensor[] {
   const R = heads / K;
   const whole = tf.transpose(x.reshape([x.shape[0], K, R, x.size / (x.shape[0] * heads)]), [1, 2, 0, 3]);
-  const parts = segments.length === 1 ? [whole] : (tf.split(whole, segments.map(({ size }) => size), 2) as Tensor[]);
+  const parts =
+    segments.length === 1
+      ? [whole]
+      : (tf.split(
+          whole,
+          segments.map(({ size }) => size),
+          2,
+        ) as Tensor[]);
   return parts.map((part, i) => part.reshape([K, R * segments[i]!.size, whole.shape[3]!]));
 }
 
 /** The inverse: (K, R n, D) of each segment as (N, Q D). */
-function together(parts: readonly Tensor[], { segments }: PackedTries, { heads, keyValueHeads: K, headDimension: D }: ModelConfig): Tensor {
+function together(
+  parts: readonly Tensor[],
+  { segments }: PackedTries,
+  { heads, keyValueHeads: K, headDimension: D }: ModelConfig,
+): Tensor {
   const R = heads / K;
-  const whole = tf.concat(parts.map((part, i) => part.reshape([K, R, segments[i]!.size, D])), 2) as Tensor;
+  const whole = tf.concat(
+    parts.map((part, i) => part.reshape([K, R, segments[i]!.size, D])),
+    2,
+  ) as Tensor;
   return tf.transpose(whole, [2, 0, 1, 3]).reshape([whole.shape[2]!, heads * D]);
 }
 
@@ -47,7 +61,12 @@ function together(parts: readonly Tensor[], { segments }: PackedTries, { heads, 
  * @param q  (N, Q, D), rotated, with the 1 / sqrt(D) in it
  * @returns  attended (N, Q D), and what attentionBackward takes
  */
-export function attentionForward(q: Tensor, { k, v }: KeysAndValues, batch: PackedTries, config: ModelConfig): { attended: Tensor; saved: SavedAttention } {
+export function attentionForward(
+  q: Tensor,
+  { k, v }: KeysAndValues,
+  batch: PackedTries,
+  config: ModelConfig,
+): { attended: Tensor; saved: SavedAttention } {
   const { heads, keyValueHeads: K } = config;
   const [keys, values] = [byHead(k), byHead(v)];
   const outputs: Tensor[] = [];
@@ -67,7 +86,13 @@ export function attentionForward(q: Tensor, { k, v }: KeysAndValues, batch: Pack
  * @param attended  (N, Q D)
  * @returns         gradients of q (N, Q, D), k and v (N, K, D); of a forward pass without a past
  */
-export function attentionBackward(d: Tensor, attended: Tensor, saved: SavedAttention, batch: PackedTries, config: ModelConfig): { q: Tensor; k: Tensor; v: Tensor } {
+export function attentionBackward(
+  d: Tensor,
+  attended: Tensor,
+  saved: SavedAttention,
+  batch: PackedTries,
+  config: ModelConfig,
+): { q: Tensor; k: Tensor; v: Tensor } {
   const { heads, headDimension: D } = config;
   const N = d.shape[0];
   // softmax: dS = P (dP - sum(dP P)), and sum(dP P) = sum(dO O)
@@ -84,9 +109,31 @@ export function attentionBackward(d: Tensor, attended: Tensor, saved: SavedAtten
     };
   });
   /** A node's key and value serve many segments; their gradients add up. */
-  const summed = (which: 'k' | 'v'): Tensor => tf.unsortedSegmentSum(byHead(tf.concat(parts.map((part) => part[which]), 1)), batch.allKeys as never, N);
-  return { q: together(parts.map((part) => part.q), batch, config).reshape([N, heads, D]), k: summed('k'), v: summed('v') };
+  const summed = (which: 'k' | 'v'): Tensor =>
+    tf.unsortedSegmentSum(
+      byHead(
+        tf.concat(
+          parts.map((part) => part[which]),
+          1,
+        ),
+      ),
+      batch.allKeys as never,
+      N,
+    );
+  return {
+    q: together(
+      parts.map((part) => part.q),
+      batch,
+      config,
+    ).reshape([N, heads, D]),
+    k: summed('k'),
+    v: summed('v'),
+  };
 }
 
 /** All that is saved, for disposal. */
-export const attentionTensors = ({ keys, values, segments }: SavedAttention): Tensor[] => [keys, values, ...segments.flatMap(({ q, probabilities }) => [q, probabilities])];
+export const attentionTensors = ({ keys, values, segments }: SavedAttention): Tensor[] => [
+  keys,
+  values,
+  ...segments.flatMap(({ q, probabilities }) => [q, probabilities]),
+];

@@ -83,16 +83,29 @@ export const softmaxLastAxis: (x: Tensor) => Tensor = (() => {
 const TF_BFLOAT16 = 14;
 const rounded = new WeakSet<Tensor>();
 
-const typeAttribute = (name: string, value: number): NativeAttribute => ({ name, type: native.binding.TF_ATTR_TYPE, value });
-const boolAttribute = (name: string, value: boolean): NativeAttribute => ({ name, type: native.binding.TF_ATTR_BOOL, value });
+const typeAttribute = (name: string, value: number): NativeAttribute => ({
+  name,
+  type: native.binding.TF_ATTR_TYPE,
+  value,
+});
+const boolAttribute = (name: string, value: boolean): NativeAttribute => ({
+  name,
+  type: native.binding.TF_ATTR_BOOL,
+  value,
+});
 
 const castAttributes = (from: number, to: number): NativeAttribute[] => [
-  typeAttribute('SrcT', from), typeAttribute('DstT', to), boolAttribute('Truncate', false),
+  typeAttribute('SrcT', from),
+  typeAttribute('DstT', to),
+  boolAttribute('Truncate', false),
 ];
 const matMulAttributes = (type: number, transposeA: boolean, transposeB: boolean): NativeAttribute[] => [
-  typeAttribute('T', type), boolAttribute('transpose_a', transposeA), boolAttribute('transpose_b', transposeB),
+  typeAttribute('T', type),
+  boolAttribute('transpose_a', transposeA),
+  boolAttribute('transpose_b', transposeB),
 ];
-const castOf = (id: number, from: number, to: number): NativeTensor => native.binding.executeOp('Cast', castAttributes(from, to), [id], 1)[0]!;
+const castOf = (id: number, from: number, to: number): NativeTensor =>
+  native.binding.executeOp('Cast', castAttributes(from, to), [id], 1)[0]!;
 const idOf = (x: Tensor): number => native.getInputTensorIds([x])[0]!;
 
 /**
@@ -120,7 +133,10 @@ export function widened(x: Tensor): Tensor {
  * thousand in each thread: 330 MB.
  */
 export function matMul(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor {
-  return native.executeSingleOutput('MatMul', matMulAttributes(native.binding.TF_FLOAT, transposeA, transposeB), [a, b]);
+  return native.executeSingleOutput('MatMul', matMulAttributes(native.binding.TF_FLOAT, transposeA, transposeB), [
+    a,
+    b,
+  ]);
 }
 
 /**
@@ -136,7 +152,11 @@ export function batchMatMul(a: Tensor, b: Tensor, transposeA: boolean, transpose
   const multiplications = a.size * b.shape.at(transposeB ? -2 : -1)!;
   // The third version of the operation is the same and has only the one kernel.
   return isOnProcessor && multiplications < SMALL_PRODUCT
-    ? native.executeSingleOutput('BatchMatMulV3', [...['Ta', 'Tb', 'Tout'].map((name) => typeAttribute(name, TF_FLOAT)), ...exchanged], [a, b])
+    ? native.executeSingleOutput(
+        'BatchMatMulV3',
+        [...['Ta', 'Tb', 'Tout'].map((name) => typeAttribute(name, TF_FLOAT)), ...exchanged],
+        [a, b],
+      )
     : native.executeSingleOutput('BatchMatMulV2', [typeAttribute('T', TF_FLOAT), ...exchanged], [a, b]);
 }
 
@@ -154,7 +174,14 @@ export function product(a: Tensor, weight: Tensor, transposeA: boolean, transpos
   };
   try {
     const left = isBf16(a) ? idOf(a) : passed(castOf(idOf(a), TF_FLOAT, TF_BFLOAT16).id);
-    const result = passed(native.binding.executeOp('MatMul', matMulAttributes(TF_BFLOAT16, transposeA, transposeB), [left, idOf(weight)], 1)[0]!.id);
+    const result = passed(
+      native.binding.executeOp(
+        'MatMul',
+        matMulAttributes(TF_BFLOAT16, transposeA, transposeB),
+        [left, idOf(weight)],
+        1,
+      )[0]!.id,
+    );
     return native.createOutputTensor(castOf(result, TF_BFLOAT16, TF_FLOAT));
   } finally {
     passing.forEach((id) => native.binding.deleteTensor(id));
@@ -172,7 +199,9 @@ export function loadGraph(folder: string): Graph {
   const session = native.binding.loadSavedModel(folder, 'serve');
   return {
     run: (names, tensors, outputs) =>
-      native.binding.runSavedModel(session, native.getInputTensorIds([...tensors]), names, outputs).map((tensor) => native.createOutputTensor(tensor)),
+      native.binding
+        .runSavedModel(session, native.getInputTensorIds([...tensors]), names, outputs)
+        .map((tensor) => native.createOutputTensor(tensor)),
     close: () => native.binding.deleteSavedModel(session),
   };
 }

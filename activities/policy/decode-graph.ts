@@ -38,7 +38,10 @@ export class DecodeGraphs {
     });
     try {
       const [output, ...tails] = known.graph.run(known.names, tensors, known.outputs);
-      return { output: output!, tails: inputs.layers.map((_, l) => ({ keys: tails[2 * l]!, values: tails[2 * l + 1]! })) };
+      return {
+        output: output!,
+        tails: inputs.layers.map((_, l) => ({ keys: tails[2 * l]!, values: tails[2 * l + 1]! })),
+      };
     } finally {
       tf.dispose(passing);
     }
@@ -52,7 +55,9 @@ export class DecodeGraphs {
   #build(inputs: DecodeInputs<Tensor>, leaves: readonly Leaf[]): { graph: Graph; names: string; outputs: string } {
     const builder = new GraphBuilder();
     let fed = 0;
-    const { x, layers, caches, frame } = mapped(inputs, '', (_, type) => builder.placeholder(nameOf(fed++), type)) as DecodeInputs<string>;
+    const { x, layers, caches, frame } = mapped(inputs, '', (_, type) =>
+      builder.placeholder(nameOf(fed++), type),
+    ) as DecodeInputs<string>;
     let output = x;
     const tails = layers.map((layer, l) => {
       const step = decodeLayer(builder, output, layer, caches[l]!, frame, this.config);
@@ -79,17 +84,24 @@ interface Leaf {
   readonly value: Tensor | readonly number[];
 }
 
-const isSizes = (node: unknown): node is readonly number[] => Array.isArray(node) && node.every((element) => typeof element === 'number');
+const isSizes = (node: unknown): node is readonly number[] =>
+  Array.isArray(node) && node.every((element) => typeof element === 'number');
 const isTensor = (node: unknown): node is Tensor => node instanceof tf.Tensor;
 const typeOf = (node: Tensor | readonly number[]): ElementType =>
   !isTensor(node) || node.dtype === 'int32' ? DT_INT32 : isBf16(node) ? DT_BFLOAT16 : DT_FLOAT;
 
 /** The same structure with something else for every tensor and list of sizes, in a fixed order, each given with its place. */
-function mapped(node: unknown, place: string, of: (place: string, type: ElementType, value: Tensor | readonly number[]) => unknown): unknown {
+function mapped(
+  node: unknown,
+  place: string,
+  of: (place: string, type: ElementType, value: Tensor | readonly number[]) => unknown,
+): unknown {
   if (node === null) return null;
   if (isTensor(node) || isSizes(node)) return of(place, typeOf(node), node);
   const inner = (key: string | number, value: unknown): unknown => mapped(value, `${place}.${key}`, of);
-  return Array.isArray(node) ? node.map((value, i) => inner(i, value)) : Object.fromEntries(Object.entries(node as object).map(([key, value]) => [key, inner(key, value)]));
+  return Array.isArray(node)
+    ? node.map((value, i) => inner(i, value))
+    : Object.fromEntries(Object.entries(node as object).map(([key, value]) => [key, inner(key, value)]));
 }
 
 function leavesOf(inputs: DecodeInputs<Tensor>): Leaf[] {

@@ -59,23 +59,44 @@ export function decodeLayer<T>(
 ): { output: T; tail: CachePart<T> } {
   const R = Q / K;
   const scaled = (y: T, gain: T): T => ops.mul(ops.mul(y, rmsScaleBy(ops, y, normEpsilon)), gain);
-  const [qk, v] = ops.split(linear(ops, scaled(x, weights.attentionNorm), weights.qkv), [(Q + K) * D, K * D], 1, 2) as [T, T];
+  const [qk, v] = ops.split(linear(ops, scaled(x, weights.attentionNorm), weights.qkv), [(Q + K) * D, K * D], 1, 2) as [
+    T,
+    T,
+  ];
   const heads = ops.reshape(qk, [-1, Q + K, D]);
-  const turned = rotateBy(ops, weights.qkNorm === null ? heads : scaled(heads, weights.qkNorm), frame.cos, frame.sin, D, 1);
+  const turned = rotateBy(
+    ops,
+    weights.qkNorm === null ? heads : scaled(heads, weights.qkNorm),
+    frame.cos,
+    frame.sin,
+    D,
+    1,
+  );
   const [q, k] = ops.split(turned, [Q, K], 1, 2) as [T, T];
   const queries = ops.transpose(ops.reshape(ops.mul(q, D ** -0.5), [-1, K, R, D]), [1, 0, 2, 3]); // (K, B, R, D)
   const newest = (y: T): T => ops.reshape(ops.transpose(ops.reshape(y, [-1, K, D]), [1, 0, 2]), [K, -1, 1, D]);
-  const tail = { keys: ops.concat([cache.tail.keys, newest(k)], 2), values: ops.concat([cache.tail.values, newest(v)], 2) };
+  const tail = {
+    keys: ops.concat([cache.tail.keys, newest(k)], 2),
+    values: ops.concat([cache.tail.values, newest(v)], 2),
+  };
 
   // A group's queries together against the keys that it shares.
   const byGroup = (y: T, shape: Sizes<T>): T => ops.reshape(ops.gather(y, frame.requestAt, 1), shape);
   const byRequest = (y: T, shape: Sizes<T>): T => ops.gather(ops.reshape(y, shape), frame.placeOf, 1);
-  const onShared = byRequest(ops.matMul(byGroup(queries, frame.queriesByGroup), cache.shared.keys, true), frame.scoresByPlace); // (K, B, R, S)
+  const onShared = byRequest(
+    ops.matMul(byGroup(queries, frame.queriesByGroup), cache.shared.keys, true),
+    frame.scoresByPlace,
+  ); // (K, B, R, S)
   const { own } = cache;
   const onPrompt = own === null ? onShared : ops.concat([onShared, ops.matMul(queries, own.keys, true)], 3);
   const scores = ops.concat([ops.add(onPrompt, frame.mask), ops.matMul(queries, tail.keys, true)], 3);
   const pieces = ops.split(ops.softmax(scores), frame.widths, 3, own === null ? 2 : 3);
-  const ofShared = byRequest(ops.matMul(byGroup(pieces[0]!, frame.scoresByGroup), cache.shared.values, false), [K, -1, R, D]); // (K, B, R, D)
+  const ofShared = byRequest(ops.matMul(byGroup(pieces[0]!, frame.scoresByGroup), cache.shared.values, false), [
+    K,
+    -1,
+    R,
+    D,
+  ]); // (K, B, R, D)
   const ofTail = ops.add(ofShared, ops.matMul(pieces.at(-1)!, tail.values, false));
   const ofAll = own === null ? ofTail : ops.add(ofTail, ops.matMul(pieces[1]!, own.values, false));
   const attended = ops.reshape(ops.transpose(ofAll, [1, 0, 2, 3]), [-1, Q * D]);

@@ -56,7 +56,8 @@ export class DecodeState {
     const { layers, keyValueHeads: K, headDimension: D } = this.config;
     const part = (layer: number, nodes: Tensor, width: number): CachePart<Tensor> => {
       const { k, v } = store.layer(layer);
-      const gathered = (x: Tensor): Tensor => tf.transpose(tf.gather(x, nodes as never).reshape([-1, width, K, D]), [2, 0, 1, 3]);
+      const gathered = (x: Tensor): Tensor =>
+        tf.transpose(tf.gather(x, nodes as never).reshape([-1, width, K, D]), [2, 0, 1, 3]);
       return { keys: gathered(k), values: gathered(v) };
     };
     const none = (): Tensor => tf.zeros([K, this.members.length, 0, D]);
@@ -74,7 +75,10 @@ export class DecodeState {
     const { requestAt, placeOf, most } = this.#places;
     const [G, S, P] = [this.#groups, this.#shared, this.#own];
     return {
-      ...rotaryTables(this.config, this.members.map((i) => this.paths[i]!.length + this.step)),
+      ...rotaryTables(
+        this.config,
+        this.members.map((i) => this.paths[i]!.length + this.step),
+      ),
       mask: this.#mask,
       requestAt,
       placeOf,
@@ -104,7 +108,10 @@ export class DecodeState {
       x.dispose();
       return result;
     };
-    const part = ({ keys, values }: CachePart<Tensor>, index: Tensor): CachePart<Tensor> => ({ keys: kept(keys, index), values: kept(values, index) });
+    const part = ({ keys, values }: CachePart<Tensor>, index: Tensor): CachePart<Tensor> => ({
+      keys: kept(keys, index),
+      values: kept(values, index),
+    });
     this.caches = this.caches.map(({ shared, own, tail }) => ({
       shared: groups.length === this.#groups ? shared : part(shared, groupIndex),
       own: own && part(own, requestIndex),
@@ -154,9 +161,11 @@ function placesOf(groupOf: readonly number[], groups: number): { requestAt: Tens
   const most = Math.max(...members.map(({ length }) => length));
   const placeOf = new Int32Array(groupOf.length);
   const requestAt = new Int32Array(groups * most);
-  members.forEach((group, g) => group.forEach((b, m) => {
-    placeOf[b] = g * most + m;
-    requestAt[g * most + m] = b;
-  }));
+  members.forEach((group, g) =>
+    group.forEach((b, m) => {
+      placeOf[b] = g * most + m;
+      requestAt[g * most + m] = b;
+    }),
+  );
   return { requestAt: tf.tensor1d(requestAt, 'int32'), placeOf: tf.tensor1d(placeOf, 'int32'), most };
 }

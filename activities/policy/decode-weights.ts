@@ -40,7 +40,8 @@ const FUSED = {
 /** Into fp32 weights the adapter is folded; bfloat16 would round its small changes away, so there it stays beside them. */
 export function fusedWeights({ weights, adapter, views }: Theta): DecodeWeights {
   const { config } = weights;
-  const folds = adapter !== null && !weights.layers.some(({ modules }) => moduleNames.some((module) => isBf16(modules[module])));
+  const folds =
+    adapter !== null && !weights.layers.some(({ modules }) => moduleNames.some((module) => isBf16(modules[module])));
   const sources = folds ? foldAdapter(weights.layers, adapter) : weights.layers;
   const layers = sources.map((source, l) =>
     tf.tidy(() => {
@@ -49,23 +50,38 @@ export function fusedWeights({ weights, adapter, views }: Theta): DecodeWeights 
       const repeated = (gain: Tensor, times: number): Tensor => tf.tile(gain.reshape([1, headDimension]), [times, 1]);
       const parts = Object.entries(FUSED).map(([name, modules]) => [
         name,
-        { matrix: fusedMatrix(source, modules), bias: fusedBias(source, modules, config), low: folds || !adapter ? null : fusedPair(adapter.layers[l]!, modules, adapter.scale) },
+        {
+          matrix: fusedMatrix(source, modules),
+          bias: fusedBias(source, modules, config),
+          low: folds || !adapter ? null : fusedPair(adapter.layers[l]!, modules, adapter.scale),
+        },
       ]);
       return {
         ...Object.fromEntries(parts),
         attentionNorm: source.attentionNorm,
         mlpNorm: source.mlpNorm,
-        qkNorm: queryNorm && keyNorm ? tf.concat([repeated(queryNorm, heads), repeated(keyNorm, keyValueHeads)], 0) : null,
+        qkNorm:
+          queryNorm && keyNorm ? tf.concat([repeated(queryNorm, heads), repeated(keyNorm, keyValueHeads)], 0) : null,
       } as never;
     }),
   ) as unknown as DecodeWeights['layers'];
-  const held = new Set<Tensor>(weights.layers.flatMap(({ modules, biases }) => [...Object.values(modules), ...Object.values(biases)]));
-  const made = layers.flatMap(({ qkNorm, qkv, output, gateUp, down }) => [qkNorm, ...[qkv, output, gateUp, down].flatMap(({ matrix, bias, low }) => [matrix, bias, low?.A, low?.B])]);
+  const held = new Set<Tensor>(
+    weights.layers.flatMap(({ modules, biases }) => [...Object.values(modules), ...Object.values(biases)]),
+  );
+  const made = layers.flatMap(({ qkNorm, qkv, output, gateUp, down }) => [
+    qkNorm,
+    ...[qkv, output, gateUp, down].flatMap(({ matrix, bias, low }) => [matrix, bias, low?.A, low?.B]),
+  ]);
   const owned = made.filter((tensor): tensor is Tensor => tensor != null && !held.has(tensor));
   if (!folds) return { frozen: weights, adapter, layers, owned: [owned, views] };
   // Prefill takes the folded matrices as they are.
   tf.dispose(views as never);
-  return { frozen: { ...weights, layers: sources }, adapter: null, layers, owned: [owned, sources.map(({ modules }) => modules)] };
+  return {
+    frozen: { ...weights, layers: sources },
+    adapter: null,
+    layers,
+    owned: [owned, sources.map(({ modules }) => modules)],
+  };
 }
 
 function fusedMatrix({ modules }: LayerWeights, names: readonly ModuleName[]): Tensor {
@@ -79,17 +95,26 @@ function fusedMatrix({ modules }: LayerWeights, names: readonly ModuleName[]): T
 function fusedBias({ biases }: LayerWeights, names: readonly ModuleName[], config: ModelConfig): Tensor | null {
   if (!names.some((name) => biases[name])) return null;
   if (names.length === 1) return biases[names[0]!]!;
-  return tf.concat(names.map((name) => biases[name] ?? tf.zeros([moduleShape(config, name)[0]])), 0);
+  return tf.concat(
+    names.map((name) => biases[name] ?? tf.zeros([moduleShape(config, name)[0]])),
+    0,
+  );
 }
 
 /** Low-rank parts side by side: the As below each other, the Bs along the diagonal. */
 function fusedPair(layer: LayerAdapter, names: readonly ModuleName[], scale: number): AdapterPair<Tensor> {
-  const A = tf.concat(names.map((name) => layer[name].A), 0);
+  const A = tf.concat(
+    names.map((name) => layer[name].A),
+    0,
+  );
   const ranks = names.map((name) => layer[name].A.shape[0]);
   const B = tf.concat(
     names.map((name, i) => {
       const before = ranks.slice(0, i).reduce((sum, r) => sum + r, 0);
-      return tf.pad(layer[name].B as never, [[0, 0], [before, A.shape[0] - before - ranks[i]!]]) as Tensor;
+      return tf.pad(layer[name].B as never, [
+        [0, 0],
+        [before, A.shape[0] - before - ranks[i]!],
+      ]) as Tensor;
     }),
     0,
   );
@@ -103,20 +128,38 @@ export function foldAdapter(layers: readonly LayerWeights[], adapter: Adapter): 
     modules: Object.fromEntries(
       moduleNames.map((module) => {
         const { A, B } = adapter.layers[l]![module];
-        return [module, tf.tidy(() => tf.add(layer.modules[module], tf.mul(matMul(B, A, false, false), adapter.scale)))];
+        return [
+          module,
+          tf.tidy(() => tf.add(layer.modules[module], tf.mul(matMul(B, A, false, false), adapter.scale))),
+        ];
       }),
     ) as unknown as LayerWeights['modules'],
   }));
 }
 
 /** Adapters of one scale as one of their ranks' sum, the trainable one last. */
-export function withFolded(folded: readonly Adapter[], trainable: Adapter | null): { adapter: Adapter; views: readonly unknown[] } {
+export function withFolded(
+  folded: readonly Adapter[],
+  trainable: Adapter | null,
+): { adapter: Adapter; views: readonly unknown[] } {
   const all = trainable ? [...folded, trainable] : folded;
   const layers = all[0]!.layers.map((_, l) =>
     Object.fromEntries(
       moduleNames.map((module) => {
         const pairs = all.map(({ layers: of }) => of[l]![module]);
-        return [module, { A: tf.concat(pairs.map(({ A }) => A), 0), B: tf.concat(pairs.map(({ B }) => B), 1) }];
+        return [
+          module,
+          {
+            A: tf.concat(
+              pairs.map(({ A }) => A),
+              0,
+            ),
+            B: tf.concat(
+              pairs.map(({ B }) => B),
+              1,
+            ),
+          },
+        ];
       }),
     ),
   ) as unknown as LayerAdapter[];

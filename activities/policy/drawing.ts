@@ -15,18 +15,41 @@ const BLOCK = 256;
  * One token per row by inverting the cumulative distribution at a uniform number, in two stages so
  * that only V / 256 + 256 probabilities per row leave the device.
  */
-export function draw(hidden: Tensor, weights: FrozenWeights, temperature: number, uniforms: readonly number[]): Drawn[] {
+export function draw(
+  hidden: Tensor,
+  weights: FrozenWeights,
+  temperature: number,
+  uniforms: readonly number[],
+): Drawn[] {
   const B = uniforms.length;
   const blocks = Math.ceil(weights.config.vocabulary / BLOCK);
   const probabilities = tf.tidy(() => {
-    const p = softmaxLastAxis(logitsOf(hidden, null, weights, temperature)) as import('@tensorflow/tfjs-node-gpu').Tensor2D;
+    const p = softmaxLastAxis(
+      logitsOf(hidden, null, weights, temperature),
+    ) as import('@tensorflow/tfjs-node-gpu').Tensor2D;
     const surplus = blocks * BLOCK - weights.config.vocabulary;
-    return (surplus === 0 ? p : tf.pad(p, [[0, 0], [0, surplus]])).reshape([B, blocks, BLOCK]);
+    return (
+      surplus === 0
+        ? p
+        : tf.pad(p, [
+            [0, 0],
+            [0, surplus],
+          ])
+    ).reshape([B, blocks, BLOCK]);
   });
   const sums = tf.tidy(() => tf.sum(probabilities, 2).dataSync()) as Float32Array;
   const chosen = uniforms.map((u, b) => invert(sums, b * blocks, blocks, u));
   const within = tf.tidy(() =>
-    tf.gatherND(probabilities, tf.tensor2d(chosen.flatMap(({ index }, b) => [b, index]), [B, 2], 'int32')).dataSync(),
+    tf
+      .gatherND(
+        probabilities,
+        tf.tensor2d(
+          chosen.flatMap(({ index }, b) => [b, index]),
+          [B, 2],
+          'int32',
+        ),
+      )
+      .dataSync(),
   ) as Float32Array;
   probabilities.dispose();
   return chosen.map(({ index: block, rest }, b) => {
@@ -39,7 +62,13 @@ export function draw(hidden: Tensor, weights: FrozenWeights, temperature: number
 const LIKELIEST = 256;
 
 /** One token per row of the truncated distribution; log-probs are of that distribution. */
-export function drawFromLikeliest(hidden: Tensor, weights: FrozenWeights, temperature: number, truncation: Truncation, uniforms: readonly number[]): Drawn[] {
+export function drawFromLikeliest(
+  hidden: Tensor,
+  weights: FrozenWeights,
+  temperature: number,
+  truncation: Truncation,
+  uniforms: readonly number[],
+): Drawn[] {
   const { vocabulary } = weights.config;
   const probabilities = tf.tidy(() => softmaxLastAxis(logitsOf(hidden, null, weights, temperature)));
   const likeliestOf = (k: number): { values: Float32Array; indices: Int32Array; k: number } =>

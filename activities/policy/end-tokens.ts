@@ -23,12 +23,22 @@ export interface EndTokens {
  * @param after    what the chat template writes after an answer; null if that is not known
  * @returns        null if nothing says what ends a response
  */
-export function endTokensOf(named: readonly NamedToken[], control: readonly NamedToken[], after: string | null): EndTokens | null {
+export function endTokensOf(
+  named: readonly NamedToken[],
+  control: readonly NamedToken[],
+  after: string | null,
+): EndTokens | null {
   const places = (tokens: readonly NamedToken[]) =>
-    after === null ? [] : tokens.filter(({ text }) => text !== '').map((token) => ({ token, at: after.indexOf(token.text) })).filter(({ at }) => at >= 0);
+    after === null
+      ? []
+      : tokens
+          .filter(({ text }) => text !== '')
+          .map((token) => ({ token, at: after.indexOf(token.text) }))
+          .filter(({ at }) => at >= 0);
   const first = after?.search(/\S/) ?? -1;
-  const written = [...places(named), ...places(control).filter(({ at }) => at === first)]
-    .sort((a, b) => a.at - b.at || b.token.text.length - a.token.text.length)[0]?.token;
+  const written = [...places(named), ...places(control).filter(({ at }) => at === first)].sort(
+    (a, b) => a.at - b.at || b.token.text.length - a.token.text.length,
+  )[0]?.token;
   const endOfTurn = written ?? named[0];
   if (endOfTurn === undefined) return null;
   const ends = new Map([endOfTurn, ...named].map(({ id, text }) => [id, text]));

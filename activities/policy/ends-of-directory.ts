@@ -19,7 +19,12 @@ export async function endIdsOfSettings(directory: string, vocabulary: number): P
     const { eos_token_id: given } = await readJson(file, 'Use a directory as transformers saves it');
     const ids = given === undefined || given === null ? [] : Array.isArray(given) ? given : [given];
     for (const id of ids as unknown[]) {
-      if (typeof id !== 'number') throw new ModelFileInvalid(file, `has eos_token_id = ${JSON.stringify(given)}, expected a token id or a list of them`, IDS);
+      if (typeof id !== 'number')
+        throw new ModelFileInvalid(
+          file,
+          `has eos_token_id = ${JSON.stringify(given)}, expected a token id or a list of them`,
+          IDS,
+        );
       checkId(file, 'eos_token_id', id, vocabulary);
     }
     if (ids.length > 0) return ids as number[];
@@ -30,5 +35,9 @@ export async function endIdsOfSettings(directory: string, vocabulary: number): P
 /** @throws {ModelFileInvalid} if the id is none of the vocabulary */
 export function checkId(file: string, key: string, id: number, vocabulary: number): void {
   if (Number.isInteger(id) && id >= 0 && id < vocabulary) return;
-  throw new ModelFileInvalid(file, `has ${key} ${id}, but the model's vocabulary has ${vocabulary} tokens, 0 to ${vocabulary - 1}`, IDS);
+  throw new ModelFileInvalid(
+    file,
+    `has ${key} ${id}, but the model's vocabulary has ${vocabulary} tokens, 0 to ${vocabulary - 1}`,
+    IDS,
+  );
 }

@@ -7,7 +7,10 @@ type Render = (input: TemplateInput) => string;
 /** What a chat template writes after the content of an answer; null if it takes no answer, or leaves its content out. */
 export function textAfterAnswer(render: Render): string | null {
   const answer = 'An answer.';
-  const exchange = [{ role: 'user', content: 'A question.' }, { role: 'assistant', content: answer }];
+  const exchange = [
+    { role: 'user', content: 'A question.' },
+    { role: 'assistant', content: answer },
+  ];
   // Templates may insist on a system message first, or refuse one.
   const text = firstRendered(render, [exchange, [{ role: 'system', content: 'A rule.' }, ...exchange]]);
   const at = text?.lastIndexOf(answer) ?? -1;

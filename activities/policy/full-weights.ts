@@ -2,7 +2,15 @@ import { product, tf, toBf16, type Tensor } from './backend.js';
 import { pLogP, type HeadForward, type HeadGradients } from './head.js';
 import { moduleNames, narrowModules, type ModelConfig, type ModuleName } from './model-config.js';
 import type { PackedTries } from './packed-tries.js';
-import { backwardWeight, fittingTo, isNarrow, rmsScale, type FrozenWeights, type LayerTraining, type LayerWeights } from './transformer.js';
+import {
+  backwardWeight,
+  fittingTo,
+  isNarrow,
+  rmsScale,
+  type FrozenWeights,
+  type LayerTraining,
+  type LayerWeights,
+} from './transformer.js';
 import { EMBEDDING, FINAL_NORM, HEAD, moduleTensor, normTensor, tensorShapes } from './weights/hugging-face.js';
 import type { NormName } from './weights/weight-reader.js';
 
@@ -31,7 +39,11 @@ const MOST_PARAMETERS = 2 ** 31 - 1;
  * Every weight in the one order in which they are stored and stepped.
  * @throws {RangeError} if the model is too large to be trained in full
  */
-export function weightLayout(config: ModelConfig): { tensors: WeightTensor[]; groups: TensorGroup[]; parameters: number } {
+export function weightLayout(config: ModelConfig): {
+  tensors: WeightTensor[];
+  groups: TensorGroup[];
+  parameters: number;
+} {
   const groups: TensorGroup[] = [];
   let offset = 0;
   const groupOf = (name: string): number => {
@@ -42,10 +54,17 @@ export function weightLayout(config: ModelConfig): { tensors: WeightTensor[]; gr
     const count = sizeOf(shape);
     const before = groups[groupOf(name)];
     const tensors = [...(before?.tensors ?? []), { name, shape, offset }];
-    groups[groupOf(name)] = { tensors, offset: before?.offset ?? offset, parameters: (before?.parameters ?? 0) + count };
+    groups[groupOf(name)] = {
+      tensors,
+      offset: before?.offset ?? offset,
+      parameters: (before?.parameters ?? 0) + count,
+    };
     offset += count;
   }
-  if (offset > MOST_PARAMETERS) throw new RangeError(`training "full" holds at most ${MOST_PARAMETERS} parameters, this model has ${offset}: train it with "lora"`);
+  if (offset > MOST_PARAMETERS)
+    throw new RangeError(
+      `training "full" holds at most ${MOST_PARAMETERS} parameters, this model has ${offset}: train it with "lora"`,
+    );
   return { tensors: groups.flatMap(({ tensors }) => tensors), groups, parameters: offset };
 }
 
@@ -60,7 +79,8 @@ function weightsOf(config: ModelConfig, tensorOf: (name: string) => Tensor): Fro
     head: config.tiedEmbeddings ? embedding : tensorOf(HEAD),
     finalNorm: tensorOf(FINAL_NORM),
     layers: Array.from({ length: config.layers }, (_, layer): LayerWeights => {
-      const modulesWith = (part: 'weight' | 'bias', modules: readonly ModuleName[]) => Object.fromEntries(modules.map((module) => [module, tensorOf(moduleTensor(layer, module, part))]));
+      const modulesWith = (part: 'weight' | 'bias', modules: readonly ModuleName[]) =>
+        Object.fromEntries(modules.map((module) => [module, tensorOf(moduleTensor(layer, module, part))]));
       return {
         attentionNorm: tensorOf(normTensor(layer, 'attention')),
         mlpNorm: tensorOf(normTensor(layer, 'mlp')),
@@ -77,8 +97,18 @@ function weightsOf(config: ModelConfig, tensorOf: (name: string) => Tensor): Fro
  * The weights as views of their flat vector, and the views, which the caller disposes of.
  * @param narrow  copies in bfloat16 instead, of what `narrowModules` names
  */
-export function viewsOf(flat: Tensor, config: ModelConfig, narrow: boolean): { weights: FrozenWeights; views: Tensor[] } {
-  const rounded = new Set(narrow ? Array.from({ length: config.layers }, (_, layer) => narrowModules.map((module) => moduleTensor(layer, module, 'weight'))).flat() : []);
+export function viewsOf(
+  flat: Tensor,
+  config: ModelConfig,
+  narrow: boolean,
+): { weights: FrozenWeights; views: Tensor[] } {
+  const rounded = new Set(
+    narrow
+      ? Array.from({ length: config.layers }, (_, layer) =>
+          narrowModules.map((module) => moduleTensor(layer, module, 'weight')),
+        ).flat()
+      : [],
+  );
   const views = new Map(
     weightLayout(config).tensors.map(({ name, shape, offset }) => [
       name,
@@ -94,10 +124,15 @@ export function viewsOf(flat: Tensor, config: ModelConfig, narrow: boolean): { w
 /** The flat vector of a model's weights: a copy. */
 export function flatWeights(weights: FrozenWeights): Tensor {
   const { config, embedding, head, finalNorm, layers } = weights;
-  const named = new Map<string, Tensor>([[EMBEDDING, embedding], [FINAL_NORM, finalNorm], [HEAD, head]]);
+  const named = new Map<string, Tensor>([
+    [EMBEDDING, embedding],
+    [FINAL_NORM, finalNorm],
+    [HEAD, head],
+  ]);
   layers.forEach((layer, l) => {
     named.set(normTensor(l, 'attention'), layer.attentionNorm).set(normTensor(l, 'mlp'), layer.mlpNorm);
-    if (layer.queryNorm && layer.keyNorm) named.set(normTensor(l, 'query'), layer.queryNorm).set(normTensor(l, 'key'), layer.keyNorm);
+    if (layer.queryNorm && layer.keyNorm)
+      named.set(normTensor(l, 'query'), layer.queryNorm).set(normTensor(l, 'key'), layer.keyNorm);
     for (const module of moduleNames) named.set(moduleTensor(l, module, 'weight'), layer.modules[module]);
     for (const module of config.biases) named.set(moduleTensor(l, module, 'bias'), layer.biases[module]!);
   });
@@ -108,7 +143,12 @@ export function flatWeights(weights: FrozenWeights): Tensor {
 export type NamedGradients = Record<string, Tensor>;
 
 export const flattened = (named: ReadonlyMap<string, Tensor>, config: ModelConfig): Tensor =>
-  tf.tidy(() => tf.concat(weightLayout(config).tensors.map(({ name }) => named.get(name)!.flatten()), 0));
+  tf.tidy(() =>
+    tf.concat(
+      weightLayout(config).tensors.map(({ name }) => named.get(name)!.flatten()),
+      0,
+    ),
+  );
 
 /** All weights of a layer: dW = dY^T x, db = sum dY, and of a norm's gain sum d x / rms(x). */
 export function weightTraining(weights: LayerWeights, layer: number): LayerTraining<NamedGradients> {
@@ -122,7 +162,12 @@ export function weightTraining(weights: LayerWeights, layer: number): LayerTrain
       return product(d, backwardWeight(weights, module), false, false);
     },
     gain(which: NormName, d, x, scale) {
-      gradients[normTensor(layer, which)] = tf.tidy(() => tf.sum(tf.mul(tf.mul(d, x), scale), d.shape.slice(0, -1).map((_, axis) => axis)));
+      gradients[normTensor(layer, which)] = tf.tidy(() =>
+        tf.sum(
+          tf.mul(tf.mul(d, x), scale),
+          d.shape.slice(0, -1).map((_, axis) => axis),
+        ),
+      );
     },
   };
 }
@@ -145,10 +190,25 @@ export function headWeightGradients(
       const x = tf.gather(hidden, tf.tensor1d(nodes, 'int32'));
       return tf.mul(x, rmsScale(x, normEpsilon));
     };
-    const predicted = chunks.flatMap(({ predictions, nodes }) => predictions.map(({ row, token, index }) => ({ node: nodes[row]!, token, c: coefficients[index]! })));
-    const targets = tf.mul(normalised(Int32Array.from(predicted, ({ node }) => node)), tf.tensor2d(predicted.map(({ c }) => c), [predicted.length, 1]));
+    const predicted = chunks.flatMap(({ predictions, nodes }) =>
+      predictions.map(({ row, token, index }) => ({ node: nodes[row]!, token, c: coefficients[index]! })),
+    );
+    const targets = tf.mul(
+      normalised(Int32Array.from(predicted, ({ node }) => node)),
+      tf.tensor2d(
+        predicted.map(({ c }) => c),
+        [predicted.length, 1],
+      ),
+    );
     const factor = (y: Tensor): Tensor => (isNarrow(weights.layers[0]!) ? toBf16(y) : y);
-    let z: Tensor = tf.unsortedSegmentSum(targets, tf.tensor1d(predicted.map(({ token }) => token), 'int32'), vocabulary);
+    let z: Tensor = tf.unsortedSegmentSum(
+      targets,
+      tf.tensor1d(
+        predicted.map(({ token }) => token),
+        'int32',
+      ),
+      vocabulary,
+    );
     let byGain: Tensor = tf.zeros([weights.finalNorm.shape[0]]);
     for (const { predictions, nodes, probabilities, entropies } of chunks) {
       const perNode = (of: Float32Array): Float32Array => {
@@ -162,20 +222,39 @@ export function headWeightGradients(
       const before = z;
       z = tf.tidy(() => {
         const x = normalised(nodes);
-        const ofTokens = tf.sub(before, product(probabilities, factor(tf.mul(x, column(totals))), true, false)) as Tensor;
-        return e ? tf.sub(ofTokens, product(pLogP(probabilities), factor(tf.mul(x, column(e))), true, false)) : ofTokens;
+        const ofTokens = tf.sub(
+          before,
+          product(probabilities, factor(tf.mul(x, column(totals))), true, false),
+        ) as Tensor;
+        return e
+          ? tf.sub(ofTokens, product(pLogP(probabilities), factor(tf.mul(x, column(e))), true, false))
+          : ofTokens;
       });
       before.dispose();
-      if (values) byGain = tf.add(byGain, tf.mul(values.weights, tf.sum(tf.mul(normalised(nodes), column(perNode(values.coefficients))), 0)));
+      if (values)
+        byGain = tf.add(
+          byGain,
+          tf.mul(values.weights, tf.sum(tf.mul(normalised(nodes), column(perNode(values.coefficients))), 0)),
+        );
     }
     const scaled = tf.mul(z, 1 / temperature) as Tensor;
-    return { head: tf.mul(scaled, weights.finalNorm), finalNorm: tf.add(byGain, tf.sum(tf.mul(scaled, weights.head), 0)) } as never;
+    return {
+      head: tf.mul(scaled, weights.finalNorm),
+      finalNorm: tf.add(byGain, tf.sum(tf.mul(scaled, weights.head), 0)),
+    } as never;
   });
 }
 
 /** Gradient of the embedding by the first layer's input, with that of the head where they are one matrix. (V, H) */
-export const embeddingGradient = (dInput: Tensor, { tokens }: PackedTries, config: ModelConfig, head: Tensor): NamedGradients =>
+export const embeddingGradient = (
+  dInput: Tensor,
+  { tokens }: PackedTries,
+  config: ModelConfig,
+  head: Tensor,
+): NamedGradients =>
   tf.tidy(() => {
     const own = tf.unsortedSegmentSum(dInput, tokens as never, config.vocabulary) as Tensor;
-    return (config.tiedEmbeddings ? { [EMBEDDING]: tf.add(own, head) } : { [EMBEDDING]: own, [HEAD]: head.clone() }) as never;
+    return (
+      config.tiedEmbeddings ? { [EMBEDDING]: tf.add(own, head) } : { [EMBEDDING]: own, [HEAD]: head.clone() }
+    ) as never;
   });

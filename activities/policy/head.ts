@@ -70,8 +70,15 @@ export function headForward(
       const logits = matMul(x, weights.head, false, true);
       const p = softmaxLastAxis(logits);
       const lse = tf.sub(tf.max(logits, 1), tf.log(tf.max(p, 1)));
-      const at = tf.tensor2d(members.flatMap(({ row, token }) => [row, token]), [members.length, 2], 'int32');
-      const rows = tf.tensor1d(members.map(({ row }) => row), 'int32');
+      const at = tf.tensor2d(
+        members.flatMap(({ row, token }) => [row, token]),
+        [members.length, 2],
+        'int32',
+      );
+      const rows = tf.tensor1d(
+        members.map(({ row }) => row),
+        'int32',
+      );
       const chosen = tf.sub(tf.gatherND(logits, at), tf.gather(lse, rows));
       if (!keep) return [p, chosen] as Tensor[];
       const expected = matMul(p, weights.head, false, false);
@@ -93,11 +100,20 @@ export function headForward(
 }
 
 /** (rows, V) logits / temperature at some nodes. */
-export const logitsOf = (hidden: Tensor, nodes: Int32Array | null, weights: FrozenWeights, temperature: number): Tensor =>
-  matMul(headInput(hidden, nodes, weights, temperature), weights.head, false, true);
+export const logitsOf = (
+  hidden: Tensor,
+  nodes: Int32Array | null,
+  weights: FrozenWeights,
+  temperature: number,
+): Tensor => matMul(headInput(hidden, nodes, weights, temperature), weights.head, false, true);
 
 /** (rows, H): the final norm of the hidden states at some nodes, / temperature. */
-export function headInput(hidden: Tensor, nodes: Int32Array | null, weights: FrozenWeights, temperature: number): Tensor {
+export function headInput(
+  hidden: Tensor,
+  nodes: Int32Array | null,
+  weights: FrozenWeights,
+  temperature: number,
+): Tensor {
   const rows = nodes ? tf.gather(hidden, tf.tensor1d(nodes, 'int32')) : hidden;
   const scaled = tf.mul(rows, tf.mul(rmsScale(rows, weights.config.normEpsilon), 1 / temperature));
   return tf.mul(scaled, weights.finalNorm);
@@ -129,13 +145,32 @@ export function headBackward(
       const e = ofEntropies ? perNode(ofEntropies) : new Float32Array(rows);
       const expected = tf.mul(meanRow, column(totals.map((c, row) => c + e[row]! * entropies[row]!)));
       const targets = tf.mul(
-        tf.gather(weights.head, tf.tensor1d(predictions.map(({ token }) => token), 'int32')),
-        tf.tensor2d(predictions.map(({ index }) => coefficients[index]!), [predictions.length, 1]),
+        tf.gather(
+          weights.head,
+          tf.tensor1d(
+            predictions.map(({ token }) => token),
+            'int32',
+          ),
+        ),
+        tf.tensor2d(
+          predictions.map(({ index }) => coefficients[index]!),
+          [predictions.length, 1],
+        ),
       );
-      const wanted = tf.unsortedSegmentSum(targets, tf.tensor1d(predictions.map(({ row }) => row), 'int32'), rows);
+      const wanted = tf.unsortedSegmentSum(
+        targets,
+        tf.tensor1d(
+          predictions.map(({ row }) => row),
+          'int32',
+        ),
+        rows,
+      );
       let dNormed = tf.mul(tf.sub(wanted, expected), 1 / temperature) as Tensor;
       if (ofEntropies) {
-        dNormed = tf.sub(dNormed, tf.mul(matMul(pLogP(probabilities), weights.head, false, false), column(e.map((c) => c / temperature))));
+        dNormed = tf.sub(
+          dNormed,
+          tf.mul(matMul(pLogP(probabilities), weights.head, false, false), column(e.map((c) => c / temperature))),
+        );
       }
       if (values) dNormed = tf.add(dNormed, tf.mul(column(perNode(values.coefficients)), values.weights));
       const x = tf.gather(hidden, tf.tensor1d(nodes, 'int32'));
@@ -146,4 +181,5 @@ export function headBackward(
   });
 }
 
-export const disposeHead = ({ chunks }: HeadForward): void => tf.dispose(chunks.flatMap(({ probabilities, expected }) => [probabilities, expected]));
+export const disposeHead = ({ chunks }: HeadForward): void =>
+  tf.dispose(chunks.flatMap(({ probabilities, expected }) => [probabilities, expected]));

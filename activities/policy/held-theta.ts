@@ -37,7 +37,13 @@ export class HeldTheta {
    * Loads the model and folds in what is folded; the parameters are to be given. A failure leaves nothing behind.
    * @param makeRoom  called once it is known that the model is the right one
    */
-  static async load(weights: PolicyWeights, key: string, precision: Precision, makeRoom: () => void, onProgress: OnProgress): Promise<HeldTheta> {
+  static async load(
+    weights: PolicyWeights,
+    key: string,
+    precision: Precision,
+    makeRoom: () => void,
+    onProgress: OnProgress,
+  ): Promise<HeldTheta> {
     await verifyModel(weights.model.path, weights.model.sha256);
     const ends = await endIdsOf(weights.model.path).catch((error: unknown) => {
       if (error instanceof ModelFileInvalid) return error;
@@ -115,7 +121,12 @@ export class HeldTheta {
   async read(parts: readonly StoredTensors[], prefixes: readonly string[]): Promise<Tensor[]> {
     const layout = this.layout;
     const sections = parts.length === 1 ? [{ ...layout, offset: 0 }] : weightLayout(this.config).groups;
-    if (parts.length !== sections.length) throw new ModelFileInvalid('checkpoint', `has ${parts.length} groups of weights, expected ${sections.length}`, 'It belongs to another model: use the run that made it');
+    if (parts.length !== sections.length)
+      throw new ModelFileInvalid(
+        'checkpoint',
+        `has ${parts.length} groups of weights, expected ${sections.length}`,
+        'It belongs to another model: use the run that made it',
+      );
     const read: Tensor[][] = prefixes.map(() => []);
     try {
       for (const [part, section] of sections.entries()) {
@@ -130,7 +141,14 @@ export class HeldTheta {
 
   /** The flat gradient of the trainable adapter, in the layout's order. */
   flattened(gradients: readonly LayerAdapter[]): Tensor {
-    return tf.tidy(() => tf.concat(adapterLayout(this.config, this.weights.lora).tensors.map(({ layer, module, which }) => gradients[layer]![module][which].flatten()), 0));
+    return tf.tidy(() =>
+      tf.concat(
+        adapterLayout(this.config, this.weights.lora).tensors.map(({ layer, module, which }) =>
+          gradients[layer]![module][which].flatten(),
+        ),
+        0,
+      ),
+    );
   }
 
   #adapterOf(flat: Float32Array): Adapter {
@@ -142,10 +160,18 @@ export class HeldTheta {
 
   /** What the passes take; the caller disposes of its views. */
   theta(which: 'current' | 'reference'): Theta {
-    if (which === 'reference' && this.#frozenDropped) throw new Error('full training without a divergence term keeps no frozen reference: set algorithm.klCoefficient above 0');
+    if (which === 'reference' && this.#frozenDropped)
+      throw new Error(
+        'full training without a divergence term keeps no frozen reference: set algorithm.klCoefficient above 0',
+      );
     const folded = this.#folded;
-    if (which === 'reference') return { weights: this.#frozen, ...(folded.length === 0 ? { adapter: null, views: [] } : withFolded(folded, null)) };
-    if (this.weights.full) return { adapter: null, ...viewsOf(this.#parameters!, this.config, this.precision === 'bf16') };
+    if (which === 'reference')
+      return {
+        weights: this.#frozen,
+        ...(folded.length === 0 ? { adapter: null, views: [] } : withFolded(folded, null)),
+      };
+    if (this.weights.full)
+      return { adapter: null, ...viewsOf(this.#parameters!, this.config, this.precision === 'bf16') };
     const adapter = this.#split(this.#parameters!);
     if (folded.length === 0) return { weights: this.#frozen, adapter, views: adapter.layers };
     const joined = withFolded(folded, adapter);
@@ -157,7 +183,10 @@ export class HeldTheta {
     const { lora } = this.weights;
     const layers: Record<ModuleName, { A?: Tensor; B?: Tensor }>[] = [];
     for (const { layer, module, which, shape, offset } of adapterLayout(this.config, lora).tensors) {
-      layers[layer] ??= Object.fromEntries(moduleNames.map((name) => [name, {}])) as Record<ModuleName, { A?: Tensor; B?: Tensor }>;
+      layers[layer] ??= Object.fromEntries(moduleNames.map((name) => [name, {}])) as Record<
+        ModuleName,
+        { A?: Tensor; B?: Tensor }
+      >;
       layers[layer][module][which] = tf.tidy(() => flat.slice([offset], [shape[0] * shape[1]]).reshape([...shape]));
     }
     return { scale: lora.alpha / lora.rank, rank: lora.rank, layers: layers as LayerAdapter[] };
@@ -190,6 +219,10 @@ async function verifyModel(path: string, sha256: string): Promise<void> {
     throw new ModelFileInvalid(path, `cannot be read (${String(cause)})`, 'Put the model there on every GPU worker');
   });
   if (found.sha256 !== sha256) {
-    throw new ModelFileInvalid(path, `has sha256 ${found.sha256}, the run was opened with ${sha256}`, 'Put the same model on every worker, or start a new run');
+    throw new ModelFileInvalid(
+      path,
+      `has sha256 ${found.sha256}, the run was opened with ${sha256}`,
+      'Put the same model on every worker, or start a new run',
+    );
   }
 }

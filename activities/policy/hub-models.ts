@@ -60,11 +60,22 @@ export class HubModels {
    * @throws {ModelFileInvalid} if there is no such model, it may not be read, it has no safetensors, or its config.json is refused
    * @throws {HubUnavailable} if the hub does not answer or the download broke off
    */
-  async fetch(model: string, onProgress: OnProgress = () => undefined, accepted: AcceptedSettings = []): Promise<string> {
+  async fetch(
+    model: string,
+    onProgress: OnProgress = () => undefined,
+    accepted: AcceptedSettings = [],
+  ): Promise<string> {
     const reference = referenceOf(model);
     if (reference === null) return model;
     const { repo } = reference;
-    const commit = COMMIT.test(reference.revision) ? reference.revision : await this.#asking(model, async () => (await modelInfo({ ...this.#access, name: repo, revision: reference.revision, additionalFields: ['sha'] })).sha);
+    const commit = COMMIT.test(reference.revision)
+      ? reference.revision
+      : await this.#asking(
+          model,
+          async () =>
+            (await modelInfo({ ...this.#access, name: repo, revision: reference.revision, additionalFields: ['sha'] }))
+              .sha,
+        );
     const relative = path.posix.join(FOLDER, repo, commit);
     const folder = path.join(this.modelsDir, relative);
     if (existsSync(folder)) return relative;
@@ -84,32 +95,64 @@ export class HubModels {
 
   get #access() {
     const { endpoint, token, fetch } = this.hub;
-    return { hubUrl: endpoint.replace(/\/+$/, ''), ...(token === null ? {} : { accessToken: token }), ...(fetch && { fetch }) };
+    return {
+      hubUrl: endpoint.replace(/\/+$/, ''),
+      ...(token === null ? {} : { accessToken: token }),
+      ...(fetch && { fetch }),
+    };
   }
 
-  async #download(model: string, repo: string, commit: string, partial: string, onProgress: OnProgress, accepted: AcceptedSettings): Promise<void> {
+  async #download(
+    model: string,
+    repo: string,
+    commit: string,
+    partial: string,
+    onProgress: OnProgress,
+    accepted: AcceptedSettings,
+  ): Promise<void> {
     const present = new Map<string, ListFileEntry>();
     await this.#asking(model, async () => {
-      for await (const entry of listFiles({ ...this.#access, repo, revision: commit })) if (entry.type === 'file') present.set(entry.path, entry);
+      for await (const entry of listFiles({ ...this.#access, repo, revision: commit }))
+        if (entry.type === 'file') present.set(entry.path, entry);
     });
     if (!present.has('config.json')) {
       const gguf = [...present.keys()].find((name) => name.endsWith('.gguf'));
-      const remedy = gguf === undefined ? 'Name a repository with a model as transformers saves it' : `Download the GGUF file that you want, e.g. ${gguf}, into the models directory, and name it by its path`;
+      const remedy =
+        gguf === undefined
+          ? 'Name a repository with a model as transformers saves it'
+          : `Download the GGUF file that you want, e.g. ${gguf}, into the models directory, and name it by its path`;
       throw new ModelFileInvalid(model, 'has no config.json', remedy);
     }
-    const noWeights = new ModelFileInvalid(model, `has neither ${WEIGHTS_FILE} nor ${WEIGHTS_INDEX}`, 'Name a repository with safetensors; pickled weights are not read');
+    const noWeights = new ModelFileInvalid(
+      model,
+      `has neither ${WEIGHTS_FILE} nor ${WEIGHTS_INDEX}`,
+      'Name a repository with safetensors; pickled weights are not read',
+    );
     if (!present.has(WEIGHTS_FILE) && !present.has(WEIGHTS_INDEX)) throw noWeights;
-    const settings = [...SETTINGS, WEIGHTS_INDEX].filter((name) => present.has(name) && !(name === WEIGHTS_INDEX && present.has(WEIGHTS_FILE)));
+    const settings = [...SETTINGS, WEIGHTS_INDEX].filter(
+      (name) => present.has(name) && !(name === WEIGHTS_INDEX && present.has(WEIGHTS_FILE)),
+    );
     for (const name of settings) await this.#file(model, repo, commit, present.get(name)!, partial, () => undefined);
     await this.#requireComputed(model, partial, accepted);
-    const weights = present.has(WEIGHTS_FILE) ? [WEIGHTS_FILE] : settings.includes(WEIGHTS_INDEX) ? await shardsOf(partial) : [];
+    const weights = present.has(WEIGHTS_FILE)
+      ? [WEIGHTS_FILE]
+      : settings.includes(WEIGHTS_INDEX)
+        ? await shardsOf(partial)
+        : [];
     if (weights.length === 0) throw noWeights;
     const missing = weights.find((name) => !present.has(name));
-    if (missing !== undefined) throw new ModelFileInvalid(model, `lacks the shard ${missing} that its index names`, 'Name another revision of the model');
+    if (missing !== undefined)
+      throw new ModelFileInvalid(
+        model,
+        `lacks the shard ${missing} that its index names`,
+        'Name another revision of the model',
+      );
     const total = weights.reduce((sum, name) => sum + present.get(name)!.size, 0);
     let before = 0;
     for (const name of weights) {
-      await this.#file(model, repo, commit, present.get(name)!, partial, (bytes) => onProgress({ phase: 'download', done: before + bytes, of: total }));
+      await this.#file(model, repo, commit, present.get(name)!, partial, (bytes) =>
+        onProgress({ phase: 'download', done: before + bytes, of: total }),
+      );
       before += present.get(name)!.size;
     }
   }
@@ -127,7 +170,14 @@ export class HubModels {
   }
 
   /** One file, from where an earlier attempt ended. */
-  async #file(model: string, repo: string, commit: string, entry: ListFileEntry, folder: string, onBytes: (bytes: number) => void | Promise<void>): Promise<void> {
+  async #file(
+    model: string,
+    repo: string,
+    commit: string,
+    entry: ListFileEntry,
+    folder: string,
+    onBytes: (bytes: number) => void | Promise<void>,
+  ): Promise<void> {
     const file = path.join(folder, entry.path);
     if (existsSync(file)) return onBytes(entry.size);
     const part = `${file}.part`;
@@ -141,7 +191,12 @@ export class HubModels {
     if (bytes < entry.size) {
       await this.#asking(`${model}, ${entry.path}`, async () => {
         const blob = await downloadFile({ ...this.#access, repo, path: entry.path, revision: commit });
-        if (blob === null) throw new ModelFileInvalid(model, `lists ${entry.path}, but does not give it out`, 'Name another revision of the model');
+        if (blob === null)
+          throw new ModelFileInvalid(
+            model,
+            `lists ${entry.path}, but does not give it out`,
+            'Name another revision of the model',
+          );
         const body = Readable.fromWeb((bytes === 0 ? blob : blob.slice(bytes)).stream() as never);
         await pipeline(
           body,
@@ -157,11 +212,16 @@ export class HubModels {
         );
       });
     }
-    if (bytes < entry.size) throw new HubUnavailable(`${model}: ${entry.path} broke off after ${bytes} of ${entry.size} bytes: run it again, it goes on from there`);
+    if (bytes < entry.size)
+      throw new HubUnavailable(
+        `${model}: ${entry.path} broke off after ${bytes} of ${entry.size} bytes: run it again, it goes on from there`,
+      );
     const found = hash.digest('hex');
     if (bytes > entry.size || found !== expected) {
       await rm(part);
-      throw new HubUnavailable(`${model}: ${entry.path} arrived with checksum ${found} and ${bytes} bytes, the hub says ${expected} and ${entry.size}: it was dropped, run it again`);
+      throw new HubUnavailable(
+        `${model}: ${entry.path} arrived with checksum ${found} and ${bytes} bytes, the hub says ${expected} and ${entry.size}: it was dropped, run it again`,
+      );
     }
     if (entry.size === 0) await pipeline(Readable.from([]), createWriteStream(part));
     await rename(part, file);
@@ -174,15 +234,34 @@ export class HubModels {
       return await ask();
     } catch (error) {
       if (error instanceof ModelFileInvalid) throw error;
-      if (error instanceof TypeError && error.message.includes("start with 'hf_'")) throw new ModelFileInvalid(what, 'cannot be asked for: HF_TOKEN does not begin with hf_', 'Use a token of the hub, or none');
+      if (error instanceof TypeError && error.message.includes("start with 'hf_'"))
+        throw new ModelFileInvalid(
+          what,
+          'cannot be asked for: HF_TOKEN does not begin with hf_',
+          'Use a token of the hub, or none',
+        );
       const status = error instanceof HubApiError ? error.statusCode : null;
       if (status === 401 || status === 403) {
-        throw new ModelFileInvalid(what, `may not be read at ${endpoint} ${token === null ? 'without a token' : 'with this HF_TOKEN'} (status ${status})`, 'Set HF_TOKEN to a token of an account that may, and that has accepted the licence of a gated model');
+        throw new ModelFileInvalid(
+          what,
+          `may not be read at ${endpoint} ${token === null ? 'without a token' : 'with this HF_TOKEN'} (status ${status})`,
+          'Set HF_TOKEN to a token of an account that may, and that has accepted the licence of a gated model',
+        );
       }
-      if (status === 404) throw new ModelFileInvalid(what, `does not exist at ${endpoint} (status 404)`, 'Correct the name or the revision: hf://owner/name@revision. HF_ENDPOINT names another hub');
+      if (status === 404)
+        throw new ModelFileInvalid(
+          what,
+          `does not exist at ${endpoint} (status 404)`,
+          'Correct the name or the revision: hf://owner/name@revision. HF_ENDPOINT names another hub',
+        );
       // A stream of the library fails with a text; an address in it may be signed for whoever holds it.
-      const reason = typeof error === 'string' ? error.replace(/\. URL: \S+/, '') : ((error as { cause?: { message?: string } }).cause?.message ?? (error as Error).message);
-      throw new HubUnavailable(`${what}: ${endpoint} ${status === null ? `cannot be read (${reason})` : `answered with status ${status}`}: try again, what has arrived is kept`);
+      const reason =
+        typeof error === 'string'
+          ? error.replace(/\. URL: \S+/, '')
+          : ((error as { cause?: { message?: string } }).cause?.message ?? (error as Error).message);
+      throw new HubUnavailable(
+        `${what}: ${endpoint} ${status === null ? `cannot be read (${reason})` : `answered with status ${status}`}: try again, what has arrived is kept`,
+      );
     }
   }
 }
@@ -193,7 +272,12 @@ function referenceOf(model: string): HubReference | null {
   if (commit !== undefined) return { repo: `${owner}/${name}`, revision: commit };
   if (!isHubReference(model)) return null;
   const [, repo, revision = 'main'] = REFERENCE.exec(model) ?? [];
-  if (repo === undefined || repo.split('/').some((part) => /^\.+$/.test(part))) throw new ModelFileInvalid(model, 'is no reference to a hub', 'Write hf://owner/name@revision, e.g. hf://Qwen/Qwen3-0.6B@main');
+  if (repo === undefined || repo.split('/').some((part) => /^\.+$/.test(part)))
+    throw new ModelFileInvalid(
+      model,
+      'is no reference to a hub',
+      'Write hf://owner/name@revision, e.g. hf://Qwen/Qwen3-0.6B@main',
+    );
   return { repo, revision };
 }
 
@@ -207,7 +291,10 @@ function checksumOf({ lfs, oid, size }: ListFileEntry): { hash: Hash; expected: 
 async function claim(lock: string, done: () => boolean): Promise<(() => Promise<void>) | null> {
   for (;;) {
     if (done()) return null;
-    const mine = await mkdir(lock).then(() => true, () => false);
+    const mine = await mkdir(lock).then(
+      () => true,
+      () => false,
+    );
     if (mine) break;
     const age = Date.now() - ((await stat(lock).catch(() => null))?.mtimeMs ?? Date.now());
     if (age > STALE_MS) await rm(lock, { recursive: true, force: true });

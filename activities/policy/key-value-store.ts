@@ -35,7 +35,12 @@ export class KeyValueStore {
    * @param budget  nodes that go through the model at once; longer prompts go in pieces
    * @returns the nodes of each prompt in order, and the last layer's hidden states at their ends, (prompts, H)
    */
-  async read(weights: DecodeWeights, prompts: readonly (readonly number[])[], budget: number, onProgress: OnProgress): Promise<{ paths: Int32Array[]; hidden: Tensor }> {
+  async read(
+    weights: DecodeWeights,
+    prompts: readonly (readonly number[])[],
+    budget: number,
+    onProgress: OnProgress,
+  ): Promise<{ paths: Int32Array[]; hidden: Tensor }> {
     const before = this.#filled;
     const ends = this.#place(prompts);
     const added = this.#trie.tokens.length - before;
@@ -55,7 +60,15 @@ export class KeyValueStore {
       const row = new Map(wanted.map((node, i) => [node, i]));
       return {
         paths: ends.map((end) => pathTo(this.#trie, end)),
-        hidden: tf.tidy(() => tf.gather(tf.concat(hidden, 0), tf.tensor1d(ends.map((end) => row.get(end)!), 'int32'))),
+        hidden: tf.tidy(() =>
+          tf.gather(
+            tf.concat(hidden, 0),
+            tf.tensor1d(
+              ends.map((end) => row.get(end)!),
+              'int32',
+            ),
+          ),
+        ),
       };
     } finally {
       tf.dispose(hidden);
@@ -66,7 +79,11 @@ export class KeyValueStore {
    * Keeps the keys and values of responses, whose first tokens follow the nodes given.
    * @param of  their keys and values, layer by layer, (responses t, K, D): token l of response r at row r t + l
    */
-  keep(responses: readonly { readonly after: number; readonly ids: readonly number[] }[], t: number, of: (layer: number) => KeysAndValues): void {
+  keep(
+    responses: readonly { readonly after: number; readonly ids: readonly number[] }[],
+    t: number,
+    of: (layer: number) => KeysAndValues,
+  ): void {
     const rows: number[] = [];
     responses.forEach(({ after, ids }, r) => {
       let node = after;
@@ -81,7 +98,10 @@ export class KeyValueStore {
     this.#layers = this.#layers.map((held, l) => {
       const joined = tf.tidy(() => {
         const { k, v } = of(l);
-        return { k: tf.concat([held.k, tf.gather(k, index)], 0), v: tf.concat([held.v, tf.gather(v, index)], 0) } as never;
+        return {
+          k: tf.concat([held.k, tf.gather(k, index)], 0),
+          v: tf.concat([held.v, tf.gather(v, index)], 0),
+        } as never;
       }) as KeysAndValues;
       tf.dispose([held.k, held.v]);
       return joined;
@@ -115,7 +135,14 @@ export class KeyValueStore {
     try {
       frozen.layers.forEach((source, l) => {
         const past = this.#layers[l] ?? null;
-        const { output, cache } = layerForward(x, source, adapter && { scale: adapter.scale, layer: adapter.layers[l]! }, packed, frozen.config, { save: false, past });
+        const { output, cache } = layerForward(
+          x,
+          source,
+          adapter && { scale: adapter.scale, layer: adapter.layers[l]! },
+          packed,
+          frozen.config,
+          { save: false, past },
+        );
         tf.dispose([x, ...(past ? [past.k, past.v] : [])]);
         x = output;
         this.#layers[l] = cache!;

@@ -25,7 +25,14 @@ export function adapterLayout(config: ModelConfig, lora: LoraConfig): { tensors:
         ['A', [lora.rank, inWidth]],
         ['B', [outWidth, lora.rank]],
       ] as const) {
-        tensors.push({ name: `base_model.model.model.layers.${layer}.${module}.lora_${which}.weight`, layer, module, which, shape, offset });
+        tensors.push({
+          name: `base_model.model.model.layers.${layer}.${module}.lora_${which}.weight`,
+          layer,
+          module,
+          which,
+          shape,
+          offset,
+        });
         offset += shape[0] * shape[1];
       }
     }

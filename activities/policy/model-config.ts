@@ -64,7 +64,9 @@ export type ModuleName = (typeof moduleNames)[number];
  * Modules that bf16 rounds. Not those of queries and keys, an eighth of SmolLM2's arithmetic: an error of their product
  * goes through an exponential, and rounding them too costs log-probs half again as much (mean 0.037 nats instead of 0.027).
  */
-export const narrowModules: readonly ModuleName[] = moduleNames.filter((module) => module !== 'self_attn.q_proj' && module !== 'self_attn.k_proj');
+export const narrowModules: readonly ModuleName[] = moduleNames.filter(
+  (module) => module !== 'self_attn.q_proj' && module !== 'self_attn.k_proj',
+);
 
 /** [output width, input width] of a module: its weight is stored (out, in), as PyTorch does. */
 export function moduleShape(config: ModelConfig, module: ModuleName): readonly [number, number] {

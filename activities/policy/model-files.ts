@@ -8,7 +8,14 @@ import { readTextFile } from '../text-file.js';
 import { partMissing, partsOf } from './weights/gguf-parts.js';
 
 /** Files of a Hugging Face directory that decide numbers or text, besides the weights. */
-export const SETTINGS = ['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'chat_template.jinja'];
+export const SETTINGS = [
+  'config.json',
+  'generation_config.json',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'chat_template.jinja',
+];
 export const WEIGHTS_FILE = 'model.safetensors';
 export const WEIGHTS_INDEX = 'model.safetensors.index.json';
 
@@ -23,7 +30,9 @@ export async function modelFilesOf(directory: string): Promise<string[]> {
 
 /** Shards that the index names, without those that are not plain names. */
 export async function shardsOf(directory: string): Promise<string[]> {
-  const index = JSON.parse(await readTextFile(path.join(directory, WEIGHTS_INDEX))) as { weight_map?: Record<string, string> };
+  const index = JSON.parse(await readTextFile(path.join(directory, WEIGHTS_INDEX))) as {
+    weight_map?: Record<string, string>;
+  };
   return [...new Set(Object.values(index.weight_map ?? {}))].filter((name) => path.basename(name) === name);
 }
 

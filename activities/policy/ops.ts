@@ -54,7 +54,8 @@ export const eager: Ops<Tensor> = {
 };
 
 /** 1 / rms of the last axis, which stays as 1. */
-export const rmsScaleBy = <T>(ops: Ops<T>, x: T, epsilon: number): T => ops.rsqrt(ops.add(ops.mean(ops.square(x)), epsilon));
+export const rmsScaleBy = <T>(ops: Ops<T>, x: T, epsilon: number): T =>
+  ops.rsqrt(ops.add(ops.mean(ops.square(x)), epsilon));
 
 /**
  * Rotates the two halves of the last axis of (N, heads, D): x cos + (-x2, x1) sin. `sign` -1 is the inverse, and so the

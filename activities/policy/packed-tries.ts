@@ -1,7 +1,15 @@
 import { isOnProcessor, tf, type Tensor } from './backend.js';
 import type { ModelConfig } from './model-config.js';
 import { rotaryFrequencies } from './rope.js';
-import { causalMask, segmentsOf, type GrowingTrie, type Links, type Segment, type SegmentCosts, type TokenTrie } from './trie.js';
+import {
+  causalMask,
+  segmentsOf,
+  type GrowingTrie,
+  type Links,
+  type Segment,
+  type SegmentCosts,
+  type TokenTrie,
+} from './trie.js';
 
 /** Chosen from what an operation costs on a core of a Zen 4, and on an H100: 40 microseconds before it computes anything. */
 const COSTS: SegmentCosts = isOnProcessor ? { longest: 128, scores: 4096 } : { longest: 1024, scores: 1_000_000 };
@@ -29,7 +37,10 @@ export interface PackedTries {
 }
 
 /** Rotary tables for positions: cos and sin of position x frequency (plain: base^(-2i/D)), the D/2 angles repeated for both halves. (N, 1, D) each */
-export function rotaryTables(config: ModelConfig, positions: readonly number[] | Int32Array): { cos: Tensor; sin: Tensor } {
+export function rotaryTables(
+  config: ModelConfig,
+  positions: readonly number[] | Int32Array,
+): { cos: Tensor; sin: Tensor } {
   const D = config.headDimension;
   const cos = new Float32Array(positions.length * D);
   const sin = new Float32Array(positions.length * D);
@@ -47,7 +58,10 @@ export function rotaryTables(config: ModelConfig, positions: readonly number[] |
 
 /** The nodes of a growing trie from `first` to before `last`, whose segments' keys are any nodes of it. For a forward pass alone. */
 export function packNodes(config: ModelConfig, trie: GrowingTrie, first: number, last: number): PackedTries {
-  const segments = segmentsOf(trie, COSTS, first, last).map((segment) => ({ ...packSegment(trie, segment), start: segment.start - first }));
+  const segments = segmentsOf(trie, COSTS, first, last).map((segment) => ({
+    ...packSegment(trie, segment),
+    start: segment.start - first,
+  }));
   return {
     tokens: tf.tensor1d(trie.tokens.slice(first, last), 'int32'),
     ...rotaryTables(config, trie.positions.slice(first, last)),
@@ -69,7 +83,13 @@ function packSegment(trie: Links, segment: Segment): PackedSegment {
   const width = filledWidth(keys.length);
   const filled = new Int32Array(width).fill(keys[0]!);
   filled.set(keys);
-  return { start, size, keys: tf.tensor1d(filled, 'int32'), width, mask: tf.tensor2d(causalMask(trie, segment, width), [size, width]) };
+  return {
+    start,
+    size,
+    keys: tf.tensor1d(filled, 'int32'),
+    width,
+    mask: tf.tensor2d(causalMask(trie, segment, width), [size, width]),
+  };
 }
 
 export function packTries(config: ModelConfig, tries: readonly TokenTrie[]): PackedTries {

@@ -1,11 +1,24 @@
 import { tf, type Tensor } from './backend.js';
 import type { Theta } from './decode-weights.js';
-import { embeddingGradient, flattened, headWeightGradients, weightTraining, type NamedGradients } from './full-weights.js';
+import {
+  embeddingGradient,
+  flattened,
+  headWeightGradients,
+  weightTraining,
+  type NamedGradients,
+} from './full-weights.js';
 import { disposeHead, headBackward, headForward, type Prediction } from './head.js';
 import type { ModelConfig } from './model-config.js';
 import type { LossGradient, TokenSequence } from './policy.js';
 import { disposePackedTries, packTries, type PackedTries } from './packed-tries.js';
-import { adapterTraining, layerBackward, layerForward, savedTensors, type LayerAdapter, type LayerOutput } from './transformer.js';
+import {
+  adapterTraining,
+  layerBackward,
+  layerForward,
+  savedTensors,
+  type LayerAdapter,
+  type LayerOutput,
+} from './transformer.js';
 import { microBatches, packTrie, rowsOf } from './trie.js';
 import { headGradients, valueHeadGradient, valuesAt, type DeviceValueHead } from './value-head.js';
 import { FINAL_NORM } from './weights/hugging-face.js';
@@ -20,7 +33,10 @@ export interface MicroBatch {
 export function checkIds(lists: readonly (readonly number[])[], { vocabulary }: ModelConfig): void {
   for (const ids of lists) {
     const bad = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < vocabulary));
-    if (bad !== undefined) throw new RangeError(`token id ${bad} is outside the vocabulary of ${vocabulary}: were the ids made by this model's tokenizer?`);
+    if (bad !== undefined)
+      throw new RangeError(
+        `token id ${bad} is outside the vocabulary of ${vocabulary}: were the ids made by this model's tokenizer?`,
+      );
   }
 }
 
@@ -29,17 +45,27 @@ export function checkIds(lists: readonly (readonly number[])[], { vocabulary }: 
  * @throws {RangeError} on an id outside the vocabulary, or a sequence longer than the model's context
  */
 export function batchesOf(sequences: readonly TokenSequence[], config: ModelConfig, budget: number): MicroBatch[] {
-  checkIds(sequences.flatMap(({ promptIds, responseIds }) => [promptIds, responseIds]), config);
+  checkIds(
+    sequences.flatMap(({ promptIds, responseIds }) => [promptIds, responseIds]),
+    config,
+  );
   const { contextLength } = config;
   // The last token predicts nothing and needs no place of its own.
-  const long = sequences.findIndex(({ promptIds, responseIds }) => promptIds.length + responseIds.length - 1 > contextLength);
+  const long = sequences.findIndex(
+    ({ promptIds, responseIds }) => promptIds.length + responseIds.length - 1 > contextLength,
+  );
   if (long >= 0) {
     const { row, promptIds, responseIds } = sequences[long]!;
-    throw new RangeError(`sequence ${long} of row ${row}: a prompt of ${promptIds.length} and a response of ${responseIds.length} tokens exceed the model's context of ${contextLength}: shorten them`);
+    throw new RangeError(
+      `sequence ${long} of row ${row}: a prompt of ${promptIds.length} and a response of ${responseIds.length} tokens exceed the model's context of ${contextLength}: shorten them`,
+    );
   }
   const rows = rowsOf(sequences);
   const tries = rows.map((row) => packTrie(row.map((i) => sequences[i]!)));
-  return microBatches(tries.map((trie) => trie.tokens.length), budget).map((batch) => ({
+  return microBatches(
+    tries.map((trie) => trie.tokens.length),
+    budget,
+  ).map((batch) => ({
     tries: batch.map((row) => tries[row]!),
     sequences: batch.flatMap((row) => rows[row]!),
   }));
@@ -54,15 +80,23 @@ interface PackedBatch {
   readonly predictions: readonly (readonly Prediction[])[];
 }
 
-function packBatch(sequences: readonly TokenSequence[], { tries, sequences: members }: MicroBatch, config: ModelConfig): PackedBatch {
+function packBatch(
+  sequences: readonly TokenSequence[],
+  { tries, sequences: members }: MicroBatch,
+  config: ModelConfig,
+): PackedBatch {
   const packed = packTries(config, tries);
-  const predictors = tries.flatMap((trie, r) => trie.predictors.map((nodes) => nodes.map((node) => packed.starts[r]! + node)));
+  const predictors = tries.flatMap((trie, r) =>
+    trie.predictors.map((nodes) => nodes.map((node) => packed.starts[r]! + node)),
+  );
   const nodes = Int32Array.from(new Set(predictors.flatMap((own) => [...own]))).sort();
   const rowOf = new Map(Array.from(nodes, (node, row) => [node, row]));
   return {
     packed,
     predicting: tf.tensor1d(nodes, 'int32'),
-    predictions: members.map((i, n) => sequences[i]!.responseIds.map((token, l) => ({ node: rowOf.get(predictors[n]![l]!)!, token }))),
+    predictions: members.map((i, n) =>
+      sequences[i]!.responseIds.map((token, l) => ({ node: rowOf.get(predictors[n]![l]!)!, token })),
+    ),
   };
 }
 
@@ -71,9 +105,22 @@ const disposeBatch = ({ packed, predicting }: PackedBatch): void => {
   predicting.dispose();
 };
 
-function forward(x: Tensor, layer: number, { weights: { config, layers }, adapter }: Theta, { packed, predicting }: PackedBatch, save: boolean): LayerOutput {
+function forward(
+  x: Tensor,
+  layer: number,
+  { weights: { config, layers }, adapter }: Theta,
+  { packed, predicting }: PackedBatch,
+  save: boolean,
+): LayerOutput {
   const isLast = layer === config.layers - 1;
-  return layerForward(x, layers[layer]!, adapter && { scale: adapter.scale, layer: adapter.layers[layer]! }, packed, config, { save, rows: isLast ? predicting : null });
+  return layerForward(
+    x,
+    layers[layer]!,
+    adapter && { scale: adapter.scale, layer: adapter.layers[layer]! },
+    packed,
+    config,
+    { save, rows: isLast ? predicting : null },
+  );
 }
 
 /**
@@ -150,14 +197,20 @@ export async function gradientOf(
       values: valueHead && unflatten(valuesAt(x, predicted, valueHead, weights), microBatch.sequences, predictions),
     });
     const byOutput = headGradients(Array.isArray(given) ? { logProbs: given } : given, valueHead);
-    const byValueHead = valueHead && valueHeadGradient(x, predicted, byOutput.values?.coefficients ?? new Float32Array(predicted.length), weights);
+    const byValueHead =
+      valueHead &&
+      valueHeadGradient(x, predicted, byOutput.values?.coefficients ?? new Float32Array(predicted.length), weights);
     d = headBackward(head, byOutput, weights, temperature);
     if (!adapter) top = headWeightGradients(head, byOutput, weights, temperature);
     disposeHead(head);
     for (let layer = config.layers - 1; layer >= 0; layer--) {
       const saved = outputs[layer]!.saved!;
-      const training = adapter ? adapterTraining(weights.layers[layer]!, saved, adapter, adapter.layers[layer]!) : weightTraining(weights.layers[layer]!, layer);
-      const back: { dInput: Tensor; gradients: LayerAdapter | NamedGradients } = layerBackward<LayerAdapter | NamedGradients>(d, saved, weights.layers[layer]!, training, packed, config);
+      const training = adapter
+        ? adapterTraining(weights.layers[layer]!, saved, adapter, adapter.layers[layer]!)
+        : weightTraining(weights.layers[layer]!, layer);
+      const back: { dInput: Tensor; gradients: LayerAdapter | NamedGradients } = layerBackward<
+        LayerAdapter | NamedGradients
+      >(d, saved, weights.layers[layer]!, training, packed, config);
       tf.dispose([d, ...savedTensors(saved), inputs.pop()!]);
       outputs.pop();
       d = back.dInput;
@@ -166,7 +219,18 @@ export async function gradientOf(
     if (top) bottom = embeddingGradient(d, packed, config, top.head);
     const flat = adapter
       ? flattenedAdapter(gradients as LayerAdapter[])
-      : flattened(new Map(Object.entries(Object.assign({ [FINAL_NORM]: top!.finalNorm }, bottom, ...(gradients as NamedGradients[])) as NamedGradients)), config);
+      : flattened(
+          new Map(
+            Object.entries(
+              Object.assign(
+                { [FINAL_NORM]: top!.finalNorm },
+                bottom,
+                ...(gradients as NamedGradients[]),
+              ) as NamedGradients,
+            ),
+          ),
+          config,
+        );
     return { flat, batchLogProbs, byValueHead };
   } finally {
     d?.dispose();
@@ -178,7 +242,11 @@ export async function gradientOf(
 }
 
 /** Values of predictions one after another as a list per sequence. */
-export function unflatten(flat: Float32Array, members: readonly number[], predictions: readonly (readonly unknown[])[]): number[][] {
+export function unflatten(
+  flat: Float32Array,
+  members: readonly number[],
+  predictions: readonly (readonly unknown[])[],
+): number[][] {
   let at = 0;
   return members.map((_, n) => {
     const length = predictions[n]!.length;

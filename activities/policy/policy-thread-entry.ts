@@ -2,8 +2,22 @@ import { parentPort, workerData } from 'node:worker_threads';
 import * as Comlink from 'comlink';
 import { threadEndpoint } from './thread-endpoint.js';
 import type {
-  AdamWOptions, DeviceReport, LossGradient, LossGradients, OnProgress, PolicyWeights, Precision, SampledResponse, SampleRequest, SamplingOptions, ScoringOptions,
-  StepResult, TokenSequence, TrainedGroup, TrainedTensors, ValueHeadWeights,
+  AdamWOptions,
+  DeviceReport,
+  LossGradient,
+  LossGradients,
+  OnProgress,
+  PolicyWeights,
+  Precision,
+  SampledResponse,
+  SampleRequest,
+  SamplingOptions,
+  ScoringOptions,
+  StepResult,
+  TokenSequence,
+  TrainedGroup,
+  TrainedTensors,
+  ValueHeadWeights,
 } from './policy.js';
 import { TensorFlowPolicy } from './tf-policy.js';
 
@@ -42,7 +56,12 @@ const thread = {
           lora: weights.lora,
           folded: weights.folded.map(stored(read)),
           adapter: weights.adapter === null ? null : stored(read)(weights.adapter),
-          ...(weights.full && { full: { reference: weights.full.reference, weights: weights.full.weights && parts(read)(weights.full.weights) } }),
+          ...(weights.full && {
+            full: {
+              reference: weights.full.reference,
+              weights: weights.full.weights && parts(read)(weights.full.weights),
+            },
+          }),
         },
         onProgress,
       ),

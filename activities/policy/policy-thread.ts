@@ -22,7 +22,8 @@ export class PolicyThreadDied extends Error {
  */
 export async function startPolicy(precision: Precision, replicas: number): Promise<RunningPolicy> {
   // Each replica takes its share of the cores; read when the library loads.
-  if (replicas > 1) process.env['TF_NUM_INTRAOP_THREADS'] ??= String(Math.max(1, Math.floor(availableParallelism() / replicas)));
+  if (replicas > 1)
+    process.env['TF_NUM_INTRAOP_THREADS'] ??= String(Math.max(1, Math.floor(availableParallelism() / replicas)));
   const threads = await Promise.all(Array.from({ length: replicas }, () => startPolicyThread(precision)));
   return {
     ...replicatedPolicy(threads),
@@ -38,9 +39,12 @@ async function startPolicyThread(precision: Precision): Promise<RunningPolicy> {
   });
   let closing = false;
   const died = new Promise<never>((_, reject) => {
-    worker.once('error', (cause) => reject(new PolicyThreadDied(`the thread that holds the model failed: ${String(cause)}`)));
+    worker.once('error', (cause) =>
+      reject(new PolicyThreadDied(`the thread that holds the model failed: ${String(cause)}`)),
+    );
     worker.once('exit', (code) => {
-      if (!closing) reject(new PolicyThreadDied(`the thread that holds the model exited with code ${code}; is memory short?`));
+      if (!closing)
+        reject(new PolicyThreadDied(`the thread that holds the model exited with code ${code}; is memory short?`));
     });
   });
   const thread = Comlink.wrap<PolicyThread>(threadEndpoint(worker));
@@ -68,16 +72,28 @@ async function startPolicyThread(precision: Precision): Promise<RunningPolicy> {
     },
     useMoments: async (moments, stepsTaken) => {
       const parts = moments === null ? null : 'parts' in moments ? await moments.parts() : [moments];
-      return alive(thread.useMoments(parts && parts.map(({ sha256 }) => sha256), stepsTaken, Comlink.proxy(reader(parts ?? []))));
+      return alive(
+        thread.useMoments(parts && parts.map(({ sha256 }) => sha256), stepsTaken, Comlink.proxy(reader(parts ?? []))),
+      );
     },
-    sample: (requests, options, onProgress = nothing) => alive(thread.sample([...requests], options, progress(onProgress))),
-    logProbs: (sequences, options, onProgress = nothing) => alive(thread.logProbs([...sequences], options, progress(onProgress))),
-    values: (sequences, valueHead, options, onProgress = nothing) => alive(thread.values([...sequences], [...valueHead], options, progress(onProgress))),
+    sample: (requests, options, onProgress = nothing) =>
+      alive(thread.sample([...requests], options, progress(onProgress))),
+    logProbs: (sequences, options, onProgress = nothing) =>
+      alive(thread.logProbs([...sequences], options, progress(onProgress))),
+    values: (sequences, valueHead, options, onProgress = nothing) =>
+      alive(thread.values([...sequences], [...valueHead], options, progress(onProgress))),
     step: (sequences, gradient: LossGradient, options, onProgress = nothing) =>
       alive(thread.step([...sequences], Comlink.proxy(gradient), options, progress(onProgress))),
     gradient: (sequences, gradient: LossGradient, options, onProgress = nothing) =>
       alive(thread.gradient([...sequences], Comlink.proxy(gradient), options, progress(onProgress))),
-    stepAlong: (gradients, options) => alive(thread.stepAlong(gradients.map(({ sha256 }) => sha256), options, Comlink.proxy(reader(gradients)))),
+    stepAlong: (gradients, options) =>
+      alive(
+        thread.stepAlong(
+          gradients.map(({ sha256 }) => sha256),
+          options,
+          Comlink.proxy(reader(gradients)),
+        ),
+      ),
     trained: () => alive(thread.trained()),
     trainedGroup: (group) => alive(thread.trainedGroup(group)),
     device: () => alive(thread.device()),

@@ -14,7 +14,11 @@ export const isPrecision = (word: string): word is Precision => (PRECISIONS as r
 /** What identifies theta without its optimiser: enough to know whether a warm model already is it. */
 export interface PolicyWeights {
   /** Model file, absolute on this worker, the hash it must have, and settings of its config.json that a person answers for. */
-  readonly model: { readonly path: string; readonly sha256: string; readonly acceptSettings?: readonly string[] | undefined };
+  readonly model: {
+    readonly path: string;
+    readonly sha256: string;
+    readonly acceptSettings?: readonly string[] | undefined;
+  };
   readonly lora: LoraConfig;
   /** Safetensors of adapters folded into the frozen weights, in order. */
   readonly folded: readonly StoredTensors[];
@@ -188,7 +192,11 @@ export interface Policy {
   /** Makes AdamW's moments these, at so many steps taken; null is zero. */
   useMoments(moments: StoredTensors | StoredParts | null, stepsTaken: number): Promise<void>;
   /** Samples one response per request from theta. */
-  sample(requests: readonly SampleRequest[], options: SamplingOptions, onProgress?: OnProgress): Promise<SampledResponse[]>;
+  sample(
+    requests: readonly SampleRequest[],
+    options: SamplingOptions,
+    onProgress?: OnProgress,
+  ): Promise<SampledResponse[]>;
   /** Log-probs of every response token under theta, or under the frozen weights alone. Nats, at the temperature. */
   logProbs(
     sequences: readonly TokenSequence[],
@@ -196,7 +204,12 @@ export interface Policy {
     onProgress?: OnProgress,
   ): Promise<number[][]>;
   /** V before every response token, by a value head on the last hidden state of theta. */
-  values(sequences: readonly TokenSequence[], valueHead: ValueHeadWeights, options: Pick<ScoringOptions, 'microBatchTokens'>, onProgress?: OnProgress): Promise<number[][]>;
+  values(
+    sequences: readonly TokenSequence[],
+    valueHead: ValueHeadWeights,
+    options: Pick<ScoringOptions, 'microBatchTokens'>,
+    onProgress?: OnProgress,
+  ): Promise<number[][]>;
   /**
    * One AdamW step on the loss whose gradient with respect to the log-probs is given. The value head, if there is one,
    * is the caller's to step: its gradient is returned.

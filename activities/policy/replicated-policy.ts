@@ -19,7 +19,10 @@ export function replicatedPolicy(replicas: readonly Policy[]): Policy {
   let seats: { readonly session: string; readonly of: Map<string, number> } | null = null;
 
   /** Does the work on the replicas, each with its share of the items, by index; results come back in the items' order. */
-  async function shared<R>(shares: readonly (readonly number[])[], work: (replica: Policy, share: readonly number[]) => Promise<readonly R[]>): Promise<R[]> {
+  async function shared<R>(
+    shares: readonly (readonly number[])[],
+    work: (replica: Policy, share: readonly number[]) => Promise<readonly R[]>,
+  ): Promise<R[]> {
     const results: R[] = [];
     await settled(
       shares.map(async (share, r) => {
@@ -40,7 +43,8 @@ export function replicatedPolicy(replicas: readonly Policy[]): Policy {
     },
     sample(requests, options, onProgress = nothing) {
       const report = together(onProgress, replicas.length);
-      const cost = (row: readonly SampleRequest[]) => nodesOf(row.map(({ promptIds }) => ({ promptIds, responseIds: [0] }))) + row.length * options.maxResponseTokens;
+      const cost = (row: readonly SampleRequest[]) =>
+        nodesOf(row.map(({ promptIds }) => ({ promptIds, responseIds: [0] }))) + row.length * options.maxResponseTokens;
       const { session } = options;
       if (session === undefined) seats = null;
       else if (seats?.session !== session) seats = { session, of: new Map() };
@@ -48,18 +52,35 @@ export function replicatedPolicy(replicas: readonly Policy[]): Policy {
       return shared(dealRows(requests, replicas.length, cost, seated), (replica, share) => {
         const r = replicas.indexOf(replica);
         share.forEach((i) => seated.set(requests[i]!.row, r));
-        return replica.sample(share.map((i) => requests[i]!), options, report(r));
+        return replica.sample(
+          share.map((i) => requests[i]!),
+          options,
+          report(r),
+        );
       });
     },
     logProbs(sequences, options, onProgress = nothing) {
       const report = together(onProgress, replicas.length);
       const own = { ...options, microBatchTokens: budget(options.microBatchTokens) };
-      return shared(dealSequences(sequences, replicas.length), (replica, share) => replica.logProbs(share.map((i) => sequences[i]!), own, report(replicas.indexOf(replica))));
+      return shared(dealSequences(sequences, replicas.length), (replica, share) =>
+        replica.logProbs(
+          share.map((i) => sequences[i]!),
+          own,
+          report(replicas.indexOf(replica)),
+        ),
+      );
     },
     values(sequences, valueHead, options, onProgress = nothing) {
       const report = together(onProgress, replicas.length);
       const own = { microBatchTokens: budget(options.microBatchTokens) };
-      return shared(dealSequences(sequences, replicas.length), (replica, share) => replica.values(share.map((i) => sequences[i]!), valueHead, own, report(replicas.indexOf(replica))));
+      return shared(dealSequences(sequences, replicas.length), (replica, share) =>
+        replica.values(
+          share.map((i) => sequences[i]!),
+          valueHead,
+          own,
+          report(replicas.indexOf(replica)),
+        ),
+      );
     },
     async step(sequences, gradient, options, onProgress = nothing) {
       const report = together(onProgress, replicas.length);
@@ -73,9 +94,17 @@ export function replicatedPolicy(replicas: readonly Policy[]): Policy {
             share.map((i) => sequences[i]!),
             (indices, rows, measures) => {
               indices.forEach((n, k) => (logProbs[share[n]!] = [...rows[k]!]));
-              return gradient(indices.map((n) => share[n]!), rows, measures);
+              return gradient(
+                indices.map((n) => share[n]!),
+                rows,
+                measures,
+              );
             },
-            { temperature: options.temperature, microBatchTokens: budget(options.microBatchTokens), ...(options.valueHead && { valueHead: options.valueHead }) },
+            {
+              temperature: options.temperature,
+              microBatchTokens: budget(options.microBatchTokens),
+              ...(options.valueHead && { valueHead: options.valueHead }),
+            },
             report(r),
           );
         }),
@@ -84,7 +113,8 @@ export function replicatedPolicy(replicas: readonly Policy[]): Policy {
       for (const part of made) {
         if (!part) continue;
         gradients.push(inMemory(part.gradient));
-        if (part.valueHeadGradient) valueHeadGradient = part.valueHeadGradient.map((g, i) => g + (valueHeadGradient?.[i] ?? 0));
+        if (part.valueHeadGradient)
+          valueHeadGradient = part.valueHeadGradient.map((g, i) => g + (valueHeadGradient?.[i] ?? 0));
       }
       const [first] = await everywhere((replica) => replica.stepAlong(gradients, options));
       return { ...first!, logProbs, valueHeadGradient };
@@ -100,11 +130,15 @@ export function replicatedPolicy(replicas: readonly Policy[]): Policy {
       return agreed(await everywhere((replica) => replica.trained()), ({ adapter, moments }) => [adapter, moments]);
     },
     async trainedGroup(group) {
-      return agreed(await everywhere((replica) => replica.trainedGroup(group)), ({ weights, moments }) => [weights, moments]);
+      return agreed(await everywhere((replica) => replica.trainedGroup(group)), ({ weights, moments }) => [
+        weights,
+        moments,
+      ]);
     },
     async device() {
       const devices = await everywhere((replica) => replica.device());
-      const sum = (of: (device: (typeof devices)[number]) => number): number => devices.reduce((total, device) => total + of(device), 0);
+      const sum = (of: (device: (typeof devices)[number]) => number): number =>
+        devices.reduce((total, device) => total + of(device), 0);
       return {
         name: devices[0]!.name,
         library: devices[0]!.library,
@@ -122,12 +156,20 @@ export function replicatedPolicy(replicas: readonly Policy[]): Policy {
  * Whole rows over so many shares: those that have a seat to it, then the largest first, each to the share that is smallest then;
  * elements are indices, in order.
  */
-export function dealRows<T extends { readonly row: string }>(items: readonly T[], shares: number, sizeOf: (row: readonly T[]) => number, seats: ReadonlyMap<string, number> = new Map()): number[][] {
+export function dealRows<T extends { readonly row: string }>(
+  items: readonly T[],
+  shares: number,
+  sizeOf: (row: readonly T[]) => number,
+  seats: ReadonlyMap<string, number> = new Map(),
+): number[][] {
   const rows = rowsOf(items).map((members) => ({ members, size: sizeOf(members.map((i) => items[i]!)) }));
   const dealt = Array.from({ length: shares }, () => ({ members: [] as number[], size: 0 }));
   const seatOf = ({ members }: (typeof rows)[number]) => seats.get(items[members[0]!]!.row);
   const bySize = [...rows].sort((a, b) => b.size - a.size || a.members[0]! - b.members[0]!);
-  for (const row of [...bySize.filter((row) => seatOf(row) !== undefined), ...bySize.filter((row) => seatOf(row) === undefined)]) {
+  for (const row of [
+    ...bySize.filter((row) => seatOf(row) !== undefined),
+    ...bySize.filter((row) => seatOf(row) === undefined),
+  ]) {
     const seat = seatOf(row);
     const share = seat === undefined ? dealt.reduce((a, b) => (b.size < a.size ? b : a)) : dealt[seat]!;
     share.members.push(...row.members);
@@ -143,7 +185,9 @@ export function dealRows<T extends { readonly row: string }>(items: readonly T[]
 export function dealSequences(sequences: readonly TokenSequence[], shares: number): number[][] {
   const dealt = dealRows(sequences, shares, nodesOf);
   const sizeOf = (members: readonly number[]): number => nodesOf(members.map((i) => sequences[i]!));
-  const rowsOfShares = dealt.map((share) => rowsOf(share.map((i) => sequences[i]!)).map((row) => row.map((n) => share[n]!)));
+  const rowsOfShares = dealt.map((share) =>
+    rowsOf(share.map((i) => sequences[i]!)).map((row) => row.map((n) => share[n]!)),
+  );
   const sizes = rowsOfShares.map((rows) => rows.reduce((sum, row) => sum + sizeOf(row), 0));
   const from = sizes.indexOf(Math.max(...sizes));
   const to = sizes.indexOf(Math.min(...sizes));
@@ -162,7 +206,8 @@ export function dealSequences(sequences: readonly TokenSequence[], shares: numbe
   });
 }
 
-const nodesOf = (row: readonly Pick<TokenSequence, 'promptIds' | 'responseIds'>[]): number => packTrie(row).tokens.length;
+const nodesOf = (row: readonly Pick<TokenSequence, 'promptIds' | 'responseIds'>[]): number =>
+  packTrie(row).tokens.length;
 
 /** All results, once none is under way any more: a replica must not be asked for two things at once. */
 async function settled<R>(calls: readonly Promise<R>[]): Promise<R[]> {
@@ -178,7 +223,11 @@ function together(onProgress: OnProgress, count: number): (replica: number) => O
   return (replica) => (progress) => {
     standing[replica] = progress;
     const known = standing.flatMap((one) => one ?? []);
-    return onProgress({ phase: progress.phase, done: known.reduce((sum, { done }) => sum + done, 0), of: known.reduce((sum, { of }) => sum + of, 0) });
+    return onProgress({
+      phase: progress.phase,
+      done: known.reduce((sum, { done }) => sum + done, 0),
+      of: known.reduce((sum, { of }) => sum + of, 0),
+    });
   };
 }
 
@@ -186,7 +235,16 @@ const inMemory = (bytes: Uint8Array): StoredTensors => ({ sha256: sha256(bytes),
 
 /** The state that all replicas hold. @throws if they do not hold the same */
 function agreed<S>(states: readonly S[], tensorsOf: (state: S) => readonly Uint8Array[]): S {
-  const hashes = new Set(states.map((state) => tensorsOf(state).map((bytes) => sha256(bytes)).join()));
-  if (hashes.size > 1) throw new Error(`${states.length} replicas of the policy took the same step and hold ${hashes.size} different states: is a processor or memory module faulty?`);
+  const hashes = new Set(
+    states.map((state) =>
+      tensorsOf(state)
+        .map((bytes) => sha256(bytes))
+        .join(),
+    ),
+  );
+  if (hashes.size > 1)
+    throw new Error(
+      `${states.length} replicas of the policy took the same step and hold ${hashes.size} different states: is a processor or memory module faulty?`,
+    );
   return states[0]!;
 }

@@ -4,7 +4,10 @@ import type { ModelConfig, RopeScaling } from './model-config.js';
  * Angle per position of each of the D/2 rotary planes, and what cosine and sine are multiplied by.
  * Formulas as in transformers/modeling_rope_utils.py.
  */
-export function rotaryFrequencies({ headDimension: D, ropeBase, ropeScaling }: ModelConfig): { frequencies: number[]; magnitude: number } {
+export function rotaryFrequencies({ headDimension: D, ropeBase, ropeScaling }: ModelConfig): {
+  frequencies: number[];
+  magnitude: number;
+} {
   const plain = Array.from({ length: D / 2 }, (_, i) => ropeBase ** ((-2 * i) / D));
   if (ropeScaling === null) return { frequencies: plain, magnitude: 1 };
   switch (ropeScaling.type) {
@@ -34,7 +37,8 @@ function yarn(plain: readonly number[], base: number, scaling: RopeScaling & { t
   const D = 2 * plain.length;
   const { factor, originalContextLength, betaFast, betaSlow, truncate } = scaling;
   /** The plane that turns so often over the original context. */
-  const planeOf = (turns: number): number => (D * Math.log(originalContextLength / (turns * 2 * Math.PI))) / (2 * Math.log(base));
+  const planeOf = (turns: number): number =>
+    (D * Math.log(originalContextLength / (turns * 2 * Math.PI))) / (2 * Math.log(base));
   const [first, last] = [planeOf(betaFast), planeOf(betaSlow)];
   const low = Math.max(truncate ? Math.floor(first) : first, 0);
   let high = Math.min(truncate ? Math.ceil(last) : last, D - 1);

@@ -19,7 +19,12 @@ export class Sampler {
   #graphs: DecodeGraphs | null = null;
   #play: { readonly session: string | null; readonly store: KeyValueStore } | null = null;
 
-  async sample(held: HeldTheta, requests: readonly SampleRequest[], options: SamplingOptions & { onSampled?: OnSampled }, onProgress: OnProgress): Promise<SampledResponse[]> {
+  async sample(
+    held: HeldTheta,
+    requests: readonly SampleRequest[],
+    options: SamplingOptions & { onSampled?: OnSampled },
+    onProgress: OnProgress,
+  ): Promise<SampledResponse[]> {
     const { endIds } = held;
     this.#decode ??= fusedWeights(held.theta('current'));
     if (isOnProcessor) this.#graphs ??= new DecodeGraphs(held.config);
@@ -28,7 +33,14 @@ export class Sampler {
     const { store } = (this.#play ??= { session, store: new KeyValueStore() });
     let keep = false;
     try {
-      const responses = await sampleResponses(this.#decode, store, requests, rowsOf(requests), { ...options, endIds, prefillTokens: PREFILL_TOKENS, keepResponses: session !== null, graphs: this.#graphs }, onProgress);
+      const responses = await sampleResponses(
+        this.#decode,
+        store,
+        requests,
+        rowsOf(requests),
+        { ...options, endIds, prefillTokens: PREFILL_TOKENS, keepResponses: session !== null, graphs: this.#graphs },
+        onProgress,
+      );
       keep = session !== null && store.bytes <= MOST_KEPT_BYTES;
       return responses;
     } catch (failure) {
@@ -39,8 +51,12 @@ export class Sampler {
     // Fewer at once, each half reading its prompts anew; what is drawn does not depend on the others.
     const { session: _, onSampled, ...each } = options;
     const half = requests.length >> 1;
-    const from = (first: number) => (onSampled ? { ...each, onSampled: (request: number, id: number) => onSampled(first + request, id) } : each);
-    return [...(await this.sample(held, requests.slice(0, half), from(0), onProgress)), ...(await this.sample(held, requests.slice(half), from(half), onProgress))];
+    const from = (first: number) =>
+      onSampled ? { ...each, onSampled: (request: number, id: number) => onSampled(first + request, id) } : each;
+    return [
+      ...(await this.sample(held, requests.slice(0, half), from(0), onProgress)),
+      ...(await this.sample(held, requests.slice(half), from(half), onProgress)),
+    ];
   }
 
   /** theta has moved: only the graphs, which know nothing of weights, can still be used. */

@@ -27,11 +27,26 @@ export async function sampleResponses(
   store: KeyValueStore,
   requests: readonly SampleRequest[],
   groups: readonly (readonly number[])[],
-  options: SamplingOptions & { readonly endIds: ReadonlySet<number>; readonly prefillTokens: number; readonly keepResponses: boolean; readonly graphs: DecodeGraphs | null; readonly onSampled?: OnSampled },
+  options: SamplingOptions & {
+    readonly endIds: ReadonlySet<number>;
+    readonly prefillTokens: number;
+    readonly keepResponses: boolean;
+    readonly graphs: DecodeGraphs | null;
+    readonly onSampled?: OnSampled;
+  },
   onProgress: OnProgress,
 ): Promise<SampledResponse[]> {
-  const responses = requests.map(() => ({ ids: [] as number[], logProbs: [] as number[], end: 'token-limit' as SampledResponse['end'] }));
-  const { paths, hidden: ends } = await store.read(weights, requests.map(({ promptIds }) => promptIds), options.prefillTokens, onProgress);
+  const responses = requests.map(() => ({
+    ids: [] as number[],
+    logProbs: [] as number[],
+    end: 'token-limit' as SampledResponse['end'],
+  }));
+  const { paths, hidden: ends } = await store.read(
+    weights,
+    requests.map(({ promptIds }) => promptIds),
+    options.prefillTokens,
+    onProgress,
+  );
   let hidden: Tensor = tf.tidy(() => tf.gather(ends, tf.tensor1d(groups.flat(), 'int32')));
   ends.dispose();
   let state: DecodeState;
@@ -43,13 +58,20 @@ export async function sampleResponses(
   }
   const keep = (places: readonly number[]): void => {
     if (!options.keepResponses || state.step === 0) return;
-    const kept = places.map((b) => state.members[b]!).map((i) => ({ after: paths[i]!.at(-1)!, ids: responses[i]!.ids }));
+    const kept = places
+      .map((b) => state.members[b]!)
+      .map((i) => ({ after: paths[i]!.at(-1)!, ids: responses[i]!.ids }));
     store.keep(kept, state.step, (layer) => state.tailsOf(places, layer));
   };
   try {
     for (let step = 0; ; step++) {
       const open = (request: number): boolean => responses[request]!.end !== 'end-of-turn';
-      const drawn = drawOf(hidden, weights, options, state.members.map((i) => uniform(`${requests[i]!.randomKey}/${step}`)));
+      const drawn = drawOf(
+        hidden,
+        weights,
+        options,
+        state.members.map((i) => uniform(`${requests[i]!.randomKey}/${step}`)),
+      );
       state.members.forEach((request, b) => {
         if (!open(request)) return;
         responses[request]!.ids.push(drawn[b]!.id);
@@ -78,12 +100,24 @@ export async function sampleResponses(
   return responses;
 }
 
-function drawOf(hidden: Tensor, { frozen }: DecodeWeights, { temperature, truncation = {} }: SamplingOptions, uniforms: readonly number[]): Drawn[] {
-  return truncates(truncation) ? drawFromLikeliest(hidden, frozen, temperature, truncation, uniforms) : draw(hidden, frozen, temperature, uniforms);
+function drawOf(
+  hidden: Tensor,
+  { frozen }: DecodeWeights,
+  { temperature, truncation = {} }: SamplingOptions,
+  uniforms: readonly number[],
+): Drawn[] {
+  return truncates(truncation)
+    ? drawFromLikeliest(hidden, frozen, temperature, truncation, uniforms)
+    : draw(hidden, frozen, temperature, uniforms);
 }
 
 /** Feeds each member's newest token and returns the last layer's hidden states, (B, H). */
-function decodeStep({ frozen, layers }: DecodeWeights, graphs: DecodeGraphs | null, state: DecodeState, ids: readonly number[]): Tensor {
+function decodeStep(
+  { frozen, layers }: DecodeWeights,
+  graphs: DecodeGraphs | null,
+  state: DecodeState,
+  ids: readonly number[],
+): Tensor {
   const frame = state.frame();
   const x: Tensor = tf.tidy(() => tf.gather(frozen.embedding, tf.tensor1d([...ids], 'int32')));
   const inputs = { x, layers, caches: state.caches, frame };
@@ -93,10 +127,16 @@ function decodeStep({ frozen, layers }: DecodeWeights, graphs: DecodeGraphs | nu
   return output;
 }
 
-function stepEagerly({ x, layers, caches, frame }: DecodeInputs<Tensor>, config: ModelConfig): { output: Tensor; tails: CachePart<Tensor>[] } {
+function stepEagerly(
+  { x, layers, caches, frame }: DecodeInputs<Tensor>,
+  config: ModelConfig,
+): { output: Tensor; tails: CachePart<Tensor>[] } {
   let output = x;
   const tails = layers.map((layer, l) => {
-    const step = tf.tidy(() => decodeLayer(eager, output, layer, caches[l]!, frame, config) as never) as { output: Tensor; tail: CachePart<Tensor> };
+    const step = tf.tidy(() => decodeLayer(eager, output, layer, caches[l]!, frame, config) as never) as {
+      output: Tensor;
+      tail: CachePart<Tensor>;
+    };
     if (l > 0) output.dispose();
     output = step.output;
     return step.tail;

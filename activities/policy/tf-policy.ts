@@ -8,8 +8,25 @@ import { headForward, logitsOf } from './head.js';
 import { HeldTheta } from './held-theta.js';
 import { batchesOf, checkIds, gradientOf, unflatten, withHidden } from './passes.js';
 import type {
-  AdamWOptions, DeviceReport, LossGradient, LossGradients, OnProgress, Policy, PolicyWeights, Precision, SampledResponse, SampleRequest, SamplingOptions,
-  ScoringOptions, StepResult, StoredParts, StoredTensors, TokenSequence, TrainedGroup, TrainedTensors, ValueHeadWeights,
+  AdamWOptions,
+  DeviceReport,
+  LossGradient,
+  LossGradients,
+  OnProgress,
+  Policy,
+  PolicyWeights,
+  Precision,
+  SampledResponse,
+  SampleRequest,
+  SamplingOptions,
+  ScoringOptions,
+  StepResult,
+  StoredParts,
+  StoredTensors,
+  TokenSequence,
+  TrainedGroup,
+  TrainedTensors,
+  ValueHeadWeights,
 } from './policy.js';
 import { Sampler } from './sampler.js';
 import type { OnSampled } from './sampling.js';
@@ -33,12 +50,17 @@ export class TensorFlowPolicy implements Policy {
 
   async use(weights: PolicyWeights, onProgress: OnProgress = nothing): Promise<void> {
     const { full } = weights;
-    const key = JSON.stringify([weights.model.sha256, weights.folded.map(({ sha256 }) => sha256), full ? { reference: full.reference } : weights.lora]);
+    const key = JSON.stringify([
+      weights.model.sha256,
+      weights.folded.map(({ sha256 }) => sha256),
+      full ? { reference: full.reference } : weights.lora,
+    ]);
     const stored = full ? await partsOf(full.weights) : await partsOf(weights.adapter);
     const name = keyOf(stored);
     // The model file's own weights are asked for again, and are gone.
     const gone = this.#held !== null && this.#held.isWithoutFrozen && stored === null && this.#held.name !== name;
-    if (this.#held?.key !== key || gone) this.#held = await HeldTheta.load(weights, key, this.precision, () => this.#unload(), onProgress);
+    if (this.#held?.key !== key || gone)
+      this.#held = await HeldTheta.load(weights, key, this.precision, () => this.#unload(), onProgress);
     if (this.#held.name === name) return;
     this.#sampler.forget();
     await this.#held.takeStored(stored, name);
@@ -49,14 +71,21 @@ export class TensorFlowPolicy implements Policy {
     const key = keyOf(stored);
     if (this.#momentsKey !== key) {
       const { parameters } = this.#held!.layout;
-      const [first, second] = stored === null ? [tf.zeros([parameters]), tf.zeros([parameters])] : await this.#held!.read(stored, ['first.', 'second.']);
+      const [first, second] =
+        stored === null
+          ? [tf.zeros([parameters]), tf.zeros([parameters])]
+          : await this.#held!.read(stored, ['first.', 'second.']);
       this.#setMoments({ first: first!, second: second! });
       this.#momentsKey = key;
     }
     this.#stepsTaken = stepsTaken;
   }
 
-  async sample(requests: readonly SampleRequest[], options: SamplingOptions & { onSampled?: OnSampled }, onProgress: OnProgress = nothing): Promise<SampledResponse[]> {
+  async sample(
+    requests: readonly SampleRequest[],
+    options: SamplingOptions & { onSampled?: OnSampled },
+    onProgress: OnProgress = nothing,
+  ): Promise<SampledResponse[]> {
     const { contextLength } = this.#held!.config;
     for (const { promptIds, randomKey } of requests) {
       if (promptIds.length + options.maxResponseTokens > contextLength) {
@@ -67,7 +96,10 @@ export class TensorFlowPolicy implements Policy {
       }
     }
     if (requests.length === 0) return [];
-    checkIds(requests.map(({ promptIds }) => promptIds), this.#held!.config);
+    checkIds(
+      requests.map(({ promptIds }) => promptIds),
+      this.#held!.config,
+    );
     return this.#sampler.sample(this.#held!, requests, options, onProgress);
   }
 
@@ -83,7 +115,9 @@ export class TensorFlowPolicy implements Policy {
       await withinMemory(sequences, batches, async (batch, progress) => {
         await withHidden(sequences, batch, theta, (hidden, predictions) => {
           const head = headForward(hidden, predictions.flat(), theta.weights, options.temperature, false);
-          unflatten(head.logProbs, batch.sequences, predictions).forEach((logProbs, n) => (result[batch.sequences[n]!] = logProbs));
+          unflatten(head.logProbs, batch.sequences, predictions).forEach(
+            (logProbs, n) => (result[batch.sequences[n]!] = logProbs),
+          );
         });
         await onProgress({ phase: 'score', ...progress });
       });
@@ -121,10 +155,18 @@ export class TensorFlowPolicy implements Policy {
    * Log-probs of ids[from..] of each list given what stands before them, and the likeliest tokens
    * after its end; under theta, at temperature 1.
    */
-  async score(lists: readonly { readonly ids: readonly number[]; readonly from: number }[], likeliest: number, microBatchTokens: number): Promise<TokenScores[]> {
+  async score(
+    lists: readonly { readonly ids: readonly number[]; readonly from: number }[],
+    likeliest: number,
+    microBatchTokens: number,
+  ): Promise<TokenScores[]> {
     const { vocabulary } = this.#held!.config;
     // A last token that is not there: its log-prob is not asked for, but the distribution that it would be drawn from is.
-    const sequences = lists.map(({ ids, from }, i) => ({ row: String(i), promptIds: ids.slice(0, from), responseIds: [...ids.slice(from), 0] }));
+    const sequences = lists.map(({ ids, from }, i) => ({
+      row: String(i),
+      promptIds: ids.slice(0, from),
+      responseIds: [...ids.slice(from), 0],
+    }));
     const theta = this.#held!.theta('current');
     try {
       const result: TokenScores[] = [];
@@ -133,11 +175,17 @@ export class TensorFlowPolicy implements Policy {
           const head = headForward(hidden, predictions.flat(), theta.weights, 1, false);
           const top = tf.tidy(() => {
             const ends = Int32Array.from(predictions, (row) => row.at(-1)!.node);
-            const { values, indices } = tf.topk(tf.logSoftmax(logitsOf(hidden, ends, theta.weights, 1)), Math.min(likeliest, vocabulary));
+            const { values, indices } = tf.topk(
+              tf.logSoftmax(logitsOf(hidden, ends, theta.weights, 1)),
+              Math.min(likeliest, vocabulary),
+            );
             return { values: values.arraySync() as number[][], indices: indices.arraySync() as number[][] };
           });
           unflatten(head.logProbs, batch.sequences, predictions).forEach((logProbs, n) => {
-            result[batch.sequences[n]!] = { logProbs: logProbs.slice(0, -1), top: top.indices[n]!.map((id, k) => [id, top.values[n]![k]!]) };
+            result[batch.sequences[n]!] = {
+              logProbs: logProbs.slice(0, -1),
+              top: top.indices[n]!.map((id, k) => [id, top.values[n]![k]!]),
+            };
           });
         }),
       );
@@ -210,7 +258,14 @@ export class TensorFlowPolicy implements Policy {
     try {
       const batches = batchesOf(sequences, this.#held!.config, options.microBatchTokens);
       await withinMemory(sequences, batches, async (batch, progress) => {
-        const { flat, batchLogProbs, byValueHead } = await gradientOf(sequences, batch, gradient, { theta, valueHead }, options.temperature, (gradients) => this.#held!.flattened(gradients));
+        const { flat, batchLogProbs, byValueHead } = await gradientOf(
+          sequences,
+          batch,
+          gradient,
+          { theta, valueHead },
+          options.temperature,
+          (gradients) => this.#held!.flattened(gradients),
+        );
         if (byValueHead) headGradient = byValueHead.map((g, i) => g + (headGradient?.[i] ?? 0));
         batch.sequences.forEach((i, n) => (logProbs[i] = batchLogProbs[n]!));
         const { so } = sum;
@@ -229,7 +284,13 @@ export class TensorFlowPolicy implements Policy {
 
   /** @returns the gradient's norm */
   #stepAlong(gradient: Tensor, options: AdamWOptions): number {
-    const { parameters, moments, gradientNorm } = adamWStep(this.#held!.parameters, gradient, this.#moments!, this.#stepsTaken + 1, options);
+    const { parameters, moments, gradientNorm } = adamWStep(
+      this.#held!.parameters,
+      gradient,
+      this.#moments!,
+      this.#stepsTaken + 1,
+      options,
+    );
     // These weights have no stored name yet: the next `use` or `useMoments` must not take them for others.
     const name = `stepped from ${this.#held!.name}`;
     this.#sampler.forget();
@@ -245,9 +306,13 @@ export class TensorFlowPolicy implements Policy {
   }
 
   async trained(): Promise<TrainedTensors> {
-    if (this.#held!.weights.full) throw new Error('all weights are trained: they are asked for group by group, by trainedGroup()');
+    if (this.#held!.weights.full)
+      throw new Error('all weights are trained: they are asked for group by group, by trainedGroup()');
     const adapter = writeSafetensors(this.#named(this.#held!.parameters, ''), { format: 'pt' });
-    const moments = writeSafetensors([...this.#named(this.#moments!.first, 'first.'), ...this.#named(this.#moments!.second, 'second.')]);
+    const moments = writeSafetensors([
+      ...this.#named(this.#moments!.first, 'first.'),
+      ...this.#named(this.#moments!.second, 'second.'),
+    ]);
     // What was just named can be recognised by the next call.
     this.#held!.name = sha256(adapter);
     this.#momentsKey = sha256(moments);
@@ -257,8 +322,11 @@ export class TensorFlowPolicy implements Policy {
   async trainedGroup(group: number): Promise<TrainedGroup> {
     const { groups } = weightLayout(this.#held!.config);
     const { tensors, offset, parameters } = groups[group]!;
-    const values = (flat: Tensor): Float32Array => tf.tidy(() => flat.slice([offset], [parameters]).dataSync() as Float32Array);
-    const weights = writeSafetensors(namedValues(tensors, values(this.#held!.parameters), offset, ''), { format: 'pt' });
+    const values = (flat: Tensor): Float32Array =>
+      tf.tidy(() => flat.slice([offset], [parameters]).dataSync() as Float32Array);
+    const weights = writeSafetensors(namedValues(tensors, values(this.#held!.parameters), offset, ''), {
+      format: 'pt',
+    });
     const { first, second } = this.#moments!;
     const moments = writeSafetensors([
       ...namedValues(tensors, values(first), offset, 'first.'),

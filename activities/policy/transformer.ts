@@ -1,4 +1,10 @@
-import { attentionBackward, attentionForward, attentionTensors, type KeysAndValues, type SavedAttention } from './attention.js';
+import {
+  attentionBackward,
+  attentionForward,
+  attentionTensors,
+  type KeysAndValues,
+  type SavedAttention,
+} from './attention.js';
 import { isBf16, matMul, narrowed, product, tf, type Tensor } from './backend.js';
 import { eager, rmsScaleBy, rotateBy } from './ops.js';
 import { moduleNames, type ModelConfig, type ModuleName } from './model-config.js';
@@ -79,10 +85,15 @@ export interface LayerOutput {
 }
 
 export const rmsScale = (x: Tensor, epsilon: number): Tensor => rmsScaleBy(eager, x, epsilon);
-const rotate = (x: Tensor, { cos, sin }: PackedTries, sign: 1 | -1): Tensor => rotateBy(eager, x, cos, sin, x.shape[2]!, sign);
+const rotate = (x: Tensor, { cos, sin }: PackedTries, sign: 1 | -1): Tensor =>
+  rotateBy(eager, x, cos, sin, x.shape[2]!, sign);
 
 /** RMSNorm of every head of queries or keys, (N, heads, D); without a gain nothing happens. */
-function headNorm(x: Tensor, gain: Tensor | null, epsilon: number): { normed: Tensor; saved: { x: Tensor; scale: Tensor } | null } {
+function headNorm(
+  x: Tensor,
+  gain: Tensor | null,
+  epsilon: number,
+): { normed: Tensor; saved: { x: Tensor; scale: Tensor } | null } {
   if (gain === null) return { normed: x, saved: null };
   const scale = rmsScale(x, epsilon);
   return { normed: tf.mul(tf.mul(x, scale), gain), saved: { x, scale } };
@@ -111,7 +122,7 @@ export function layerForward(
       const weight = weights.modules[module];
       const unbiased = product(isBf16(weight) ? fit : x, weight, false, true);
       const bias = weights.biases[module];
-      const y = bias ? tf.add(unbiased, bias) as Tensor : unbiased;
+      const y = bias ? (tf.add(unbiased, bias) as Tensor) : unbiased;
       if (!adapter) return y;
       const { A, B } = adapter.layer[module];
       const z = matMul(x, A, false, true);
@@ -122,8 +133,16 @@ export function layerForward(
     const inputScale = rmsScale(input, normEpsilon);
     const normed = tf.mul(tf.mul(input, inputScale), weights.attentionNorm) as Tensor;
     const normedFit = fitting(normed);
-    const query = headNorm(linear(normed, normedFit, 'self_attn.q_proj').reshape([N, Q, D]), weights.queryNorm, normEpsilon);
-    const key = headNorm(linear(normed, normedFit, 'self_attn.k_proj').reshape([N, K, D]), weights.keyNorm, normEpsilon);
+    const query = headNorm(
+      linear(normed, normedFit, 'self_attn.q_proj').reshape([N, Q, D]),
+      weights.queryNorm,
+      normEpsilon,
+    );
+    const key = headNorm(
+      linear(normed, normedFit, 'self_attn.k_proj').reshape([N, K, D]),
+      weights.keyNorm,
+      normEpsilon,
+    );
     const q = tf.mul(rotate(query.normed, batch, 1), D ** -0.5) as Tensor;
     const k = rotate(key.normed, batch, 1);
     const v = linear(normed, normedFit, 'self_attn.v_proj').reshape([N, K, D]);
@@ -148,8 +167,23 @@ export function layerForward(
       output,
       saved: want.save
         ? {
-            input, rows, inputScale, normed: normedFit, queryNorm: query.saved, keyNorm: key.saved, attention, attended, attendedInput,
-            middle, middleScale, middleNormed: middleFit, gateSigmoid, silu, up, activated: activatedFit, low,
+            input,
+            rows,
+            inputScale,
+            normed: normedFit,
+            queryNorm: query.saved,
+            keyNorm: key.saved,
+            attention,
+            attended,
+            attendedInput,
+            middle,
+            middleScale,
+            middleNormed: middleFit,
+            gateSigmoid,
+            silu,
+            up,
+            activated: activatedFit,
+            low,
           }
         : null,
       cache: want.past === undefined ? null : cache,
@@ -192,11 +226,17 @@ export const fittingTo = (weights: LayerWeights): ((x: Tensor) => Tensor) => (is
  * The trained part of an adapter on frozen weights, of which only dX is taken. Its products are as precise as those with the weights;
  * in the forward pass they are fp32, where an adapter's small changes would be rounded away.
  */
-export function adapterTraining(weights: LayerWeights, saved: SavedLayer, { scale, rank }: Pick<Adapter, 'scale' | 'rank'>, layer: LayerAdapter): LayerTraining<LayerAdapter> {
+export function adapterTraining(
+  weights: LayerWeights,
+  saved: SavedLayer,
+  { scale, rank }: Pick<Adapter, 'scale' | 'rank'>,
+  layer: LayerAdapter,
+): LayerTraining<LayerAdapter> {
   const gradients: Partial<Record<ModuleName, AdapterPair<Tensor>>> = {};
   const fitting = fittingTo(weights);
   /** (N, all ranks) -> (N, rank) */
-  const trained = (x: Tensor): Tensor => (x.shape[1] === rank ? x : x.slice([0, x.shape[1]! - rank], [x.shape[0], rank]));
+  const trained = (x: Tensor): Tensor =>
+    x.shape[1] === rank ? x : x.slice([0, x.shape[1]! - rank], [x.shape[0], rank]);
   return {
     gradients: gradients as LayerAdapter,
     linear(dY, x, module) {
@@ -245,7 +285,10 @@ export function layerBackward<Gradients>(
       linearBackward(dGate, saved.middleNormed, 'mlp.gate_proj'),
       linearBackward(dUp, saved.middleNormed, 'mlp.up_proj'),
     ) as Tensor;
-    const dMiddle = tf.add(dOutput, normBackward('mlp', dMiddleNormed, saved.middle, saved.middleScale, weights.mlpNorm)) as Tensor;
+    const dMiddle = tf.add(
+      dOutput,
+      normBackward('mlp', dMiddleNormed, saved.middle, saved.middleScale, weights.mlpNorm),
+    ) as Tensor;
 
     const dAttended = linearBackward(dMiddle, saved.attendedInput, 'self_attn.o_proj');
     const dAttention = attentionBackward(spread(dAttended), spread(saved.attended), saved.attention, batch, config);
@@ -263,7 +306,10 @@ export function layerBackward<Gradients>(
       linearBackward(dK, saved.normed, 'self_attn.k_proj'),
       linearBackward(dV, saved.normed, 'self_attn.v_proj'),
     ]);
-    const dInput = tf.add(spread(dMiddle), normBackward('attention', dNormed, saved.input, saved.inputScale, weights.attentionNorm)) as Tensor;
+    const dInput = tf.add(
+      spread(dMiddle),
+      normBackward('attention', dNormed, saved.input, saved.inputScale, weights.attentionNorm),
+    ) as Tensor;
     return { dInput, gradients: training.gradients } as never;
   });
 }

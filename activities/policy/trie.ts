@@ -60,7 +60,9 @@ export function packTrie(sequences: readonly Pick<TokenSequence, 'promptIds' | '
   const trie = new GrowingTrie();
   const predictors = sequences.map(({ promptIds, responseIds }, i) => {
     if (promptIds.length === 0 || responseIds.length === 0) {
-      throw new RangeError(`sequence ${i} has ${promptIds.length} prompt and ${responseIds.length} response tokens, needs at least 1 of each`);
+      throw new RangeError(
+        `sequence ${i} has ${promptIds.length} prompt and ${responseIds.length} response tokens, needs at least 1 of each`,
+      );
     }
     let node = -1;
     for (const token of promptIds) node = trie.step(node, token);

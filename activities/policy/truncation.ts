@@ -11,7 +11,8 @@ export interface Truncation {
   readonly minP?: number;
 }
 
-export const truncates = ({ topK, topP, minP }: Truncation): boolean => topK !== undefined || (topP !== undefined && topP < 1) || (minP !== undefined && minP > 0);
+export const truncates = ({ topK, topP, minP }: Truncation): boolean =>
+  topK !== undefined || (topP !== undefined && topP < 1) || (minP !== undefined && minP > 0);
 
 /**
  * How many of a distribution's likeliest tokens may be drawn; at least 1.
@@ -20,7 +21,11 @@ export const truncates = ({ topK, topP, minP }: Truncation): boolean => topK !==
  * @param all        all tokens are in `likeliest`
  * @returns          null if the answer lies beyond the end of `likeliest`
  */
-export function keptTokens(likeliest: ArrayLike<number>, { topK, topP, minP }: Truncation, all: boolean): number | null {
+export function keptTokens(
+  likeliest: ArrayLike<number>,
+  { topK, topP, minP }: Truncation,
+  all: boolean,
+): number | null {
   let most = Math.min(topK ?? Infinity, likeliest.length);
   while (most < likeliest.length && likeliest[most] === likeliest[most - 1]) most++;
   const wholeTopK = all || (topK !== undefined && topK < likeliest.length && most < likeliest.length);
@@ -30,7 +35,8 @@ export function keptTokens(likeliest: ArrayLike<number>, { topK, topP, minP }: T
   const least = (minP ?? 0) * likeliest[0]!;
   let share = 0;
   for (let kept = 0; kept < most; kept++) {
-    if (kept > 0 && (likeliest[kept]! < least || share >= enough)) return topK !== undefined && topP !== undefined && !wholeTopK ? null : kept;
+    if (kept > 0 && (likeliest[kept]! < least || share >= enough))
+      return topK !== undefined && topP !== undefined && !wholeTopK ? null : kept;
     share += likeliest[kept]!;
   }
   return wholeTopK || (topK === undefined && share >= enough) ? most : null;
@@ -47,7 +53,11 @@ function sumOf(values: ArrayLike<number>, count: number): number {
  * @param u  uniform in [0, 1)
  * @returns  its place among the likeliest and its log-probability, nats
  */
-export function drawTruncated(likeliest: ArrayLike<number>, kept: number, u: number): { place: number; logProb: number } {
+export function drawTruncated(
+  likeliest: ArrayLike<number>,
+  kept: number,
+  u: number,
+): { place: number; logProb: number } {
   let total = 0;
   for (let i = 0; i < kept; i++) total += likeliest[i]!;
   let left = u * total;

@@ -3,7 +3,9 @@ import type { MicroBatch } from './passes.js';
 import { packTrie } from './trie.js';
 
 /** What libtensorflow says when an allocation failed. */
-export const isOutOfMemory = (failure: unknown): boolean => failure instanceof Error && /\bOOM when allocating|RESOURCE_EXHAUSTED|ResourceExhausted|failed to allocate memory/i.test(failure.message);
+export const isOutOfMemory = (failure: unknown): boolean =>
+  failure instanceof Error &&
+  /\bOOM when allocating|RESOURCE_EXHAUSTED|ResourceExhausted|failed to allocate memory/i.test(failure.message);
 
 /**
  * Works on micro-batches one after another. One that memory does not suffice for is tried again in two halves, and so on down to
@@ -46,9 +48,16 @@ export async function withinMemory(
 const nodesOf = ({ tries }: MicroBatch): number => tries.reduce((sum, { tokens }) => sum + tokens.length, 0);
 
 /** Whole rows to each half where there are several; one row's sequences otherwise, which then share less. */
-function halvesOf(sequences: readonly TokenSequence[], { tries, sequences: members }: MicroBatch): [MicroBatch, MicroBatch] {
-  const packed = (of: readonly number[]): MicroBatch => ({ tries: [packTrie(of.map((i) => sequences[i]!))], sequences: of });
-  if (tries.length === 1) return [packed(members.slice(0, members.length >> 1)), packed(members.slice(members.length >> 1))];
+function halvesOf(
+  sequences: readonly TokenSequence[],
+  { tries, sequences: members }: MicroBatch,
+): [MicroBatch, MicroBatch] {
+  const packed = (of: readonly number[]): MicroBatch => ({
+    tries: [packTrie(of.map((i) => sequences[i]!))],
+    sequences: of,
+  });
+  if (tries.length === 1)
+    return [packed(members.slice(0, members.length >> 1)), packed(members.slice(members.length >> 1))];
   const cut = tries.length >> 1;
   const first = tries.slice(0, cut).reduce((sum, { predictors }) => sum + predictors.length, 0);
   return [

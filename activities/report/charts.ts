@@ -35,7 +35,11 @@ const WIDTH = 520;
 const HEIGHT = 280;
 
 // ECharts wants literal colours; these unlikely ones stand in and become CSS variables below.
-const STAND_INS = { text: '#0a0b01', grid: '#0a0b02', line: ['#0a0b11', '#0a0b12', '#0a0b13', '#0a0b14', '#0a0b15', '#0a0b16'] } as const;
+const STAND_INS = {
+  text: '#0a0b01',
+  grid: '#0a0b02',
+  line: ['#0a0b11', '#0a0b12', '#0a0b13', '#0a0b14', '#0a0b15', '#0a0b16'],
+} as const;
 const VARIABLES: readonly [string, string][] = [
   [STAND_INS.text, 'var(--text)'],
   [STAND_INS.grid, 'var(--rule)'],
@@ -85,9 +89,27 @@ export function charts(content: ReportContent): Chart[] {
       })),
       { min: 0, max: 1 },
     ),
-    lineChart('kl', 'KL to the reference, nats per token', steps, ofTurns(({ klReference }) => klReference), { min: 0 }),
-    lineChart('ratio', 'Ratio after the update: mean', steps, ofTurns(({ ratioMean }) => ratioMean), {}),
-    lineChart('gradient-norm', 'Gradient norm', steps, ofTurns(({ gradientNorm }) => gradientNorm), { min: 0 }),
+    lineChart(
+      'kl',
+      'KL to the reference, nats per token',
+      steps,
+      ofTurns(({ klReference }) => klReference),
+      { min: 0 },
+    ),
+    lineChart(
+      'ratio',
+      'Ratio after the update: mean',
+      steps,
+      ofTurns(({ ratioMean }) => ratioMean),
+      {},
+    ),
+    lineChart(
+      'gradient-norm',
+      'Gradient norm',
+      steps,
+      ofTurns(({ gradientNorm }) => gradientNorm),
+      { min: 0 },
+    ),
     lineChart(
       'response-length',
       'Response length, tokens',
@@ -148,7 +170,10 @@ export function lineChart(
       title,
       description: described(steps, lines),
       svg: pageSvg(chart.renderToSVGString(), id),
-      legend: lines.length < 2 ? [] : lines.map((line, i) => ({ name: line.name, color: line.color, symbol: symbolOf(line, i) })),
+      legend:
+        lines.length < 2
+          ? []
+          : lines.map((line, i) => ({ name: line.name, color: line.color, symbol: symbolOf(line, i) })),
     };
   } finally {
     chart.dispose();

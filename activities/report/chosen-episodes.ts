@@ -8,7 +8,10 @@ import { findEvaluation, type ReportSources } from './report-sources.js';
  * Three trajectories: of the training task that improved most, the worst before and the best after;
  * and the worst of all after. Ties go to the task and sample that come first.
  */
-export function chosenEpisodes({ evaluations, decode }: ReportSources, first: 'start' | 'untouched' | null): ReportEpisode[] {
+export function chosenEpisodes(
+  { evaluations, decode }: ReportSources,
+  first: 'start' | 'untouched' | null,
+): ReportEpisode[] {
   const before = first === null ? null : findEvaluation(evaluations, first, 'train');
   const after = findEvaluation(evaluations, 'end', 'train');
   const chosen: ReportEpisode[] = [];
@@ -33,7 +36,11 @@ export function chosenEpisodes({ evaluations, decode }: ReportSources, first: 's
   }
   const failure = extreme(after?.trajectories, null, 'worst');
   if (failure !== undefined && !failure.success) {
-    show(failure, { stage: 'end', heading: 'After SeeUPO, a failure', chosenAs: 'the lowest reward after, of all training tasks' });
+    show(failure, {
+      stage: 'end',
+      heading: 'After SeeUPO, a failure',
+      chosenAs: 'the lowest reward after, of all training tasks',
+    });
   }
   return chosen;
 }

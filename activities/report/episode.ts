@@ -9,7 +9,12 @@ import { html, type SafeHtml } from './html.js';
 export type Decode = ((ids: readonly number[]) => string) | null;
 
 /** @param prompts  whose text is shown: every turn's, or the first one's, which the rest repeats */
-export function readableEpisode(trajectory: Trajectory, split: Split, decode: Decode, prompts: 'every' | 'first' = 'every'): ReadableEpisode {
+export function readableEpisode(
+  trajectory: Trajectory,
+  split: Split,
+  decode: Decode,
+  prompts: 'every' | 'first' = 'every',
+): ReadableEpisode {
   const { taskId, sample, reward, success, end, taskTurns, turnsPassed } = trajectory;
   // Where a user turn takes several responses there are fewer checks than responses, and none belongs to one of them.
   const judged = trajectory.turns.length - (end === 'truncated' ? 1 : 0);
@@ -53,9 +58,15 @@ const endOf = ({ responseEnd, endedBy }: ReadableEpisode['turns'][number]): stri
   responseEnd === 'token-limit' ? ', cut by the limit' : endedBy === undefined ? '' : `, ended by ${endedBy}`;
 
 /** Turn after turn: response, calls, observation. */
-export const turnsOf = ({ turns }: ReadableEpisode): SafeHtml => html`${turns.map((turn) => {
-  const verdict = turn.passed === null ? html`<span class="tag">not judged</span>` : turn.passed ? html`<span class="tag pass">✓ passed</span>` : html`<span class="tag fail">✗ failed</span>`;
-  return html`<h4>Turn ${turn.turn} ${verdict}</h4>
+export const turnsOf = ({ turns }: ReadableEpisode): SafeHtml =>
+  html`${turns.map((turn) => {
+    const verdict =
+      turn.passed === null
+        ? html`<span class="tag">not judged</span>`
+        : turn.passed
+          ? html`<span class="tag pass">✓ passed</span>`
+          : html`<span class="tag fail">✗ failed</span>`;
+    return html`<h4>Turn ${turn.turn} ${verdict}</h4>
 ${
   turn.prompt === null
     ? html`<p>Prompt: ${turn.promptTokens} tokens.</p>`
@@ -66,4 +77,4 @@ ${
 <dt>Calls</dt><dd>${turn.calls.length === 0 ? html`none` : html`<ul>${turn.calls.map((call) => html`<li><code>${call}</code></li>`)}</ul>`}</dd>
 <dt>Observation</dt><dd>${turn.observation === '' ? html`none: the episode ended here` : html`<pre class="text">${turn.observation}</pre>`}</dd>
 </dl>`;
-})}`;
+  })}`;

@@ -10,6 +10,7 @@ export const signed = (x: number, digits = 3): string => {
   return Number(text) === 0 ? text : `${x > 0 ? '+' : '−'}${text}`;
 };
 
-export const orDash = (x: number | null | undefined, digits = 3): string => (x === null || x === undefined ? '–' : fixed(x, digits));
+export const orDash = (x: number | null | undefined, digits = 3): string =>
+  x === null || x === undefined ? '–' : fixed(x, digits);
 
 export const percent = (x: number): string => `${fixed(100 * x, 1)} %`;

@@ -10,12 +10,15 @@ export const metricDefinitions: readonly MetricDefinition[] = [
   {
     name: 'Reward',
     formula: 'R_i = (turns passed before the first failed one) / (turns of the task); mean reward = (1/N) Σ_i R_i',
-    meaning: 'What is trained on. The verifier decides whether a turn passes; an episode ends at its first failed turn.',
+    meaning:
+      'What is trained on. The verifier decides whether a turn passes; an episode ends at its first failed turn.',
   },
   {
     name: 'Standard error (±)',
-    formula: 'SE = sqrt( Σ_b s_b² / n_b ) / B, s_b² the sample variance of the n_b rewards of task b; where they are all equal q (1 − q) / (n_b + 1), q = (Σ + ½) / (n_b + 1), for s_b² / n_b; of a gain: sqrt(SE₁² + SE₂²)',
-    meaning: 'How far another draw of answers to the same tasks would move a mean. It says nothing about other tasks or other seeds. A gain under 2 SE is called noise.',
+    formula:
+      'SE = sqrt( Σ_b s_b² / n_b ) / B, s_b² the sample variance of the n_b rewards of task b; where they are all equal q (1 − q) / (n_b + 1), q = (Σ + ½) / (n_b + 1), for s_b² / n_b; of a gain: sqrt(SE₁² + SE₂²)',
+    meaning:
+      'How far another draw of answers to the same tasks would move a mean. It says nothing about other tasks or other seeds. A gain under 2 SE is called noise.',
   },
   {
     name: 'Success rate',
@@ -29,12 +32,15 @@ export const metricDefinitions: readonly MetricDefinition[] = [
   },
   {
     name: 'Rise (learning)',
-    formula: 'mean over the last 3 iterations of the rollouts’ mean reward − mean reward of the evaluation before SeeUPO',
-    meaning: 'The rollout of iteration i is played by the policy before update i, so this slightly understates the end.',
+    formula:
+      'mean over the last 3 iterations of the rollouts’ mean reward − mean reward of the evaluation before SeeUPO',
+    meaning:
+      'The rollout of iteration i is played by the policy before update i, so this slightly understates the end.',
   },
   {
     name: 'Advantage A',
-    formula: 'A_i = R_i − mean of R over the G trajectories of its task; then (A − mean) / (std + 1e-6) over the batch (Eq. 9)',
+    formula:
+      'A_i = R_i − mean of R over the G trajectories of its task; then (A − mean) / (std + 1e-6) over the batch (Eq. 9)',
     meaning: 'A group whose rewards are all equal has A = 0 and teaches nothing: “flat groups”.',
   },
   {
@@ -54,7 +60,8 @@ export const metricDefinitions: readonly MetricDefinition[] = [
   },
   {
     name: 'Loss',
-    formula: '−surrogate + β · KL to the reference − c · entropy (PPO: + value coefficient · value loss), mean over minibatches, before each step',
+    formula:
+      '−surrogate + β · KL to the reference − c · entropy (PPO: + value coefficient · value loss), mean over minibatches, before each step',
     meaning: 'What AdamW lowers.',
   },
   {
@@ -64,12 +71,15 @@ export const metricDefinitions: readonly MetricDefinition[] = [
   },
   {
     name: 'KL of the iteration',
-    formula: 'mean over active i of (1/L_it) Σ_l min(10, exp(d) − d − 1), d = log π_θ − log π_θk per token, after the update, nats per token',
-    meaning: 'Estimate of KL(θ_k ‖ θ) on the turn’s responses: how far the turn stands from θ_k. The guard holds it against guard.maxKl.',
+    formula:
+      'mean over active i of (1/L_it) Σ_l min(10, exp(d) − d − 1), d = log π_θ − log π_θk per token, after the update, nats per token',
+    meaning:
+      'Estimate of KL(θ_k ‖ θ) on the turn’s responses: how far the turn stands from θ_k. The guard holds it against guard.maxKl.',
   },
   {
     name: 'Clip fraction',
-    formula: 'share of active i whose term of the surrogate is clipped after the update (token-level algorithms: a token of it)',
+    formula:
+      'share of active i whose term of the surrogate is clipped after the update (token-level algorithms: a token of it)',
     meaning: '0 means that clipping did nothing.',
   },
   {
@@ -94,23 +104,29 @@ export const metricDefinitions: readonly MetricDefinition[] = [
   },
   {
     name: 'Entropy',
-    formula: 'mean over active i of (1/L_it) Σ_l H(π_θ(· | y_it,<l)), H = −Σ_v p_v log p_v, before each step, nats per token',
-    meaning: 'Falls as the policy makes up its mind. Rewarded with weight c = algorithm.entropyCoefficient, 0 by default.',
+    formula:
+      'mean over active i of (1/L_it) Σ_l H(π_θ(· | y_it,<l)), H = −Σ_v p_v log p_v, before each step, nats per token',
+    meaning:
+      'Falls as the policy makes up its mind. Rewarded with weight c = algorithm.entropyCoefficient, 0 by default.',
   },
   {
     name: 'Guard',
-    formula: 'surrogate after < before − guard.surrogateTolerance; KL of the iteration > guard.maxKl; or a figure that is no number',
-    meaning: 'An update that undid itself, and what was done: kept (warned), stopped (no further epoch) or rejected (θ and its moments stay, ratio 1), by guard.onViolation.',
+    formula:
+      'surrogate after < before − guard.surrogateTolerance; KL of the iteration > guard.maxKl; or a figure that is no number',
+    meaning:
+      'An update that undid itself, and what was done: kept (warned), stopped (no further epoch) or rejected (θ and its moments stay, ratio 1), by guard.onViolation.',
   },
   {
     name: 'Value loss, explained variance (PPO)',
-    formula: 'mean of ½ max( (V − R̂)², (V_k + clip(V − V_k, ±c) − R̂)² ); 1 − Var(R̂ − V_k) / Var(R̂), R̂ = Â + V_k of GAE, over tokens',
+    formula:
+      'mean of ½ max( (V − R̂)², (V_k + clip(V − V_k, ±c) − R̂)² ); 1 − Var(R̂ − V_k) / Var(R̂), R̂ = Â + V_k of GAE, over tokens',
     meaning: 'Whether the value head foretells the return: 1 is perfectly, 0 no better than a constant.',
   },
   {
     name: 'Response length',
     formula: '(1/#responses) Σ L_it, tokens, the end-of-turn token included',
-    meaning: 'Cut: share of responses that hit the token limit. Malformed: calls that did not parse or were refused, per response.',
+    meaning:
+      'Cut: share of responses that hit the token limit. Malformed: calls that did not parse or were refused, per response.',
   },
   {
     name: 'Sampler gap',

@@ -2,7 +2,15 @@ import { html, SafeHtml } from './html.js';
 import { stylesheet } from './stylesheet.js';
 
 /** One HTML page: no script, nothing loaded, readable without a network. */
-export function renderPage({ title, header, sections }: { readonly title: string; readonly header: SafeHtml; readonly sections: readonly SafeHtml[] }): string {
+export function renderPage({
+  title,
+  header,
+  sections,
+}: {
+  readonly title: string;
+  readonly header: SafeHtml;
+  readonly sections: readonly SafeHtml[];
+}): string {
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -30,7 +38,11 @@ export const section = (id: string, heading: string, body: SafeHtml): SafeHtml =
 ${body}</section>`;
 
 /** A table that scrolls sideways in its own box; the first column heads its row. */
-export function table(caption: string, columns: readonly string[], rows: readonly (readonly (string | SafeHtml)[])[]): SafeHtml {
+export function table(
+  caption: string,
+  columns: readonly string[],
+  rows: readonly (readonly (string | SafeHtml)[])[],
+): SafeHtml {
   return html`<p class="caption" aria-hidden="true">${caption}</p>
 <div class="scroll" tabindex="0" role="region" aria-label="${caption}"><table aria-label="${caption}">
 <thead><tr>${columns.map((column) => html`<th scope="col">${column}</th>`)}</tr></thead>

@@ -55,7 +55,12 @@ function beforeAfter({ stages, warmStartGains, seeupoGains, warmStart }: ReportC
   const tables = SPLITS.map(({ split, heading }) => {
     const shown = stages.filter((stage) => stage.split === split);
     if (shown.length === 0) return html`<p>${heading}: not evaluated.</p>`;
-    return splitTable(heading, shown, warmStartGains.find((g) => g.split === split), seeupoGains.find((g) => g.split === split));
+    return splitTable(
+      heading,
+      shown,
+      warmStartGains.find((g) => g.split === split),
+      seeupoGains.find((g) => g.split === split),
+    );
   });
   const note =
     warmStart === null
@@ -65,10 +70,16 @@ function beforeAfter({ stages, warmStartGains, seeupoGains, warmStart }: ReportC
 ${note}`;
 }
 
-function splitTable(heading: string, stages: readonly Stage[], warmStart: Gain | undefined, seeupo: Gain | undefined): SafeHtml {
+function splitTable(
+  heading: string,
+  stages: readonly Stage[],
+  warmStart: Gain | undefined,
+  seeupo: Gain | undefined,
+): SafeHtml {
   const turns = Math.max(...stages.map(({ turnPassRate }) => turnPassRate.length));
   const { tasks, trajectories, temperature } = stages[0]!;
-  const error = (se: number | null): SafeHtml => (se === null ? html`` : html`<span class="error"> ± ${fixed(se)}</span>`);
+  const error = (se: number | null): SafeHtml =>
+    se === null ? html`` : html`<span class="error"> ± ${fixed(se)}</span>`;
   const gainRow = (name: string, g: Gain | undefined, strong: boolean): (string | SafeHtml)[][] => {
     if (g === undefined) return [];
     const noise = g.beyondNoise === false ? html` <span class="tag">within noise</span>` : html``;
@@ -89,11 +100,15 @@ function splitTable(heading: string, stages: readonly Stage[], warmStart: Gain |
     ...perTurn(turns, (t) => fixed(s.turnPassRate[t] ?? 0)),
   ];
   const caption = `${heading}: ${tasks} task${tasks === 1 ? '' : 's'}, ${trajectories} trajectories each time, temperature ${temperature}`;
-  return table(caption, ['policy', 'reward', 'success', ...turnColumns(turns)], [
-    ...stages.map(stageRow),
-    ...gainRow('gain of the warm start (supervised)', warmStart, false),
-    ...gainRow('gain of SeeUPO', seeupo, true),
-  ]);
+  return table(
+    caption,
+    ['policy', 'reward', 'success', ...turnColumns(turns)],
+    [
+      ...stages.map(stageRow),
+      ...gainRow('gain of the warm start (supervised)', warmStart, false),
+      ...gainRow('gain of SeeUPO', seeupo, true),
+    ],
+  );
 }
 
 function curves(content: ReportContent): SafeHtml {
@@ -130,7 +145,9 @@ function taskTable(heading: string, rows: readonly TaskRow[], warmStarted: boole
     rows.map((row) => [
       row.taskId,
       String(row.turns),
-      ...(warmStarted ? [orDash(row.untouched?.meanReward, 2), orDash(row.start?.meanReward, 2)] : [orDash(before(row)?.meanReward, 2)]),
+      ...(warmStarted
+        ? [orDash(row.untouched?.meanReward, 2), orDash(row.start?.meanReward, 2)]
+        : [orDash(before(row)?.meanReward, 2)]),
       orDash(row.end?.meanReward, 2),
       change(row),
       orDash(before(row)?.successRate, 2),
@@ -144,7 +161,19 @@ function iterationTable({ iterations, midway }: ReportContent): SafeHtml {
   const turns = Math.max(...iterations.map(({ turnPassRate }) => turnPassRate.length));
   const rollouts = table(
     'Rollouts of every iteration',
-    ['iteration', 'reward', 'success', ...turnColumns(turns), 'tokens a response', 'cut', 'malformed', 'flat groups', 'sampler gap', 'seconds', 'tokens/s'],
+    [
+      'iteration',
+      'reward',
+      'success',
+      ...turnColumns(turns),
+      'tokens a response',
+      'cut',
+      'malformed',
+      'flat groups',
+      'sampler gap',
+      'seconds',
+      'tokens/s',
+    ],
     iterations.map((row) => [
       String(row.iteration),
       fixed(row.meanReward),
@@ -179,7 +208,23 @@ function turnUpdateTable({ turnUpdates, config }: ReportContent): SafeHtml {
   return html`<p>${order}</p>
 ${table(
   'Every turn update',
-  ['iteration', 'turn', 'active', 'steps', 'loss', 'surrogate before', 'after', 'KL reference', 'KL iteration', 'ratio mean', 'min', 'max', 'clipped', 'gradient norm', 'guard'],
+  [
+    'iteration',
+    'turn',
+    'active',
+    'steps',
+    'loss',
+    'surrogate before',
+    'after',
+    'KL reference',
+    'KL iteration',
+    'ratio mean',
+    'min',
+    'max',
+    'clipped',
+    'gradient norm',
+    'guard',
+  ],
   turnUpdates.map((row) => [
     String(row.iteration),
     String(row.turn),
@@ -200,14 +245,31 @@ ${table(
 )}
 ${table(
   'How the samples of every turn update are spread',
-  ['iteration', 'turn', 'entropy', 'effective samples', 'flat groups', 'ratio 5 %', '50 %', '95 %', 'M min', '5 %', '50 %', '95 %', 'max', ...(hasCritic ? ['value loss', 'explained variance'] : [])],
+  [
+    'iteration',
+    'turn',
+    'entropy',
+    'effective samples',
+    'flat groups',
+    'ratio 5 %',
+    '50 %',
+    '95 %',
+    'M min',
+    '5 %',
+    '50 %',
+    '95 %',
+    'max',
+    ...(hasCritic ? ['value loss', 'explained variance'] : []),
+  ],
   turnUpdates.map(({ ratio, weight, ...row }) => [
     String(row.iteration),
     String(row.turn),
     fixed(row.entropy),
     percent(row.effectiveSampleSize),
     percent(row.groupsWithoutVariance),
-    ...[ratio.p05, ratio.p50, ratio.p95, weight.min, weight.p05, weight.p50, weight.p95, weight.max].map((x) => fixed(x)),
+    ...[ratio.p05, ratio.p50, ratio.p95, weight.min, weight.p05, weight.p50, weight.p95, weight.max].map((x) =>
+      fixed(x),
+    ),
     ...(hasCritic ? [orDash(row.critic?.valueLoss, 4), orDash(row.critic?.explainedVariance, 2)] : []),
   ]),
 )}`;
@@ -264,7 +326,15 @@ ${metricDefinitions.map(({ name, formula, meaning }) => html`<dt>${name}</dt><dd
 </dl>`;
 }
 
-function runFacts({ runId, codeVersion, model, config, inertSettings, completedIterations, finalAdapterSha256 }: ReportContent): SafeHtml {
+function runFacts({
+  runId,
+  codeVersion,
+  model,
+  config,
+  inertSettings,
+  completedIterations,
+  finalAdapterSha256,
+}: ReportContent): SafeHtml {
   return html`<dl class="facts">
 <dt>Run id</dt><dd><code>${runId}</code></dd>
 <dt>Code version</dt><dd><code>${codeVersion}</code></dd>

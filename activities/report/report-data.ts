@@ -1,6 +1,14 @@
 import type { CheckpointManifest } from '../../schemas/checkpoint.js';
 import type { IterationTiming } from '../../schemas/metrics.js';
-import type { Gain, IterationRow, ReportContent, Stage, StageName, TaskRow, TurnUpdateRow } from '../../schemas/report.js';
+import type {
+  Gain,
+  IterationRow,
+  ReportContent,
+  Stage,
+  StageName,
+  TaskRow,
+  TurnUpdateRow,
+} from '../../schemas/report.js';
 import type { Split } from '../../schemas/task.js';
 import type { Trajectory } from '../../schemas/trajectory.js';
 import { mean, sum } from '../numerics/statistics.js';
@@ -78,7 +86,9 @@ export function reportContent(sources: ReportSources): ReportContent {
  *
  * @returns null if a task has fewer than 2 samples, or there is no task
  */
-export function standardErrorOfMeanReward(trajectories: readonly Pick<Trajectory, 'taskId' | 'reward'>[]): number | null {
+export function standardErrorOfMeanReward(
+  trajectories: readonly Pick<Trajectory, 'taskId' | 'reward'>[],
+): number | null {
   const rewards = new Map<string, number[]>();
   for (const { taskId, reward } of trajectories) rewards.set(taskId, [...(rewards.get(taskId) ?? []), reward]);
   if (rewards.size === 0) return null;
@@ -97,9 +107,7 @@ export function standardErrorOfMeanReward(trajectories: readonly Pick<Trajectory
 /** Change from one stage to another on one split; turns that only one of them has count as 0 in the other. */
 export function gain(from: Stage, to: Stage): Gain {
   const standardError =
-    from.standardError === null || to.standardError === null
-      ? null
-      : Math.hypot(from.standardError, to.standardError);
+    from.standardError === null || to.standardError === null ? null : Math.hypot(from.standardError, to.standardError);
   const meanReward = to.meanReward - from.meanReward;
   const turns = Math.max(from.turnPassRate.length, to.turnPassRate.length);
   return {
@@ -129,7 +137,8 @@ function stageRows({ evaluations, warmStart, checkpoints }: ReportSources): Stag
       const source = findEvaluation(evaluations, stage, split);
       if (source === null) return [];
       // Without a warm start `untouched` and `start` are one policy: one row is enough.
-      if (stage === 'untouched' && warmStart === null && findEvaluation(evaluations, 'start', split) !== null) return [];
+      if (stage === 'untouched' && warmStart === null && findEvaluation(evaluations, 'start', split) !== null)
+        return [];
       const { manifest, trajectories } = source;
       return [
         {
@@ -220,7 +229,10 @@ function taskRows({ run, evaluations }: ReportSources): TaskRow[] {
   }));
 }
 
-function iterationRow({ iteration, rollout, groupsWithoutVariance, behaviorGap }: CheckpointManifest, timing: IterationTiming): IterationRow {
+function iterationRow(
+  { iteration, rollout, groupsWithoutVariance, behaviorGap }: CheckpointManifest,
+  timing: IterationTiming,
+): IterationRow {
   const steps = Object.values(timing);
   return {
     iteration: iteration + 1,

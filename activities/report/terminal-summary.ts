@@ -7,7 +7,10 @@ const BAR_WIDTH = 30;
 export function terminalSummary(content: ReportContent): string {
   const { stages, warmStartGains, seeupoGains, iterations, learning, inertSettings } = content;
   const parts: string[] = [];
-  for (const [split, heading] of [['train', 'Training tasks'], ['heldout', 'Held-out tasks']] as const) {
+  for (const [split, heading] of [
+    ['train', 'Training tasks'],
+    ['heldout', 'Held-out tasks'],
+  ] as const) {
     const shown = stages.filter((stage) => stage.split === split);
     if (shown.length === 0) continue;
     const gains: [string, Gain | undefined][] = [
@@ -20,7 +23,9 @@ export function terminalSummary(content: ReportContent): string {
     parts.push(
       [
         'Mean reward per iteration',
-        ...iterations.map(({ iteration, meanReward }) => `${String(iteration).padStart(5)}  ${fixed(meanReward)}  ${bar(meanReward)}`),
+        ...iterations.map(
+          ({ iteration, meanReward }) => `${String(iteration).padStart(5)}  ${fixed(meanReward)}  ${bar(meanReward)}`,
+        ),
       ].join('\n'),
     );
   }
@@ -30,7 +35,8 @@ export function terminalSummary(content: ReportContent): string {
       `Last ${lastIterations === 1 ? 'iteration' : `${lastIterations} iterations`}: ${fixed(meanOfLast)}, before SeeUPO: ${fixed(startReward)}, rise ${signed(rise)}`,
     );
   }
-  if (inertSettings.length > 0) parts.push(['Settings without effect', ...inertSettings.map((setting) => `  ${setting}`)].join('\n'));
+  if (inertSettings.length > 0)
+    parts.push(['Settings without effect', ...inertSettings.map((setting) => `  ${setting}`)].join('\n'));
   parts.push(content.verdict);
   return parts.join('\n\n');
 }
@@ -44,9 +50,13 @@ function stageTable(heading: string, stages: readonly Stage[], gains: readonly [
     rows.push([s.label, fixed(s.meanReward), fixed(s.successRate), ...each((t) => fixed(s.turnPassRate[t] ?? 0))]);
   }
   for (const [name, g] of gains) {
-    if (g) rows.push([name, signed(g.meanReward), signed(g.successRate), ...each((t) => signed(g.turnPassRate[t] ?? 0))]);
+    if (g)
+      rows.push([name, signed(g.meanReward), signed(g.successRate), ...each((t) => signed(g.turnPassRate[t] ?? 0))]);
   }
-  return [`${heading} (${tasks} task${tasks === 1 ? '' : 's'}, ${trajectories} trajectories each time)`, ...aligned(rows)].join('\n');
+  return [
+    `${heading} (${tasks} task${tasks === 1 ? '' : 's'}, ${trajectories} trajectories each time)`,
+    ...aligned(rows),
+  ].join('\n');
 }
 
 /** First column to the left, all others to the right. */

@@ -14,7 +14,9 @@ const PARTS: readonly { part: string; step: string }[] = [
  * Where the steps' seconds went. Storage is taken out of every step and shown on its own, so the parts
  * add up. Steps that ran at the same time both count: it is work, not wall time.
  */
-export function timeShares({ timings: { warmStart, evaluations, checkpoints } }: Pick<ReportSources, 'timings'>): TimeShare[] {
+export function timeShares({
+  timings: { warmStart, evaluations, checkpoints },
+}: Pick<ReportSources, 'timings'>): TimeShare[] {
   const known = new Set(PARTS.map(({ step }) => step));
   const ofStep = (wanted: (step: string) => boolean): Timing[] =>
     checkpoints.flatMap((timing) => Object.entries(timing).flatMap(([step, t]) => (wanted(step) ? [t] : [])));

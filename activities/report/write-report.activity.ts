@@ -51,7 +51,9 @@ export const createWriteReport = ({ artifacts, codec, modelsDir, heartbeats }: W
         timings: {
           warmStart: warmStart && (await timingOf(artifacts, warmStart.ref.key)),
           evaluations: await Promise.all(evaluations.map(({ ref }) => timingOf(artifacts, ref.key))),
-          checkpoints: await Promise.all(checkpoints.map(({ manifest }) => timingOfIteration(artifacts, run.runId, manifest.iteration))),
+          checkpoints: await Promise.all(
+            checkpoints.map(({ manifest }) => timingOfIteration(artifacts, run.runId, manifest.iteration)),
+          ),
         },
         decode,
       });
@@ -72,17 +74,26 @@ export const createWriteReport = ({ artifacts, codec, modelsDir, heartbeats }: W
 
 const refsOf = ({ html, json }: ReportManifest): WriteReportResult => ({ html, json });
 
-const timingOfIteration = async (artifacts: ArtifactStore, runId: string, iteration: number): Promise<IterationTiming> =>
+const timingOfIteration = async (
+  artifacts: ArtifactStore,
+  runId: string,
+  iteration: number,
+): Promise<IterationTiming> =>
   (await artifacts.findManifest(keys.iterationTiming(runId, iteration), IterationTiming))?.manifest ?? {};
 
 /** Those of the policies up to theta_K; of the ends that a run had before it was taken further, the last. */
-async function committedEvaluations(artifacts: ArtifactStore, runId: string, completedIterations: number): Promise<Committed<EvaluationManifest>[]> {
+async function committedEvaluations(
+  artifacts: ArtifactStore,
+  runId: string,
+  completedIterations: number,
+): Promise<Committed<EvaluationManifest>[]> {
   const found: Committed<EvaluationManifest>[] = [];
   for await (const key of artifacts.list(`${keys.run(runId)}evaluations/`)) {
     const evaluation = await artifacts.findManifest(key, EvaluationManifest);
     if (!evaluation) continue;
     const { name, iterationsDone } = evaluation.manifest;
-    if (name === 'end' ? iterationsDone === completedIterations : iterationsDone <= completedIterations) found.push(evaluation);
+    if (name === 'end' ? iterationsDone === completedIterations : iterationsDone <= completedIterations)
+      found.push(evaluation);
   }
   return found;
 }
@@ -96,8 +107,10 @@ async function committedCheckpoints(
   const found: Committed<CheckpointManifest>[] = [];
   for (let k = 0; k < count; k++) {
     const key = keys.checkpoint(runId, k);
-    const checkpoint = (await artifacts.findManifest(key, CheckpointManifest)) ?? (await droppedCheckpoint(artifacts, runId, k));
-    if (!checkpoint) throw new CheckpointCorrupt(`${key} is missing, though the run says that ${count} iteration(s) are committed`);
+    const checkpoint =
+      (await artifacts.findManifest(key, CheckpointManifest)) ?? (await droppedCheckpoint(artifacts, runId, k));
+    if (!checkpoint)
+      throw new CheckpointCorrupt(`${key} is missing, though the run says that ${count} iteration(s) are committed`);
     found.push(checkpoint);
     onRead(k + 1);
   }
@@ -105,13 +118,20 @@ async function committedCheckpoints(
 }
 
 /** The figures of an iteration that retention dropped. The last one, whose policy the report names, never is. */
-async function droppedCheckpoint(artifacts: ArtifactStore, runId: string, iteration: number): Promise<Committed<CheckpointManifest> | null> {
+async function droppedCheckpoint(
+  artifacts: ArtifactStore,
+  runId: string,
+  iteration: number,
+): Promise<Committed<CheckpointManifest> | null> {
   const dropped = await artifacts.findManifest(keys.droppedIteration(runId, iteration), DroppedIteration);
   return dropped && { ref: dropped.ref, manifest: { ...dropped.manifest.checkpoint, policy: untouchedPolicy } };
 }
 
 /** Trajectories of the compared policies only: evaluations in between give their means. */
-async function withTrajectories(artifacts: ArtifactStore, { manifest }: Committed<EvaluationManifest>): Promise<EvaluationSource> {
+async function withTrajectories(
+  artifacts: ArtifactStore,
+  { manifest }: Committed<EvaluationManifest>,
+): Promise<EvaluationSource> {
   if (!StageName.safeParse(manifest.name).success) return { manifest, trajectories: null };
   return { manifest, trajectories: await artifacts.getJson(manifest.trajectories, z.array(Trajectory)) };
 }

@@ -14,7 +14,12 @@ export interface Dropped {
  * Drops the iterations of a run that a rule does not keep: their manifests go, their figures stay. What only
  * they named is left to `sweepBlobs`. Dropping what is half dropped finishes it.
  */
-export async function dropIterations(artifacts: ArtifactStore, runId: string, rule: RetentionRule, { dryRun = false } = {}): Promise<Dropped> {
+export async function dropIterations(
+  artifacts: ArtifactStore,
+  runId: string,
+  rule: RetentionRule,
+  { dryRun = false } = {},
+): Promise<Dropped> {
   const committed: Committed<CheckpointManifest>[] = [];
   for await (const key of artifacts.list(`${keys.run(runId)}iterations/`)) {
     if (!key.endsWith('/checkpoint.json')) continue;
@@ -26,18 +31,30 @@ export async function dropIterations(artifacts: ArtifactStore, runId: string, ru
     const tag = await artifacts.findManifest(key, Tag);
     if (tag) tagged.push(tag.manifest.iteration);
   }
-  const candidates = committed.map(({ manifest: { iteration, rollout } }) => ({ iteration, meanReward: rollout.meanReward, successRate: rollout.successRate }));
+  const candidates = committed.map(({ manifest: { iteration, rollout } }) => ({
+    iteration,
+    meanReward: rollout.meanReward,
+    successRate: rollout.successRate,
+  }));
   const kept = keptIterations(rule, candidates, tagged);
   const dropped = committed.filter(({ manifest }) => !kept.has(manifest.iteration));
   if (!dryRun) for (const checkpoint of dropped) await dropIteration(artifacts, runId, checkpoint);
-  return { kept: candidates.map(({ iteration }) => iteration).filter((k) => kept.has(k)), dropped: dropped.map(({ manifest }) => manifest.iteration) };
+  return {
+    kept: candidates.map(({ iteration }) => iteration).filter((k) => kept.has(k)),
+    dropped: dropped.map(({ manifest }) => manifest.iteration),
+  };
 }
 
-async function dropIteration(artifacts: ArtifactStore, runId: string, { ref, manifest }: Committed<CheckpointManifest>): Promise<void> {
+async function dropIteration(
+  artifacts: ArtifactStore,
+  runId: string,
+  { ref, manifest }: Committed<CheckpointManifest>,
+): Promise<void> {
   const { policy, ...checkpoint } = manifest;
   const left: DroppedIteration = { kind: 'dropped-iteration', checkpoint, policyContent: contentOf(policy) };
   await artifacts.commitManifest(keys.droppedIteration(runId, manifest.iteration), left, DroppedIteration);
   // The checkpoint goes last: as long as it is there, the iteration is found, and dropped, again.
-  for await (const key of artifacts.list(keys.iteration(runId, manifest.iteration))) if (key !== ref.key) await artifacts.remove(key);
+  for await (const key of artifacts.list(keys.iteration(runId, manifest.iteration)))
+    if (key !== ref.key) await artifacts.remove(key);
   await artifacts.remove(ref.key);
 }

@@ -9,7 +9,11 @@ export interface Candidate {
 }
 
 /** The iterations that a rule keeps. Of equally good ones the later is the better. */
-export function keptIterations({ last, every, best }: RetentionRule, candidates: readonly Candidate[], tagged: readonly number[]): Set<number> {
+export function keptIterations(
+  { last, every, best }: RetentionRule,
+  candidates: readonly Candidate[],
+  tagged: readonly number[],
+): Set<number> {
   const inOrder = [...candidates].sort((a, b) => a.iteration - b.iteration);
   const kept = new Set(tagged);
   for (const { iteration } of inOrder.slice(-last)) kept.add(iteration);

@@ -23,7 +23,10 @@ export const GRACE_HOURS = 2 * REFRESH_AFTER_HOURS;
  * Safe while runs train: blobs are listed before manifests are read, so what is named in between is seen; what
  * is not named yet is young; and a writer that meets an old blob writes it anew, which makes it young.
  */
-export async function sweepBlobs(artifacts: ArtifactStore, { dryRun = false, graceHours = GRACE_HOURS, now = () => Date.now() } = {}): Promise<Swept> {
+export async function sweepBlobs(
+  artifacts: ArtifactStore,
+  { dryRun = false, graceHours = GRACE_HOURS, now = () => Date.now() } = {},
+): Promise<Swept> {
   const blobs: { key: string; bytes: number; modified: number }[] = [];
   for await (const blob of artifacts.listObjects('blobs/')) blobs.push(blob);
   const named = new Set<string>();
@@ -42,7 +45,13 @@ export async function sweepBlobs(artifacts: ArtifactStore, { dryRun = false, gra
   if (!dryRun) for (const { key, bytes } of old) if ((await artifacts.remove(key)).versionStays) bytesKept += bytes;
   // A server without the list, or a right to it that is lacking, is no reason not to sweep.
   const uploads = dryRun ? null : await artifacts.abortUploads(oldest).catch(() => null);
-  return { blobs: old.length, bytes: old.reduce((sum, { bytes }) => sum + bytes, 0), young: unnamed.length - old.length, bytesKept, uploads };
+  return {
+    blobs: old.length,
+    bytes: old.reduce((sum, { bytes }) => sum + bytes, 0),
+    young: unnamed.length - old.length,
+    bytesKept,
+    uploads,
+  };
 }
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
@@ -54,8 +63,14 @@ export function sweptInWords({ blobs, bytes, young, bytesKept, uploads }: Swept,
     `${did} ${blobs} artifacts of ${megabytes(bytes)} that nothing names; ${young} more are younger than ${GRACE_HOURS} hours`,
     ...(bytesKept === 0
       ? []
-      : [`the bucket keeps versions: ${megabytes(bytesKept)} of that stay, and cost, as noncurrent versions until a lifecycle rule of the bucket (NoncurrentVersionExpiration) deletes them`]),
+      : [
+          `the bucket keeps versions: ${megabytes(bytesKept)} of that stay, and cost, as noncurrent versions until a lifecycle rule of the bucket (NoncurrentVersionExpiration) deletes them`,
+        ]),
     ...(uploads ? [`gave up ${uploads} uploads that a killed worker had left unfinished`] : []),
-    ...(uploads === null && !dryRun ? ['unfinished uploads could not be listed (s3:ListBucketMultipartUploads): let a lifecycle rule of the bucket (AbortIncompleteMultipartUpload) end them'] : []),
+    ...(uploads === null && !dryRun
+      ? [
+          'unfinished uploads could not be listed (s3:ListBucketMultipartUploads): let a lifecycle rule of the bucket (AbortIncompleteMultipartUpload) end them',
+        ]
+      : []),
   ].join('\n');
 }

@@ -12,37 +12,60 @@ import { distinctTokens, rolloutMetrics } from './rollout-metrics.js';
 import { selectTasks, shardsOf } from './select-tasks.js';
 
 /** Samples G trajectories for each task of a shard under theta_k, algorithm.md step 1. GPU queue. */
-export const createCollectRollouts = ({ artifacts, arithmetic, policy, codec, environments, modelsDir, heartbeats }: GpuDependencies) =>
+export const createCollectRollouts = ({
+  artifacts,
+  arithmetic,
+  policy,
+  codec,
+  environments,
+  modelsDir,
+  heartbeats,
+}: GpuDependencies) =>
   async function collectRollouts(input: z.input<typeof CollectRolloutsInput>): Promise<CollectRolloutsResult> {
     const parsed = CollectRolloutsInput.parse(input);
     const { run, iteration, shard } = parsed;
     const key = keys.rolloutShard(run.runId, iteration, shard);
     const opened = await openedRun(artifacts, run, { iteration });
     const step = stepOf(opened, { iteration, shard, policy: parsed.policy });
-    const { ref, manifest } = await computeOnce({ artifacts, arithmetic }, opened, key, RolloutShardManifest, step, () =>
-      heartbeats(async (report, cancelled) => {
-        const { seed, rollout, environment } = opened.config;
-        const tasks = shardsOf(selectTasks(opened.config, opened.trainTasks, iteration), rollout.tasksPerShard)[shard] ?? [];
-        const seats = seatsOf(tasks, rollout.groupSize, (task, sample) => ({
-          episodeId: episodeId(run.runId, iteration, task.id, sample),
-          randomKey: `${seed}/${iteration}/${task.id}/${sample}`,
-        }));
-        await policy.use(policyWeightsOf({ artifacts, modelsDir }, opened, parsed.policy), report);
-        const trajectories = await playEpisodes(
-          seats,
-          {
-            policy,
-            codec: await codec(modelFileOf(modelsDir, opened)),
-            environment: environments(environment.name, { taskSet: environment.taskSet, ...patience(report, cancelled) }),
-            onProgress: report,
-          },
-          { ...rollout, seed },
-        );
-        return {
-          manifest: { kind: 'rollout-shard', shard, trajectories: await artifacts.putJson(trajectories), metrics: rolloutMetrics(trajectories) },
-          tokens: distinctTokens(trajectories),
-        };
-      }),
+    const { ref, manifest } = await computeOnce(
+      { artifacts, arithmetic },
+      opened,
+      key,
+      RolloutShardManifest,
+      step,
+      () =>
+        heartbeats(async (report, cancelled) => {
+          const { seed, rollout, environment } = opened.config;
+          const tasks =
+            shardsOf(selectTasks(opened.config, opened.trainTasks, iteration), rollout.tasksPerShard)[shard] ?? [];
+          const seats = seatsOf(tasks, rollout.groupSize, (task, sample) => ({
+            episodeId: episodeId(run.runId, iteration, task.id, sample),
+            randomKey: `${seed}/${iteration}/${task.id}/${sample}`,
+          }));
+          await policy.use(policyWeightsOf({ artifacts, modelsDir }, opened, parsed.policy), report);
+          const trajectories = await playEpisodes(
+            seats,
+            {
+              policy,
+              codec: await codec(modelFileOf(modelsDir, opened)),
+              environment: environments(environment.name, {
+                taskSet: environment.taskSet,
+                ...patience(report, cancelled),
+              }),
+              onProgress: report,
+            },
+            { ...rollout, seed },
+          );
+          return {
+            manifest: {
+              kind: 'rollout-shard',
+              shard,
+              trajectories: await artifacts.putJson(trajectories),
+              metrics: rolloutMetrics(trajectories),
+            },
+            tokens: distinctTokens(trajectories),
+          };
+        }),
     );
     return { manifest: ref, metrics: manifest.metrics };
   };

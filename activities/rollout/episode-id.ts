@@ -13,4 +13,5 @@ export function episodeId(runId: string, phase: number | string, taskId: string,
   return id.length <= MAX_LENGTH ? id : `${escaped(runId).slice(0, 100)}/${sha256(id)}`;
 }
 
-const escaped = (part: string): string => part.replaceAll(/[^A-Za-z0-9:-]/gu, (character) => `.${character.codePointAt(0)!.toString(16)}.`);
+const escaped = (part: string): string =>
+  part.replaceAll(/[^A-Za-z0-9:-]/gu, (character) => `.${character.codePointAt(0)!.toString(16)}.`);

@@ -7,7 +7,15 @@ import { trajectoryId, type EpisodeEnd, type Trajectory, type Turn } from '../..
 import { canonicalJson } from '../artifacts/canonical-json.js';
 import type { Environment } from '../environments/environment.js';
 import type { OnProgress, Policy, SampledResponse, TextCodec } from '../policy/policy.js';
-import { beginsThinking, exchangeOf, firstPrompt, promptAfter, shortened, withTemplate, type Exchange } from './prompt.js';
+import {
+  beginsThinking,
+  exchangeOf,
+  firstPrompt,
+  promptAfter,
+  shortened,
+  withTemplate,
+  type Exchange,
+} from './prompt.js';
 import { endedBy } from './response-end.js';
 import { parseCalls, type ActionFormat } from './tool-calls.js';
 
@@ -69,7 +77,11 @@ interface Episode extends Seat {
  *
  * @returns one trajectory per seat, in the order of the seats
  */
-export async function playEpisodes(seats: readonly Seat[], given: Players, options: PlayOptions): Promise<Trajectory[]> {
+export async function playEpisodes(
+  seats: readonly Seat[],
+  given: Players,
+  options: PlayOptions,
+): Promise<Trajectory[]> {
   const players = { ...given, codec: withTemplate(given.codec, options) };
   const { policy, codec, environment, onProgress } = players;
   const limit = pLimit(REQUESTS_AT_ONCE);
@@ -83,7 +95,11 @@ export async function playEpisodes(seats: readonly Seat[], given: Players, optio
       if (live.length === 0) break;
       await onProgress?.({ phase: 'decode', done: episodes.length - live.length, of: episodes.length });
       const responses = await policy.sample(
-        live.map((episode) => ({ row: episode.task.id, promptIds: episode.promptIds, randomKey: `${episode.randomKey}/${episode.turns.length + 1}` })),
+        live.map((episode) => ({
+          row: episode.task.id,
+          promptIds: episode.promptIds,
+          randomKey: `${episode.randomKey}/${episode.turns.length + 1}`,
+        })),
         { temperature: options.temperature, maxResponseTokens: options.maxResponseTokens, session },
         onProgress,
       );
@@ -91,8 +107,13 @@ export async function playEpisodes(seats: readonly Seat[], given: Players, optio
         const response = responses[index]!;
         const format = environment.callFormatOf?.(episode.task.id) ?? environment.callFormat ?? 'call-lines';
         const action = actionOf(codec, response, format, beginsThinking(codec, episode.promptIds));
-        if (response.end === 'token-limit' && options.truncatedResponse === 'end') return endTruncated(episode, codec, response, action);
-        const observation = await environment.step({ episodeId: episode.episodeId, stepIndex: episode.turns.length + 1, action });
+        if (response.end === 'token-limit' && options.truncatedResponse === 'end')
+          return endTruncated(episode, codec, response, action);
+        const observation = await environment.step({
+          episodeId: episode.episodeId,
+          stepIndex: episode.turns.length + 1,
+          action,
+        });
         record(episode, codec, response, action, observation);
         if (!observation.done) goOn(episode, codec, observation, options);
       });
@@ -103,21 +124,42 @@ export async function playEpisodes(seats: readonly Seat[], given: Players, optio
   } catch (failure) {
     limit.clearQueue();
     // Episodes may hold processes. A failed environment may not answer; it forgets idle episodes by itself.
-    await Promise.race([Promise.all(seats.map((seat) => close(environment, seat))), sleep(CLOSE_WITHIN_MS, undefined, { ref: false })]);
+    await Promise.race([
+      Promise.all(seats.map((seat) => close(environment, seat))),
+      sleep(CLOSE_WITHIN_MS, undefined, { ref: false }),
+    ]);
     throw failure;
   }
 }
 
 async function begin(seat: Seat, { codec, environment }: Players, options: PlayOptions): Promise<Episode> {
-  const { messages, hash } = await environment.reset({ episodeId: seat.episodeId, taskId: seat.task.id, seed: options.seed });
+  const { messages, hash } = await environment.reset({
+    episodeId: seat.episodeId,
+    taskId: seat.task.id,
+    seed: options.seed,
+  });
   const firstIds = firstPrompt(codec, messages);
   const problem = noRoomFor(seat.task, firstIds, codec, options);
   if (problem !== null) throw new PromptTooLong(problem);
-  return { ...seat, conversation: messages, firstIds, exchanges: [], promptIds: firstIds, observationHash: hash, turns: [], end: null };
+  return {
+    ...seat,
+    conversation: messages,
+    firstIds,
+    exchanges: [],
+    promptIds: firstIds,
+    observationHash: hash,
+    turns: [],
+    end: null,
+  };
 }
 
 /** Why a task whose first prompt this is cannot be played, or null. */
-export function noRoomFor(task: Task, firstIds: readonly number[], codec: TextCodec, options: Pick<PlayOptions, 'maxResponseTokens' | 'maxPromptTokens'>): string | null {
+export function noRoomFor(
+  task: Task,
+  firstIds: readonly number[],
+  codec: TextCodec,
+  options: Pick<PlayOptions, 'maxResponseTokens' | 'maxPromptTokens'>,
+): string | null {
   if (!isTooLong(firstIds, codec, options)) return null;
   return (
     `task ${task.id}: its first prompt has ${firstIds.length} tokens and rollout.maxResponseTokens is ${options.maxResponseTokens}, ` +
@@ -127,11 +169,21 @@ export function noRoomFor(task: Task, firstIds: readonly number[], codec: TextCo
 }
 
 /** No room for a response after the prompt, or a prompt beyond the limit of the configuration. */
-const isTooLong = (promptIds: readonly number[], { contextLength }: TextCodec, { maxResponseTokens, maxPromptTokens }: Pick<PlayOptions, 'maxResponseTokens' | 'maxPromptTokens'>): boolean =>
-  promptIds.length + maxResponseTokens > contextLength || (maxPromptTokens !== null && promptIds.length > maxPromptTokens);
+const isTooLong = (
+  promptIds: readonly number[],
+  { contextLength }: TextCodec,
+  { maxResponseTokens, maxPromptTokens }: Pick<PlayOptions, 'maxResponseTokens' | 'maxPromptTokens'>,
+): boolean =>
+  promptIds.length + maxResponseTokens > contextLength ||
+  (maxPromptTokens !== null && promptIds.length > maxPromptTokens);
 
 /** What the environment is told: the response as text, without the token that ended it, and its calls. */
-function actionOf(codec: TextCodec, { ids, end }: SampledResponse, format: ActionFormat, thinkingBegun: boolean): Action {
+function actionOf(
+  codec: TextCodec,
+  { ids, end }: SampledResponse,
+  format: ActionFormat,
+  thinkingBegun: boolean,
+): Action {
   const content = codec.decode(end === 'end-of-turn' ? ids.slice(0, -1) : ids);
   return { content, calls: parseCalls(content, format, { thinkingBegun }).map(storable) };
 }
@@ -193,7 +245,11 @@ function goOn(episode: Episode, codec: TextCodec, observation: Observation, opti
   episode.promptIds = promptIds;
 }
 
-function trajectoryOf({ task, sample, turns, end }: Episode, { score, success, turnsPassed }: Verdict, { cutEpisodeReward }: PlayOptions): Trajectory {
+function trajectoryOf(
+  { task, sample, turns, end }: Episode,
+  { score, success, turnsPassed }: Verdict,
+  { cutEpisodeReward }: PlayOptions,
+): Trajectory {
   const cut = end === 'truncated' || end === 'context-overflow';
   const nothing = cut && cutEpisodeReward === 'zero';
   return {
@@ -216,8 +272,13 @@ function endOf(end: Episode['end'], turnsPassed: readonly boolean[]): Trajectory
 }
 
 /** Best effort: an episode that stays open costs the environment some memory, not us the shard. */
-const close = (environment: Players['environment'], { episodeId }: Seat): Promise<void> => environment.close(episodeId).catch(() => {});
+const close = (environment: Players['environment'], { episodeId }: Seat): Promise<void> =>
+  environment.close(episodeId).catch(() => {});
 
 /** All seats of some tasks, by task then sample. */
-export const seatsOf = (tasks: readonly Task[], samples: number, name: (task: Task, sample: number) => Pick<Seat, 'episodeId' | 'randomKey'>): Seat[] =>
+export const seatsOf = (
+  tasks: readonly Task[],
+  samples: number,
+  name: (task: Task, sample: number) => Pick<Seat, 'episodeId' | 'randomKey'>,
+): Seat[] =>
   tasks.flatMap((task) => Array.from({ length: samples }, (_, sample) => ({ task, sample, ...name(task, sample) })));

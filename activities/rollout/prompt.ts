@@ -23,7 +23,10 @@ export interface Exchange {
 }
 
 /** A codec whose template is given what a run, an evaluation or a warm start says it reads. */
-export const withTemplate = <T extends TextCodec>(codec: T, { templateArguments, templateDate }: Pick<PlayConfig, 'templateArguments' | 'templateDate'>): T => ({
+export const withTemplate = <T extends TextCodec>(
+  codec: T,
+  { templateArguments, templateDate }: Pick<PlayConfig, 'templateArguments' | 'templateDate'>,
+): T => ({
   ...codec,
   render: (messages, options) => codec.render(messages, { ...options, templateArguments, now: templateDate }),
 });
@@ -40,7 +43,12 @@ export const firstPrompt = (codec: TextCodec, conversation: readonly Message[]):
  * @param appended      what the environment appended after the response
  * @throws {TemplateUnsupported} if the template does not end an assistant message with the end-of-turn token
  */
-export function exchangeOf(codec: TextCodec, conversation: readonly Message[], answered: AnsweredTurn, appended: readonly Message[]): Exchange {
+export function exchangeOf(
+  codec: TextCodec,
+  conversation: readonly Message[],
+  answered: AnsweredTurn,
+  appended: readonly Message[],
+): Exchange {
   const suffix = textAfterResponse(codec, conversation, appended);
   const { id, text } = codec.endOfTurn;
   // A response that was cut, or ended by another token than the template's, still needs its turn closed; others have sampled that token.
@@ -71,7 +79,12 @@ export function shortened(codec: TextCodec, message: Message, maxTokens: number 
  * @param firstIds   the first prompt
  * @param exchanges  all turns so far, in order
  */
-export function promptAfter(codec: TextCodec, firstIds: readonly number[], exchanges: readonly Exchange[], history: HistoryPolicy): number[] {
+export function promptAfter(
+  codec: TextCodec,
+  firstIds: readonly number[],
+  exchanges: readonly Exchange[],
+  history: HistoryPolicy,
+): number[] {
   const kept = typeof history === 'object' ? exchanges.slice(-history.slidingWindow) : exchanges;
   if (history !== 'thinking-stripped') {
     return [...firstIds, ...kept.flatMap(({ responseIds, appendedIds }) => [...responseIds, ...appendedIds])];
@@ -79,7 +92,11 @@ export function promptAfter(codec: TextCodec, firstIds: readonly number[], excha
   let ids = [...firstIds];
   for (const { responseIds, appendedIds } of kept) {
     const begun = beginsThinking(codec, ids);
-    ids = [...(begun ? beforeThinking(codec, ids) : ids), ...withoutThinking(codec, responseIds, begun), ...appendedIds];
+    ids = [
+      ...(begun ? beforeThinking(codec, ids) : ids),
+      ...withoutThinking(codec, responseIds, begun),
+      ...appendedIds,
+    ];
   }
   return ids;
 }
@@ -117,7 +134,10 @@ export function withoutThinking(codec: TextCodec, responseIds: readonly number[]
   if (thinking === 0) return responseIds;
   if (!text.startsWith('</think>', thinking - '</think>'.length)) return end;
   const closed = smallest(said.length, (length) => codec.decode(said.slice(0, length)).includes('</think>'));
-  let spanning = codec.decode(said.slice(0, closed)).slice(thinking).replace(/^[\r\n]+/, '');
+  let spanning = codec
+    .decode(said.slice(0, closed))
+    .slice(thinking)
+    .replace(/^[\r\n]+/, '');
   let from = closed;
   while (spanning === '' && from < said.length) {
     const next = codec.decode([said[from]!]);
@@ -150,7 +170,10 @@ function textAfterResponse(codec: TextCodec, conversation: readonly Message[], a
   const messages = [...before, { role: 'assistant' as const, content: sentinel }, ...quoted(codec, appended)];
   const rendered = codec.render(messages, { generationPrompt: true });
   const at = rendered.lastIndexOf(sentinel);
-  if (at < 0) throw new TemplateUnsupported('the chat template leaves out the content of an assistant message, so the next prompt cannot continue it');
+  if (at < 0)
+    throw new TemplateUnsupported(
+      'the chat template leaves out the content of an assistant message, so the next prompt cannot continue it',
+    );
   const suffix = rendered.slice(at + sentinel.length);
   if (!suffix.startsWith(codec.endOfTurn.text)) {
     throw new TemplateUnsupported(

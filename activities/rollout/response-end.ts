@@ -12,4 +12,5 @@ export function endedBy({ ends }: Ends, { ids, end }: Pick<SampledResponse, 'ids
 }
 
 /** A response without the token that ended it. */
-export const withoutEnd = ({ ends }: Ends, ids: readonly number[]): readonly number[] => (ends.has(ids.at(-1)!) ? ids.slice(0, -1) : ids);
+export const withoutEnd = ({ ends }: Ends, ids: readonly number[]): readonly number[] =>
+  ends.has(ids.at(-1)!) ? ids.slice(0, -1) : ids;

@@ -11,11 +11,16 @@ export function rolloutMetrics(trajectories: readonly Trajectory[]): RolloutMetr
     trajectories: trajectories.length,
     meanReward: mean(trajectories.map(({ reward }) => reward)),
     successRate: mean(trajectories.map(({ success }) => Number(success))),
-    turnPassRate: Array.from({ length: longest }, (_, t) => mean(trajectories.map(({ turnsPassed }) => Number(turnsPassed[t] ?? false)))),
+    turnPassRate: Array.from({ length: longest }, (_, t) =>
+      mean(trajectories.map(({ turnsPassed }) => Number(turnsPassed[t] ?? false))),
+    ),
     meanResponseTokens: ratio(sampledTokens, responses.length),
     sampledTokens,
     truncatedRate: mean(responses.map(({ responseEnd }) => Number(responseEnd === 'token-limit'))),
-    malformedCallRate: ratio(sum(responses.map(({ action }) => action.calls.filter((call) => 'malformed' in call).length)), responses.length),
+    malformedCallRate: ratio(
+      sum(responses.map(({ action }) => action.calls.filter((call) => 'malformed' in call).length)),
+      responses.length,
+    ),
   };
 }
 

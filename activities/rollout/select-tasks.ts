@@ -7,7 +7,10 @@ import { sha256 } from '../artifacts/canonical-json.js';
  * draw orders tasks by a hash of (seed, iteration, task), so it depends on nothing else.
  */
 export function selectTasks(
-  { seed, rollout: { tasksPerIteration } }: Pick<TrainConfig, 'seed'> & { readonly rollout: Pick<TrainConfig['rollout'], 'tasksPerIteration'> },
+  {
+    seed,
+    rollout: { tasksPerIteration },
+  }: Pick<TrainConfig, 'seed'> & { readonly rollout: Pick<TrainConfig['rollout'], 'tasksPerIteration'> },
   tasks: readonly Task[],
   iteration: number,
 ): Task[] {
@@ -23,6 +26,7 @@ export function selectTasks(
 /** Tasks dealt in order over shards of at most `tasksPerShard`, whose episodes are decoded together. */
 export function shardsOf(tasks: readonly Task[], tasksPerShard: number): Task[][] {
   const shards: Task[][] = [];
-  for (let first = 0; first < tasks.length; first += tasksPerShard) shards.push(tasks.slice(first, first + tasksPerShard));
+  for (let first = 0; first < tasks.length; first += tasksPerShard)
+    shards.push(tasks.slice(first, first + tasksPerShard));
   return shards;
 }

@@ -23,7 +23,10 @@ export type CallFormat = 'call-lines' | 'hermes';
 export type ActionFormat = CallFormat | 'code-block' | 'bfcl-fc';
 
 const NOTATIONS: Readonly<Record<ActionFormat, Notation>> = {
-  'call-lines': callLines, hermes, 'code-block': codeBlock, 'bfcl-fc': bfclFc,
+  'call-lines': callLines,
+  hermes,
+  'code-block': codeBlock,
+  'bfcl-fc': bfclFc,
 };
 
 /** What is known of a response besides its text. */

@@ -13,16 +13,24 @@ const NAMES_A_SET = ['name', 'objective', 'variant'];
  */
 export function withChange(config: TrainConfig, change: Readonly<Record<string, unknown>>): TrainConfig {
   const { algorithm } = change;
-  const base = isObject(algorithm) && NAMES_A_SET.some((name) => name in algorithm) ? { ...config, algorithm: { name: config.algorithm.name } } : config;
+  const base =
+    isObject(algorithm) && NAMES_A_SET.some((name) => name in algorithm)
+      ? { ...config, algorithm: { name: config.algorithm.name } }
+      : config;
   return resolveConfig(merged(base, change));
 }
 
 /** The same unchecked, and without the options of another set: to tell what a change that is no configuration would touch. */
-export const mergedChange = (config: TrainConfig, change: Readonly<Record<string, unknown>>): TrainConfig => merged(config, change) as TrainConfig;
+export const mergedChange = (config: TrainConfig, change: Readonly<Record<string, unknown>>): TrainConfig =>
+  merged(config, change) as TrainConfig;
 
 function merged(base: unknown, change: unknown): unknown {
   if (!isObject(base) || !isObject(change)) return change;
-  return { ...base, ...Object.fromEntries(Object.entries(change).map(([key, value]) => [key, merged(base[key], value)])) };
+  return {
+    ...base,
+    ...Object.fromEntries(Object.entries(change).map(([key, value]) => [key, merged(base[key], value)])),
+  };
 }
 
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -17,7 +17,9 @@ export function belowModels(modelsDir: string, relative: string): string {
   const root = path.resolve(modelsDir);
   const file = path.resolve(root, relative);
   if (!path.isAbsolute(relative) && file.startsWith(root + path.sep)) return file;
-  throw new ModelFileInvalid(`model.path is "${relative}": must be a file or directory below the models directory (SEEUPO_MODELS_DIR), without ".."`);
+  throw new ModelFileInvalid(
+    `model.path is "${relative}": must be a file or directory below the models directory (SEEUPO_MODELS_DIR), without ".."`,
+  );
 }
 
 /**
@@ -27,7 +29,11 @@ export function belowModels(modelsDir: string, relative: string): string {
  * @param accepted  settings of config.json that a person answers for
  * @throws {ModelFileInvalid}
  */
-export async function identifyModelFile(modelsDir: string, relative: string, accepted: readonly string[] = []): Promise<IdentifiedModel> {
+export async function identifyModelFile(
+  modelsDir: string,
+  relative: string,
+  accepted: readonly string[] = [],
+): Promise<IdentifiedModel> {
   const root = path.resolve(modelsDir);
   const file = belowModels(modelsDir, relative);
   const found = await stat(file).catch(() => null);
@@ -38,10 +44,15 @@ export async function identifyModelFile(modelsDir: string, relative: string, acc
     );
   }
   if (found.isDirectory() && !(await stat(path.join(file, 'config.json')).catch(() => null))?.isFile()) {
-    throw new ModelFileInvalid(`model.path is "${relative}": the directory has no config.json. Put a model there as transformers saves it, or name a GGUF file.`);
+    throw new ModelFileInvalid(
+      `model.path is "${relative}": the directory has no config.json. Put a model there as transformers saves it, or name a GGUF file.`,
+    );
   }
   const fingerprint = await modelFingerprint(file).catch((cause: Error) => {
-    const problem = cause.name === 'ModelFileInvalid' ? cause.message : `it cannot be read whole (${cause.message}). Download the model again.`;
+    const problem =
+      cause.name === 'ModelFileInvalid'
+        ? cause.message
+        : `it cannot be read whole (${cause.message}). Download the model again.`;
     throw new ModelFileInvalid(`model.path is "${relative}": ${problem}`);
   });
   if (found.isDirectory()) {
@@ -49,5 +60,9 @@ export async function identifyModelFile(modelsDir: string, relative: string, acc
       throw new ModelFileInvalid(`model.path is "${relative}": ${cause.message}`);
     });
   }
-  return { path: path.relative(root, file).split(path.sep).join('/'), ...fingerprint, ...(accepted.length > 0 && { acceptSettings: [...accepted] }) };
+  return {
+    path: path.relative(root, file).split(path.sep).join('/'),
+    ...fingerprint,
+    ...(accepted.length > 0 && { acceptSettings: [...accepted] }),
+  };
 }

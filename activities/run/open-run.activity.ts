@@ -44,7 +44,10 @@ export const createOpenRun = (dependencies: CpuDependencies) =>
     let made: RunManifest | null = null;
     let fork: Fork | null = null;
     if (request.kind === 'resume') {
-      if (!stored) throw new BadConfig([`resumeFrom.run: there is no run "${runId}" in this store. Is this the bucket that it was written to?`]);
+      if (!stored)
+        throw new BadConfig([
+          `resumeFrom.run: there is no run "${runId}" in this store. Is this the bucket that it was written to?`,
+        ]);
     } else if (request.kind === 'fork') {
       if (stored) refuseOtherFork(key, stored.manifest, request);
       else fork = await checkedFork(dependencies, runId, request);
@@ -53,7 +56,14 @@ export const createOpenRun = (dependencies: CpuDependencies) =>
       if (stored) refuseOther(key, stored.manifest, made);
     }
     const takeOver = request.kind === 'resume' ? request.resumeFrom.takeOver : undefined;
-    const generation = await claimRun(artifacts, runId, { by: execution, takeOver, stateOf: executionState, host: os.hostname(), server: temporalAddress, now: () => new Date() });
+    const generation = await claimRun(artifacts, runId, {
+      by: execution,
+      takeOver,
+      stateOf: executionState,
+      host: os.hostname(),
+      server: temporalAddress,
+      now: () => new Date(),
+    });
     if (fork) made = forked(dependencies, runId, fork, await fork.copy());
     const { ref, manifest } = stored ?? (await artifacts.commitManifest(key, made!, RunManifest));
     return standing(artifacts, manifest, ref, generation);
@@ -62,48 +72,80 @@ export const createOpenRun = (dependencies: CpuDependencies) =>
 function checkedId(workflowId: string): string {
   const runId = RunId.safeParse(workflowId);
   if (runId.success) return runId.data;
-  throw new BadConfig([`the workflow id, which becomes the run id, is "${workflowId}": it ${runId.error.issues[0]!.message}`]);
+  throw new BadConfig([
+    `the workflow id, which becomes the run id, is "${workflowId}": it ${runId.error.issues[0]!.message}`,
+  ]);
 }
 
 /** What a new run would be. @throws {BadConfig} */
-async function described({ artifacts, environments, codec, fetchModel, modelsDir, codeVersion }: CpuDependencies, runId: string, given: TrainConfig, known: RunManifest | null): Promise<RunManifest> {
+async function described(
+  { artifacts, environments, codec, fetchModel, modelsDir, codeVersion }: CpuDependencies,
+  runId: string,
+  given: TrainConfig,
+  known: RunManifest | null,
+): Promise<RunManifest> {
   const problems: string[] = [];
   let config = given;
   // A branch of a hub moves on; a run stays with the commit that it began with.
   const modelPath = known?.config.model.path === config.model.path ? known.model.path : config.model.path;
   const accepted = config.model.acceptSettings ?? [];
-  const model = await identifyModelFile(modelsDir, await fetchModel(modelPath, undefined, accepted), accepted).catch((error: unknown) => {
-    if (!(error instanceof ModelFileInvalid)) throw error;
-    problems.push(error.message);
-    return null;
-  });
+  const model = await identifyModelFile(modelsDir, await fetchModel(modelPath, undefined, accepted), accepted).catch(
+    (error: unknown) => {
+      if (!(error instanceof ModelFileInvalid)) throw error;
+      problems.push(error.message);
+      return null;
+    },
+  );
   if (model) {
     const text = await codec(`${modelsDir}/${model.path}`);
     problems.push(...problemsWithText(text, config));
-    config = withTemplateDate(config, templateDateOf(text, config.rollout.templateDate, known?.config.rollout.templateDate, new Date()));
+    config = withTemplateDate(
+      config,
+      templateDateOf(text, config.rollout.templateDate, known?.config.rollout.templateDate, new Date()),
+    );
   }
   const environment = environments(config.environment.name, { taskSet: config.environment.taskSet });
-  const [trainTasks, heldoutTasks] = await Promise.all([environment.listTasks('train'), environment.listTasks('heldout')]).catch(
-    (error: unknown) => {
-      // An environment that is down is worth a retry, but not of a configuration that is wrong anyway.
-      throw problems.length > 0 ? new BadConfig(problems) : error;
-    },
-  );
+  const [trainTasks, heldoutTasks] = await Promise.all([
+    environment.listTasks('train'),
+    environment.listTasks('heldout'),
+  ]).catch((error: unknown) => {
+    // An environment that is down is worth a retry, but not of a configuration that is wrong anyway.
+    throw problems.length > 0 ? new BadConfig(problems) : error;
+  });
   problems.push(...problemsWithTasks(config, trainTasks, heldoutTasks));
   if (problems.length > 0 || !model) throw new BadConfig(problems);
   // Of a run that is stored already nothing more is made than what it is compared by.
   const text = await codec(`${modelsDir}/${model.path}`);
-  const room = known ? { problems: [], leftOut: [] } : await promptRoom(runId, environment, text, config, [trainTasks, heldoutTasks]);
+  const room = known
+    ? { problems: [], leftOut: [] }
+    : await promptRoom(runId, environment, text, config, [trainTasks, heldoutTasks]);
   if (room.problems.length > 0) throw new BadConfig(room.problems);
   const settings: Settings = { kind: 'settings', from: { iteration: 0, keptTurns: null }, config, before: null };
-  return { kind: 'run', runId, config, settings: await artifacts.putJson(settings), forkedFrom: null, model, inertSettings: [...inertSettings(config), ...room.leftOut], trainTasks, heldoutTasks, code: { version: codeVersion } };
+  return {
+    kind: 'run',
+    runId,
+    config,
+    settings: await artifacts.putJson(settings),
+    forkedFrom: null,
+    model,
+    inertSettings: [...inertSettings(config), ...room.leftOut],
+    trainTasks,
+    heldoutTasks,
+    code: { version: codeVersion },
+  };
 }
 
 /** Problems between a configuration and the model's tokenizer and chat template. */
-function problemsWithText(text: Pick<TextCodec, 'contextLength' | 'templateReads'>, { rollout }: TrainConfig): string[] {
+function problemsWithText(
+  text: Pick<TextCodec, 'contextLength' | 'templateReads'>,
+  { rollout }: TrainConfig,
+): string[] {
   const problems = problemsWithTemplate(text, rollout, 'rollout.');
   if (rollout.maxResponseTokens < text.contextLength) return problems;
-  return [`rollout.maxResponseTokens is ${rollout.maxResponseTokens}, but the model reads only ${text.contextLength} tokens, prompt included: lower it`, ...problems];
+  return [
+    `rollout.maxResponseTokens is ${rollout.maxResponseTokens}, but the model reads only ${text.contextLength} tokens, prompt included: lower it`,
+    ...problems,
+  ];
 }
 
 /** Where no date is meant the configuration keeps its bytes. */
@@ -111,23 +153,52 @@ const withTemplateDate = (config: TrainConfig, templateDate: string | undefined)
   templateDate === undefined ? config : { ...config, rollout: { ...config.rollout, templateDate } };
 
 /** A fork that can be made. @throws {BadConfig} naming every problem with it */
-async function checkedFork({ artifacts, codec, modelsDir }: CpuDependencies, runId: string, request: ForkRequest): Promise<Fork> {
+async function checkedFork(
+  { artifacts, codec, modelsDir }: CpuDependencies,
+  runId: string,
+  request: ForkRequest,
+): Promise<Fork> {
   const fork = await forkOf(artifacts, runId, request);
   const { source, config } = fork;
   const { model, trainTasks, heldoutTasks } = source;
-  const problems = [...fork.refused, ...problemsWithTasks(config, trainTasks, heldoutTasks), ...problemsWithText(await codec(`${modelsDir}/${model.path}`), config)];
+  const problems = [
+    ...fork.refused,
+    ...problemsWithTasks(config, trainTasks, heldoutTasks),
+    ...problemsWithText(await codec(`${modelsDir}/${model.path}`), config),
+  ];
   if (problems.length > 0) throw new BadConfig(problems);
   return fork;
 }
 
 /** What a fork is, its shared steps in place. */
-function forked({ codeVersion }: CpuDependencies, runId: string, { source, config, forkedFrom }: Fork, settings: ArtifactRef): RunManifest {
+function forked(
+  { codeVersion }: CpuDependencies,
+  runId: string,
+  { source, config, forkedFrom }: Fork,
+  settings: ArtifactRef,
+): RunManifest {
   const { model, trainTasks, heldoutTasks } = source;
-  return { kind: 'run', runId, config, settings, forkedFrom, model, inertSettings: inertSettings(config), trainTasks, heldoutTasks, code: { version: codeVersion } };
+  return {
+    kind: 'run',
+    runId,
+    config,
+    settings,
+    forkedFrom,
+    model,
+    inertSettings: inertSettings(config),
+    trainTasks,
+    heldoutTasks,
+    code: { version: codeVersion },
+  };
 }
 
 /** The run as its next iteration finds it, and as later ones do. */
-async function standing(artifacts: ArtifactStore, manifest: RunManifest, ref: ArtifactRef, generation: number): Promise<OpenRunResult> {
+async function standing(
+  artifacts: ArtifactStore,
+  manifest: RunManifest,
+  ref: ArtifactRef,
+  generation: number,
+): Promise<OpenRunResult> {
   const progress = await runProgress(artifacts, manifest.runId);
   const { settings, revisions } = await latestSettings(artifacts, manifest);
   const at = (iteration: number) => configAt(artifacts, settings, { iteration });
@@ -142,7 +213,12 @@ async function standing(artifacts: ArtifactStore, manifest: RunManifest, ref: Ar
 
 /** The stored run goes on only as what it was; the code's version may differ. */
 function refuseOther(key: string, stored: RunManifest, given: RunManifest): void {
-  const of = ({ config, model, trainTasks, heldoutTasks }: RunManifest) => ({ config, model, trainTasks, heldoutTasks });
+  const of = ({ config, model, trainTasks, heldoutTasks }: RunManifest) => ({
+    config,
+    model,
+    trainTasks,
+    heldoutTasks,
+  });
   const found = differences(of(stored), of(given)).map((difference) => difference.replace(/^config\./, ''));
   if (found.length === 0) return;
   throw new ConflictingCommit(
@@ -154,5 +230,7 @@ function refuseOther(key: string, stored: RunManifest, given: RunManifest): void
 function refuseOtherFork(key: string, stored: RunManifest, { forkFrom }: ForkRequest): void {
   const found = differences(stored.forkedFrom, forkFrom, 'forkFrom');
   if (found.length === 0) return;
-  throw new ConflictingCommit(`Run id "${stored.runId}" belongs to another run, stored at ${key}: ${found.join('; ')}. Choose another workflow id.`);
+  throw new ConflictingCommit(
+    `Run id "${stored.runId}" belongs to another run, stored at ${key}: ${found.join('; ')}. Choose another workflow id.`,
+  );
 }

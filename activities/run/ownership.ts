@@ -31,7 +31,11 @@ const ATTEMPTS = 5;
  * @returns the generation that its steps carry
  * @throws {RunHeld} if another execution holds the run that is not known to have ended
  */
-export async function claimRun(artifacts: ArtifactStore, runId: string, { by, takeOver, stateOf, host, server, now }: Claim): Promise<number> {
+export async function claimRun(
+  artifacts: ArtifactStore,
+  runId: string,
+  { by, takeOver, stateOf, host, server, now }: Claim,
+): Promise<number> {
   const key = keys.ownership(runId);
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     const found = await artifacts.findRecord(key, Ownership);
@@ -41,21 +45,36 @@ export async function claimRun(artifacts: ArtifactStore, runId: string, { by, ta
       const state = await stateOf(held.holder);
       if (state !== 'closed') throw new RunHeld(refusal(runId, held, held.holder, state, takeOver));
     }
-    const claimed: Ownership = { kind: 'ownership', generation: (held?.generation ?? 0) + 1, holder: by, since: now().toISOString(), host, server };
+    const claimed: Ownership = {
+      kind: 'ownership',
+      generation: (held?.generation ?? 0) + 1,
+      holder: by,
+      since: now().toISOString(),
+      host,
+      server,
+    };
     if (await artifacts.replaceRecord(key, claimed, Ownership, found?.version ?? null)) return claimed.generation;
   }
-  throw new RunHeld(`run "${runId}": ${ATTEMPTS} times another execution claimed it just before this one. Start again when the others have ended.`);
+  throw new RunHeld(
+    `run "${runId}": ${ATTEMPTS} times another execution claimed it just before this one. Start again when the others have ended.`,
+  );
 }
 
 /** Lets go of a run that has ended, so that any execution on any server may go on with it. Does nothing if it was taken over. */
-export async function releaseRun(artifacts: ArtifactStore, { runId, generation }: Pick<RunRef, 'runId' | 'generation'>): Promise<void> {
+export async function releaseRun(
+  artifacts: ArtifactStore,
+  { runId, generation }: Pick<RunRef, 'runId' | 'generation'>,
+): Promise<void> {
   const found = await artifacts.findRecord(keys.ownership(runId), Ownership);
   if (found?.record.generation !== generation) return;
   await artifacts.replaceRecord(keys.ownership(runId), { ...found.record, holder: null }, Ownership, found.version);
 }
 
 /** @throws {RunHeld} if the run was claimed by a later execution */
-export async function requireOwnership(artifacts: ArtifactStore, { runId, generation }: Pick<RunRef, 'runId' | 'generation'>): Promise<void> {
+export async function requireOwnership(
+  artifacts: ArtifactStore,
+  { runId, generation }: Pick<RunRef, 'runId' | 'generation'>,
+): Promise<void> {
   const found = await artifacts.findRecord(keys.ownership(runId), Ownership);
   if (found?.record.generation === generation) return;
   const other = found?.record;
@@ -65,13 +84,33 @@ export async function requireOwnership(artifacts: ArtifactStore, { runId, genera
   );
 }
 
-const isSame = (a: Execution, b: Execution): boolean => a.workflowId === b.workflowId && a.firstRunId === b.firstRunId && a.namespace === b.namespace;
-export const spelled = ({ workflowId, firstRunId, namespace }: Execution): string => `workflow "${workflowId}", execution ${firstRunId}, namespace ${namespace}`;
+const isSame = (a: Execution, b: Execution): boolean =>
+  a.workflowId === b.workflowId && a.firstRunId === b.firstRunId && a.namespace === b.namespace;
+export const spelled = ({ workflowId, firstRunId, namespace }: Execution): string =>
+  `workflow "${workflowId}", execution ${firstRunId}, namespace ${namespace}`;
 
-function refusal(runId: string, { generation, since, host, server }: Ownership, holder: Execution, state: ExecutionState, takeOver: number | undefined): string {
-  const known = state === 'running' ? 'It is running.' : 'This Temporal server does not know it: it runs on another one, or its database was lost.';
+function refusal(
+  runId: string,
+  { generation, since, host, server }: Ownership,
+  holder: Execution,
+  state: ExecutionState,
+  takeOver: number | undefined,
+): string {
+  const known =
+    state === 'running'
+      ? 'It is running.'
+      : 'This Temporal server does not know it: it runs on another one, or its database was lost.';
   const asked = takeOver === undefined ? '' : ` takeOver is ${takeOver}, which is not the generation that holds it.`;
-  const cancel = commandLine('temporal', 'workflow', 'cancel', ...(server ? ['--address', server] : []), '--namespace', holder.namespace, '--workflow-id', holder.workflowId);
+  const cancel = commandLine(
+    'temporal',
+    'workflow',
+    'cancel',
+    ...(server ? ['--address', server] : []),
+    '--namespace',
+    holder.namespace,
+    '--workflow-id',
+    holder.workflowId,
+  );
   const first = state === 'running' ? `cancel it (${cancel}) and start again, or, ` : '';
   return (
     `run "${runId}" is held by ${spelled(holder)}, since ${since}, worker on ${host} (generation ${generation}). ${known}${asked} Two executions must not write one run: ` +

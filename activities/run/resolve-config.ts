@@ -30,7 +30,8 @@ export function checkedConfig<T>(schema: z.ZodType<T>, input: unknown): T {
 }
 
 function problemsOf(issue: z.core.$ZodIssue, input: unknown, schema: z.ZodType): string[] {
-  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey([...issue.path, key], schema, algorithmOf(input)));
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map((key) => unknownKey([...issue.path, key], schema, algorithmOf(input)));
   const found = valueAt(input, issue.path);
   const path = dotted(issue.path) || 'the configuration';
   if (found === undefined && issue.code !== 'custom') return [`${path} is missing: ${lowerFirst(issue.message)}`];
@@ -40,14 +41,21 @@ function problemsOf(issue: z.core.$ZodIssue, input: unknown, schema: z.ZodType):
 
 function unknownKey(path: PropertyKey[], schema: z.ZodType, algorithm: string | null): string {
   const key = String(path.at(-1));
-  const others = algorithm === null ? [] : ALGORITHMS.filter((name) => name !== algorithm && knownKeys(schema, name).includes(dotted(path)));
-  if (others.length > 0) return `${dotted(path)} is a setting of ${others.join(', ')}, not of ${algorithm}: leave it out, or choose another algorithm.name`;
+  const others =
+    algorithm === null
+      ? []
+      : ALGORITHMS.filter((name) => name !== algorithm && knownKeys(schema, name).includes(dotted(path)));
+  if (others.length > 0)
+    return `${dotted(path)} is a setting of ${others.join(', ')}, not of ${algorithm}: leave it out, or choose another algorithm.name`;
   const known = knownKeys(schema, algorithm);
   const siblings = known.filter((one) => parentOf(one) === dotted(path.slice(0, -1)));
   const elsewhere = known.filter((one) => lastOf(one) === key);
   const names = siblings.map(lastOf);
-  const nearest = names.find((name) => key.length > 2 && name.startsWith(key)) ?? (names.length > 0 ? closest(key, names) : undefined);
-  const likely = nearest !== undefined && (nearest.startsWith(key) || distance(key, nearest) <= Math.max(2, key.length / 3));
+  const nearest =
+    names.find((name) => key.length > 2 && name.startsWith(key)) ??
+    (names.length > 0 ? closest(key, names) : undefined);
+  const likely =
+    nearest !== undefined && (nearest.startsWith(key) || distance(key, nearest) <= Math.max(2, key.length / 3));
   const advice = likely
     ? `did you mean "${nearest}"?`
     : elsewhere.length > 0
@@ -65,7 +73,8 @@ function algorithmOf(input: unknown): string | null {
 }
 
 /** Every setting as a dotted path, read off the schema; those of one algorithm, or of all of them. */
-const knownKeys = (schema: z.ZodType, algorithm: string | null): string[] => pathsOf(z.toJSONSchema(schema, { io: 'input' }) as JsonSchema, '', algorithm);
+const knownKeys = (schema: z.ZodType, algorithm: string | null): string[] =>
+  pathsOf(z.toJSONSchema(schema, { io: 'input' }) as JsonSchema, '', algorithm);
 
 interface JsonSchema {
   readonly properties?: Record<string, JsonSchema>;
@@ -75,9 +84,15 @@ interface JsonSchema {
   readonly allOf?: JsonSchema[];
 }
 function pathsOf(schema: JsonSchema, prefix: string, algorithm: string | null): string[] {
-  const own = Object.entries(schema.properties ?? {}).flatMap(([key, inner]) => [prefix + key, ...pathsOf(inner, `${prefix}${key}.`, algorithm)]);
+  const own = Object.entries(schema.properties ?? {}).flatMap(([key, inner]) => [
+    prefix + key,
+    ...pathsOf(inner, `${prefix}${key}.`, algorithm),
+  ]);
   const variants = [...(schema.anyOf ?? []), ...(schema.oneOf ?? []), ...(schema.allOf ?? [])];
-  const chosen = prefix === 'algorithm.' && algorithm !== null ? variants.filter(({ properties }) => properties?.['name']?.const === algorithm) : variants;
+  const chosen =
+    prefix === 'algorithm.' && algorithm !== null
+      ? variants.filter(({ properties }) => properties?.['name']?.const === algorithm)
+      : variants;
   return [...new Set([...own, ...chosen.flatMap((variant) => pathsOf(variant, prefix, algorithm))])];
 }
 
@@ -91,29 +106,41 @@ export function problemsWithTasks(config: TrainConfig, train: readonly Task[], h
   if (tooLong.length > 0) {
     problems.push(
       `rollout.maxTurns is ${rollout.maxTurns}, but ${tooLong.length} task(s) of the ${set} have more turns ` +
-        `(${tooLong.slice(0, 3).map((task) => `${task.id}: ${task.turns}`).join(', ')}): raise it to ${Math.max(...tooLong.map((task) => task.turns))} or choose another task set`,
+        `(${tooLong
+          .slice(0, 3)
+          .map((task) => `${task.id}: ${task.turns}`)
+          .join(', ')}): raise it to ${Math.max(...tooLong.map((task) => task.turns))} or choose another task set`,
     );
   }
   const perIteration = rollout.tasksPerIteration ?? train.length;
   if (perIteration > train.length) {
-    problems.push(`rollout.tasksPerIteration is ${perIteration}, but the ${set} has ${train.length} training task(s): lower it, or null for all of them`);
+    problems.push(
+      `rollout.tasksPerIteration is ${perIteration}, but the ${set} has ${train.length} training task(s): lower it, or null for all of them`,
+    );
   }
   if (rollout.tasksPerIteration === null && algorithm.minibatches > train.length) {
-    problems.push(`algorithm.minibatches is ${algorithm.minibatches}, but an iteration has only ${train.length} task(s) to deal over them: lower it`);
+    problems.push(
+      `algorithm.minibatches is ${algorithm.minibatches}, but an iteration has only ${train.length} task(s) to deal over them: lower it`,
+    );
   }
   const repeated = repeats([...train, ...heldout].map((task) => task.id));
   if (repeated.length > 0) {
-    problems.push(`environment.taskSet: task(s) ${repeated.slice(0, 3).join(', ')} of the ${set} are listed twice; training and held-out tasks must not meet`);
+    problems.push(
+      `environment.taskSet: task(s) ${repeated.slice(0, 3).join(', ')} of the ${set} are listed twice; training and held-out tasks must not meet`,
+    );
   }
   return problems;
 }
 
-const repeats = (ids: readonly string[]): string[] => [...new Set(ids.filter((id, index) => ids.indexOf(id) !== index))];
+const repeats = (ids: readonly string[]): string[] => [
+  ...new Set(ids.filter((id, index) => ids.indexOf(id) !== index)),
+];
 
 /** Paths at which two configurations differ, with both values: what a refusal to mix them must name. */
 export function differences(stored: unknown, given: unknown, path = ''): string[] {
   if (Object.is(stored, given)) return [];
-  if (!isObject(stored) || !isObject(given)) return [`${path || 'the configuration'}: stored ${shown(stored)}, given ${shown(given)}`];
+  if (!isObject(stored) || !isObject(given))
+    return [`${path || 'the configuration'}: stored ${shown(stored)}, given ${shown(given)}`];
   const keys = [...new Set([...Object.keys(stored), ...Object.keys(given)])].sort();
   return keys.flatMap((key) => differences(stored[key], given[key], path ? `${path}.${key}` : key));
 }

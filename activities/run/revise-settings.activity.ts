@@ -19,7 +19,10 @@ import { runRefOf } from './run-ref.js';
 export const createReviseSettings = ({ artifacts }: Pick<CpuDependencies, 'artifacts'>) =>
   async function reviseSettings(input: ReviseSettingsInput): Promise<RunRef> {
     const { run, revision, from, change } = ReviseSettingsInput.parse(input);
-    const [manifest, latest] = await Promise.all([artifacts.getJson(run.manifest, RunManifest), artifacts.getJson(run.settings, Settings)]);
+    const [manifest, latest] = await Promise.all([
+      artifacts.getJson(run.manifest, RunManifest),
+      artifacts.getJson(run.settings, Settings),
+    ]);
     const config = withChange(latest.config, change);
     const problems = problemsWithTasks(config, manifest.trainTasks, manifest.heldoutTasks);
     if (problems.length > 0) throw new BadConfig(problems);
@@ -28,8 +31,16 @@ export const createReviseSettings = ({ artifacts }: Pick<CpuDependencies, 'artif
     await mayCommit();
     const step = { inputHash: inputHashOf({ before: run.settings.sha256, from, change }), mayCommit };
     const committed = await commitOnce(artifacts, key, SettingsRevision, step, async () => {
-      const next: Settings = { kind: 'settings', from: { iteration: from, keptTurns: null }, config, before: run.settings };
-      return { manifest: { kind: 'settings-revision' as const, revision, change, settings: await artifacts.putJson(next) }, tokens: 0 };
+      const next: Settings = {
+        kind: 'settings',
+        from: { iteration: from, keptTurns: null },
+        config,
+        before: run.settings,
+      };
+      return {
+        manifest: { kind: 'settings-revision' as const, revision, change, settings: await artifacts.putJson(next) },
+        tokens: 0,
+      };
     });
     return runRefOf(manifest, { ...run, settings: committed.manifest.settings }, config);
   };

@@ -49,14 +49,22 @@ export async function openedRun(artifacts: ArtifactStore, run: RunRef, step: Ste
 }
 
 /** The configuration that acts on a step. */
-export async function configAt(artifacts: ArtifactStore, latest: ArtifactRef, step: StepPosition): Promise<TrainConfig> {
+export async function configAt(
+  artifacts: ArtifactStore,
+  latest: ArtifactRef,
+  step: StepPosition,
+): Promise<TrainConfig> {
   let settings = await readOnce(artifacts, latest, Settings);
-  while (settings.before !== null && !actsOn(settings.from, step)) settings = await readOnce(artifacts, settings.before, Settings);
+  while (settings.before !== null && !actsOn(settings.from, step))
+    settings = await readOnce(artifacts, settings.before, Settings);
   return settings.config;
 }
 
 /** The end of a run's chain of settings, changes under way included. */
-export async function latestSettings(artifacts: ArtifactStore, { runId, settings }: RunManifest): Promise<{ settings: ArtifactRef; revisions: SettingsRevision[] }> {
+export async function latestSettings(
+  artifacts: ArtifactStore,
+  { runId, settings }: RunManifest,
+): Promise<{ settings: ArtifactRef; revisions: SettingsRevision[] }> {
   const revisions: SettingsRevision[] = [];
   for await (const key of artifacts.list(`${keys.run(runId)}settings/`)) {
     const found = await artifacts.findManifest(key, SettingsRevision);
@@ -66,9 +74,13 @@ export async function latestSettings(artifacts: ArtifactStore, { runId, settings
 }
 
 /** What a step is: the run's basis, and what the step was handed. Equal steps of different runs have equal hashes. */
-export const stepOf = ({ basis, mayCommit }: Pick<OpenedRun, 'basis' | 'mayCommit'>, input: object): Step => ({ inputHash: inputHashOfStep(basis, input), mayCommit });
+export const stepOf = ({ basis, mayCommit }: Pick<OpenedRun, 'basis' | 'mayCommit'>, input: object): Step => ({
+  inputHash: inputHashOfStep(basis, input),
+  mayCommit,
+});
 
-export const inputHashOfStep = (basis: string, input: object): string => inputHashOf({ run: basis, step: contentOf(input) });
+export const inputHashOfStep = (basis: string, input: object): string =>
+  inputHashOf({ run: basis, step: contentOf(input) });
 
 /** What was trained, or is evaluated: a model file and the form of its adapters. */
 export interface ModelInUse {
@@ -77,7 +89,8 @@ export interface ModelInUse {
 }
 
 /** The model file of a run on this worker: absolute. @throws {ModelFileInvalid} if a manifest that openRun did not write leaves the models directory */
-export const modelFileOf = (modelsDir: string, manifest: Pick<ModelInUse, 'model'>): string => belowModels(modelsDir, manifest.model.path);
+export const modelFileOf = (modelsDir: string, manifest: Pick<ModelInUse, 'model'>): string =>
+  belowModels(modelsDir, manifest.model.path);
 
 /** theta of a PolicyState as policy.use() takes it; tensors are read from the store only if the policy lacks them. */
 export function policyWeightsOf(
@@ -93,13 +106,20 @@ export function policyWeightsOf(
     folded: state.folded.map((ref) => storedTensors(artifacts, ref)),
     adapter: state.adapter && storedTensors(artifacts, state.adapter),
     ...((config.training === 'full' || state.weights) && {
-      full: { weights: state.weights ? storedGroups(artifacts, state.weights) : null, reference: (config.algorithm?.klCoefficient ?? 0) > 0 },
+      full: {
+        weights: state.weights ? storedGroups(artifacts, state.weights) : null,
+        reference: (config.algorithm?.klCoefficient ?? 0) > 0,
+      },
     }),
   };
 }
 
 /** AdamW's moments of a PolicyState for policy.useMoments(). */
-export const momentsOf = (artifacts: ArtifactStore, { config }: RunManifest, { moments }: PolicyState): StoredTensors | StoredParts | null =>
+export const momentsOf = (
+  artifacts: ArtifactStore,
+  { config }: RunManifest,
+  { moments }: PolicyState,
+): StoredTensors | StoredParts | null =>
   moments && (config.training === 'full' ? storedGroups(artifacts, moments) : storedTensors(artifacts, moments));
 
 /** A safetensors blob by reference. */

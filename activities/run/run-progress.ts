@@ -25,12 +25,22 @@ export async function runProgress(artifacts: ArtifactStore, runId: string): Prom
     const checkpoint = await artifacts.findManifest(keys.checkpoint(runId, k), CheckpointManifest);
     if (!checkpoint) continue;
     const timing = await artifacts.findManifest(keys.iterationTiming(runId, k), IterationTiming);
-    const { policy, checkpoint: ref, ...point } = iterationResult(checkpoint.manifest, checkpoint.ref, timing?.manifest ?? {});
+    const {
+      policy,
+      checkpoint: ref,
+      ...point
+    } = iterationResult(checkpoint.manifest, checkpoint.ref, timing?.manifest ?? {});
     points.push(point);
     last = { policy, checkpoint: ref };
   }
   const iteration = (committed.at(-1) ?? -1) + 1;
-  return { iteration, begun: latestStep >= iteration, ...last, points, evaluations: await evaluationsOf(artifacts, runId) };
+  return {
+    iteration,
+    begun: latestStep >= iteration,
+    ...last,
+    points,
+    evaluations: await evaluationsOf(artifacts, runId),
+  };
 }
 
 async function evaluationsOf(artifacts: ArtifactStore, runId: string): Promise<RunProgress['evaluations']> {
@@ -49,4 +59,5 @@ async function evaluationsOf(artifacts: ArtifactStore, runId: string): Promise<R
 }
 
 /** In the order in which a run makes them. */
-const rank = (name: string): number => (name === 'untouched' ? -2 : name === 'start' ? -1 : Number(/\d+/.exec(name)?.[0] ?? 0));
+const rank = (name: string): number =>
+  name === 'untouched' ? -2 : name === 'start' ? -1 : Number(/\d+/.exec(name)?.[0] ?? 0);

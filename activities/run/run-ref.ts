@@ -3,7 +3,11 @@ import type { TrainConfig } from '../../schemas/train-config.js';
 import { selectTasks, shardsOf } from '../rollout/select-tasks.js';
 
 /** What a workflow carries of a run under some of its settings. */
-export function runRefOf({ runId, trainTasks }: RunManifest, { manifest, generation, settings }: Pick<RunRef, 'manifest' | 'generation' | 'settings'>, config: TrainConfig): RunRef {
+export function runRefOf(
+  { runId, trainTasks }: RunManifest,
+  { manifest, generation, settings }: Pick<RunRef, 'manifest' | 'generation' | 'settings'>,
+  config: TrainConfig,
+): RunRef {
   return {
     runId,
     manifest,
@@ -15,7 +19,9 @@ export function runRefOf({ runId, trainTasks }: RunManifest, { manifest, generat
     groupSize: config.rollout.groupSize,
     shards: shardsOf(selectTasks(config, trainTasks, 0), config.rollout.tasksPerShard).length,
     updateOrder: updateOrderOf(config),
-    ...(config.update.shards > 1 && { spread: { shards: config.update.shards, steps: config.algorithm.epochs * config.algorithm.minibatches } }),
+    ...(config.update.shards > 1 && {
+      spread: { shards: config.update.shards, steps: config.algorithm.epochs * config.algorithm.minibatches },
+    }),
     ...(config.retention && { retention: true }),
     warmStart: config.warmStart !== null,
     evaluateEvery: config.evaluation.everyIterations,

@@ -11,9 +11,24 @@ export type RunRequest =
 /** @throws {BadConfig} if it asks to resume or fork, and not as one can */
 export function requestOf(input: unknown): RunRequest {
   const has = (name: string) => typeof input === 'object' && input !== null && name in input;
-  if (has('resumeFrom')) return { kind: 'resume', ...parsed(ResumeRequest, input, '{"resumeFrom":{"run":"my-run"}}, and nothing besides: the settings are the stored ones') };
+  if (has('resumeFrom'))
+    return {
+      kind: 'resume',
+      ...parsed(
+        ResumeRequest,
+        input,
+        '{"resumeFrom":{"run":"my-run"}}, and nothing besides: the settings are the stored ones',
+      ),
+    };
   if (has('forkFrom')) {
-    return { kind: 'fork', ...parsed(ForkRequest, input, '{"forkFrom":{"run":"my-run","iteration":3,"turn":null},"change":{"optimizer":{"learningRate":1e-4}}}') };
+    return {
+      kind: 'fork',
+      ...parsed(
+        ForkRequest,
+        input,
+        '{"forkFrom":{"run":"my-run","iteration":3,"turn":null},"change":{"optimizer":{"learningRate":1e-4}}}',
+      ),
+    };
   }
   return { kind: 'new', config: input };
 }
@@ -21,5 +36,8 @@ export function requestOf(input: unknown): RunRequest {
 function parsed<T>(schema: z.ZodType<T>, input: unknown, form: string): T {
   const result = schema.safeParse(input);
   if (result.success) return result.data;
-  throw new BadConfig([...result.error.issues.map(({ path, message }) => `${path.map(String).join('.') || 'the input'}: ${message}`), `expected ${form}`]);
+  throw new BadConfig([
+    ...result.error.issues.map(({ path, message }) => `${path.map(String).join('.') || 'the input'}: ${message}`),
+    `expected ${form}`,
+  ]);
 }

@@ -11,7 +11,15 @@ import type { TrainConfig } from '../../schemas/train-config.js';
  * - `evaluation`, `after`: evaluations; what is done with results, and how long a run is
  */
 export type SettingReader =
-  'start' | 'rollout' | 'grouping' | 'scoring' | 'order' | 'update' | 'product' | 'evaluation' | 'after';
+  | 'start'
+  | 'rollout'
+  | 'grouping'
+  | 'scoring'
+  | 'order'
+  | 'update'
+  | 'product'
+  | 'evaluation'
+  | 'after';
 
 /**
  * Which steps read which setting: one line a setting, and the one place that says it. What may change when (in a fork,

@@ -20,7 +20,10 @@ export function actsOn({ iteration, keptTurns }: Settings['from'], step: StepPos
  * Hash of everything of a run that the result of a step may depend on: not its id, its title or how
  * long it goes on, nor what is done with results. Runs that agree in it share steps byte for byte.
  */
-export function basisOf({ model, trainTasks, heldoutTasks }: Pick<RunManifest, 'model' | 'trainTasks' | 'heldoutTasks'>, config: TrainConfig): string {
+export function basisOf(
+  { model, trainTasks, heldoutTasks }: Pick<RunManifest, 'model' | 'trainTasks' | 'heldoutTasks'>,
+  config: TrainConfig,
+): string {
   const { title: _, iterations, evaluation: __, model: ___, retention: ____, arithmetic: _____, ...rest } = config;
   // A rate that falls over the run knows how long the run is.
   const length = config.optimizer.schedule.shape === 'constant' ? null : iterations;
@@ -28,7 +31,10 @@ export function basisOf({ model, trainTasks, heldoutTasks }: Pick<RunManifest, '
 }
 
 /** The same for an evaluation, which how theta is trained does not touch. */
-export function evaluationBasisOf({ model, trainTasks, heldoutTasks }: Pick<RunManifest, 'model' | 'trainTasks' | 'heldoutTasks'>, { seed, lora, environment, rollout }: TrainConfig): string {
+export function evaluationBasisOf(
+  { model, trainTasks, heldoutTasks }: Pick<RunManifest, 'model' | 'trainTasks' | 'heldoutTasks'>,
+  { seed, lora, environment, rollout }: TrainConfig,
+): string {
   const { groupSize: _, tasksPerIteration: __, tasksPerShard: ___, temperature: ____, ...playing } = rollout;
   return inputHashOf({ model: model.sha256, trainTasks, heldoutTasks, seed, lora, environment, playing });
 }

@@ -28,10 +28,21 @@ export const createComputeGradient = (dependencies: GpuDependencies) =>
           await policy.use(policyWeightsOf(dependencies, opened, theta), report);
           const denominators = await denominatorsOf(policy, members, options, report);
           await policy.use(policyWeightsOf(dependencies, opened, stepped), report);
-          const loss = lossGradient(minibatch, members, denominators, { ...options, isAtOne: step === 0 && startsAtOne(options) }, parts);
-          gradient = await artifacts.putBlob((await policy.gradient(members.map(sequenceOf), loss, scoringOf(options), report)).gradient);
+          const loss = lossGradient(
+            minibatch,
+            members,
+            denominators,
+            { ...options, isAtOne: step === 0 && startsAtOne(options) },
+            parts,
+          );
+          gradient = await artifacts.putBlob(
+            (await policy.gradient(members.map(sequenceOf), loss, scoringOf(options), report)).gradient,
+          );
         }
-        return { manifest: { kind: 'gradient', gradient, parts: await artifacts.putJson(parts) }, tokens: tokensOf(members) };
+        return {
+          manifest: { kind: 'gradient', gradient, parts: await artifacts.putJson(parts) },
+          tokens: tokensOf(members),
+        };
       }),
     );
     return { manifest: ref };

@@ -22,7 +22,11 @@ export interface ValueAggregation {
  *
  * @param clip  c; null is (V - R)^2 / 2
  */
-export function valueLoss({ current, old, returns }: ValueSample, { count, scale }: ValueAggregation, clip: number | null): { value: number; gradient: number[] } {
+export function valueLoss(
+  { current, old, returns }: ValueSample,
+  { count, scale }: ValueAggregation,
+  clip: number | null,
+): { value: number; gradient: number[] } {
   const c = clip ?? Infinity;
   const terms = current.map((value, l) => {
     const free = value - returns[l]!;
@@ -31,7 +35,10 @@ export function valueLoss({ current, old, returns }: ValueSample, { count, scale
     const held = Math.abs(moved) <= c ? free : old[l]! + Math.sign(moved) * c - returns[l]!;
     return free ** 2 >= held ** 2 ? { value: free ** 2 / 2, gradient: free } : { value: held ** 2 / 2, gradient: 0 };
   });
-  return { value: scale * sum(terms.map(({ value }) => value)), gradient: terms.map(({ gradient }) => (scale * gradient) / count) };
+  return {
+    value: scale * sum(terms.map(({ value }) => value)),
+    gradient: terms.map(({ gradient }) => (scale * gradient) / count),
+  };
 }
 
 /** 1 - var(return - V) / var(return): 1 if V foretells every return, 0 if it is no better than a constant, negative if worse. 0 if all returns are equal. */
@@ -56,7 +63,11 @@ export interface ValueOptimizer {
 }
 
 /** One AdamW step of the value head, without weight decay: as activities/policy/adamw.ts, on plain numbers. */
-export function steppedValueHead(head: ValueHead, gradient: readonly number[], { learningRate, betas: [b1, b2], epsilon, maxGradientNorm }: ValueOptimizer): ValueHead {
+export function steppedValueHead(
+  head: ValueHead,
+  gradient: readonly number[],
+  { learningRate, betas: [b1, b2], epsilon, maxGradientNorm }: ValueOptimizer,
+): ValueHead {
   const norm = Math.hypot(...gradient);
   const scale = maxGradientNorm !== null && norm > maxGradientNorm ? maxGradientNorm / (norm + 1e-6) : 1;
   const steps = head.steps + 1;

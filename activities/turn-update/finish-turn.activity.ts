@@ -20,33 +20,54 @@ export const createFinishTurn = ({ artifacts }: Pick<CpuDependencies, 'artifacts
     const { run, ...given } = FinishTurnInput.parse(input);
     const { iteration, turn, stepped, ...parts } = given;
     const opened = await openedRun(artifacts, run, { iteration, turn });
-    const { ref, manifest } = await commitOnce(artifacts, keys.turnState(run.runId, iteration, turn), TurnStateManifest, stepOf(opened, given), async () => {
-      const { products, options, poolOf } = await readTurn(artifacts, opened, given);
-      const steps = await Promise.all(parts.steps.map((step) => artifacts.getJson(step, OptimizerStepManifest)));
-      const shards = await Promise.all(parts.ratios.map((shard) => artifacts.getJson(shard, RatiosManifest)));
-      const samplesOf = async (refs: readonly ArtifactRef[]) => (await Promise.all(refs.map((ref) => artifacts.getJson(ref, z.array(MeasuredSample))))).flat();
-      const measured = await samplesOf(shards.map((shard) => shard.measured));
-      const found = await samplesOf(shards.flatMap((shard) => shard.found ?? []));
-      const ratios = new Map(measured.map((sample) => [sample.id, suffixRatioOf(sample)]));
-      const { algorithm, guard } = options;
-      const taken = steps.flatMap(({ made }) => made ?? []);
-      const pool = poolOf(products);
-      // Where the turn begins with ratios of 1 they need no pass; with one minibatch its first step saw the whole pool before it moved.
-      const surrogateBefore = startsAtOne(options)
-        ? surrogateOf(measuredAtOne(pool, options))
-        : found.length > 0
-          ? surrogateOf(found)
-          : mean((taken[0]?.parts ?? []).map(({ surrogate }) => surrogate));
-      const violations = violationsOf({ surrogateBefore, surrogateAfter: surrogateOf(measured), kl: divergenceOf(measured) }, guard);
-      const made = {
-        kind: 'turn-state' as const,
-        iteration,
-        turn,
-        policy: stepped,
-        suffixProducts: await artifacts.putJson(algorithm.name === 'seeupo' ? extendSuffixProducts(products, ratios, algorithm) : products),
-        metrics: turnMetrics(measured, { surrogateBefore, steps: taken }, { turn, algorithm, guard: { decision: 'kept', violations } }),
-      };
-      return { manifest: made, tokens: 0 };
-    });
-    return { manifest: ref, policy: manifest.policy, suffixProducts: manifest.suffixProducts, metrics: manifest.metrics };
+    const { ref, manifest } = await commitOnce(
+      artifacts,
+      keys.turnState(run.runId, iteration, turn),
+      TurnStateManifest,
+      stepOf(opened, given),
+      async () => {
+        const { products, options, poolOf } = await readTurn(artifacts, opened, given);
+        const steps = await Promise.all(parts.steps.map((step) => artifacts.getJson(step, OptimizerStepManifest)));
+        const shards = await Promise.all(parts.ratios.map((shard) => artifacts.getJson(shard, RatiosManifest)));
+        const samplesOf = async (refs: readonly ArtifactRef[]) =>
+          (await Promise.all(refs.map((ref) => artifacts.getJson(ref, z.array(MeasuredSample))))).flat();
+        const measured = await samplesOf(shards.map((shard) => shard.measured));
+        const found = await samplesOf(shards.flatMap((shard) => shard.found ?? []));
+        const ratios = new Map(measured.map((sample) => [sample.id, suffixRatioOf(sample)]));
+        const { algorithm, guard } = options;
+        const taken = steps.flatMap(({ made }) => made ?? []);
+        const pool = poolOf(products);
+        // Where the turn begins with ratios of 1 they need no pass; with one minibatch its first step saw the whole pool before it moved.
+        const surrogateBefore = startsAtOne(options)
+          ? surrogateOf(measuredAtOne(pool, options))
+          : found.length > 0
+            ? surrogateOf(found)
+            : mean((taken[0]?.parts ?? []).map(({ surrogate }) => surrogate));
+        const violations = violationsOf(
+          { surrogateBefore, surrogateAfter: surrogateOf(measured), kl: divergenceOf(measured) },
+          guard,
+        );
+        const made = {
+          kind: 'turn-state' as const,
+          iteration,
+          turn,
+          policy: stepped,
+          suffixProducts: await artifacts.putJson(
+            algorithm.name === 'seeupo' ? extendSuffixProducts(products, ratios, algorithm) : products,
+          ),
+          metrics: turnMetrics(
+            measured,
+            { surrogateBefore, steps: taken },
+            { turn, algorithm, guard: { decision: 'kept', violations } },
+          ),
+        };
+        return { manifest: made, tokens: 0 };
+      },
+    );
+    return {
+      manifest: ref,
+      policy: manifest.policy,
+      suffixProducts: manifest.suffixProducts,
+      metrics: manifest.metrics,
+    };
   };

@@ -20,7 +20,11 @@ export interface TokenAdvantages {
  * @param reward  of the whole trajectory
  * @param values  V_l before each token, in the reward's units
  */
-export function generalizedAdvantages(reward: number, values: readonly number[], { gamma, lambda }: DiscountOptions): TokenAdvantages {
+export function generalizedAdvantages(
+  reward: number,
+  values: readonly number[],
+  { gamma, lambda }: DiscountOptions,
+): TokenAdvantages {
   const advantages = new Array<number>(values.length).fill(0);
   let [nextValue, nextAdvantage] = [0, 0];
   for (let l = values.length - 1; l >= 0; l--) {
@@ -65,12 +69,19 @@ export function tokenAdvantagesOf(
   options: DiscountOptions & Parameters<typeof normalizedAdvantages>[1],
 ): (TokenAdvantages & { readonly values: readonly number[] })[][] {
   const estimated = trajectories.map(({ reward, values }) => generalizedAdvantages(reward, values.flat(), options));
-  const normalized = normalizedAdvantages(estimated.map(({ advantages }) => advantages), options);
+  const normalized = normalizedAdvantages(
+    estimated.map(({ advantages }) => advantages),
+    options,
+  );
   return trajectories.map(({ values }, i) => {
     let at = 0;
     return values.map((ofTurn) => {
       const [from, to] = [at, (at += ofTurn.length)];
-      return { advantages: normalized[i]!.slice(from, to), returns: estimated[i]!.returns.slice(from, to), values: ofTurn };
+      return {
+        advantages: normalized[i]!.slice(from, to),
+        returns: estimated[i]!.returns.slice(from, to),
+        values: ofTurn,
+      };
     });
   });
 }

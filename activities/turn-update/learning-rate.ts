@@ -14,7 +14,10 @@ export interface StepPosition {
  * of it in the last, because how many steps an iteration takes depends on how its episodes went; the
  * warm-up counts steps, and raises the rate linearly from above 0 to what the shape says.
  */
-export function learningRateAt({ learningRate, schedule }: ScheduledOptimizerConfig, { iteration, iterations, step }: StepPosition): number {
+export function learningRateAt(
+  { learningRate, schedule }: ScheduledOptimizerConfig,
+  { iteration, iterations, step }: StepPosition,
+): number {
   const { shape, warmUpSteps, finalRate } = schedule;
   const progress = iterations <= 1 ? 0 : Math.min(1, iteration / (iterations - 1));
   const left = { constant: 1, linear: 1 - progress, cosine: (1 + Math.cos(Math.PI * progress)) / 2 }[shape];

@@ -29,12 +29,19 @@ export const createMeasureRatios = (dependencies: GpuDependencies) =>
         if (members.length > 0) {
           await policy.use(policyWeightsOf(dependencies, opened, theta), report);
           const denominators = await denominatorsOf(policy, members, options, report);
-          if (isFoundMeasured) found = measured(members, denominators, await scoredBy(policy, members, options, report), pool, options);
+          if (isFoundMeasured)
+            found = measured(members, denominators, await scoredBy(policy, members, options, report), pool, options);
           await policy.use(policyWeightsOf(dependencies, opened, stepped), report);
           standing = measured(members, denominators, await scoredBy(policy, members, options, report), pool, options);
         }
-        const [ofStanding, ofFound] = [await artifacts.putJson(standing), isFoundMeasured ? await artifacts.putJson(found) : null];
-        return { manifest: { kind: 'ratios', measured: ofStanding, ...(ofFound && { found: ofFound }) }, tokens: tokensOf(members) };
+        const [ofStanding, ofFound] = [
+          await artifacts.putJson(standing),
+          isFoundMeasured ? await artifacts.putJson(found) : null,
+        ];
+        return {
+          manifest: { kind: 'ratios', measured: ofStanding, ...(ofFound && { found: ofFound }) },
+          tokens: tokensOf(members),
+        };
       }),
     );
     return { manifest: ref };

@@ -51,18 +51,27 @@ export function k3(current: number, reference: number): number {
 }
 
 /** dk3/dlog pi_theta = 1 - exp(d), of the same bounded function. */
-const k3Gradient = (current: number, reference: number): number => (k3(current, reference) < K3_LIMIT ? -Math.expm1(reference - current) : 0);
+const k3Gradient = (current: number, reference: number): number =>
+  k3(current, reference) < K3_LIMIT ? -Math.expm1(reference - current) : 0;
 
 /** Divergence of one token and its derivative by log pi_theta; k1 = -d, k2 = d^2 / 2, k3 as above. */
 const ESTIMATORS: Record<KlEstimator, { value: typeof k3; gradient: typeof k3 }> = {
   k1: { value: (current, reference) => current - reference, gradient: () => 1 },
-  k2: { value: (current, reference) => (current - reference) ** 2 / 2, gradient: (current, reference) => current - reference },
+  k2: {
+    value: (current, reference) => (current - reference) ** 2 / 2,
+    gradient: (current, reference) => current - reference,
+  },
   k3: { value: k3, gradient: k3Gradient },
   none: { value: () => 0, gradient: () => 0 },
 };
 
 /** Eq. 6 for one sample: min(s M, clip(s, 1 - low, 1 + high) M); no clip: s M. */
-export function clippedTerm(ratio: number, weight: number, clip: Clip | null, dualClip: number | null = null): { value: number; active: boolean } {
+export function clippedTerm(
+  ratio: number,
+  weight: number,
+  clip: Clip | null,
+  dualClip: number | null = null,
+): { value: number; active: boolean } {
   const clipped = clip === null ? ratio : Math.min(1 + clip.high, Math.max(1 - clip.low, ratio));
   const active = ratio * weight <= clipped * weight;
   const value = active ? ratio * weight : clipped * weight;
@@ -98,7 +107,13 @@ export function seeupoLoss(sample: ResponseSample, count: number, options: Objec
   const { value, active } = clippedTerm(ratio, weight, options.clip, options.dualClip);
   const towardsSurrogate = active ? (-weight * slope) / (L * count) : 0;
   const divergence = divergenceTerm(sample, 1 / L, options);
-  return { ratio, surrogate: value, clipped: !active, kl: divergence.kl, gradient: divergence.gradient.map((g) => towardsSurrogate + g / count) };
+  return {
+    ratio,
+    surrogate: value,
+    clipped: !active,
+    kl: divergence.kl,
+    gradient: divergence.gradient.map((g) => towardsSurrogate + g / count),
+  };
 }
 
 /**
@@ -109,7 +124,11 @@ export function seeupoLoss(sample: ResponseSample, count: number, options: Objec
  * gradient of KL(theta || reference), also after theta has moved (as in DeepSeek-V3.2, arXiv 2512.02556, and TRL's
  * use_bias_correction_kl).
  */
-function divergenceTerm({ current, old, drawn = old, reference }: ResponseSample, scale: number, options: KlOptions): { kl: number; gradient: number[] } {
+function divergenceTerm(
+  { current, old, drawn = old, reference }: ResponseSample,
+  scale: number,
+  options: KlOptions,
+): { kl: number; gradient: number[] } {
   if (reference === null) return { kl: 0, gradient: current.map(() => 0) };
   const { klCoefficient, klEstimator = 'k3', klImportanceWeighted = false } = options;
   const terms = current.map((logProb, l) => {
@@ -119,7 +138,10 @@ function divergenceTerm({ current, old, drawn = old, reference }: ResponseSample
     const { ratio, slope } = differentiableRatio([logProb], [drawn[l]!]);
     return { value: ratio * value, gradient: slope * value + ratio * gradient };
   });
-  return { kl: scale * sum(terms.map(({ value }) => value)), gradient: terms.map(({ gradient }) => klCoefficient * scale * gradient) };
+  return {
+    kl: scale * sum(terms.map(({ value }) => value)),
+    gradient: terms.map(({ gradient }) => klCoefficient * scale * gradient),
+  };
 }
 
 /** How token terms become a loss: `scale` times their sum is the response's share of a mean over `count` responses. */
@@ -136,7 +158,11 @@ export interface TokenAggregation {
  * scale 1/L_i is GRPO's; 1/(longest response allowed) dr-grpo's; count / (tokens of the batch) dapo's. With an
  * advantage of its own for each token, A_il, it is PPO's clipped objective (Eq. 7 of arXiv 1707.06347).
  */
-export function grpoLoss(sample: ResponseSample, { count, scale }: TokenAggregation, options: ObjectiveOptions): SampleLoss {
+export function grpoLoss(
+  sample: ResponseSample,
+  { count, scale }: TokenAggregation,
+  options: ObjectiveOptions,
+): SampleLoss {
   const { current, old, weight, advantages } = sample;
   const terms = current.map((logProb, l) => {
     const { ratio, slope } = differentiableRatio([logProb], [old[l]!]);
@@ -149,7 +175,9 @@ export function grpoLoss(sample: ResponseSample, { count, scale }: TokenAggregat
     surrogate: scale * sum(terms.map(({ value }) => value)),
     clipped: terms.some(({ active }) => !active),
     kl: divergence.kl,
-    gradient: terms.map(({ slope, advantage, active }, l) => (divergence.gradient[l]! - (active ? scale * advantage * slope : 0)) / count),
+    gradient: terms.map(
+      ({ slope, advantage, active }, l) => (divergence.gradient[l]! - (active ? scale * advantage * slope : 0)) / count,
+    ),
   };
 }
 
@@ -157,7 +185,11 @@ export function grpoLoss(sample: ResponseSample, { count, scale }: TokenAggregat
  * REINFORCE on one response: -(1/count) A scale sum_l log pi(y_l), plus the KL term, a mean over the response's
  * tokens.
  */
-export function reinforceLoss(sample: ResponseSample, { count, scale }: TokenAggregation, options: KlOptions): SampleLoss {
+export function reinforceLoss(
+  sample: ResponseSample,
+  { count, scale }: TokenAggregation,
+  options: KlOptions,
+): SampleLoss {
   const { current, old, weight } = sample;
   const divergence = divergenceTerm(sample, 1 / current.length, options);
   return {
@@ -181,7 +213,12 @@ export function tokenScale(
   maxResponseTokens: number,
 ): (L: number) => number {
   const tokens = sum(lengths);
-  return (L) => (aggregation === 'sequence-mean' ? 1 / L : aggregation === 'token-mean' ? lengths.length / tokens : 1 / maxResponseTokens);
+  return (L) =>
+    aggregation === 'sequence-mean'
+      ? 1 / L
+      : aggregation === 'token-mean'
+        ? lengths.length / tokens
+        : 1 / maxResponseTokens;
 }
 
 /**
@@ -190,7 +227,11 @@ export function tokenScale(
  * @param lengths            tokens of each response of the minibatch: its means are over them
  * @param maxResponseTokens  longest response that the rollout allows
  */
-export function batchLoss(algorithm: AlgorithmConfig, lengths: readonly number[], maxResponseTokens: number): (sample: ResponseSample) => SampleLoss {
+export function batchLoss(
+  algorithm: AlgorithmConfig,
+  lengths: readonly number[],
+  maxResponseTokens: number,
+): (sample: ResponseSample) => SampleLoss {
   const count = lengths.length;
   switch (algorithm.name) {
     case 'seeupo':
@@ -203,7 +244,12 @@ export function batchLoss(algorithm: AlgorithmConfig, lengths: readonly number[]
       return (sample) => grpoLoss(sample, { count, scale: scaleOf(sample.current.length) }, algorithm);
     }
     case 'reinforce':
-      return (sample) => reinforceLoss(sample, { count, scale: algorithm.aggregation === 'token-sum' ? 1 : 1 / sample.current.length }, algorithm);
+      return (sample) =>
+        reinforceLoss(
+          sample,
+          { count, scale: algorithm.aggregation === 'token-sum' ? 1 : 1 / sample.current.length },
+          algorithm,
+        );
   }
 }
 

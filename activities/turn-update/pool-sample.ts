@@ -22,7 +22,8 @@ export interface PoolSample {
 }
 
 /** M_{t+1,i}: the advantage times the ratios of the turns updated before. */
-export const weightOf = ({ advantage, suffixProduct }: Pick<PoolSample, 'advantage' | 'suffixProduct'>): number => suffixProduct * advantage;
+export const weightOf = ({ advantage, suffixProduct }: Pick<PoolSample, 'advantage' | 'suffixProduct'>): number =>
+  suffixProduct * advantage;
 
 /** A seat as a loss takes it, but for the log-probs that its ratio is made of. */
 export const responseOf = (sample: PoolSample): Pick<ResponseSample, 'reference' | 'weight' | 'advantages'> => ({

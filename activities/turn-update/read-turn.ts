@@ -33,7 +33,10 @@ export interface Turn {
 const keptScores = keptFromLast<Awaited<ReturnType<typeof readScores>>>();
 
 /** Log-probs per turn by trajectory. */
-async function readScores(artifacts: ArtifactStore, ref: ArtifactRef): Promise<ReadonlyMap<string, TrajectoryScores['turns']>> {
+async function readScores(
+  artifacts: ArtifactStore,
+  ref: ArtifactRef,
+): Promise<ReadonlyMap<string, TrajectoryScores['turns']>> {
   const { scores } = await artifacts.getJson(ref, ScoresManifest);
   return new Map((await artifacts.getJson(scores, z.array(TrajectoryScores))).map(({ id, turns }) => [id, turns]));
 }
@@ -46,12 +49,19 @@ export async function readTurn(
 ): Promise<Turn> {
   const { algorithm, optimizer, guard, rollout, microBatchTokens, seed, iterations } = config;
   const { seated } = await readGroups(artifacts, groups);
-  const products = suffixProducts === null ? initialSuffixProducts(seated.map(({ id }) => id)) : await artifacts.getJson(suffixProducts, SuffixProducts);
+  const products =
+    suffixProducts === null
+      ? initialSuffixProducts(seated.map(({ id }) => id))
+      : await artifacts.getJson(suffixProducts, SuffixProducts);
   const scoresById = await keptScores(artifacts, scores.sha256, () => readScores(artifacts, scores));
   const trained = trainedOn(seated, algorithm);
   const advantages =
     algorithm.name === 'seeupo' && algorithm.advantageStatistics === 'turn-pool'
-      ? groupRelativeAdvantages(seated, algorithm, new Set(seated.filter(({ turns }) => turns >= turn).map(({ id }) => id)))
+      ? groupRelativeAdvantages(
+          seated,
+          algorithm,
+          new Set(seated.filter(({ turns }) => turns >= turn).map(({ id }) => id)),
+        )
       : new Map(seated.map(({ id, advantage }) => [id, advantage]));
 
   const seatAt: Turn['seatAt'] = ({ id, taskId, trajectory }, t) => {
@@ -60,9 +70,13 @@ export async function readTurn(
     const { old, reference } = scoresById.get(id)![t - 1]!;
     return [{ id, taskId, promptIds: played.promptIds, responseIds: played.responseIds, old, reference }];
   };
-  const turnsOf = ({ trajectory }: SeatedTrajectory): number[] => (algorithm.name === 'seeupo' ? [turn] : trajectory.turns.map((_, t) => t + 1));
+  const turnsOf = ({ trajectory }: SeatedTrajectory): number[] =>
+    algorithm.name === 'seeupo' ? [turn] : trajectory.turns.map((_, t) => t + 1);
   const poolOf: Turn['poolOf'] = (weights) => {
-    const valued = (seat: SeatedTrajectory) => ({ reward: shapedReward(seat.reward, algorithm.rewardShaping), values: scoresById.get(seat.id)!.map(({ values }) => values!) });
+    const valued = (seat: SeatedTrajectory) => ({
+      reward: shapedReward(seat.reward, algorithm.rewardShaping),
+      values: scoresById.get(seat.id)!.map(({ values }) => values!),
+    });
     const critics = algorithm.name === 'ppo' ? tokenAdvantagesOf(trained.map(valued), algorithm) : null;
     return trained.flatMap((seat, i) =>
       turnsOf(seat).flatMap((t) =>
@@ -80,9 +94,14 @@ export async function readTurn(
     trained,
     products,
     options: {
-      turn, algorithm, optimizer, guard,
+      turn,
+      algorithm,
+      optimizer,
+      guard,
       learningRate: (step) => learningRateAt(optimizer, { iteration, iterations, step: policy.optimizerSteps + step }),
-      temperature, microBatchTokens, maxResponseTokens,
+      temperature,
+      microBatchTokens,
+      maxResponseTokens,
       randomKey: `${seed}/${iteration}/${turn}`,
       unmoved: algorithm.name !== 'seeupo' || suffixProducts === null,
     },

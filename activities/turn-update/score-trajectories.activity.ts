@@ -24,15 +24,27 @@ export const createScoreTrajectories = (dependencies: GpuDependencies) =>
         const { algorithm, rollout, microBatchTokens, training } = opened.config;
         const { seated } = await readGroups(artifacts, groups);
         const scored = trainedOn(seated, algorithm);
-        const turns = scored.flatMap(({ trajectory }) => trajectory.turns.map((turn) => ({ row: trajectory.taskId, turn })));
-        const sequences = turns.map(({ row, turn }) => ({ row, promptIds: turn.promptIds, responseIds: turn.responseIds }));
+        const turns = scored.flatMap(({ trajectory }) =>
+          trajectory.turns.map((turn) => ({ row: trajectory.taskId, turn })),
+        );
+        const sequences = turns.map(({ row, turn }) => ({
+          row,
+          promptIds: turn.promptIds,
+          responseIds: turn.responseIds,
+        }));
         const options = { temperature: rollout.temperature, microBatchTokens };
         await policy.use(policyWeightsOf(dependencies, opened, theta), report);
         const old = await policy.logProbs(sequences, { ...options, weights: 'current' }, report);
         // The zero adapter on the frozen weights: theta_k is the reference. (Weights of their own are rounded where frozen ones are not.)
         const isReference = training === 'lora' && theta.adapter === null;
-        const reference = algorithm.klCoefficient === 0 ? null : isReference ? old : await policy.logProbs(sequences, { ...options, weights: 'reference' }, report);
-        const head = algorithm.name === 'ppo' && theta.valueHead ? await artifacts.getJson(theta.valueHead, ValueHead) : null;
+        const reference =
+          algorithm.klCoefficient === 0
+            ? null
+            : isReference
+              ? old
+              : await policy.logProbs(sequences, { ...options, weights: 'reference' }, report);
+        const head =
+          algorithm.name === 'ppo' && theta.valueHead ? await artifacts.getJson(theta.valueHead, ValueHead) : null;
         const values = head && (await policy.values(sequences, head.weights, options, report));
         const perTurn = old.map((logProbs, i) => ({
           old: logProbs,
@@ -40,12 +52,19 @@ export const createScoreTrajectories = (dependencies: GpuDependencies) =>
           // Before its first update the value head foretells 0.
           ...(algorithm.name === 'ppo' && { values: values ? values[i]! : logProbs.map(() => 0) }),
         }));
-        const scores = scored.map(({ id, trajectory }): TrajectoryScores => ({ id, turns: perTurn.splice(0, trajectory.turns.length) }));
-        const gaps = turns.flatMap(({ turn }, i) => turn.behaviorLogProbs.map((logProb, l) => Math.abs(logProb - old[i]![l]!)));
+        const scores = scored.map(
+          ({ id, trajectory }): TrajectoryScores => ({ id, turns: perTurn.splice(0, trajectory.turns.length) }),
+        );
+        const gaps = turns.flatMap(({ turn }, i) =>
+          turn.behaviorLogProbs.map((logProb, l) => Math.abs(logProb - old[i]![l]!)),
+        );
         const behaviorGap = { max: gaps.reduce((a, b) => Math.max(a, b), 0), mean: mean(gaps) };
         return {
           manifest: { kind: 'scores', scores: await artifacts.putJson(scores), behaviorGap },
-          tokens: sequences.reduce((total, { promptIds, responseIds }) => total + promptIds.length + responseIds.length, 0),
+          tokens: sequences.reduce(
+            (total, { promptIds, responseIds }) => total + promptIds.length + responseIds.length,
+            0,
+          ),
         };
       }),
     );

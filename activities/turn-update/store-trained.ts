@@ -15,7 +15,10 @@ export async function storeTrained(
 ): Promise<Pick<PolicyState, 'adapter' | 'weights' | 'moments'>> {
   if (training === 'lora') {
     const trained = await policy.trained();
-    const [adapter, moments] = await Promise.all([artifacts.putBlob(trained.adapter), artifacts.putBlob(trained.moments)]);
+    const [adapter, moments] = await Promise.all([
+      artifacts.putBlob(trained.adapter),
+      artifacts.putBlob(trained.moments),
+    ]);
     return { adapter, moments };
   }
   const weights: ArtifactRef[] = [];

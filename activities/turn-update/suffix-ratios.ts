@@ -12,7 +12,9 @@ const LOG_RATIO_LIMIT: Interval = [-20, 20];
  */
 export function meanLogRatio(current: readonly number[], reference: readonly number[]): number {
   if (current.length !== reference.length || current.length === 0) {
-    throw new RangeError(`log-probs of ${current.length} and ${reference.length} tokens: a ratio needs the same response, of at least 1 token`);
+    throw new RangeError(
+      `log-probs of ${current.length} and ${reference.length} tokens: a ratio needs the same response, of at least 1 token`,
+    );
   }
   return mean(current.map((value, l) => value - reference[l]!));
 }
@@ -25,7 +27,10 @@ export const densityRatio = (current: readonly number[], reference: readonly num
   Math.exp(clamp(meanLogRatio(current, reference) * current.length, LOG_RATIO_LIMIT));
 
 /** The ratio, and its derivative by the mean log ratio: itself, and 0 where it stands still. */
-export function differentiableRatio(current: readonly number[], reference: readonly number[]): { ratio: number; slope: number } {
+export function differentiableRatio(
+  current: readonly number[],
+  reference: readonly number[],
+): { ratio: number; slope: number } {
   const ratio = sequenceRatio(current, reference);
   return { ratio, slope: Math.abs(meanLogRatio(current, reference)) > LOG_RATIO_LIMIT[1] ? 0 : ratio };
 }
@@ -59,4 +64,5 @@ export function extendSuffixProducts(
 }
 
 /** Eq. 7: M_{T+1} = A, so every product starts at 1. */
-export const initialSuffixProducts = (ids: readonly string[]): Record<string, number> => Object.fromEntries(ids.map((id) => [id, 1]));
+export const initialSuffixProducts = (ids: readonly string[]): Record<string, number> =>
+  Object.fromEntries(ids.map((id) => [id, 1]));

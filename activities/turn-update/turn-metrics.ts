@@ -39,24 +39,46 @@ export function measured(
   pool: readonly PoolSample[],
   { algorithm, maxResponseTokens }: { readonly algorithm: AlgorithmConfig; readonly maxResponseTokens: number },
 ): MeasuredSample[] {
-  const lossOf = batchLoss(algorithm, pool.map(({ responseIds }) => responseIds.length), maxResponseTokens);
+  const lossOf = batchLoss(
+    algorithm,
+    pool.map(({ responseIds }) => responseIds.length),
+    maxResponseTokens,
+  );
   return samples.map((sample, i) => {
     const current = logProbs[i]!;
     const old = denominators.get(sample)!;
     const { surrogate, clipped } = lossOf({ ...responseOf(sample), reference: null, old, current });
     const { id, taskId, advantage, suffixProduct } = sample;
     const kl = mean(sample.old.map((logProb, l) => k3(logProb, current[l]!)));
-    const density = algorithm.name === 'seeupo' && algorithm.suffixRatio === 'density' ? { density: densityRatio(current, old) } : {};
-    return { id, taskId, advantage, suffixProduct, ratio: sequenceRatio(current, old), ...density, surrogate, clipped, kl };
+    const density =
+      algorithm.name === 'seeupo' && algorithm.suffixRatio === 'density' ? { density: densityRatio(current, old) } : {};
+    return {
+      id,
+      taskId,
+      advantage,
+      suffixProduct,
+      ratio: sequenceRatio(current, old),
+      ...density,
+      surrogate,
+      clipped,
+      kl,
+    };
   });
 }
 
 /** What a sample multiplies into M, Eq. 8. */
-export const suffixRatioOf = ({ ratio, density }: Pick<MeasuredSample, 'ratio' | 'density'>): number => density ?? ratio;
+export const suffixRatioOf = ({ ratio, density }: Pick<MeasuredSample, 'ratio' | 'density'>): number =>
+  density ?? ratio;
 
 /** The pool where every ratio is 1. */
 export const measuredAtOne = (pool: readonly PoolSample[], options: Parameters<typeof measured>[4]): MeasuredSample[] =>
-  measured(pool, new Map(pool.map((sample) => [sample, sample.old])), pool.map(({ old }) => old), pool, options);
+  measured(
+    pool,
+    new Map(pool.map((sample) => [sample, sample.old])),
+    pool.map(({ old }) => old),
+    pool,
+    options,
+  );
 
 export const surrogateOf = (pool: readonly MeasuredSample[]): number => mean(pool.map(({ surrogate }) => surrogate));
 export const divergenceOf = (pool: readonly MeasuredSample[]): number => mean(pool.map(({ kl }) => kl));
@@ -71,15 +93,29 @@ export function effectiveSampleSize(weights: readonly number[]): number {
 }
 
 const quantilesOf = (values: readonly number[], ofNone: number): Quantiles => {
-  const [min, p05, p50, p95, max] = [0, 0.05, 0.5, 0.95, 1].map((q) => (values.length === 0 ? ofNone : quantile(values, q)));
+  const [min, p05, p50, p95, max] = [0, 0.05, 0.5, 0.95, 1].map((q) =>
+    values.length === 0 ? ofNone : quantile(values, q),
+  );
   return { min: min!, p05: p05!, p50: p50!, p95: p95!, max: max! };
 };
 
 /** The figures of one turn's update. @param pool  as the turn left it */
 export function turnMetrics(
   pool: readonly MeasuredSample[],
-  { surrogateBefore, steps, critics = [] }: { readonly surrogateBefore: number; readonly steps: readonly PoolStep[]; readonly critics?: readonly NonNullable<PoolSample['critic']>[] },
-  { turn, algorithm, guard }: { readonly turn: number; readonly algorithm: AlgorithmConfig; readonly guard: TurnUpdateMetrics['guard'] },
+  {
+    surrogateBefore,
+    steps,
+    critics = [],
+  }: {
+    readonly surrogateBefore: number;
+    readonly steps: readonly PoolStep[];
+    readonly critics?: readonly NonNullable<PoolSample['critic']>[];
+  },
+  {
+    turn,
+    algorithm,
+    guard,
+  }: { readonly turn: number; readonly algorithm: AlgorithmConfig; readonly guard: TurnUpdateMetrics['guard'] },
 ): TurnUpdateMetrics {
   const ratios = pool.map(({ ratio }) => ratio);
   const parts = steps.flatMap((step) => step.parts);
@@ -98,7 +134,9 @@ export function turnMetrics(
     ratio: quantilesOf(ratios, 1),
     weight: quantilesOf(pool.map(weightOf), 0),
     effectiveSampleSize: effectiveSampleSize(pool.map((sample) => sample.suffixProduct * suffixRatioOf(sample))),
-    groupsWithoutVariance: mean(groups.map((group) => (group.every(({ advantage }) => advantage === group[0]!.advantage) ? 1 : 0))),
+    groupsWithoutVariance: mean(
+      groups.map((group) => (group.every(({ advantage }) => advantage === group[0]!.advantage) ? 1 : 0)),
+    ),
     entropy: mean(parts.map(({ entropy = 0 }) => entropy)),
     gradientNorm: mean(steps.map(({ gradientNorm }) => gradientNorm)),
     critic:
@@ -106,7 +144,10 @@ export function turnMetrics(
         ? null
         : {
             valueLoss: mean(parts.map(({ valueLoss = 0 }) => valueLoss)),
-            explainedVariance: explainedVariance(critics.flatMap(({ values }) => values), critics.flatMap(({ returns }) => returns)),
+            explainedVariance: explainedVariance(
+              critics.flatMap(({ values }) => values),
+              critics.flatMap(({ returns }) => returns),
+            ),
           },
     guard,
   };

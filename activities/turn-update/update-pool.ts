@@ -52,7 +52,12 @@ export class NonFiniteLoss extends Error {
  * caller commits the ones that the turn found.
  * @throws {NonFiniteLoss} naming the samples whose loss is no number, unless the guard's policy goes on
  */
-export async function updatePool(policy: Policy, samples: readonly PoolSample[], options: UpdatePoolOptions, onProgress: OnProgress): Promise<PoolUpdate> {
+export async function updatePool(
+  policy: Policy,
+  samples: readonly PoolSample[],
+  options: UpdatePoolOptions,
+  onProgress: OnProgress,
+): Promise<PoolUpdate> {
   const { algorithm, guard, turn } = options;
   const scored = (): Promise<number[][]> => scoredBy(policy, samples, options, onProgress);
   const denominatorOf = await denominatorsOf(policy, samples, options, onProgress);
@@ -60,11 +65,16 @@ export async function updatePool(policy: Policy, samples: readonly PoolSample[],
   const epochs = epochsOf(samples, options);
   // Theta as the turn found it: with one minibatch the first step's own forward pass is that of the whole pool.
   const isSeenByFirstStep = !startsAtOne(options) && algorithm.minibatches === 1;
-  let found: readonly (readonly number[])[] = startsAtOne(options) || isSeenByFirstStep || samples.length === 0 ? denominators : await scored();
-  const after = (logProbs: readonly (readonly number[])[]) => measured(samples, denominatorOf, logProbs, samples, options);
+  let found: readonly (readonly number[])[] =
+    startsAtOne(options) || isSeenByFirstStep || samples.length === 0 ? denominators : await scored();
+  const after = (logProbs: readonly (readonly number[])[]) =>
+    measured(samples, denominatorOf, logProbs, samples, options);
   const judged = (logProbs: readonly (readonly number[])[]): Violation[] => {
     const [before, pool] = [after(found), after(logProbs)];
-    return violationsOf({ surrogateBefore: surrogateOf(before), surrogateAfter: surrogateOf(pool), kl: divergenceOf(pool) }, guard);
+    return violationsOf(
+      { surrogateBefore: surrogateOf(before), surrogateAfter: surrogateOf(pool), kl: divergenceOf(pool) },
+      guard,
+    );
   };
 
   const steps: PoolStep[] = [];
@@ -75,7 +85,14 @@ export async function updatePool(policy: Policy, samples: readonly PoolSample[],
   let isStopped = false;
   for (const [epoch, minibatches] of epochs.entries()) {
     for (const minibatch of minibatches) {
-      const step = await stepOn(policy, minibatch, denominatorOf, { ...options, ...(valueHead && { valueHead }) }, steps.length, onProgress);
+      const step = await stepOn(
+        policy,
+        minibatch,
+        denominatorOf,
+        { ...options, ...(valueHead && { valueHead }) },
+        steps.length,
+        onProgress,
+      );
       tokens += tokensOf(minibatch);
       if (step instanceof NonFiniteLoss) {
         if (guard.onViolation === 'warn') throw step;
@@ -102,7 +119,11 @@ export async function updatePool(policy: Policy, samples: readonly PoolSample[],
   return {
     ratios: new Map(decision === 'rejected' ? [] : samples.map(({ id }, i) => [id, suffixRatioOf(pool[i]!)])),
     tokens,
-    metrics: turnMetrics(pool, { surrogateBefore: surrogateOf(after(found)), steps, critics: samples.flatMap(({ critic }) => critic ?? []) }, { turn, algorithm, guard: { decision, violations } }),
+    metrics: turnMetrics(
+      pool,
+      { surrogateBefore: surrogateOf(after(found)), steps, critics: samples.flatMap(({ critic }) => critic ?? []) },
+      { turn, algorithm, guard: { decision, violations } },
+    ),
     valueHead: decision === 'rejected' ? options.valueHead : valueHead,
   };
 }
@@ -122,11 +143,28 @@ async function stepOn(
   const parts: LossParts[] = [];
   // A failure is noted here, and not told by its class: it may come back through another thread, as a plain error.
   const noted: { failure?: NonFiniteLoss } = {};
-  const gradient = lossGradient(minibatch, minibatch, denominators, { ...options, isAtOne: taken === 0 && startsAtOne(options) }, parts, noted);
+  const gradient = lossGradient(
+    minibatch,
+    minibatch,
+    denominators,
+    { ...options, isAtOne: taken === 0 && startsAtOne(options) },
+    parts,
+    noted,
+  );
   const learningRate = options.learningRate?.(taken) ?? optimizer.learningRate;
-  const stepOptions = { ...scoringOf(options), ...optimizer, learningRate, ...(valueHead && { valueHead: valueHead.weights }) };
+  const stepOptions = {
+    ...scoringOf(options),
+    ...optimizer,
+    learningRate,
+    ...(valueHead && { valueHead: valueHead.weights }),
+  };
   try {
-    const { gradientNorm, logProbs, valueHeadGradient } = await policy.step(minibatch.map(sequenceOf), gradient, stepOptions, onProgress);
+    const { gradientNorm, logProbs, valueHeadGradient } = await policy.step(
+      minibatch.map(sequenceOf),
+      gradient,
+      stepOptions,
+      onProgress,
+    );
     const stepped =
       valueHead && valueHeadGradient && algorithm.name === 'ppo'
         ? steppedValueHead(valueHead, valueHeadGradient, { ...optimizer, learningRate: algorithm.valueLearningRate })
@@ -141,19 +179,34 @@ async function stepOn(
 type Denominators = ReadonlyMap<PoolSample, readonly number[]>;
 
 /** The ratio is taken against theta as the turn found it, as in the authors' code, and not against theta_k. */
-const isAgainstTurn = (algorithm: AlgorithmConfig): boolean => algorithm.name === 'seeupo' && algorithm.ratioReference === 'turn';
+const isAgainstTurn = (algorithm: AlgorithmConfig): boolean =>
+  algorithm.name === 'seeupo' && algorithm.ratioReference === 'turn';
 
 /** The turn begins with ratios that are 1 by construction: at its first step, of which see `isAtOne`. */
-export const startsAtOne = ({ algorithm, unmoved }: Pick<UpdatePoolOptions, 'algorithm' | 'unmoved'>): boolean => unmoved || isAgainstTurn(algorithm);
+export const startsAtOne = ({ algorithm, unmoved }: Pick<UpdatePoolOptions, 'algorithm' | 'unmoved'>): boolean =>
+  unmoved || isAgainstTurn(algorithm);
 
 /** Denominators of the ratios: theta_k, or theta as this turn found it, which `policy` must then hold. */
-export async function denominatorsOf(policy: Pick<Policy, 'logProbs'>, samples: readonly PoolSample[], options: UpdatePoolOptions, onProgress: OnProgress): Promise<Denominators> {
-  const found = isAgainstTurn(options.algorithm) && samples.length > 0 ? await scoredBy(policy, samples, options, onProgress) : samples.map(({ old }) => old);
+export async function denominatorsOf(
+  policy: Pick<Policy, 'logProbs'>,
+  samples: readonly PoolSample[],
+  options: UpdatePoolOptions,
+  onProgress: OnProgress,
+): Promise<Denominators> {
+  const found =
+    isAgainstTurn(options.algorithm) && samples.length > 0
+      ? await scoredBy(policy, samples, options, onProgress)
+      : samples.map(({ old }) => old);
   return new Map(samples.map((sample, i) => [sample, found[i]!]));
 }
 
 /** Log-probs of every sample under the theta that `policy` holds. */
-export const scoredBy = async (policy: Pick<Policy, 'logProbs'>, samples: readonly PoolSample[], options: UpdatePoolOptions, onProgress: OnProgress): Promise<number[][]> =>
+export const scoredBy = async (
+  policy: Pick<Policy, 'logProbs'>,
+  samples: readonly PoolSample[],
+  options: UpdatePoolOptions,
+  onProgress: OnProgress,
+): Promise<number[][]> =>
   policy.logProbs(samples.map(sequenceOf), { ...scoringOf(options), weights: 'current' }, onProgress);
 
 export interface LossOptions extends Pick<UpdatePoolOptions, 'algorithm' | 'maxResponseTokens' | 'turn' | 'unmoved'> {
@@ -191,36 +244,64 @@ export function lossGradient(
       const part = lossOf({ ...responseOf(sample), current, old, drawn: isAtOne && unmoved ? current : sample.old });
       const ofValue =
         algorithm.name === 'ppo' && critic && values
-          ? valueLoss({ current: values[n]!, old: critic.values, returns: critic.returns }, { count, scale: tokenScale(algorithm, lengths, maxResponseTokens)(L) }, algorithm.valueClip)
+          ? valueLoss(
+              { current: values[n]!, old: critic.values, returns: critic.returns },
+              { count, scale: tokenScale(algorithm, lengths, maxResponseTokens)(L) },
+              algorithm.valueClip,
+            )
           : null;
-      if (![part.surrogate, part.kl, ...part.gradient, ofValue?.value ?? 0].every(Number.isFinite)) throw (noted.failure = nonFinite(turn, sample, part));
+      if (![part.surrogate, part.kl, ...part.gradient, ofValue?.value ?? 0].every(Number.isFinite))
+        throw (noted.failure = nonFinite(turn, sample, part));
       // By place: a policy that runs out of memory asks again.
-      parts[i] = { surrogate: part.surrogate, kl: part.kl, entropy: mean(entropies[n]!), ...(ofValue && { valueLoss: ofValue.value }) };
+      parts[i] = {
+        surrogate: part.surrogate,
+        kl: part.kl,
+        entropy: mean(entropies[n]!),
+        ...(ofValue && { valueLoss: ofValue.value }),
+      };
       return { part, ofValue, L };
     });
     return {
       logProbs: rows.map(({ part }) => part.gradient),
       ...(entropyCoefficient > 0 && { entropies: rows.map(({ L }) => entropyGradient(L, count, entropyCoefficient)) }),
-      ...(algorithm.name === 'ppo' && values && { values: rows.map(({ ofValue, L }) => ofValue?.gradient.map((g) => algorithm.valueCoefficient * g) ?? new Array<number>(L).fill(0)) }),
+      ...(algorithm.name === 'ppo' &&
+        values && {
+          values: rows.map(
+            ({ ofValue, L }) =>
+              ofValue?.gradient.map((g) => algorithm.valueCoefficient * g) ?? new Array<number>(L).fill(0),
+          ),
+        }),
     };
   };
 }
 
 /** The minibatches of every epoch. */
-export const epochsOf = (samples: readonly PoolSample[], { algorithm, randomKey }: Pick<UpdatePoolOptions, 'algorithm' | 'randomKey'>): PoolSample[][][] =>
+export const epochsOf = (
+  samples: readonly PoolSample[],
+  { algorithm, randomKey }: Pick<UpdatePoolOptions, 'algorithm' | 'randomKey'>,
+): PoolSample[][][] =>
   Array.from({ length: algorithm.epochs }, (_, epoch) =>
-    dealMinibatches(samples.map(({ taskId }) => taskId), algorithm.minibatches, `${randomKey}/${epoch}`).map((taskIds) =>
-      samples.filter(({ taskId }) => taskIds.includes(taskId)),
-    ),
+    dealMinibatches(
+      samples.map(({ taskId }) => taskId),
+      algorithm.minibatches,
+      `${randomKey}/${epoch}`,
+    ).map((taskIds) => samples.filter(({ taskId }) => taskIds.includes(taskId))),
   );
 
 export const scoringOf = ({ temperature, microBatchTokens }: UpdatePoolOptions) => ({ temperature, microBatchTokens });
-export const sequenceOf = ({ taskId, promptIds, responseIds }: PoolSample): TokenSequence => ({ row: taskId, promptIds, responseIds });
+export const sequenceOf = ({ taskId, promptIds, responseIds }: PoolSample): TokenSequence => ({
+  row: taskId,
+  promptIds,
+  responseIds,
+});
 export const tokensOf = (samples: readonly PoolSample[]): number =>
   samples.reduce((total, { promptIds, responseIds }) => total + promptIds.length + responseIds.length, 0);
 
-const ADVICE = 'Lower optimizer.learningRate or set algorithm.suffixRatioClip, and start again from the last checkpoint; or set guard.onViolation to "reject", which leaves such an update out';
+const ADVICE =
+  'Lower optimizer.learningRate or set algorithm.suffixRatioClip, and start again from the last checkpoint; or set guard.onViolation to "reject", which leaves such an update out';
 const nonFinite = (turn: number, sample: PoolSample, { ratio, kl }: SampleLoss): NonFiniteLoss =>
-  new NonFiniteLoss(`turn ${turn}, trajectory ${sample.id}: the loss is no number (ratio ${ratio}, M ${weightOf(sample)}, KL ${kl}); theta was not changed. ${ADVICE}`);
+  new NonFiniteLoss(
+    `turn ${turn}, trajectory ${sample.id}: the loss is no number (ratio ${ratio}, M ${weightOf(sample)}, KL ${kl}); theta was not changed. ${ADVICE}`,
+  );
 const nonFiniteTheta = (turn: number): NonFiniteLoss =>
   new NonFiniteLoss(`turn ${turn}: a step made theta no number; the update was not committed. ${ADVICE}`);

@@ -24,42 +24,82 @@ export const createUpdateTurn = (dependencies: GpuDependencies) =>
     const key = keys.turnState(run.runId, iteration, turn);
     const opened = await openedRun(artifacts, run, { iteration, turn });
     // A retry after a crash must not step theta twice: the key is the step's identity.
-    const { ref, manifest } = await computeOnce(dependencies, opened, key, TurnStateManifest, stepOf(opened, given), () =>
-      heartbeats(async (report) => {
-        const { seated, trained, options, seatAt, poolOf, ...found } = await readTurn(artifacts, opened, given);
-        const { algorithm, temperature, microBatchTokens } = options;
-        await policy.use(policyWeightsOf(dependencies, opened, theta), report);
-        let { products } = found;
-        if (algorithm.name === 'seeupo' && algorithm.suffixRatio === 'exact') {
-          products = initialSuffixProducts(seated.map(({ id }) => id));
-          for (const earlier of updatedBefore) {
-            const seats = trained.flatMap((seat) => seatAt(seat, earlier));
-            const sequences = seats.map(({ taskId, promptIds, responseIds }) => ({ row: taskId, promptIds, responseIds }));
-            const scoring = { temperature, microBatchTokens, weights: 'current' } as const;
-            const current = seats.length === 0 ? [] : await policy.logProbs(sequences, scoring, report);
-            products = extendSuffixProducts(products, new Map(seats.map(({ id, old }, i) => [id, sequenceRatio(current[i]!, old)])), algorithm);
+    const { ref, manifest } = await computeOnce(
+      dependencies,
+      opened,
+      key,
+      TurnStateManifest,
+      stepOf(opened, given),
+      () =>
+        heartbeats(async (report) => {
+          const { seated, trained, options, seatAt, poolOf, ...found } = await readTurn(artifacts, opened, given);
+          const { algorithm, temperature, microBatchTokens } = options;
+          await policy.use(policyWeightsOf(dependencies, opened, theta), report);
+          let { products } = found;
+          if (algorithm.name === 'seeupo' && algorithm.suffixRatio === 'exact') {
+            products = initialSuffixProducts(seated.map(({ id }) => id));
+            for (const earlier of updatedBefore) {
+              const seats = trained.flatMap((seat) => seatAt(seat, earlier));
+              const sequences = seats.map(({ taskId, promptIds, responseIds }) => ({
+                row: taskId,
+                promptIds,
+                responseIds,
+              }));
+              const scoring = { temperature, microBatchTokens, weights: 'current' } as const;
+              const current = seats.length === 0 ? [] : await policy.logProbs(sequences, scoring, report);
+              products = extendSuffixProducts(
+                products,
+                new Map(seats.map(({ id, old }, i) => [id, sequenceRatio(current[i]!, old)])),
+                algorithm,
+              );
+            }
           }
-        }
-        await policy.useMoments(momentsOf(artifacts, opened, theta), theta.optimizerSteps);
-        const valueHead = algorithm.name !== 'ppo' ? undefined : theta.valueHead ? await artifacts.getJson(theta.valueHead, ValueHead) : zeroValueHead;
-        const update = await updatePool(policy, poolOf(products), { ...options, ...(valueHead && { valueHead }) }, report);
-        const made = {
-          kind: 'turn-state' as const,
-          iteration,
-          turn,
-          policy: update.metrics.guard.decision === 'rejected' ? theta : await stepped(opened.config.training, update),
-          suffixProducts: await artifacts.putJson(algorithm.name === 'seeupo' ? extendSuffixProducts(products, update.ratios, algorithm) : products),
-          metrics: update.metrics,
-        };
-        return { manifest: made, tokens: update.tokens };
-      }),
+          await policy.useMoments(momentsOf(artifacts, opened, theta), theta.optimizerSteps);
+          const valueHead =
+            algorithm.name !== 'ppo'
+              ? undefined
+              : theta.valueHead
+                ? await artifacts.getJson(theta.valueHead, ValueHead)
+                : zeroValueHead;
+          const update = await updatePool(
+            policy,
+            poolOf(products),
+            { ...options, ...(valueHead && { valueHead }) },
+            report,
+          );
+          const made = {
+            kind: 'turn-state' as const,
+            iteration,
+            turn,
+            policy:
+              update.metrics.guard.decision === 'rejected' ? theta : await stepped(opened.config.training, update),
+            suffixProducts: await artifacts.putJson(
+              algorithm.name === 'seeupo' ? extendSuffixProducts(products, update.ratios, algorithm) : products,
+            ),
+            metrics: update.metrics,
+          };
+          return { manifest: made, tokens: update.tokens };
+        }),
     );
-    return { manifest: ref, policy: manifest.policy, suffixProducts: manifest.suffixProducts, metrics: manifest.metrics };
+    return {
+      manifest: ref,
+      policy: manifest.policy,
+      suffixProducts: manifest.suffixProducts,
+      metrics: manifest.metrics,
+    };
 
     /** Theta as the steps left it, stored. */
-    async function stepped(training: TrainConfig['training'], { metrics, valueHead }: PoolUpdate): Promise<PolicyState> {
+    async function stepped(
+      training: TrainConfig['training'],
+      { metrics, valueHead }: PoolUpdate,
+    ): Promise<PolicyState> {
       const tensors = await storeTrained(artifacts, policy, training);
       const optimizerSteps = theta.optimizerSteps + metrics.optimizerSteps;
-      return { folded: theta.folded, ...tensors, optimizerSteps, ...(valueHead && { valueHead: await artifacts.putJson(valueHead) }) };
+      return {
+        folded: theta.folded,
+        ...tensors,
+        optimizerSteps,
+        ...(valueHead && { valueHead: await artifacts.putJson(valueHead) }),
+      };
     }
   };

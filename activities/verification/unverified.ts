@@ -15,7 +15,8 @@ export class Unverified extends Error {
 /** @throws {Unverified} if what is recorded is not what follows from what it was made of */
 export function require(at: string, what: string, recorded: unknown, follows: unknown): void {
   const [found, expected] = [canonicalJson(recorded), canonicalJson(follows)];
-  if (found !== expected) throw new Unverified(at, `${what} is ${cut(found)}, but ${cut(expected)} follows from what it was made of`);
+  if (found !== expected)
+    throw new Unverified(at, `${what} is ${cut(found)}, but ${cut(expected)} follows from what it was made of`);
 }
 
 const cut = (text: string): string => (text.length > 120 ? `${text.slice(0, 117)}...` : text);

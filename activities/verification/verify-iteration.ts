@@ -24,12 +24,21 @@ export interface VerifiedIteration {
   readonly config: TrainConfig;
   /** theta_k, which played the trajectories, each in the precision that is recorded, if one is; null if retention has dropped it. */
   readonly policy: PolicyState | null;
-  readonly trajectories: readonly { readonly shard: string; readonly trajectory: Trajectory; readonly precision: Precision | null }[];
+  readonly trajectories: readonly {
+    readonly shard: string;
+    readonly trajectory: Trajectory;
+    readonly precision: Precision | null;
+  }[];
   readonly turns: number;
 }
 
 /** Each step of an iteration against what it was made of. @throws {Unverified} */
-export async function verifyIteration(artifacts: ArtifactStore, run: RunManifest, settings: ArtifactRef, iteration: number): Promise<VerifiedIteration> {
+export async function verifyIteration(
+  artifacts: ArtifactStore,
+  run: RunManifest,
+  settings: ArtifactRef,
+  iteration: number,
+): Promise<VerifiedIteration> {
   const { runId } = run;
   const found = async <T>(key: string, schema: z.ZodType<T>): Promise<Committed<T>> => {
     const committed = await artifacts.findManifest(key, schema);
@@ -37,7 +46,10 @@ export async function verifyIteration(artifacts: ArtifactStore, run: RunManifest
     return committed;
   };
   const requireMadeOf = async (key: string, { inputHash }: { inputHash: string }, input: { turn?: number }) => {
-    const config = await configAt(artifacts, settings, { iteration, ...(input.turn !== undefined && { turn: input.turn }) });
+    const config = await configAt(artifacts, settings, {
+      iteration,
+      ...(input.turn !== undefined && { turn: input.turn }),
+    });
     require(key, 'the hash of its inputs', inputHash, inputHashOfStep(basisOf(run, config), { iteration, ...input }));
   };
   const config = await configAt(artifacts, settings, { iteration });
@@ -57,7 +69,9 @@ export async function verifyIteration(artifacts: ArtifactStore, run: RunManifest
   }
   const all = played.flat();
   const tasks = selectTasks(config, run.trainTasks, iteration);
-  const expected = tasks.flatMap(({ id }) => Array.from({ length: config.rollout.groupSize }, (_, sample) => `${id}#${sample}`)).sort();
+  const expected = tasks
+    .flatMap(({ id }) => Array.from({ length: config.rollout.groupSize }, (_, sample) => `${id}#${sample}`))
+    .sort();
   require(keys.iteration(runId, iteration), 'the set of its trajectories', all.map(({ id }) => id).sort(), expected);
 
   const groups = await found(keys.groups(runId, iteration), GroupsManifest);
@@ -65,7 +79,10 @@ export async function verifyIteration(artifacts: ArtifactStore, run: RunManifest
   const { grouped, ...summary } = groupTrajectories(played, config.algorithm);
   const { turns, active, groupsWithoutVariance, groups: count, metrics } = groups.manifest;
   require(groups.ref.key, 'its summary', { turns, active, groupsWithoutVariance, groups: count, metrics }, summary);
-  require(groups.ref.key, 'the table of advantages', await artifacts.getJson(groups.manifest.trajectories, z.array(GroupedTrajectory)), grouped);
+  require(groups.ref.key, 'the table of advantages', await artifacts.getJson(
+    groups.manifest.trajectories,
+    z.array(GroupedTrajectory),
+  ), grouped);
 
   const scores = await found(keys.scores(runId, iteration), ScoresManifest);
   await requireMadeOf(scores.ref.key, scores.manifest, { groups: groups.ref, policy: content } as object);
@@ -76,17 +93,47 @@ export async function verifyIteration(artifacts: ArtifactStore, run: RunManifest
   const order = checkpoint.manifest.turns.map(({ turn }) => turn);
   for (const [index, turn] of order.entries()) {
     const state = await found(keys.turnState(runId, iteration, turn), TurnStateManifest);
-    const spread = config.update.shards > 1 ? await partsOf(artifacts, runId, iteration, turn, state.manifest.policy) : {};
-    await requireMadeOf(state.ref.key, state.manifest, { turn, updatedBefore: order.slice(0, index), groups: groups.ref, scores: scores.ref, ...theta, ...spread } as object);
+    const spread =
+      config.update.shards > 1 ? await partsOf(artifacts, runId, iteration, turn, state.manifest.policy) : {};
+    await requireMadeOf(state.ref.key, state.manifest, {
+      turn,
+      updatedBefore: order.slice(0, index),
+      groups: groups.ref,
+      scores: scores.ref,
+      ...theta,
+      ...spread,
+    } as object);
     theta = { policy: state.manifest.policy, suffixProducts: state.manifest.suffixProducts };
     states.push(state);
   }
-  const manifests = { iteration, groups: groups.manifest, scores: scores.manifest, turnStates: states.map(({ manifest }) => manifest) };
+  const manifests = {
+    iteration,
+    groups: groups.manifest,
+    scores: scores.manifest,
+    turnStates: states.map(({ manifest }) => manifest),
+  };
   const { inputHash, ...recorded } = checkpoint.manifest;
   require(checkpoint.ref.key, 'the checkpoint', recorded, checkpointManifest(manifests));
-  const parts = { rollouts: shards.map(({ ref }) => ref), groups: groups.ref, scores: scores.ref, turnStates: states.map(({ ref }) => ref) };
+  const parts = {
+    rollouts: shards.map(({ ref }) => ref),
+    groups: groups.ref,
+    scores: scores.ref,
+    turnStates: states.map(({ ref }) => ref),
+  };
   await requireMadeOf(checkpoint.ref.key, { inputHash }, parts as object);
-  return { iteration, config, policy, turns, trajectories: played.flatMap((ofShard, s) => ofShard.map((trajectory) => ({ shard: shards[s]!.ref.key, trajectory, precision: shards[s]!.manifest.arithmetic?.precision ?? null }))) };
+  return {
+    iteration,
+    config,
+    policy,
+    turns,
+    trajectories: played.flatMap((ofShard, s) =>
+      ofShard.map((trajectory) => ({
+        shard: shards[s]!.ref.key,
+        trajectory,
+        precision: shards[s]!.manifest.arithmetic?.precision ?? null,
+      })),
+    ),
+  };
 }
 
 /** What a turn that was spread over workers was put together from. */
@@ -95,19 +142,30 @@ async function partsOf(artifacts: ArtifactStore, runId: string, iteration: numbe
     const found: { number: number; ref: ArtifactRef }[] = [];
     for await (const key of artifacts.list(keys.turnPart(runId, iteration, turn, '').replace(/\.json$/, ''))) {
       const number = part.exec(key)?.[1];
-      if (number !== undefined) found.push({ number: Number(number), ref: (await artifacts.findManifest(key, schema))!.ref });
+      if (number !== undefined)
+        found.push({ number: Number(number), ref: (await artifacts.findManifest(key, schema))!.ref });
     }
     return found.sort((a, b) => a.number - b.number).map(({ ref }) => ref);
   };
-  return { stepped, steps: await refs(/step-(\d+)\/policy\.json$/, OptimizerStepManifest), ratios: await refs(/ratios-(\d+)\.json$/, RatiosManifest) };
+  return {
+    stepped,
+    steps: await refs(/step-(\d+)\/policy\.json$/, OptimizerStepManifest),
+    ratios: await refs(/ratios-(\d+)\.json$/, RatiosManifest),
+  };
 }
 
 /** theta_k: the last checkpoint, or where training began; and what step hashes see of it. */
-async function policyBefore(artifacts: ArtifactStore, runId: string, iteration: number): Promise<{ policy: PolicyState | null; content: unknown }> {
+async function policyBefore(
+  artifacts: ArtifactStore,
+  runId: string,
+  iteration: number,
+): Promise<{ policy: PolicyState | null; content: unknown }> {
   if (iteration > 0) {
     const key = keys.checkpoint(runId, iteration - 1);
     const before = await artifacts.findManifest(key, CheckpointManifest);
-    const dropped = before ? null : await artifacts.findManifest(keys.droppedIteration(runId, iteration - 1), DroppedIteration);
+    const dropped = before
+      ? null
+      : await artifacts.findManifest(keys.droppedIteration(runId, iteration - 1), DroppedIteration);
     if (dropped) return { policy: null, content: dropped.manifest.policyContent };
     if (!before) throw new Unverified(key, `is missing, though iteration ${iteration} was made from it`);
     return { policy: before.manifest.policy, content: contentOf(before.manifest.policy) };
@@ -123,11 +181,13 @@ function requireEnded(key: string, { id, turns, turnsPassed, end, success, taskT
     throw new Unverified(key, `episode ${id} ended as "${end}", but ${problem}`);
   };
   if (success && end !== 'completed') fail('counts as a success');
-  if (end === 'failed-turn' && turnsPassed.at(-1) !== false) fail(`no turn failed last: ${JSON.stringify(turnsPassed)}`);
+  if (end === 'failed-turn' && turnsPassed.at(-1) !== false)
+    fail(`no turn failed last: ${JSON.stringify(turnsPassed)}`);
   if (end === 'completed' && turnsPassed.at(-1) === false) fail('its last checked turn failed');
   for (const [t, turn] of turns.entries()) {
     if (turn.turn !== t + 1) fail(`its turn ${t + 1} says that it is turn ${turn.turn}`);
-    if (turn.behaviorLogProbs.length !== turn.responseIds.length) fail(`turn ${t + 1} has ${turn.responseIds.length} tokens and ${turn.behaviorLogProbs.length} log-probs`);
+    if (turn.behaviorLogProbs.length !== turn.responseIds.length)
+      fail(`turn ${t + 1} has ${turn.responseIds.length} tokens and ${turn.behaviorLogProbs.length} log-probs`);
   }
   if (turnsPassed.length > taskTurns) fail(`${turnsPassed.length} turns were checked of a task of ${taskTurns}`);
 }

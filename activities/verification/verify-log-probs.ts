@@ -26,9 +26,19 @@ export async function verifyLogProbs(
   // Of weights that retention deleted there is nothing to take again.
   if (theta === null) return { tokens: 0, largestGap: 0 };
   await policy.use(policyWeightsOf({ artifacts, modelsDir }, { ...run, config }, theta));
-  const responses = trajectories.flatMap(({ shard, trajectory, precision }) => trajectory.turns.map((turn) => ({ shard, trajectory, turn, tolerance: toleranceOf(precision) })));
-  const sequences = responses.map(({ trajectory, turn }) => ({ row: trajectory.taskId, promptIds: turn.promptIds, responseIds: turn.responseIds }));
-  const scoring = { temperature: config.rollout.temperature, microBatchTokens: config.microBatchTokens, weights: 'current' } as const;
+  const responses = trajectories.flatMap(({ shard, trajectory, precision }) =>
+    trajectory.turns.map((turn) => ({ shard, trajectory, turn, tolerance: toleranceOf(precision) })),
+  );
+  const sequences = responses.map(({ trajectory, turn }) => ({
+    row: trajectory.taskId,
+    promptIds: turn.promptIds,
+    responseIds: turn.responseIds,
+  }));
+  const scoring = {
+    temperature: config.rollout.temperature,
+    microBatchTokens: config.microBatchTokens,
+    weights: 'current',
+  } as const;
   const again = await policy.logProbs(sequences, scoring);
   let tokens = 0;
   let largestGap = 0;

@@ -38,9 +38,15 @@ export interface VerifyOptions {
  *
  * @throws {Unverified} naming the first thing that is wrong
  */
-export async function verifyRun(artifacts: ArtifactStore, runId: string, options: VerifyOptions): Promise<Verification> {
+export async function verifyRun(
+  artifacts: ArtifactStore,
+  runId: string,
+  options: VerifyOptions,
+): Promise<Verification> {
   const say = options.onProgress ?? (() => {});
-  const run = await reading(keys.runManifest(runId), () => artifacts.findManifest(keys.runManifest(runId), RunManifest));
+  const run = await reading(keys.runManifest(runId), () =>
+    artifacts.findManifest(keys.runManifest(runId), RunManifest),
+  );
   if (!run) throw new Unverified(keys.runManifest(runId), 'there is no such run in this store');
 
   const { manifests, blobs } = await verifyObjects(artifacts, runId);
@@ -59,14 +65,26 @@ export async function verifyRun(artifacts: ArtifactStore, runId: string, options
       tokens += scored.tokens;
       largestGap = Math.max(largestGap, scored.largestGap);
     }
-    say(`iteration ${iteration + 1}: ${verified.trajectories.length} episodes, ${verified.turns} turns${options.policy ? ', log-probs taken again' : ''}`);
+    say(
+      `iteration ${iteration + 1}: ${verified.trajectories.length} episodes, ${verified.turns} turns${options.policy ? ', log-probs taken again' : ''}`,
+    );
   }
   const model = options.policy ? { tokens, largestGap } : { tokens: null, largestGap: null };
-  return { manifests, blobs: blobs.size, bytes: [...blobs.values()].reduce((sum, size) => sum + size, 0), iterations: iterations.length, episodes, ...model };
+  return {
+    manifests,
+    blobs: blobs.size,
+    bytes: [...blobs.values()].reduce((sum, size) => sum + size, 0),
+    iterations: iterations.length,
+    episodes,
+    ...model,
+  };
 }
 
 /** Forms and hashes. Each artifact is read once, however many name it. */
-async function verifyObjects(artifacts: ArtifactStore, runId: string): Promise<{ manifests: number; blobs: Map<string, number> }> {
+async function verifyObjects(
+  artifacts: ArtifactStore,
+  runId: string,
+): Promise<{ manifests: number; blobs: Map<string, number> }> {
   const prefix = keys.run(runId);
   const blobs = new Map<string, number>();
   let manifests = 0;
@@ -81,7 +99,8 @@ async function verifyObjects(artifacts: ArtifactStore, runId: string): Promise<{
     const found = await reading(key, () => artifacts.findManifest(key, form));
     manifests += 1;
     for (const ref of namedArtifacts(found?.manifest)) await verifyBlob(key, ref);
-    for (const ref of await reading(key, () => artifactsNamedIn(artifacts, found?.manifest))) await verifyBlob(key, ref);
+    for (const ref of await reading(key, () => artifactsNamedIn(artifacts, found?.manifest)))
+      await verifyBlob(key, ref);
   }
   return { manifests, blobs };
 }
@@ -100,7 +119,8 @@ async function reading<T>(at: string, read: () => Promise<T>): Promise<T> {
   try {
     return await read();
   } catch (error) {
-    if (error instanceof Error && /^Artifact(Corrupt|Missing)$/.test(error.name)) throw new Unverified(at, error.message);
+    if (error instanceof Error && /^Artifact(Corrupt|Missing)$/.test(error.name))
+      throw new Unverified(at, error.message);
     if (error instanceof z.ZodError) throw new Unverified(at, z.prettifyError(error));
     throw error;
   }

@@ -13,7 +13,11 @@ const WITHOUT_THINKING = '\n</think>\n\n';
  * cut before the first turn that would pass `maxTokens`.
  * @returns empty if not even the first target fits
  */
-export function demonstratedTurns(codec: TextCodec, { taskId, messages, firstTarget }: Demonstration, maxTokens: number): DemonstratedConversation {
+export function demonstratedTurns(
+  codec: TextCodec,
+  { taskId, messages, firstTarget }: Demonstration,
+  maxTokens: number,
+): DemonstratedConversation {
   const turns: DemonstratedConversation = [];
   let from = firstTarget;
   let promptIds = firstPrompt(codec, messages.slice(0, firstTarget));
@@ -26,7 +30,12 @@ export function demonstratedTurns(codec: TextCodec, { taskId, messages, firstTar
     turns.push({ row: taskId, promptIds, responseIds });
     const next = messages.findIndex(({ role }, i) => i > from && role === 'assistant');
     if (next < 0) return turns;
-    const { appendedIds } = exchangeOf(codec, messages.slice(0, from), { responseIds, responseEnd: 'end-of-turn' }, messages.slice(from + 1, next));
+    const { appendedIds } = exchangeOf(
+      codec,
+      messages.slice(0, from),
+      { responseIds, responseEnd: 'end-of-turn' },
+      messages.slice(from + 1, next),
+    );
     promptIds = [...promptIds, ...responseIds, ...appendedIds];
     from = next;
   }

@@ -14,7 +14,11 @@ export interface Room {
  * What a run's limits cut off the right answers that are known, a sentence each with the number that would do; none if all fit.
  * A run would not say: it drops demonstrations, and a model that may say less than the answer never says it.
  */
-export function roomProblems(codec: TextCodec, demonstrations: readonly Demonstration[], { maxResponseTokens, maxTokens }: Room): string[] {
+export function roomProblems(
+  codec: TextCodec,
+  demonstrations: readonly Demonstration[],
+  { maxResponseTokens, maxTokens }: Room,
+): string[] {
   const conversations = demonstrations.map((demonstration) => {
     const turns = demonstratedTurns(codec, demonstration, Infinity);
     const kept = maxTokens === null ? turns.length : demonstratedTurns(codec, demonstration, maxTokens).length;
@@ -28,7 +32,10 @@ export function roomProblems(codec: TextCodec, demonstrations: readonly Demonstr
     };
   });
   const most = (of: (conversation: (typeof conversations)[number]) => number) => Math.max(0, ...conversations.map(of));
-  const [dropped, shortened] = [conversations.filter((one) => one.dropped).length, conversations.filter((one) => one.shortened).length];
+  const [dropped, shortened] = [
+    conversations.filter((one) => one.dropped).length,
+    conversations.filter((one) => one.shortened).length,
+  ];
   const longest = most(({ longestResponse }) => longestResponse);
   const contextNeeded = most(({ tokens }) => tokens);
   return [
@@ -38,7 +45,13 @@ export function roomProblems(codec: TextCodec, demonstrations: readonly Demonstr
             `the longest takes ${contextNeeded} tokens, ${most(({ firstPrompt }) => firstPrompt)} of them the first prompt at its longest`,
         ]
       : []),
-    ...(longest > maxResponseTokens ? [`rollout.maxResponseTokens is ${maxResponseTokens}: the longest right answer takes ${longest} tokens, and cannot be said in so few`] : []),
-    ...(contextNeeded > codec.contextLength ? [`the model's context is ${codec.contextLength} tokens: the longest demonstration takes ${contextNeeded}`] : []),
+    ...(longest > maxResponseTokens
+      ? [
+          `rollout.maxResponseTokens is ${maxResponseTokens}: the longest right answer takes ${longest} tokens, and cannot be said in so few`,
+        ]
+      : []),
+    ...(contextNeeded > codec.contextLength
+      ? [`the model's context is ${codec.contextLength} tokens: the longest demonstration takes ${contextNeeded}`]
+      : []),
   ];
 }

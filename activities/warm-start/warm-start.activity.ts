@@ -27,57 +27,69 @@ export const createWarmStart = (dependencies: GpuDependencies) =>
     const { run } = WarmStartInput.parse(input);
     // Before the first iteration: a fork at that one shares the warm start, whatever else changes there.
     const opened = await openedRun(artifacts, run, { iteration: -1 });
-    const { ref, manifest } = await computeOnce(dependencies, opened, keys.warmStart(run.runId), WarmStartManifest, stepOf(opened, {}), () =>
-      heartbeats(async (report) => {
-        const { warmStart: config, environment, rollout, seed, microBatchTokens } = opened.config;
-        if (config === null) throw new NoDemonstrations('warmStart is null, but the workflow asked for a warm start');
-        const source = environments(environment.name, { taskSet: environment.taskSet });
-        const text = withTemplate(await codec(modelFileOf(modelsDir, opened)), rollout);
-        const conversations = ((await source.demonstrations?.()) ?? [])
-          .map((demonstration) => demonstratedTurns(text, demonstration, config.maxTokens))
-          .filter((turns) => turns.length > 0);
-        if (conversations.length === 0) {
-          throw new NoDemonstrations(
-            `environment ${environment.name} has no demonstrations of at most ${config.maxTokens} tokens: raise warmStart.maxTokens, or set warmStart to null`,
-          );
-        }
-        // An adapter in full training too: what RL starts from is the folded weights either way.
-        const { full: _, ...weights } = policyWeightsOf(dependencies, opened, untouchedPolicy);
-        await policy.use(weights, report);
-        await policy.useMoments(null, 0);
-        const stepsPerEpoch = Math.ceil(conversations.length / config.batchSize);
-        const steps = stepsPerEpoch * config.epochs;
-        const epochLosses: number[] = [];
-        let tokens = 0;
-        for (let epoch = 0, step = 0; epoch < config.epochs; epoch++) {
-          const order = shuffled(conversations, `${seed}/warm-start/${epoch}`);
-          const losses: number[] = [];
-          for (; step < (epoch + 1) * stepsPerEpoch; step++) {
-            const at = (step - epoch * stepsPerEpoch) * config.batchSize;
-            // The row is the conversation, not the task: a task may have several.
-            const turns = order.slice(at, at + config.batchSize).flatMap((conversation, c) => conversation.map((turn) => ({ ...turn, row: String(c) })));
-            const { logProbs } = await policy.step(
-              turns,
-              (_, rows) => imitationGradient(rows, turns.length),
-              {
-                ...config.optimizer,
-                learningRate: config.optimizer.learningRate * rateAt(step, steps, config.warmUpSteps, config.finalRate),
-                temperature: 1,
-                microBatchTokens,
-              },
-              () => report({ phase: 'gradient', done: step, of: steps }),
+    const { ref, manifest } = await computeOnce(
+      dependencies,
+      opened,
+      keys.warmStart(run.runId),
+      WarmStartManifest,
+      stepOf(opened, {}),
+      () =>
+        heartbeats(async (report) => {
+          const { warmStart: config, environment, rollout, seed, microBatchTokens } = opened.config;
+          if (config === null) throw new NoDemonstrations('warmStart is null, but the workflow asked for a warm start');
+          const source = environments(environment.name, { taskSet: environment.taskSet });
+          const text = withTemplate(await codec(modelFileOf(modelsDir, opened)), rollout);
+          const conversations = ((await source.demonstrations?.()) ?? [])
+            .map((demonstration) => demonstratedTurns(text, demonstration, config.maxTokens))
+            .filter((turns) => turns.length > 0);
+          if (conversations.length === 0) {
+            throw new NoDemonstrations(
+              `environment ${environment.name} has no demonstrations of at most ${config.maxTokens} tokens: raise warmStart.maxTokens, or set warmStart to null`,
             );
-            losses.push(...logProbs.map((row) => -mean(row)));
-            tokens += order.slice(at, at + config.batchSize).reduce((total, conversation) => {
-              const last = conversation.at(-1)!;
-              return total + last.promptIds.length + last.responseIds.length;
-            }, 0);
           }
-          epochLosses.push(mean(losses));
-        }
-        const adapter = await artifacts.putBlob((await policy.trained()).adapter);
-        return { manifest: { kind: 'warm-start', adapter, sequences: conversations.length, tokens, steps, epochLosses }, tokens };
-      }),
+          // An adapter in full training too: what RL starts from is the folded weights either way.
+          const { full: _, ...weights } = policyWeightsOf(dependencies, opened, untouchedPolicy);
+          await policy.use(weights, report);
+          await policy.useMoments(null, 0);
+          const stepsPerEpoch = Math.ceil(conversations.length / config.batchSize);
+          const steps = stepsPerEpoch * config.epochs;
+          const epochLosses: number[] = [];
+          let tokens = 0;
+          for (let epoch = 0, step = 0; epoch < config.epochs; epoch++) {
+            const order = shuffled(conversations, `${seed}/warm-start/${epoch}`);
+            const losses: number[] = [];
+            for (; step < (epoch + 1) * stepsPerEpoch; step++) {
+              const at = (step - epoch * stepsPerEpoch) * config.batchSize;
+              // The row is the conversation, not the task: a task may have several.
+              const turns = order
+                .slice(at, at + config.batchSize)
+                .flatMap((conversation, c) => conversation.map((turn) => ({ ...turn, row: String(c) })));
+              const { logProbs } = await policy.step(
+                turns,
+                (_, rows) => imitationGradient(rows, turns.length),
+                {
+                  ...config.optimizer,
+                  learningRate:
+                    config.optimizer.learningRate * rateAt(step, steps, config.warmUpSteps, config.finalRate),
+                  temperature: 1,
+                  microBatchTokens,
+                },
+                () => report({ phase: 'gradient', done: step, of: steps }),
+              );
+              losses.push(...logProbs.map((row) => -mean(row)));
+              tokens += order.slice(at, at + config.batchSize).reduce((total, conversation) => {
+                const last = conversation.at(-1)!;
+                return total + last.promptIds.length + last.responseIds.length;
+              }, 0);
+            }
+            epochLosses.push(mean(losses));
+          }
+          const adapter = await artifacts.putBlob((await policy.trained()).adapter);
+          return {
+            manifest: { kind: 'warm-start', adapter, sequences: conversations.length, tokens, steps, epochLosses },
+            tokens,
+          };
+        }),
     );
     return {
       manifest: ref,

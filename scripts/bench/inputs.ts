@@ -22,7 +22,9 @@ import { inRuntime } from '../setup/paths.js';
 
 /** Rows of ids drawn from the vocabulary, no two alike: no prefix is shared. */
 export const randomRows = (rows: number, tokens: number, vocabulary: number): number[][] =>
-  Array.from({ length: rows }, (_, row) => [...uniforms(`bench/row/${row}`, tokens)].map((u) => Math.floor(u * vocabulary)));
+  Array.from({ length: rows }, (_, row) =>
+    [...uniforms(`bench/row/${row}`, tokens)].map((u) => Math.floor(u * vocabulary)),
+  );
 
 /** A model as a Hugging Face directory, which both sides load; made once. */
 async function directoryOf(name: string, write: (folder: string) => Promise<unknown>): Promise<string> {
@@ -36,7 +38,9 @@ async function directoryOf(name: string, write: (folder: string) => Promise<unkn
 }
 
 export const plainModel = (file: string): Promise<string> =>
-  directoryOf(path.basename(file, '.gguf'), (folder) => writeMergedModel(file, { lora: { rank: 1, alpha: 1 }, tensors: [] }, folder));
+  directoryOf(path.basename(file, '.gguf'), (folder) =>
+    writeMergedModel(file, { lora: { rank: 1, alpha: 1 }, tensors: [] }, folder),
+  );
 
 export interface PlayedRun {
   readonly config: TrainConfig;
@@ -50,7 +54,10 @@ export interface PlayedRun {
 export function committedPlay(runId: string, iteration: number): Promise<PlayedRun> {
   return withStore(async (store, modelsDir) => {
     const run = await store.findManifest(keys.runManifest(runId), RunManifest);
-    if (!run) throw new UsageError(`--run: there is no run "${runId}" in the store; known are ${(await runsOf(store)).join(', ') || 'none'}`);
+    if (!run)
+      throw new UsageError(
+        `--run: there is no run "${runId}" in the store; known are ${(await runsOf(store)).join(', ') || 'none'}`,
+      );
     const { config, model } = run.manifest;
     const trajectories: Trajectory[] = [];
     for await (const key of store.list(keys.iteration(runId, iteration))) {
@@ -58,7 +65,8 @@ export function committedPlay(runId: string, iteration: number): Promise<PlayedR
       const shard = await store.findManifest(key, RolloutShardManifest);
       trajectories.push(...(await store.getJson(shard!.manifest.trajectories, z.array(Trajectory))));
     }
-    if (trajectories.length === 0) throw new UsageError(`--iteration: run "${runId}" has played nothing in iteration ${iteration}`);
+    if (trajectories.length === 0)
+      throw new UsageError(`--iteration: run "${runId}" has played nothing in iteration ${iteration}`);
     const file = path.join(modelsDir, model.path);
     const folder = await directoryOf(`${runId}-${iteration}`, async (temporary) => {
       const { whole } = await thetaOf(store, run.manifest, await policyAt(store, run.manifest, iteration - 1), file);
@@ -90,10 +98,14 @@ export function poolOf(config: TrainConfig, trajectories: readonly Trajectory[],
       return turn ? [{ id, taskId, promptIds: turn.promptIds, responseIds: turn.responseIds }] : [];
     }),
   );
-  const tokensOf = (pool: (typeof pools)[number]): number => pool.reduce((sum, { promptIds, responseIds }) => sum + promptIds.length + responseIds.length, 0);
+  const tokensOf = (pool: (typeof pools)[number]): number =>
+    pool.reduce((sum, { promptIds, responseIds }) => sum + promptIds.length + responseIds.length, 0);
   const turn = 1 + pools.reduce((best, pool, t) => (tokensOf(pool) > tokensOf(pools[best]!) ? t : best), 0);
   const pool = pools[turn - 1]!;
-  if (pool.length === 0) throw new UsageError('there is no turn with a sequence to train on in what was played: choose another --run or --iteration');
+  if (pool.length === 0)
+    throw new UsageError(
+      'there is no turn with a sequence to train on in what was played: choose another --run or --iteration',
+    );
   const { algorithm, optimizer, guard, rollout, microBatchTokens, seed } = config;
   const randomKey = `${seed}/0/${turn}`;
   const { temperature, maxResponseTokens } = rollout;
@@ -101,8 +113,22 @@ export function poolOf(config: TrainConfig, trajectories: readonly Trajectory[],
   const nodes = rowsOf(sequences).reduce((sum, row) => sum + packTrie(row.map((i) => sequences[i]!)).tokens.length, 0);
   return {
     samples: pool.map((sample, i) => ({ ...sample, advantage: i % 2 === 0 ? 1 : -1, suffixProduct: 1 })),
-    options: { turn, algorithm, optimizer, guard, temperature, maxResponseTokens, microBatchTokens, randomKey, unmoved: true },
-    minibatches: dealMinibatches(pool.map(({ taskId }) => taskId), algorithm.minibatches, `${randomKey}/0`),
+    options: {
+      turn,
+      algorithm,
+      optimizer,
+      guard,
+      temperature,
+      maxResponseTokens,
+      microBatchTokens,
+      randomKey,
+      unmoved: true,
+    },
+    minibatches: dealMinibatches(
+      pool.map(({ taskId }) => taskId),
+      algorithm.minibatches,
+      `${randomKey}/0`,
+    ),
     detail: `turn ${turn} of ${pools.length}, ${pool.length} sequences, ${tokensOf(pool)} tokens (${nodes} where a prefix that is shared counts once); ${algorithm.minibatches} AdamW steps`,
   };
 }

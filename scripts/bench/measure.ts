@@ -28,7 +28,11 @@ export interface Setting {
 }
 
 /** All rounds of one row, each side in a process of its own. */
-export async function measure(row: WorkRow, setting: Setting, log: (line: string) => void): Promise<{ result: RowResult; versions: Record<string, string> }> {
+export async function measure(
+  row: WorkRow,
+  setting: Setting,
+  log: (line: string) => void,
+): Promise<{ result: RowResult; versions: Record<string, string> }> {
   const replicas = row.work.kind === 'turnUpdate' || row.work.kind === 'rolloutShard' ? setting.replicas : 1;
   const { sides, versions } = await startSides(setting.wanted, row, setting.model, setting.threads, replicas);
   const ending: (() => Promise<void>)[] = [() => endSides(sides)];
@@ -40,10 +44,15 @@ export async function measure(row: WorkRow, setting: Setting, log: (line: string
         const reply = await turn(sides[name]!, name, round);
         if (round < 0) continue;
         replies[name].push(reply);
-        log(`${row.name} round ${round + 1} of ${setting.rounds}, ${name}: ${reply.seconds.toFixed(2)} s, ${(reply.tokens / reply.seconds).toFixed(0)} tokens/s, peak ${(reply.peakBytes / 2 ** 30).toFixed(1)} GiB${reply.check === null ? '' : `, check ${reply.check.toPrecision(5)}`}`);
+        log(
+          `${row.name} round ${round + 1} of ${setting.rounds}, ${name}: ${reply.seconds.toFixed(2)} s, ${(reply.tokens / reply.seconds).toFixed(0)} tokens/s, peak ${(reply.peakBytes / 2 ** 30).toFixed(1)} GiB${reply.check === null ? '' : `, check ${reply.check.toPrecision(5)}`}`,
+        );
       }
     }
-    return { result: resultOf(row, replies, replicas > 1 ? `${detail}; ours on ${replicas} replicas` : detail), versions };
+    return {
+      result: resultOf(row, replies, replicas > 1 ? `${detail}; ours on ${replicas} replicas` : detail),
+      versions,
+    };
   } finally {
     for (const end of ending.toReversed()) await end();
   }
@@ -54,7 +63,12 @@ interface Round {
   readonly detail: string;
 }
 
-async function roundOf({ work }: WorkRow, setting: Setting, sides: Partial<Record<SideName, Side>>, ending: (() => Promise<void>)[]): Promise<Round> {
+async function roundOf(
+  { work }: WorkRow,
+  setting: Setting,
+  sides: Partial<Record<SideName, Side>>,
+  ending: (() => Promise<void>)[],
+): Promise<Round> {
   const { vocabulary, config } = setting;
   switch (work.kind) {
     case 'logProbs':
@@ -65,27 +79,42 @@ async function roundOf({ work }: WorkRow, setting: Setting, sides: Partial<Recor
     }
     case 'decode': {
       const prompts = randomRows(work.rows, work.promptTokens, vocabulary);
-      return { turn: (side) => side.call({ call: 'decode', prompts, tokens: work.tokens, temperature: TEMPERATURE }), detail: '' };
+      return {
+        turn: (side) => side.call({ call: 'decode', prompts, tokens: work.tokens, temperature: TEMPERATURE }),
+        detail: '',
+      };
     }
     case 'turnUpdate': {
       let { trajectories } = setting;
       if (!trajectories) {
         const table = await openTable(setting, ending);
-        trajectories = (await table.play((Object.values(sides)[0] as Side), 0)).trajectories;
+        trajectories = (await table.play(Object.values(sides)[0] as Side, 0)).trajectories;
       }
       const pool = poolOf(config, trajectories, setting.trajectories !== null);
-      return { turn: (side, name) => side.call(name === 'ours' ? ourUpdate(pool) : theirUpdate(pool)), detail: pool.detail };
+      return {
+        turn: (side, name) => side.call(name === 'ours' ? ourUpdate(pool) : theirUpdate(pool)),
+        detail: pool.detail,
+      };
     }
     case 'rolloutShard': {
       const table = await openTable(setting, ending);
-      return { turn: async (side, _, round) => (await table.play(side, round)).reply, detail: `${table.episodes} episodes of ${config.environment.name} ${config.environment.taskSet}; each side draws its own tokens` };
+      return {
+        turn: async (side, _, round) => (await table.play(side, round)).reply,
+        detail: `${table.episodes} episodes of ${config.environment.name} ${config.environment.taskSet}; each side draws its own tokens`,
+      };
     }
   }
 }
 
 const ourUpdate = ({ samples, options }: Pool) => ({ call: 'turnUpdate', samples, options });
 const theirUpdate = ({ samples, minibatches, options: { temperature, algorithm, optimizer } }: Pool) => ({
-  call: 'turnUpdate', samples, minibatches, batch: PADDED_BATCH, temperature, algorithm, optimizer,
+  call: 'turnUpdate',
+  samples,
+  minibatches,
+  batch: PADDED_BATCH,
+  temperature,
+  algorithm,
+  optimizer,
 });
 
 /** The first shard of the run's tasks behind a real sidecar: whoever samples, the same code plays. */
@@ -96,7 +125,11 @@ async function openTable({ config, model }: Setting, ending: (() => Promise<void
   const { name, taskSet } = config.environment;
   const codec = await loadTextCodec(model);
   const { rollout, seed } = config;
-  const tasks = shardsOf(selectTasks(config, await environments(name, { taskSet }).listTasks('train'), 0), rollout.tasksPerShard)[0] ?? [];
+  const tasks =
+    shardsOf(
+      selectTasks(config, await environments(name, { taskSet }).listTasks('train'), 0),
+      rollout.tasksPerShard,
+    )[0] ?? [];
   return {
     episodes: tasks.length * rollout.groupSize,
     async play(side: Side, round: number): Promise<{ trajectories: Trajectory[]; reply: Reply }> {
@@ -113,7 +146,11 @@ async function openTable({ config, model }: Setting, ending: (() => Promise<void
         return [...reply.responses!];
       };
       const started = performance.now();
-      const trajectories = await playEpisodes(seats, { policy: { sample }, codec, environment: environments(name, { taskSet }) }, { ...rollout, seed });
+      const trajectories = await playEpisodes(
+        seats,
+        { policy: { sample }, codec, environment: environments(name, { taskSet }) },
+        { ...rollout, seed },
+      );
       return {
         trajectories,
         reply: {

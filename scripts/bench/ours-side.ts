@@ -17,16 +17,32 @@ type Request =
   | { readonly call: 'logProbs'; readonly rows: number[][] }
   | { readonly call: 'step'; readonly rows: number[][]; readonly training: 'lora' | 'full' }
   | { readonly call: 'decode'; readonly prompts: number[][]; readonly tokens: number; readonly temperature: number }
-  | { readonly call: 'sample'; readonly requests: SampleRequest[]; readonly temperature: number; readonly maxResponseTokens: number }
-  | { readonly call: 'turnUpdate'; readonly samples: Omit<PoolSample, 'old' | 'reference'>[]; readonly options: UpdatePoolOptions };
+  | {
+      readonly call: 'sample';
+      readonly requests: SampleRequest[];
+      readonly temperature: number;
+      readonly maxResponseTokens: number;
+    }
+  | {
+      readonly call: 'turnUpdate';
+      readonly samples: Omit<PoolSample, 'old' | 'reference'>[];
+      readonly options: UpdatePoolOptions;
+    };
 type Answer = Omit<Reply, 'peakBytes'>;
 
-const { values } = parseArgs({ options: { model: { type: 'string' }, precision: { type: 'string' }, replicas: { type: 'string' } } });
+const { values } = parseArgs({
+  options: { model: { type: 'string' }, precision: { type: 'string' }, replicas: { type: 'string' } },
+});
 const model = values.model!;
 // Alone it is the engine as the commands open it, which tells of each token; replicas are what a GPU worker holds.
 const alone = values.replicas === '1' ? await openPolicy(model, { precision: values.precision }) : null;
 const policy = alone ?? (await startPolicy(values.precision as Precision, Number(values.replicas)));
-const weights: PolicyWeights = { model: { path: model, sha256: (await modelFingerprint(model)).sha256 }, lora: BENCH_LORA, folded: [], adapter: null };
+const weights: PolicyWeights = {
+  model: { path: model, sha256: (await modelFingerprint(model)).sha256 },
+  lora: BENCH_LORA,
+  folded: [],
+  adapter: null,
+};
 
 /** theta as it was before any step, outside of what is timed. */
 async function afresh(training: 'lora' | 'full' = 'lora'): Promise<void> {
@@ -39,7 +55,8 @@ async function timed<T>(work: () => Promise<T>): Promise<{ seconds: number; resu
   return { seconds: (performance.now() - started) / 1000, result };
 }
 /** Every token of a row but the first is predicted; rows share nothing. */
-const sequencesOf = (rows: readonly (readonly number[])[]) => rows.map((ids, i) => ({ row: String(i), promptIds: ids.slice(0, 1), responseIds: ids.slice(1) }));
+const sequencesOf = (rows: readonly (readonly number[])[]) =>
+  rows.map((ids, i) => ({ row: String(i), promptIds: ids.slice(0, 1), responseIds: ids.slice(1) }));
 const tokensOf = (rows: readonly (readonly number[])[]): number => rows.reduce((sum, { length }) => sum + length, 0);
 
 async function answer(request: Request): Promise<Answer> {
@@ -62,7 +79,13 @@ async function answer(request: Request): Promise<Answer> {
       const count = tokensOf(rows) - rows.length;
       const { seconds, result } = await timed(() =>
         policy.step(sequencesOf(rows), (_, logProbs) => logProbs.map((row) => row.map(() => -1 / count)), {
-          temperature: 1, microBatchTokens: tokensOf(rows), learningRate: 1e-4, betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0, maxGradientNorm: 1,
+          temperature: 1,
+          microBatchTokens: tokensOf(rows),
+          learningRate: 1e-4,
+          betas: [0.9, 0.95],
+          epsilon: 1e-8,
+          weightDecay: 0,
+          maxGradientNorm: 1,
         }),
       );
       return { seconds, tokens: tokensOf(rows), check: result.gradientNorm };
@@ -76,7 +99,11 @@ async function answer(request: Request): Promise<Answer> {
       if (!alone) throw new Error('decoding by itself is measured with one replica');
       const responses = await alone.sample(requests, { temperature, maxResponseTokens: tokens, onSampled });
       // The first token of each comes out of the prompt's own pass.
-      return { seconds: (performance.now() - firstAt) / 1000, tokens: responses.reduce((sum, { ids }) => sum + ids.length - 1, 0), check: null };
+      return {
+        seconds: (performance.now() - firstAt) / 1000,
+        tokens: responses.reduce((sum, { ids }) => sum + ids.length - 1, 0),
+        check: null,
+      };
     }
     case 'sample': {
       const { requests, ...options } = request;
@@ -90,9 +117,18 @@ async function answer(request: Request): Promise<Answer> {
       const { seconds, result } = await timed(async () => {
         const old = await policy.logProbs(sequences, { ...options, weights: 'current' });
         const reference = await policy.logProbs(sequences, { ...options, weights: 'reference' });
-        return updatePool(policy, samples.map((sample, i) => ({ ...sample, old: old[i]!, reference: reference[i]! })), options, () => undefined);
+        return updatePool(
+          policy,
+          samples.map((sample, i) => ({ ...sample, old: old[i]!, reference: reference[i]! })),
+          options,
+          () => undefined,
+        );
       });
-      return { seconds, tokens: tokensOf(sequences.flatMap(({ promptIds, responseIds }) => [promptIds, responseIds])), check: result.metrics.gradientNorm };
+      return {
+        seconds,
+        tokens: tokensOf(sequences.flatMap(({ promptIds, responseIds }) => [promptIds, responseIds])),
+        check: result.metrics.gradientNorm,
+      };
     }
   }
 }

@@ -33,7 +33,8 @@ export interface RowResult {
 const ROUNDING = { fp32: 1e-3, bf16: 0.05 } as const;
 
 /** Works that are timed whole are compared by seconds: their sides may draw other tokens. */
-export const unitOf = ({ work }: WorkRow): RowResult['unit'] => (work.kind === 'turnUpdate' || work.kind === 'rolloutShard' ? 's' : 'tokens/s');
+export const unitOf = ({ work }: WorkRow): RowResult['unit'] =>
+  work.kind === 'turnUpdate' || work.kind === 'rolloutShard' ? 's' : 'tokens/s';
 
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
@@ -56,23 +57,34 @@ function measured(replies: readonly Reply[], unit: RowResult['unit']): Measured 
   };
 }
 
-export function resultOf(row: WorkRow, replies: Readonly<Record<SideName, readonly Reply[]>>, detail: string): RowResult {
+export function resultOf(
+  row: WorkRow,
+  replies: Readonly<Record<SideName, readonly Reply[]>>,
+  detail: string,
+): RowResult {
   const unit = unitOf(row);
   const [ours, torch] = [measured(replies.ours, unit), measured(replies.torch, unit)];
   const ratio = ours && torch && (unit === 's' ? torch.median / ours.median : ours.median / torch.median);
-  const disagreement = ours?.check != null && torch?.check != null ? Math.abs(ours.check - torch.check) / Math.abs(torch.check) : null;
+  const disagreement =
+    ours?.check != null && torch?.check != null ? Math.abs(ours.check - torch.check) / Math.abs(torch.check) : null;
   return { row, unit, ours, torch, ratio, disagreement, detail };
 }
 
-export const sameWork = ({ disagreement, row }: RowResult): boolean => disagreement === null || disagreement <= ROUNDING[row.precision];
+export const sameWork = ({ disagreement, row }: RowResult): boolean =>
+  disagreement === null || disagreement <= ROUNDING[row.precision];
 
 /**
  * The table of a bench, and what to know when reading it.
  * @param overDays  a row's ratio over all days that are known, in words
  */
-export function markdown(results: readonly RowResult[], about: readonly string[], overDays: (row: string) => string = () => ''): string {
+export function markdown(
+  results: readonly RowResult[],
+  about: readonly string[],
+  overDays: (row: string) => string = () => '',
+): string {
   const number = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toFixed(1));
-  const figure = (side: Measured | null, unit: string): string => (side === null ? '' : `${number(side.median)} ${unit} (${number(side.lowest)} to ${number(side.highest)})`);
+  const figure = (side: Measured | null, unit: string): string =>
+    side === null ? '' : `${number(side.median)} ${unit} (${number(side.lowest)} to ${number(side.highest)})`;
   const gib = (side: Measured | null): string => (side === null ? '' : (side.peakBytes / 2 ** 30).toFixed(1));
   const lines = results.map((result) => {
     const { row, unit, ours, torch, ratio } = result;
@@ -81,7 +93,11 @@ export function markdown(results: readonly RowResult[], about: readonly string[]
   });
   const notes = results.flatMap((result) => [
     ...(result.detail === '' ? [] : [`- ${result.row.title}: ${result.detail}`]),
-    ...(sameWork(result) ? [] : [`- **${result.row.title}: the sides did not compute the same** (${result.ours!.check} against ${result.torch!.check}); its ratio says nothing`]),
+    ...(sameWork(result)
+      ? []
+      : [
+          `- **${result.row.title}: the sides did not compute the same** (${result.ours!.check} against ${result.torch!.check}); its ratio says nothing`,
+        ]),
   ]);
   return [
     '| work | against | ours, median (lowest to highest) | theirs | ratio | ratio over days | accept | goal | met | peak GiB, ours | theirs |',

@@ -41,7 +41,13 @@ export class Side {
     child.stdin.on('error', () => undefined); // the exit tells more
   }
 
-  static async start(name: string, file: string, args: readonly string[], env: Readonly<Record<string, string>>, logFile: string): Promise<Side> {
+  static async start(
+    name: string,
+    file: string,
+    args: readonly string[],
+    env: Readonly<Record<string, string>>,
+    logFile: string,
+  ): Promise<Side> {
     await mkdir(path.dirname(logFile), { recursive: true });
     const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...env } });
     child.stderr.pipe(createWriteStream(logFile));
@@ -80,6 +86,8 @@ export class Side {
   }
 
   #failure(reason: string): SideFailed {
-    return new SideFailed(`bench: the side "${this.name}" failed: ${reason}; its messages are in ${this.logFile}. With too little memory, run fewer works at once (--only)`);
+    return new SideFailed(
+      `bench: the side "${this.name}" failed: ${reason}; its messages are in ${this.logFile}. With too little memory, run fewer works at once (--only)`,
+    );
   }
 }

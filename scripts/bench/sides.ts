@@ -19,14 +19,45 @@ export async function startSides(
   const versions: Record<string, string> = {};
   try {
     // Ours is always asked: the LoRA matrices that both start from are the engine's own.
-    const ours = await Side.start('ours', process.execPath, [fileURLToPath(new URL('./ours-side.js', import.meta.url)), '--model', model, '--precision', row.precision, '--replicas', String(replicas)], { ...env, ...(replicas > 1 && { TF_NUM_INTRAOP_THREADS: String(Math.max(1, Math.floor(threads / replicas))) }) }, path.join(logDir, 'bench-ours.log'));
+    const ours = await Side.start(
+      'ours',
+      process.execPath,
+      [
+        fileURLToPath(new URL('./ours-side.js', import.meta.url)),
+        '--model',
+        model,
+        '--precision',
+        row.precision,
+        '--replicas',
+        String(replicas),
+      ],
+      { ...env, ...(replicas > 1 && { TF_NUM_INTRAOP_THREADS: String(Math.max(1, Math.floor(threads / replicas))) }) },
+      path.join(logDir, 'bench-ours.log'),
+    );
     sides.ours = ours;
     Object.assign(versions, (await ours.call({ call: 'hello', adapterFile: adapter })).versions);
     if (wanted.includes('torch')) {
       const program = path.join(path.dirname(inSetUpSources()), 'bench', 'torch_side.py');
       const lora = ['--adapter', adapter, '--rank', String(BENCH_LORA.rank), '--alpha', String(BENCH_LORA.alpha)];
-      const args = [program, '--model', model, '--precision', row.precision, '--weights', row.torchWeights, '--threads', String(threads), ...lora];
-      sides.torch = await Side.start('torch', referencePython, args, { ...env, PYTHONDONTWRITEBYTECODE: '1', TRANSFORMERS_VERBOSITY: 'error' }, path.join(logDir, 'bench-torch.log'));
+      const args = [
+        program,
+        '--model',
+        model,
+        '--precision',
+        row.precision,
+        '--weights',
+        row.torchWeights,
+        '--threads',
+        String(threads),
+        ...lora,
+      ];
+      sides.torch = await Side.start(
+        'torch',
+        referencePython,
+        args,
+        { ...env, PYTHONDONTWRITEBYTECODE: '1', TRANSFORMERS_VERBOSITY: 'error' },
+        path.join(logDir, 'bench-torch.log'),
+      );
       Object.assign(versions, (await sides.torch.call({ call: 'hello' })).versions);
     }
     if (!wanted.includes('ours')) {

@@ -41,7 +41,9 @@ export async function readEvidence(artifacts: ArtifactStore, runId: string): Pro
     if (manifest['kind'] !== 'report') fingerprint[name] = own.sha256;
     if (manifest['kind'] === 'run') {
       fingerprint[name] = sha256(canonicalJson({ ...manifest, runId: null }));
-      const { algorithm } = z.object({ algorithm: z.object({ epochs: z.int(), minibatches: z.int() }) }).parse(manifest['config']);
+      const { algorithm } = z
+        .object({ algorithm: z.object({ epochs: z.int(), minibatches: z.int() }) })
+        .parse(manifest['config']);
       stepsPerTurn = algorithm.epochs * algorithm.minibatches;
     }
     if (manifest['kind'] === 'groups') {
@@ -50,7 +52,9 @@ export async function readEvidence(artifacts: ArtifactStore, runId: string): Pro
       groups.withoutVariance += found.groupsWithoutVariance;
     }
     if (manifest['kind'] === 'turn-state') {
-      const { policy, metrics } = z.object({ policy: z.object({ adapter: ArtifactRef }), metrics: z.object({ optimizerSteps: z.int() }) }).parse(manifest);
+      const { policy, metrics } = z
+        .object({ policy: z.object({ adapter: ArtifactRef }), metrics: z.object({ optimizerSteps: z.int() }) })
+        .parse(manifest);
       adapters.push(policy.adapter.sha256);
       applied += metrics.optimizerSteps;
       turns += 1;
@@ -65,5 +69,11 @@ export async function readEvidence(artifacts: ArtifactStore, runId: string): Pro
 export function differencesOf(found: Evidence['fingerprint'], expected: Evidence['fingerprint']): string[] {
   return [...new Set([...Object.keys(expected), ...Object.keys(found)])]
     .filter((key) => found[key] !== expected[key])
-    .map((key) => (found[key] === undefined ? `${key} is missing` : expected[key] === undefined ? `${key} is not in the undisturbed run` : `${key} has other bytes`));
+    .map((key) =>
+      found[key] === undefined
+        ? `${key} is missing`
+        : expected[key] === undefined
+          ? `${key} is not in the undisturbed run`
+          : `${key} has other bytes`,
+    );
 }

@@ -25,7 +25,10 @@ interface FaultProxyEvents {
 export class FaultProxy extends EventEmitter<FaultProxyEvents> {
   private fault: StoreFault | null = null;
 
-  private constructor(private readonly server: Server, private readonly target: () => Promise<number>) {
+  private constructor(
+    private readonly server: Server,
+    private readonly target: () => Promise<number>,
+  ) {
     super();
   }
 
@@ -61,7 +64,8 @@ export class FaultProxy extends EventEmitter<FaultProxyEvents> {
   private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { fault } = this;
     const writes = request.method === 'PUT' || request.method === 'POST';
-    if (fault === '500' || fault === '503' || (fault === 'full' && writes)) return refuse(request, response, REFUSALS[fault]);
+    if (fault === '500' || fault === '503' || (fault === 'full' && writes))
+      return refuse(request, response, REFUSALS[fault]);
     if (fault === 'slow') await sleep(SLOW_MS);
     await this.passOn(request, response, fault === 'cut');
   }
@@ -76,16 +80,23 @@ export class FaultProxy extends EventEmitter<FaultProxyEvents> {
       if (statusCode === 200 && method === 'PUT' && headers['if-none-match'] === '*') this.emit('commit', keyOf(url));
       response.writeHead(statusCode, reply.headers);
       reply.on('error', () => response.destroy());
-      if (cut && method === 'GET') half(reply, Number(reply.headers['content-length'] ?? 0), response, () => response.destroy());
+      if (cut && method === 'GET')
+        half(reply, Number(reply.headers['content-length'] ?? 0), response, () => response.destroy());
       else reply.pipe(response);
     });
-    if (cut && method === 'PUT') half(request, Number(headers['content-length'] ?? 0), onward, () => (onward.destroy(), response.destroy()));
+    if (cut && method === 'PUT')
+      half(request, Number(headers['content-length'] ?? 0), onward, () => (onward.destroy(), response.destroy()));
     else request.pipe(onward);
   }
 }
 
 /** Passes the first half of a body on, then cuts. A body too short to halve, or of unknown length, is cut at once. */
-function half(from: IncomingMessage, bytes: number, to: { write(chunk: Buffer, done?: () => void): unknown }, cut: () => void): void {
+function half(
+  from: IncomingMessage,
+  bytes: number,
+  to: { write(chunk: Buffer, done?: () => void): unknown },
+  cut: () => void,
+): void {
   let left = Math.floor(bytes / 2);
   if (left === 0) cut();
   from.on('data', (chunk: Buffer) => {
@@ -96,10 +107,18 @@ function half(from: IncomingMessage, bytes: number, to: { write(chunk: Buffer, d
   });
 }
 
-function refuse(request: IncomingMessage, response: ServerResponse, { status, code }: { status: number; code: string }): void {
+function refuse(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { status, code }: { status: number; code: string },
+): void {
   request.resume().once('end', () => {
     response.writeHead(status, { 'content-type': 'application/xml' });
-    response.end(request.method === 'HEAD' ? undefined : `<?xml version="1.0"?><Error><Code>${code}</Code><Message>made by the fault proxy</Message></Error>`);
+    response.end(
+      request.method === 'HEAD'
+        ? undefined
+        : `<?xml version="1.0"?><Error><Code>${code}</Code><Message>made by the fault proxy</Message></Error>`,
+    );
   });
 }
 

@@ -39,7 +39,14 @@ export function everyFault(key: string, without: readonly Killed[] = []): Fault[
   const [shortest, longest] = STORE_FAULT_SECONDS;
   return [
     ...KILLED.filter((service) => !without.includes(service)).map((service) => ({ kind: 'kill', service }) as const),
-    ...STORE_FAULTS.map((fault) => ({ kind: 'store', fault, seconds: round(shortest + (longest - shortest) * uniform(`${key}/seconds/${fault}`)) }) as const),
+    ...STORE_FAULTS.map(
+      (fault) =>
+        ({
+          kind: 'store',
+          fault,
+          seconds: round(shortest + (longest - shortest) * uniform(`${key}/seconds/${fault}`)),
+        }) as const,
+    ),
     { kind: 'freeze', seconds: FREEZE_SECONDS },
     { kind: 'twin' },
   ];
@@ -60,7 +67,10 @@ export function planTrial(seed: number, trial: number, without: readonly Killed[
     faults.push(all[Math.floor(uniform(`${key}/fault/${faults.length}`) * all.length)]!);
   }
   return faults
-    .map((fault, n) => ({ fault, at: round(uniform(`${key}/at/${n}`) * (fault.kind === 'twin' ? LATEST_TWIN : LATEST)) }))
+    .map((fault, n) => ({
+      fault,
+      at: round(uniform(`${key}/at/${n}`) * (fault.kind === 'twin' ? LATEST_TWIN : LATEST)),
+    }))
     .sort((a, b) => a.at - b.at);
 }
 
@@ -72,7 +82,10 @@ const round = (value: number): number => Math.round(value * 1000) / 1000;
  * @param commits  seconds from the start to each commit of the undisturbed run, ascending
  * @param at       share of the time from the start to the last commit
  */
-export function instant(commits: readonly number[], at: number): { readonly commits: number; readonly seconds: number } {
+export function instant(
+  commits: readonly number[],
+  at: number,
+): { readonly commits: number; readonly seconds: number } {
   const time = at * (commits.at(-1) ?? 0);
   const before = commits.filter((commit) => commit <= time).length;
   return { commits: before, seconds: time - (commits[before - 1] ?? 0) };

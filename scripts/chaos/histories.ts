@@ -25,14 +25,27 @@ export interface ExecutionRecord {
 }
 
 /** Every activity that a workflow and its children have started, and how long their histories are. */
-export async function readHistories(client: Client, workflowId: string): Promise<{ activities: ActivityRecord[]; executions: ExecutionRecord[] }> {
+export async function readHistories(
+  client: Client,
+  workflowId: string,
+): Promise<{ activities: ActivityRecord[]; executions: ExecutionRecord[] }> {
   const activities: ActivityRecord[] = [];
   const executions: ExecutionRecord[] = [];
   const read = async (id: string, runId?: string): Promise<void> => {
     const history = (await client.workflow.getHandle(id, runId).fetchHistory()).events ?? [];
     executions.push({ workflowId: id, events: history.length });
-    const scheduled = new Map(history.flatMap((event) => (event.activityTaskScheduledEventAttributes ? [[String(event.eventId), event] as const] : [])));
-    const completed = new Set(history.flatMap((event) => (event.activityTaskCompletedEventAttributes ? [String(event.activityTaskCompletedEventAttributes.scheduledEventId)] : [])));
+    const scheduled = new Map(
+      history.flatMap((event) =>
+        event.activityTaskScheduledEventAttributes ? [[String(event.eventId), event] as const] : [],
+      ),
+    );
+    const completed = new Set(
+      history.flatMap((event) =>
+        event.activityTaskCompletedEventAttributes
+          ? [String(event.activityTaskCompletedEventAttributes.scheduledEventId)]
+          : [],
+      ),
+    );
     for (const event of history) {
       const started = event.activityTaskStartedEventAttributes;
       if (started) {

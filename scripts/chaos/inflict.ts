@@ -19,7 +19,12 @@ const PATIENCE_MS = 60_000;
 const AGAIN_MS = 200;
 
 /** Lets one fault fall, and takes it away again where it does not mend itself. Resolves when it is over. */
-export async function inflict(stack: Stack, run: WorkflowHandle, fault: Fault, log: (line: string) => void): Promise<Struck> {
+export async function inflict(
+  stack: Stack,
+  run: WorkflowHandle,
+  fault: Fault,
+  log: (line: string) => void,
+): Promise<Struck> {
   switch (fault.kind) {
     case 'store': {
       const at = Date.now();
@@ -44,12 +49,20 @@ export async function inflict(stack: Stack, run: WorkflowHandle, fault: Fault, l
 }
 
 /** Signals a service once it runs; of several, the one that is at work. */
-async function signal(stack: Stack, run: WorkflowHandle, service: string, name: NodeJS.Signals): Promise<Struck & { readonly pid: number }> {
+async function signal(
+  stack: Stack,
+  run: WorkflowHandle,
+  service: string,
+  name: NodeJS.Signals,
+): Promise<Struck & { readonly pid: number }> {
   for (const deadline = Date.now() + PATIENCE_MS; ; await sleep(AGAIN_MS)) {
-    const candidates = Object.entries(stack.services.pids()).filter(([candidate]) => candidate === service || candidate.startsWith(`${service}-`));
+    const candidates = Object.entries(stack.services.pids()).filter(
+      ([candidate]) => candidate === service || candidate.startsWith(`${service}-`),
+    );
     const busy = candidates.length > 1 ? await workersAtWork(stack, run) : new Set<number>();
     const [hit, pid] = candidates.find(([, pid]) => pid !== undefined && busy.has(pid)) ?? candidates[0] ?? [];
-    if (hit !== undefined && pid !== undefined && sendTo(pid, name)) return { at: Date.now(), what: `${hit} (process ${pid})`, pid };
+    if (hit !== undefined && pid !== undefined && sendTo(pid, name))
+      return { at: Date.now(), what: `${hit} (process ${pid})`, pid };
     if (Date.now() > deadline) throw new Error(`${service} does not run, so it cannot be sent ${name}`);
   }
 }
@@ -65,24 +78,60 @@ function sendTo(pid: number, name: NodeJS.Signals): boolean {
 
 /** Process ids of the workers that hold an activity of the run or of its iteration; none if the server does not say. */
 async function workersAtWork({ client }: Stack, run: WorkflowHandle): Promise<Set<number>> {
-  const child = await run.query<{ child: string | null }>('progress').then((progress) => progress.child, () => null);
+  const child = await run.query<{ child: string | null }>('progress').then(
+    (progress) => progress.child,
+    () => null,
+  );
   const ids = [run.workflowId, ...(child === null ? [] : [child])];
-  const described = await Promise.all(ids.map((id) => client.workflow.getHandle(id).describe().catch(() => null)));
+  const described = await Promise.all(
+    ids.map((id) =>
+      client.workflow
+        .getHandle(id)
+        .describe()
+        .catch(() => null),
+    ),
+  );
   const activities = described.flatMap((description) => description?.raw.pendingActivities ?? []);
   // The SDK names a worker `<pid>@<host>`.
-  return new Set(activities.filter(({ activityType }) => GPU_ACTIVITIES.has(activityType?.name ?? '')).map(({ lastWorkerIdentity }) => Number.parseInt(lastWorkerIdentity ?? '', 10)));
+  return new Set(
+    activities
+      .filter(({ activityType }) => GPU_ACTIVITIES.has(activityType?.name ?? ''))
+      .map(({ lastWorkerIdentity }) => Number.parseInt(lastWorkerIdentity ?? '', 10)),
+  );
 }
-const GPU_ACTIVITIES = new Set(['warmStart', 'evaluatePolicy', 'collectRollouts', 'scoreTrajectories', 'updateTurn', 'computeGradient', 'applyGradients', 'measureRatios']);
+const GPU_ACTIVITIES = new Set([
+  'warmStart',
+  'evaluatePolicy',
+  'collectRollouts',
+  'scoreTrajectories',
+  'updateTurn',
+  'computeGradient',
+  'applyGradients',
+  'measureRatios',
+]);
 
 /** Starts the iteration that is under way, or the next one, again under another id, with the very same input. */
 async function startTwin({ client }: Stack, run: WorkflowHandle): Promise<WorkflowHandle> {
   for (const deadline = Date.now() + PATIENCE_MS; ; await sleep(AGAIN_MS)) {
-    const child = await run.query<{ child: string | null }>('progress').then((progress) => progress.child, () => null);
-    const history = child === null ? null : await client.workflow.getHandle(child).fetchHistory().catch(() => null);
+    const child = await run.query<{ child: string | null }>('progress').then(
+      (progress) => progress.child,
+      () => null,
+    );
+    const history =
+      child === null
+        ? null
+        : await client.workflow
+            .getHandle(child)
+            .fetchHistory()
+            .catch(() => null);
     const started = history?.events?.[0]?.workflowExecutionStartedEventAttributes;
     if (started) {
       const args = (started.input?.payloads ?? []).map((payload) => defaultPayloadConverter.fromPayload(payload));
-      return client.workflow.start('iteration', { taskQueue: started.taskQueue!.name!, workflowId: `${child}-twin`, args });
+      return client.workflow.start('iteration', {
+        taskQueue: started.taskQueue!.name!,
+        workflowId: `${child}-twin`,
+        args,
+      });
     }
     if (Date.now() > deadline) throw new Error('no iteration is under way, so none can be started twice');
   }

@@ -43,7 +43,8 @@ export async function readSeries(file: string, identity: Identity): Promise<Seri
   });
   if (text === null) return { ...identity, undisturbed: null, trials: [] };
   const parsed = Stored.safeParse(parsedJson(text));
-  if (!parsed.success) throw new OtherSeries(`--json ${file} is there and holds no trials: name another file, or delete it`);
+  if (!parsed.success)
+    throw new OtherSeries(`--json ${file} is there and holds no trials: name another file, or delete it`);
   const differs = (Object.keys(identity) as (keyof Identity)[]).filter((key) => parsed.data[key] !== identity[key]);
   if (differs.length === 0) return { ...identity, undisturbed: parsed.data.undisturbed, trials: parsed.data.trials };
   throw new OtherSeries(
@@ -63,7 +64,15 @@ function parsedJson(text: string): unknown {
 /** After each trial: an interrupted series has lost at most the one under way. */
 export async function writeSeries(file: string, { seed, config, code, undisturbed, trials }: Series): Promise<void> {
   const counts = { passed: trials.filter(({ passed }) => passed).length, of: trials.length };
-  const content = { seed, config, code, ...counts, summary: summaryOf(trials), undisturbed, trials: trials.map((outcome) => ({ ...outcome, faults: outcome.blows.map(({ fault }) => named(fault)) })) };
+  const content = {
+    seed,
+    config,
+    code,
+    ...counts,
+    summary: summaryOf(trials),
+    undisturbed,
+    trials: trials.map((outcome) => ({ ...outcome, faults: outcome.blows.map(({ fault }) => named(fault)) })),
+  };
   await writeWhole(file, `${JSON.stringify(content, null, 2)}\n`);
 }
 

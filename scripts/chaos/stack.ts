@@ -25,16 +25,27 @@ export interface StackOptions {
   readonly signal?: AbortSignal;
 }
 
-export async function startStack({ dataDir, gpuWorkers, sidecar, workerEnv = {}, signal }: StackOptions): Promise<Stack> {
+export async function startStack({
+  dataDir,
+  gpuWorkers,
+  sidecar,
+  workerEnv = {},
+  signal,
+}: StackOptions): Promise<Stack> {
   await mkdir(dataDir, { recursive: true });
   const records = new Records(dataDir);
-  const proxy = await FaultProxy.listen(async () => (await records.service('s3')).ports['http'] ?? Promise.reject(new Error('the S3 server has no port yet')));
+  const proxy = await FaultProxy.listen(
+    async () =>
+      (await records.service('s3')).ports['http'] ?? Promise.reject(new Error('the S3 server has no port yet')),
+  );
   const only: BackingService[] = ['temporal', 's3', ...(sidecar ? (['bfcl'] as const) : [])];
   const workers = { workers: { gpu: gpuWorkers }, workerEnv: { ...workerEnv, SEEUPO_S3_ENDPOINT: proxy.url } };
-  const services = await startServices({ dataDir, only, ...workers, ...(signal && { signal }) }).catch(async (error: unknown) => {
-    await proxy.close();
-    throw error;
-  });
+  const services = await startServices({ dataDir, only, ...workers, ...(signal && { signal }) }).catch(
+    async (error: unknown) => {
+      await proxy.close();
+      throw error;
+    },
+  );
   const connection = await Connection.connect({ address: services.addresses.temporal });
   const env = services.env();
   const store = createS3Store({
@@ -61,6 +72,8 @@ export async function startStack({ dataDir, gpuWorkers, sidecar, workerEnv = {},
 /** Works on a stack until it is done, or told to stop, and stops the stack. The folder stays. */
 export async function withStack<R>(options: StackOptions, work: (stack: Stack) => Promise<R>): Promise<R> {
   const stack = await startStack(options);
-  const stopped = new Promise<never>((_, reject) => options.signal?.addEventListener('abort', () => reject(new Error('stopped')), { once: true }));
+  const stopped = new Promise<never>((_, reject) =>
+    options.signal?.addEventListener('abort', () => reject(new Error('stopped')), { once: true }),
+  );
   return Promise.race([work(stack), stopped]).finally(() => stack.stop());
 }

@@ -37,7 +37,9 @@ export async function taught(config: TrainConfigInput, { root, log, ...options }
     log('warm start: played once, its model is what every trial starts from');
     const dataDir = path.join(root, 'warm-start');
     const model = path.join(root, 'warm-start-model');
-    await withStack({ ...options, dataDir, gpuWorkers: 1 }, (stack) => teach(stack, teaching, model)).finally(() => rm(dataDir, { recursive: true, force: true }));
+    await withStack({ ...options, dataDir, gpuWorkers: 1 }, (stack) => teach(stack, teaching, model)).finally(() =>
+      rm(dataDir, { recursive: true, force: true }),
+    );
     await moveIntoPlace(model, finished);
   }
   return { config: { ...rest, model: { ...rest.model, path: name } }, modelsDir: directory };

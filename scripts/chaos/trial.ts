@@ -57,12 +57,27 @@ export interface TrialOptions extends Omit<StackOptions, 'dataDir'> {
 
 /** Runs once with nothing going wrong: the measure of every trial. */
 export async function playUndisturbed(options: TrialOptions): Promise<Measure> {
-  const { evidence, commits, seconds, activities, executions } = await inStackOfItsOwn('undisturbed', options, (stack) => playRun(stack, options, async () => undefined));
-  return { evidence, commits, seconds, activities: completedOf(activities), events: executions.reduce((sum, { events }) => sum + events, 0) };
+  const { evidence, commits, seconds, activities, executions } = await inStackOfItsOwn(
+    'undisturbed',
+    options,
+    (stack) => playRun(stack, options, async () => undefined),
+  );
+  return {
+    evidence,
+    commits,
+    seconds,
+    activities: completedOf(activities),
+    events: executions.reduce((sum, { events }) => sum + events, 0),
+  };
 }
 
 /** Runs once under blows and compares. A failed trial keeps its folder, with logs, histories and objects. */
-export async function playTrial(trial: number, blows: readonly Blow[], expected: Measure, options: TrialOptions): Promise<Outcome> {
+export async function playTrial(
+  trial: number,
+  blows: readonly Blow[],
+  expected: Measure,
+  options: TrialOptions,
+): Promise<Outcome> {
   const began = Date.now();
   const struck: (Struck & { readonly blow: Blow })[] = [];
   const problems: string[] = [];
@@ -92,8 +107,12 @@ export async function playTrial(trial: number, blows: readonly Blow[], expected:
     passed: problems.length === 0,
     problems,
     seconds: (Date.now() - began) / 1000,
-    repeated: repeatedOf(activities).map(({ type, attempts, completed }) => `${type} (${completed ? attempts : attempts + 1} attempts)`),
-    recoverySeconds: struck.flatMap(({ blow, at }) => (blow.fault.kind === 'kill' && blow.fault.service === 'gpu-worker' ? recoveryAfter(at, activities) : [])),
+    repeated: repeatedOf(activities).map(
+      ({ type, attempts, completed }) => `${type} (${completed ? attempts : attempts + 1} attempts)`,
+    ),
+    recoverySeconds: struck.flatMap(({ blow, at }) =>
+      blow.fault.kind === 'kill' && blow.fault.service === 'gpu-worker' ? recoveryAfter(at, activities) : [],
+    ),
   };
 }
 
@@ -108,23 +127,38 @@ function problemsOf(played: Played, expected: Measure, struck: readonly Struck[]
     ...evidence.broken,
     ...(applied === planned && result.policy.optimizerSteps === planned
       ? []
-      : [`${planned} optimiser steps were planned, the turn states count ${applied}, the last policy ${result.policy.optimizerSteps}`]),
-    ...(repeated.length <= struck.length ? [] : [`${repeated.length} activities were done again (${repeated.map(({ type }) => type).join(', ')}), at most one for each of ${struck.length} fault(s) may be`]),
-    ...(completedOf(activities) === expected.activities ? [] : [`${completedOf(activities)} activities were completed, ${expected.activities} without faults`]),
+      : [
+          `${planned} optimiser steps were planned, the turn states count ${applied}, the last policy ${result.policy.optimizerSteps}`,
+        ]),
+    ...(repeated.length <= struck.length
+      ? []
+      : [
+          `${repeated.length} activities were done again (${repeated.map(({ type }) => type).join(', ')}), at most one for each of ${struck.length} fault(s) may be`,
+        ]),
+    ...(completedOf(activities) === expected.activities
+      ? []
+      : [`${completedOf(activities)} activities were completed, ${expected.activities} without faults`]),
   ];
 }
 
-const completedOf = (activities: readonly ActivityRecord[]): number => activities.filter(({ completed }) => completed).length;
+const completedOf = (activities: readonly ActivityRecord[]): number =>
+  activities.filter(({ completed }) => completed).length;
 
 /** Tried more than once on one queue, or given up on its worker's own and done on the shared one. */
-export const repeatedOf = (activities: readonly ActivityRecord[]): ActivityRecord[] => activities.filter(({ attempts, completed }) => attempts > 1 || !completed);
+export const repeatedOf = (activities: readonly ActivityRecord[]): ActivityRecord[] =>
+  activities.filter(({ attempts, completed }) => attempts > 1 || !completed);
 
 /** Until the first step that was under way at that moment was begun again. */
 export function recoveryAfter(killedAt: number, activities: readonly ActivityRecord[]): number[] {
   const again = repeatedOf(activities).flatMap((given) => {
     if (given.completed) return given.scheduledAt < killedAt ? [given.startedAt] : [];
     if (given.startedAt > killedAt) return [];
-    return activities.filter(({ workflowId, type, scheduledAt }) => workflowId === given.workflowId && type === given.type && scheduledAt > killedAt).map(({ startedAt }) => startedAt);
+    return activities
+      .filter(
+        ({ workflowId, type, scheduledAt }) =>
+          workflowId === given.workflowId && type === given.type && scheduledAt > killedAt,
+      )
+      .map(({ startedAt }) => startedAt);
   });
   const begun = again.filter((startedAt) => startedAt > killedAt).map((startedAt) => (startedAt - killedAt) / 1000);
   return begun.length === 0 ? [] : [Math.min(...begun)];
@@ -133,9 +167,16 @@ export function recoveryAfter(killedAt: number, activities: readonly ActivityRec
 /** The twin did every step as well, or found it done: its result is that of the iteration which it doubles. */
 async function problemsOfTwin(twin: WorkflowHandle, { client }: Stack, over: AbortSignal): Promise<string[]> {
   const double = (await resultOf(twin, over)) as IterationResult;
-  const original = (await resultOf(client.workflow.getHandle(twin.workflowId.replace(/-twin$/, '')), over)) as IterationResult;
+  const original = (await resultOf(
+    client.workflow.getHandle(twin.workflowId.replace(/-twin$/, '')),
+    over,
+  )) as IterationResult;
   const same = double.checkpoint.sha256 === original.checkpoint.sha256;
-  return same ? [] : [`two runs of ${twin.workflowId} at once gave the checkpoints ${double.checkpoint.sha256} and ${original.checkpoint.sha256}`];
+  return same
+    ? []
+    : [
+        `two runs of ${twin.workflowId} at once gave the checkpoints ${double.checkpoint.sha256} and ${original.checkpoint.sha256}`,
+      ];
 }
 
 async function inStackOfItsOwn<R>(name: string, options: TrialOptions, work: (stack: Stack) => Promise<R>): Promise<R> {
@@ -148,18 +189,30 @@ async function inStackOfItsOwn<R>(name: string, options: TrialOptions, work: (st
 type Disturb = (run: WorkflowHandle, commits: () => number, over: AbortSignal) => Promise<void>;
 
 /** @param disturb  told the run, how many manifests it has committed, and when nothing more is to happen; awaited besides the run */
-async function playRun(stack: Stack, { config, limitSeconds, signal }: TrialOptions, disturb: Disturb): Promise<Played> {
+async function playRun(
+  stack: Stack,
+  { config, limitSeconds, signal }: TrialOptions,
+  disturb: Disturb,
+): Promise<Played> {
   const commits: number[] = [];
   const began = performance.now();
   stack.proxy.on('commit', (key) => {
     if (!key.includes('/timings/')) commits.push((performance.now() - began) / 1000);
   });
-  const run = await stack.client.workflow.start('train', { taskQueue: 'seeupo-control', workflowId: RUN_ID, args: [config] });
+  const run = await stack.client.workflow.start('train', {
+    taskQueue: 'seeupo-control',
+    workflowId: RUN_ID,
+    args: [config],
+  });
   const ended = new AbortController();
   const over = signal === undefined ? ended.signal : AbortSignal.any([ended.signal, signal]);
   const disturbed = disturb(run, () => commits.length, over);
   try {
-    const result = (await Promise.race([resultOf(run, over), stuck(run, limitSeconds, over), disturbed.then(() => new Promise<never>(() => undefined))])) as TrainResult;
+    const result = (await Promise.race([
+      resultOf(run, over),
+      stuck(run, limitSeconds, over),
+      disturbed.then(() => new Promise<never>(() => undefined)),
+    ])) as TrainResult;
     const seconds = (performance.now() - began) / 1000;
     await Promise.race([disturbed, stuck(run, limitSeconds, over, false)]);
     const evidence = await readEvidence(stack.artifacts, RUN_ID);
@@ -171,12 +224,20 @@ async function playRun(stack: Stack, { config, limitSeconds, signal }: TrialOpti
 
 /** Rejects once the run waits for a person, or takes too long. */
 async function stuck(run: WorkflowHandle, limitSeconds: number, over: AbortSignal, running = true): Promise<never> {
-  for (const deadline = Date.now() + limitSeconds * 1000; Date.now() < deadline; await sleep(1_000, undefined, { signal: over })) {
+  for (
+    const deadline = Date.now() + limitSeconds * 1000;
+    Date.now() < deadline;
+    await sleep(1_000, undefined, { signal: over })
+  ) {
     if (!running) continue;
     const progress = await run.query<TrainProgress>('progress').catch(() => null);
     if (progress?.paused) throw new Error(`the run did not go on by itself: paused, ${progress.paused}`);
   }
-  throw new Error(running ? `the run did not complete within ${limitSeconds} s` : `the run completed, but its faults did not all fall within ${limitSeconds} s`);
+  throw new Error(
+    running
+      ? `the run did not complete within ${limitSeconds} s`
+      : `the run completed, but its faults did not all fall within ${limitSeconds} s`,
+  );
 }
 
 /** A workflow's result, over losses of the server. */
@@ -185,7 +246,8 @@ async function resultOf(run: WorkflowHandle, over: AbortSignal): Promise<unknown
     try {
       return await run.result();
     } catch (error) {
-      if (error instanceof WorkflowFailedError) throw new Error(`${run.workflowId} ${error.message}: ${error.cause?.message}`, { cause: error });
+      if (error instanceof WorkflowFailedError)
+        throw new Error(`${run.workflowId} ${error.message}: ${error.cause?.message}`, { cause: error });
       await sleep(500, undefined, { signal: over });
     }
   }

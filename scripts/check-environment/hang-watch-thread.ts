@@ -14,6 +14,9 @@ for (let [seen, since] = [-1, performance.now()]; ; await sleep(hangMs / 10)) {
   if (hungMs < hangMs) continue;
   const last = new TextDecoder().decode(Uint8Array.from(called).filter((byte) => byte !== 0));
   const where = last === '' ? 'while it was loaded' : `the last function called is ${last}`;
-  writeSync(STANDARD_ERROR, `${file} has not given the thread back for ${Math.round(hungMs / 1000)} s: is there a loop without an end? ${where}\n`);
+  writeSync(
+    STANDARD_ERROR,
+    `${file} has not given the thread back for ${Math.round(hungMs / 1000)} s: is there a loop without an end? ${where}\n`,
+  );
   process.kill(process.pid, 'SIGKILL');
 }

@@ -20,7 +20,12 @@ export interface Watched {
  * @returns ends the watch
  */
 export function watchForHangs(file: string, hangMs: number): () => Promise<void> {
-  const watched: Watched = { file, hangMs, beats: new Int32Array(new SharedArrayBuffer(4)), called: new Uint8Array(new SharedArrayBuffer(SHOWN_BYTES)) };
+  const watched: Watched = {
+    file,
+    hangMs,
+    beats: new Int32Array(new SharedArrayBuffer(4)),
+    called: new Uint8Array(new SharedArrayBuffer(SHOWN_BYTES)),
+  };
   const encoder = new TextEncoder();
   watchAuthorCalls((call) => {
     watched.called.fill(0);

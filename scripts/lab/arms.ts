@@ -21,7 +21,12 @@ type Given = { readonly name: keyof typeof SCHEMAS } & Readonly<Record<string, u
 /** Whatever is not given is the schema's vetted default, but for the divergence: its optimum is another one. */
 function arm(given: Given, epochs: number): Arm {
   const algorithm = SCHEMAS[given.name].parse({ ...given, epochs, klEstimator: 'none' });
-  const kind = algorithm.name === 'seeupo' ? ` ${algorithm.objective}` : algorithm.name === 'grpo' && algorithm.variant !== 'grpo' ? ` ${algorithm.variant}` : '';
+  const kind =
+    algorithm.name === 'seeupo'
+      ? ` ${algorithm.objective}`
+      : algorithm.name === 'grpo' && algorithm.variant !== 'grpo'
+        ? ` ${algorithm.variant}`
+        : '';
   return {
     name: `${algorithm.name}${kind}`,
     order: algorithm.name === 'seeupo' ? String(algorithm.updateOrder) : '–',
@@ -30,10 +35,17 @@ function arm(given: Given, epochs: number): Arm {
   };
 }
 
-export const seeupo = (epochs: number, given: Readonly<Record<string, unknown>> = {}): Arm => arm({ name: 'seeupo', ...given }, epochs);
-export const gspo = (epochs: number, given: Readonly<Record<string, unknown>> = {}): Arm => arm({ name: 'gspo', ...given }, epochs);
+export const seeupo = (epochs: number, given: Readonly<Record<string, unknown>> = {}): Arm =>
+  arm({ name: 'seeupo', ...given }, epochs);
+export const gspo = (epochs: number, given: Readonly<Record<string, unknown>> = {}): Arm =>
+  arm({ name: 'gspo', ...given }, epochs);
 
-const ppo = (epochs: number): Arm => ({ name: 'ppo (lab only)', order: '–', normalization: 'batch', algorithm: labPpo(epochs) });
+const ppo = (epochs: number): Arm => ({
+  name: 'ppo (lab only)',
+  order: '–',
+  normalization: 'batch',
+  algorithm: labPpo(epochs),
+});
 
 /** Every algorithm with its defaults. */
 export const defaultArms = (epochs: number): Arm[] => [
@@ -61,4 +73,7 @@ export function allArms(epochs: number): Arm[] {
   return arms.filter((_, i) => labels.indexOf(labels[i]!) === i);
 }
 
-export const adamW = (learningRate: number): StepRule => ({ rule: 'adamw', ...OptimizerConfig.parse({ learningRate }) });
+export const adamW = (learningRate: number): StepRule => ({
+  rule: 'adamw',
+  ...OptimizerConfig.parse({ learningRate }),
+});

@@ -32,15 +32,34 @@ const STEPS: readonly { readonly label: string; readonly step: StepRule; readonl
 /** Per-turn tables and exact expectations: the setting of Theorems 1 and 2, by size and kind of step. */
 function theory(quick: boolean): Experiment {
   const chosen = STEPS.filter(({ label }) => !quick || label.startsWith('natural'));
-  const arms = [seeupo(1), seeupo(1, { updateOrder: 'forward' }), seeupo(1, { updateOrder: 'random' }), gspo(1, { normalization: 'batch' })];
+  const arms = [
+    seeupo(1),
+    seeupo(1, { updateOrder: 'forward' }),
+    seeupo(1, { updateOrder: 'random' }),
+    gspo(1, { normalization: 'batch' }),
+  ];
   // Orders show in the size of steps; the other kinds of step are compared with each other.
-  const armsOf = (label: string): Arm[] => (label.startsWith('natural') ? arms : arms.filter(({ order }) => order === 'reverse' || order === '–'));
+  const armsOf = (label: string): Arm[] =>
+    label.startsWith('natural') ? arms : arms.filter(({ order }) => order === 'reverse' || order === '–');
   return {
     id: 'theory',
     title: 'The setting of the theorems: a table per turn, exact expectations',
     setting:
       'one epoch, so every ratio is 1 at the gradient and no clip acts. natural: the exact KL-proximal update, small (0.1) and near best response (10), on advantages of unit deviation; gradient: plain gradient ascent; AdamW: as in real runs',
-    rows: chosen.flatMap(({ label, ...step }) => armsOf(label).map((arm) => ({ arm, step: label, cells: gameNames.map((game) => ({ ...step, game, sharing: 'per-turn' as const, rollouts: 'exact' as const, rescue: true, algorithm: arm.algorithm })) }))),
+    rows: chosen.flatMap(({ label, ...step }) =>
+      armsOf(label).map((arm) => ({
+        arm,
+        step: label,
+        cells: gameNames.map((game) => ({
+          ...step,
+          game,
+          sharing: 'per-turn' as const,
+          rollouts: 'exact' as const,
+          rescue: true,
+          algorithm: arm.algorithm,
+        })),
+      })),
+    ),
   };
 }
 
@@ -50,11 +69,28 @@ const LEARNING_RATE = 0.1;
 const SAMPLED = { groupSize: 8, copies: 2 };
 
 /** Every algorithm as real runs use it: AdamW, several epochs, clips that act. */
-const rivals = (sharing: Sharing, rollouts: Cell['rollouts'], arms: readonly Arm[], iterations: number): Experiment => ({
+const rivals = (
+  sharing: Sharing,
+  rollouts: Cell['rollouts'],
+  arms: readonly Arm[],
+  iterations: number,
+): Experiment => ({
   id: `${sharing}-${rollouts === 'exact' ? 'exact' : 'sampled'}`,
   title: `Every algorithm: ${sharing === 'shared' ? 'shared parameters' : 'a table per turn'}, ${rollouts === 'exact' ? 'exact expectations' : `${SAMPLED.copies} groups of ${SAMPLED.groupSize} samples for each prompt`}`,
   setting: `AdamW ${LEARNING_RATE}, ${EPOCHS} epochs, clip and all else as the schema's defaults, no divergence term`,
-  rows: arms.map((arm) => ({ arm, step: `AdamW ${LEARNING_RATE}`, cells: gameNames.map((game) => ({ game, sharing, rollouts, iterations, rescue: rollouts === 'exact', step: adamW(LEARNING_RATE), algorithm: arm.algorithm })) })),
+  rows: arms.map((arm) => ({
+    arm,
+    step: `AdamW ${LEARNING_RATE}`,
+    cells: gameNames.map((game) => ({
+      game,
+      sharing,
+      rollouts,
+      iterations,
+      rescue: rollouts === 'exact',
+      step: adamW(LEARNING_RATE),
+      algorithm: arm.algorithm,
+    })),
+  })),
 });
 
 /** The whole laboratory, or what is left of it by `quick` and a selection. */

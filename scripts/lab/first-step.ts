@@ -21,17 +21,38 @@ export interface FirstStepRow {
 }
 
 /** Slope of J / optimum along the first iteration's direction, exact expectations. */
-export function firstSlope(game: string, sharing: Sharing, algorithm: LabAlgorithm, seed: number, start: number): number {
+export function firstSlope(
+  game: string,
+  sharing: Sharing,
+  algorithm: LabAlgorithm,
+  seed: number,
+  start: number,
+): number {
   const key = `${seed}/${start}`;
   const tree = gameTree(gameOf(game, key));
-  const learner = new Learner(randomPolicy(tree, sharing, key), { algorithm, step: { rule: 'gradient', learningRate: RATE }, rollouts: 'exact', seed: key });
+  const learner = new Learner(randomPolicy(tree, sharing, key), {
+    algorithm,
+    step: { rule: 'gradient', learningRate: RATE },
+    rollouts: 'exact',
+    seed: key,
+  });
   const before = learner.return;
   learner.iterate(0);
   return (learner.return - before) / (RATE * tree.optimum);
 }
 
 /** Every algorithm with its defaults, one epoch. */
-export function firstSteps({ game, algorithm, seed, starts }: { readonly game?: string | undefined; readonly algorithm?: string | undefined; readonly seed: number; readonly starts: number }): FirstStepRow[] {
+export function firstSteps({
+  game,
+  algorithm,
+  seed,
+  starts,
+}: {
+  readonly game?: string | undefined;
+  readonly algorithm?: string | undefined;
+  readonly seed: number;
+  readonly starts: number;
+}): FirstStepRow[] {
   const arms = defaultArms(1).filter(({ name }) => algorithm === undefined || name.startsWith(algorithm));
   const games = gameNames.filter((name) => game === undefined || name === game);
   return (['per-turn', 'shared'] as const).flatMap((sharing) =>
@@ -41,7 +62,9 @@ export function firstSteps({ game, algorithm, seed, starts }: { readonly game?: 
       order: arm.order,
       normalization: arm.normalization,
       downhill: games.map((name) => {
-        const falling = Array.from({ length: starts }, (_, start) => firstSlope(name, sharing, arm.algorithm, seed, start)).filter((slope) => slope < DOWNHILL);
+        const falling = Array.from({ length: starts }, (_, start) =>
+          firstSlope(name, sharing, arm.algorithm, seed, start),
+        ).filter((slope) => slope < DOWNHILL);
         return { game: name, share: share(falling.length, starts) };
       }),
     })),

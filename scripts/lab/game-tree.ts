@@ -48,7 +48,13 @@ export function gameTree(game: Game): GameTree {
   let logits = 0;
 
   /** Contexts of the responses that begin with the first `depth` tokens of each; fills in the logits of each response. */
-  const spell = (turn: number, sequences: readonly (readonly number[])[], found: number[][], members: readonly number[], depth: number): void => {
+  const spell = (
+    turn: number,
+    sequences: readonly (readonly number[])[],
+    found: number[][],
+    members: readonly number[],
+    depth: number,
+  ): void => {
     const tokens = [...new Set(members.map((m) => sequences[m]![depth]!))].sort((a, b) => a - b);
     const first = logits;
     contexts.push({ turn, first, tokens });
@@ -57,14 +63,18 @@ export function gameTree(game: Game): GameTree {
       const sharing = members.filter((m) => sequences[m]![depth] === token);
       for (const m of sharing) found[m]!.push(first + option);
       const unfinished = sharing.filter((m) => sequences[m]!.length > depth + 1);
-      if (unfinished.length > 0 && unfinished.length < sharing.length) throw new RangeError(`game ${game.name}: a response begins another, so neither has an end`);
+      if (unfinished.length > 0 && unfinished.length < sharing.length)
+        throw new RangeError(`game ${game.name}: a response begins another, so neither has an end`);
       if (unfinished.length > 0) spell(turn, sequences, found, unfinished, depth + 1);
     });
   };
   const play = (history: readonly number[], said: readonly number[]): void => {
     const sequences = game.responses(history);
     if (sequences.length === 0) {
-      paths.push({ responses: said, rewards: Array.from({ length: game.tasks }, (_, task) => game.reward(task, history)) });
+      paths.push({
+        responses: said,
+        rewards: Array.from({ length: game.tasks }, (_, task) => game.reward(task, history)),
+      });
       return;
     }
     const turn = history.length + 1;

@@ -18,7 +18,12 @@ type Matrix = readonly (readonly number[])[];
 const words = (n: number): number[][] => Array.from({ length: n }, (_, token) => [token]);
 
 /** Two turns: turn 1 chooses the row, turn 2 sees it and chooses the column. One matrix per task. */
-const matrixGame = (name: string, summary: string, payoffs: readonly Matrix[], responses = words(payoffs[0]!.length)): Game => ({
+const matrixGame = (
+  name: string,
+  summary: string,
+  payoffs: readonly Matrix[],
+  responses = words(payoffs[0]!.length),
+): Game => ({
   name,
   summary,
   tasks: payoffs.length,
@@ -26,19 +31,37 @@ const matrixGame = (name: string, summary: string, payoffs: readonly Matrix[], r
   reward: (task, [row, column]) => payoffs[task]![row!]![column!]!,
 });
 
-const CLIMBING: Matrix = [[11, -30, 0], [-30, 7, 6], [0, 0, 5]];
+const CLIMBING: Matrix = [
+  [11, -30, 0],
+  [-30, 7, 6],
+  [0, 0, 5],
+];
 
-const climbing = matrixGame('climbing', 'the best row is the worst one for whoever does not answer it rightly', [CLIMBING]);
+const climbing = matrixGame('climbing', 'the best row is the worst one for whoever does not answer it rightly', [
+  CLIMBING,
+]);
 
-const penalty = matrixGame('penalty', 'two optima of 10, each beside a penalty of 30, and a safe 2 between', [[[10, 0, -30], [0, 2, 0], [-30, 0, 10]]]);
+const penalty = matrixGame('penalty', 'two optima of 10, each beside a penalty of 30, and a safe 2 between', [
+  [
+    [10, 0, -30],
+    [0, 2, 0],
+    [-30, 0, 10],
+  ],
+]);
 
 /** The climbing game with its three actions spelled in one or two tokens: the same optimum, other ratios. */
-const spelled = matrixGame('spelled climbing', 'climbing with actions of 2, 2 and 1 tokens, so that ratios are normalised by unlike lengths', [CLIMBING], [[0, 0], [0, 1], [1]]);
+const spelled = matrixGame(
+  'spelled climbing',
+  'climbing with actions of 2, 2 and 1 tokens, so that ratios are normalised by unlike lengths',
+  [CLIMBING],
+  [[0, 0], [0, 1], [1]],
+);
 
 /** Climbing's payoffs by what was said in three turns, in whatever order. */
 const chain: Game = {
   name: 'chain',
-  summary: 'climbing over three turns: 11 for all 0, 7 for all 1, 6 for 1 with 2, 5 for all 2, 0 for 0 with 2, and 30 lost if 0 meets 1',
+  summary:
+    'climbing over three turns: 11 for all 0, 7 for all 1, 6 for 1 with 2, 5 for all 2, 0 for 0 with 2, and 30 lost if 0 meets 1',
   tasks: 1,
   responses: ({ length }) => (length < 3 ? words(3) : []),
   reward: (_, history) => {
@@ -67,11 +90,24 @@ const stopping: Game = {
 };
 
 /** Mean payoff of the first pair of actions (1 + 1 + 0) / 3, of the second (0 + 0 + 6) / 3; two of three groups prefer the first. */
-const scales = matrixGame('scales', 'three prompts that look alike: two pay 1 for one pair of actions, the third pays 6 for another', [
-  [[1, 0], [0, 0]],
-  [[1, 0], [0, 0]],
-  [[0, 0], [0, 6]],
-]);
+const scales = matrixGame(
+  'scales',
+  'three prompts that look alike: two pay 1 for one pair of actions, the third pays 6 for another',
+  [
+    [
+      [1, 0],
+      [0, 0],
+    ],
+    [
+      [1, 0],
+      [0, 0],
+    ],
+    [
+      [0, 0],
+      [0, 6],
+    ],
+  ],
+);
 
 /** Three turns of two actions with payoffs drawn from [0, 1); another game for every seed. */
 export function randomGame(seed: string): Game {

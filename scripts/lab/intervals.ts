@@ -51,18 +51,29 @@ export type Bootstrap = (n: number, of: (indices: Int32Array) => number) => Esti
 export function bootstrap(key: string): Bootstrap {
   const known = new Map<number, Int32Array[]>();
   const resamples = (n: number): Int32Array[] => {
-    const found = known.get(n) ?? Array.from({ length: RESAMPLES }, (_, r) => Int32Array.from(uniforms(`${key}/${n}/${r}`, n), (u) => Math.min(n - 1, Math.floor(u * n))));
+    const found =
+      known.get(n) ??
+      Array.from({ length: RESAMPLES }, (_, r) =>
+        Int32Array.from(uniforms(`${key}/${n}/${r}`, n), (u) => Math.min(n - 1, Math.floor(u * n))),
+      );
     known.set(n, found);
     return found;
   };
   return (n, of) => {
     const figures = resamples(n).map(of).filter(Number.isFinite);
-    return { value: of(Int32Array.from({ length: n }, (_, i) => i)), low: quantile(figures, 0.025), high: quantile(figures, 0.975) };
+    return {
+      value: of(Int32Array.from({ length: n }, (_, i) => i)),
+      low: quantile(figures, 0.025),
+      high: quantile(figures, 0.975),
+    };
   };
 }
 
 /** sum_i numerators / sum_i denominators of the items drawn; with all denominators 1 a mean. */
-export function ratioOf(numerators: readonly number[], denominators: readonly number[]): (indices: Int32Array) => number {
+export function ratioOf(
+  numerators: readonly number[],
+  denominators: readonly number[],
+): (indices: Int32Array) => number {
   return (indices) => {
     let [above, below] = [0, 0];
     for (const i of indices) {

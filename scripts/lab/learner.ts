@@ -4,13 +4,24 @@ import { onePool, turnPools } from '../../activities/grouping/turn-pools.js';
 import { sum } from '../../activities/numerics/statistics.js';
 import { generalizedAdvantages } from '../../activities/turn-update/generalized-advantages.js';
 import { batchLoss } from '../../activities/turn-update/objectives.js';
-import { densityRatio, extendSuffixProducts, initialSuffixProducts, sequenceRatio } from '../../activities/turn-update/suffix-ratios.js';
+import {
+  densityRatio,
+  extendSuffixProducts,
+  initialSuffixProducts,
+  sequenceRatio,
+} from '../../activities/turn-update/suffix-ratios.js';
 import type { AlgorithmConfig, PpoConfig, SeeupoConfig } from '../../schemas/train-config.js';
 import { turnOrder } from '../../workflows/turn-order.js';
 import { exactReturn } from './game-tree.js';
 import { rollOut, type Rollouts, type Seat } from './rollouts.js';
 import { adamWStep, naturalStep, noMoments, type Moments, type StepRule } from './step-rules.js';
-import { parameterGradient, parametersOf, pathProbabilities, tokenLogProbs, type TabularPolicy } from './tabular-policy.js';
+import {
+  parameterGradient,
+  parametersOf,
+  pathProbabilities,
+  tokenLogProbs,
+  type TabularPolicy,
+} from './tabular-policy.js';
 import { fitCritic, ppoLoss, whitened, type LabAlgorithm, type LabPpo } from './tabular-ppo.js';
 
 export interface LearnerSettings {
@@ -53,7 +64,10 @@ export class Learner {
   private said: LogProbs | null = null;
 
   /** @param policy  its parameters are changed in place */
-  constructor(readonly policy: TabularPolicy, private readonly settings: LearnerSettings) {
+  constructor(
+    readonly policy: TabularPolicy,
+    private readonly settings: LearnerSettings,
+  ) {
     const { tree } = policy;
     this.moments = noMoments(policy.parameters.length);
     this.tokens = Array.from({ length: tree.logits }, (_, logit) => ({ logits: [logit] }));
@@ -75,7 +89,12 @@ export class Learner {
    */
   iterate(iteration: number): { predictedRise: number | null } {
     const { algorithm, rollouts, seed } = this.settings;
-    const seats = rollOut(this.policy.tree, pathProbabilities(this.policy.tree, this.logProbs), rollouts, `${seed}/rollout/${iteration}`);
+    const seats = rollOut(
+      this.policy.tree,
+      pathProbabilities(this.policy.tree, this.logProbs),
+      rollouts,
+      `${seed}/rollout/${iteration}`,
+    );
     if (algorithm.name === 'seeupo') {
       const products = this.iterateSeeupo(algorithm, seats, iteration);
       if (rollouts !== 'exact') return { predictedRise: null };
@@ -94,7 +113,11 @@ export class Learner {
     const atIteration = groupRelativeAdvantages(seats, algorithm);
     const ids = seats.map(({ id }) => id);
     let products = initialSuffixProducts(ids);
-    const order = turnOrder(algorithm.updateOrder === 'random' ? { random: numberOf(this.settings.seed) } : algorithm.updateOrder, pools.length, iteration);
+    const order = turnOrder(
+      algorithm.updateOrder === 'random' ? { random: numberOf(this.settings.seed) } : algorithm.updateOrder,
+      pools.length,
+      iteration,
+    );
     for (const [index, turn] of order.entries()) {
       const pool = pools[turn - 1]!;
       const before = this.responses();
@@ -105,9 +128,15 @@ export class Learner {
         }
       }
       const advantages =
-        algorithm.advantageStatistics === 'turn-pool' ? groupRelativeAdvantages(seats, algorithm, new Set(pool.map(({ id }) => id))) : atIteration;
+        algorithm.advantageStatistics === 'turn-pool'
+          ? groupRelativeAdvantages(seats, algorithm, new Set(pool.map(({ id }) => id)))
+          : atIteration;
       const denominators = algorithm.ratioReference === 'turn' ? before : old;
-      const terms = pool.map((seat) => ({ unit: this.response(seat, turn), weight: products[seat.id]! * advantages.get(seat.id)!, share: seat.share ?? 1 }));
+      const terms = pool.map((seat) => ({
+        unit: this.response(seat, turn),
+        weight: products[seat.id]! * advantages.get(seat.id)!,
+        share: seat.share ?? 1,
+      }));
       this.update(terms, this.policy.tree.responses, denominators, turn);
       products = extendSuffixProducts(products, this.ratios(pool, turn, this.responses(), denominators), algorithm);
     }
@@ -119,20 +148,33 @@ export class Learner {
     const advantages = groupRelativeAdvantages(seats, algorithm);
     const byId = new Map(seats.map((seat) => [seat.id, seat]));
     const taken = new Map<string, number>();
-    const terms = onePool(trainedOn(seats, algorithm)).flat().map((id) => {
-      const turn = (taken.get(id) ?? 0) + 1;
-      taken.set(id, turn);
-      const seat = byId.get(id)!;
-      return { unit: this.response(seat, turn), weight: advantages.get(id)!, share: seat.share ?? 1 };
-    });
+    const terms = onePool(trainedOn(seats, algorithm))
+      .flat()
+      .map((id) => {
+        const turn = (taken.get(id) ?? 0) + 1;
+        taken.set(id, turn);
+        const seat = byId.get(id)!;
+        return { unit: this.response(seat, turn), weight: advantages.get(id)!, share: seat.share ?? 1 };
+      });
     this.update(terms, this.policy.tree.responses, this.responses(), null);
   }
 
   private iteratePpo(algorithm: LabPpo, seats: readonly Seat[]): void {
     const { tree } = this.policy;
-    const played = seats.map(({ path }) => tree.paths[path]!.responses.flatMap((response) => tree.responses[response]!.logits));
-    const visits = seats.flatMap(({ share = 1 }, i) => played[i]!.map((logit) => ({ context: this.contextOf[logit]!, share })));
-    const advantages = seats.flatMap(({ reward }, i) => generalizedAdvantages(reward, played[i]!.map((logit) => this.values[this.contextOf[logit]!]!), { gamma: 1, lambda: algorithm.lambda }).advantages);
+    const played = seats.map(({ path }) =>
+      tree.paths[path]!.responses.flatMap((response) => tree.responses[response]!.logits),
+    );
+    const visits = seats.flatMap(({ share = 1 }, i) =>
+      played[i]!.map((logit) => ({ context: this.contextOf[logit]!, share })),
+    );
+    const advantages = seats.flatMap(
+      ({ reward }, i) =>
+        generalizedAdvantages(
+          reward,
+          played[i]!.map((logit) => this.values[this.contextOf[logit]!]!),
+          { gamma: 1, lambda: algorithm.lambda },
+        ).advantages,
+    );
     const weights = whitened(advantages, visits);
     const terms = played.flat().map((logit, n) => ({ unit: logit, weight: weights[n]!, share: visits[n]!.share }));
     this.update(terms, this.tokens, this.spoken(this.tokens), null);
@@ -149,14 +191,26 @@ export class Learner {
     const count = terms.length;
     // A mean over `count` terms gives each 1/count; by its share it is to have share/total.
     const emphasis = terms.map(({ share }) => (share * count) / total);
-    const lossOf = algorithm.name === 'ppo' ? ppoLoss(algorithm, count) : batchLoss(algorithm, terms.map(({ unit }, i) => units[unit]!.logits.length * emphasis[i]!), tree.maxResponseTokens);
+    const lossOf =
+      algorithm.name === 'ppo'
+        ? ppoLoss(algorithm, count)
+        : batchLoss(
+            algorithm,
+            terms.map(({ unit }, i) => units[unit]!.logits.length * emphasis[i]!),
+            tree.maxResponseTokens,
+          );
     for (let epoch = 0; epoch < algorithm.epochs; epoch++) {
       const towards = new Float64Array(tree.logits); // dLoss/dlog pi
       const visits = new Float64Array(tree.logits); // share of the pool that chose this token
       for (let i = 0; i < count; i++) {
         const { unit, weight } = terms[i]!;
         const { logits } = units[unit]!;
-        const { gradient } = lossOf({ current: logits.map((logit) => this.logProbs[logit]!), old: denominators[unit]!, reference: null, weight });
+        const { gradient } = lossOf({
+          current: logits.map((logit) => this.logProbs[logit]!),
+          old: denominators[unit]!,
+          reference: null,
+          weight,
+        });
         for (let l = 0; l < logits.length; l++) {
           towards[logits[l]!]! += emphasis[i]! * gradient[l]!;
           visits[logits[l]!]! += emphasis[i]! / count;
@@ -176,19 +230,32 @@ export class Learner {
     this.blocks.set(turn, indices);
     const gradient = parameterGradient(policy, towards, logProbs);
     // Agents that share parameters share the optimiser; agents that do not have one each.
-    if (step.rule === 'adamw') adamWStep(policy.parameters, gradient, this.moments, { name: policy.sharing === 'shared' ? 0 : (turn ?? 0), indices }, step);
+    if (step.rule === 'adamw')
+      adamWStep(
+        policy.parameters,
+        gradient,
+        this.moments,
+        { name: policy.sharing === 'shared' ? 0 : (turn ?? 0), indices },
+        step,
+      );
     else for (const i of indices) policy.parameters[i]! -= step.learningRate * gradient[i]!;
   }
 
   private response = ({ path }: Seat, turn: number): number => this.policy.tree.paths[path]!.responses[turn - 1]!;
-  private spoken = (units: Units): number[][] => units.map(({ logits }) => logits.map((logit) => this.logProbs[logit]!));
+  private spoken = (units: Units): number[][] =>
+    units.map(({ logits }) => logits.map((logit) => this.logProbs[logit]!));
   private responses = (): LogProbs => (this.said ??= this.spoken(this.policy.tree.responses));
 
   /** rho_it of a pool's seats. */
   private ratios(pool: readonly Seat[], turn: number, current: LogProbs, denominators: LogProbs): Map<string, number> {
     const { algorithm } = this.settings;
     const ratioOf = algorithm.name === 'seeupo' && algorithm.suffixRatio === 'density' ? densityRatio : sequenceRatio;
-    return new Map(pool.map((seat) => [seat.id, ratioOf(current[this.response(seat, turn)]!, denominators[this.response(seat, turn)]!)]));
+    return new Map(
+      pool.map((seat) => [
+        seat.id,
+        ratioOf(current[this.response(seat, turn)]!, denominators[this.response(seat, turn)]!),
+      ]),
+    );
   }
 }
 
@@ -204,4 +271,5 @@ function merged(terms: readonly Term[]): Term[] {
 }
 
 /** `turnOrder` draws by a number. */
-const numberOf = (seed: string): number => [...seed].reduce((hash, character) => (Math.imul(hash, 31) + character.charCodeAt(0)) >>> 0, 0);
+const numberOf = (seed: string): number =>
+  [...seed].reduce((hash, character) => (Math.imul(hash, 31) + character.charCodeAt(0)) >>> 0, 0);

@@ -7,7 +7,12 @@ import type { Cell, Outcome } from './play-start.js';
  * Every start of every cell, on as many threads as there are cores. The outcomes do not depend on
  * how many those are: a start is a function of the cell, the seed and its number.
  */
-export async function playCells(cells: readonly Cell[], seed: number, starts: number, onCell: (done: number) => void): Promise<Outcome[][]> {
+export async function playCells(
+  cells: readonly Cell[],
+  seed: number,
+  starts: number,
+  onCell: (done: number) => void,
+): Promise<Outcome[][]> {
   const outcomes = new Array<Outcome[]>(cells.length);
   let [next, done] = [0, 0];
   const threads = Array.from({ length: Math.min(cells.length, availableParallelism()) }, async () => {

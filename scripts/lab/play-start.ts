@@ -89,8 +89,21 @@ export function playStart(cell: Cell, seed: number, start: number): Outcome {
     }
     reachedAtEqualSteps = behind <= WITHIN;
   }
-  const reachedAtEqualBoth = cell.algorithm.name === 'seeupo' ? reached : arrives({ ...cell, algorithm: { ...cell.algorithm, epochs: cell.algorithm.epochs * tree.turns } }, key);
-  return { reached, reachedAtEqualSteps, reachedAtEqualBoth, iterationsTo99, falls, largestFall, ledger: ledger ? { error, rise: rises } : null, rescued, curve };
+  const reachedAtEqualBoth =
+    cell.algorithm.name === 'seeupo'
+      ? reached
+      : arrives({ ...cell, algorithm: { ...cell.algorithm, epochs: cell.algorithm.epochs * tree.turns } }, key);
+  return {
+    reached,
+    reachedAtEqualSteps,
+    reachedAtEqualBoth,
+    iterationsTo99,
+    falls,
+    largestFall,
+    ledger: ledger ? { error, rise: rises } : null,
+    rescued,
+    curve,
+  };
 }
 
 /** Whether a start of a cell is within 1 % of the optimum after K iterations. */
@@ -106,7 +119,12 @@ const RESCUE_ITERATIONS = 200;
 
 /** Whether SeeUPO with exact expectations and small natural steps comes within 1 % of the optimum from this policy. */
 function arrivesNaturally(policy: TabularPolicy): boolean {
-  const learner = new Learner(policy, { algorithm: seeupo(1).algorithm, step: { rule: 'natural', learningRate: 0.1 }, rollouts: 'exact', seed: '' });
+  const learner = new Learner(policy, {
+    algorithm: seeupo(1).algorithm,
+    step: { rule: 'natural', learningRate: 0.1 },
+    rollouts: 'exact',
+    seed: '',
+  });
   for (let k = 0; k < RESCUE_ITERATIONS; k++) {
     if (1 - learner.return / policy.tree.optimum <= WITHIN) return true;
     learner.iterate(k);

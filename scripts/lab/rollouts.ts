@@ -19,12 +19,26 @@ export interface Seat {
 export type Rollouts = 'exact' | { readonly groupSize: number; readonly copies: number };
 
 /** Step 1: what theta_k plays. A function of the probabilities and the key alone. */
-export function rollOut({ paths, game }: GameTree, probabilities: readonly number[], rollouts: Rollouts, key: string): Seat[] {
+export function rollOut(
+  { paths, game }: GameTree,
+  probabilities: readonly number[],
+  rollouts: Rollouts,
+  key: string,
+): Seat[] {
   const seat = (taskId: string, task: number, path: number, id: string): Seat => ({
-    id, taskId, path, reward: paths[path]!.rewards[task]!, turns: paths[path]!.responses.length,
+    id,
+    taskId,
+    path,
+    reward: paths[path]!.rewards[task]!,
+    turns: paths[path]!.responses.length,
   });
   if (rollouts === 'exact') {
-    return Array.from({ length: game.tasks }, (_, task) => paths.map((_, path) => ({ ...seat(`${task}`, task, path, `${task}/${path}`), share: probabilities[path]! / game.tasks }))).flat();
+    return Array.from({ length: game.tasks }, (_, task) =>
+      paths.map((_, path) => ({
+        ...seat(`${task}`, task, path, `${task}/${path}`),
+        share: probabilities[path]! / game.tasks,
+      })),
+    ).flat();
   }
   const groups = game.tasks * rollouts.copies;
   const draws = uniforms(key, groups * rollouts.groupSize);

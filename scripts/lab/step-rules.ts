@@ -19,7 +19,11 @@ export interface Moments {
   readonly steps: Map<number, number>;
 }
 
-export const noMoments = (parameters: number): Moments => ({ first: new Float64Array(parameters), second: new Float64Array(parameters), steps: new Map() });
+export const noMoments = (parameters: number): Moments => ({
+  first: new Float64Array(parameters),
+  second: new Float64Array(parameters),
+  steps: new Map(),
+});
 
 /**
  * One AdamW step (Loshchilov and Hutter, 2019, as torch.optim.AdamW computes it) on a block of the
@@ -45,7 +49,9 @@ export function adamWStep(
     const g = gradient[i]! * scale;
     const first = (moments.first[i] = beta1 * moments.first[i]! + (1 - beta1) * g);
     const second = (moments.second[i] = beta2 * moments.second[i]! + (1 - beta2) * g * g);
-    parameters[i] = parameters[i]! * (1 - learningRate * weightDecay) - (learningRate / correction1) * (first / (Math.sqrt(second) / correction2 + epsilon));
+    parameters[i] =
+      parameters[i]! * (1 - learningRate * weightDecay) -
+      (learningRate / correction1) * (first / (Math.sqrt(second) / correction2 + epsilon));
   }
 }
 
@@ -57,8 +63,15 @@ export function adamWStep(
  * @param visits   share of the pool that chose it
  * @throws {RangeError} if the parameters are shared, whose Fisher information is another
  */
-export function naturalStep({ tree, sharing, parameters }: TabularPolicy, towards: Float64Array, visits: Float64Array, logProbs: Float64Array, learningRate: number): void {
-  if (sharing === 'shared') throw new RangeError('the natural gradient here is that of a table: choose sharing per-turn');
+export function naturalStep(
+  { tree, sharing, parameters }: TabularPolicy,
+  towards: Float64Array,
+  visits: Float64Array,
+  logProbs: Float64Array,
+  learningRate: number,
+): void {
+  if (sharing === 'shared')
+    throw new RangeError('the natural gradient here is that of a table: choose sharing per-turn');
   for (const { first, tokens } of tree.contexts) {
     let [here, centre] = [0, 0];
     for (let i = first; i < first + tokens.length; i++) {

@@ -52,20 +52,54 @@ export function summarized(outcomes: readonly Outcome[], bootstrap: Bootstrap): 
   const rescues = outcomes.filter(({ rescued }) => rescued !== null);
   return {
     starts: n,
-    reached: share(count(({ reached }) => reached), n),
-    reachedAtEqualSteps: share(count(({ reachedAtEqualSteps }) => reachedAtEqualSteps), n),
-    reachedAtEqualBoth: share(count(({ reachedAtEqualBoth }) => reachedAtEqualBoth), n),
+    reached: share(
+      count(({ reached }) => reached),
+      n,
+    ),
+    reachedAtEqualSteps: share(
+      count(({ reachedAtEqualSteps }) => reachedAtEqualSteps),
+      n,
+    ),
+    reachedAtEqualBoth: share(
+      count(({ reachedAtEqualBoth }) => reachedAtEqualBoth),
+      n,
+    ),
     iterationsTo99: median(outcomes.map(({ iterationsTo99 }) => iterationsTo99)),
-    startsWithFall: share(count(({ falls }) => falls > 0), n),
-    falls: bootstrap(n, ratioOf(outcomes.map(({ falls }) => falls), outcomes.map(() => 1))),
+    startsWithFall: share(
+      count(({ falls }) => falls > 0),
+      n,
+    ),
+    falls: bootstrap(
+      n,
+      ratioOf(
+        outcomes.map(({ falls }) => falls),
+        outcomes.map(() => 1),
+      ),
+    ),
     largestFall: Math.max(...outcomes.map(({ largestFall }) => largestFall)),
-    ledgerError: sum(ledgers.map(({ rise }) => rise)) === 0 ? null : bootstrap(n, ratioOf(ledgers.map(({ error }) => error), ledgers.map(({ rise }) => rise))),
-    missed: rescues.length === 0 ? null : { starts: rescues.length, rescued: rescues.filter(({ rescued }) => rescued).length },
+    ledgerError:
+      sum(ledgers.map(({ rise }) => rise)) === 0
+        ? null
+        : bootstrap(
+            n,
+            ratioOf(
+              ledgers.map(({ error }) => error),
+              ledgers.map(({ rise }) => rise),
+            ),
+          ),
+    missed:
+      rescues.length === 0
+        ? null
+        : { starts: rescues.length, rescued: rescues.filter(({ rescued }) => rescued).length },
   };
 }
 
 /** @param outcomes  of the experiment's cells, row after row */
-export function summarizeExperiment({ id, title, setting, rows }: Experiment, outcomes: readonly (readonly Outcome[])[], bootstrap: Bootstrap): ExperimentSummary {
+export function summarizeExperiment(
+  { id, title, setting, rows }: Experiment,
+  outcomes: readonly (readonly Outcome[])[],
+  bootstrap: Bootstrap,
+): ExperimentSummary {
   let next = 0;
   return {
     id,
@@ -82,7 +116,9 @@ export function summarizeExperiment({ id, title, setting, rows }: Experiment, ou
           ...summarized(ofCells[c]!, bootstrap),
           curve: {
             iterations: curveIterations(cell.iterations),
-            values: curveIterations(cell.iterations).map((_, point) => mean(ofCells[c]!.map(({ curve }) => curve[point]!))),
+            values: curveIterations(cell.iterations).map((_, point) =>
+              mean(ofCells[c]!.map(({ curve }) => curve[point]!)),
+            ),
           },
         })),
         all: summarized(ofCells.flat(), bootstrap),
@@ -107,21 +143,40 @@ export interface GapRow {
   readonly ledgerClosed: Estimate | null;
 }
 
-export function gapRow(game: string, perTurn: readonly Outcome[], paper: readonly Outcome[], exact: readonly Outcome[], bootstrap: Bootstrap): GapRow {
+export function gapRow(
+  game: string,
+  perTurn: readonly Outcome[],
+  paper: readonly Outcome[],
+  exact: readonly Outcome[],
+  bootstrap: Bootstrap,
+): GapRow {
   const n = paper.length;
   const [before, after] = [summarized(paper, bootstrap), summarized(exact, bootstrap)];
-  const errorOf = (outcomes: readonly Outcome[]) => ratioOf(outcomes.map(({ ledger }) => ledger?.error ?? 0), outcomes.map(({ ledger }) => ledger?.rise ?? 0));
+  const errorOf = (outcomes: readonly Outcome[]) =>
+    ratioOf(
+      outcomes.map(({ ledger }) => ledger?.error ?? 0),
+      outcomes.map(({ ledger }) => ledger?.rise ?? 0),
+    );
   const [errorBefore, errorAfter] = [errorOf(paper), errorOf(exact)];
   return {
     game,
     perTurn: summarized(perTurn, bootstrap).reached,
     paper: before.reached,
     exactSuffix: after.reached,
-    gained: bootstrap(n, ratioOf(exact.map(({ reached }, i) => Number(reached) - Number(paper[i]!.reached)), paper.map(() => 1))),
+    gained: bootstrap(
+      n,
+      ratioOf(
+        exact.map(({ reached }, i) => Number(reached) - Number(paper[i]!.reached)),
+        paper.map(() => 1),
+      ),
+    ),
     fallsPaper: before.falls,
     fallsExact: after.falls,
     ledgerPaper: before.ledgerError,
     ledgerExact: after.ledgerError,
-    ledgerClosed: before.ledgerError === null || after.ledgerError === null ? null : bootstrap(n, (indices) => 1 - errorAfter(indices) / errorBefore(indices)),
+    ledgerClosed:
+      before.ledgerError === null || after.ledgerError === null
+        ? null
+        : bootstrap(n, (indices) => 1 - errorAfter(indices) / errorBefore(indices)),
   };
 }

@@ -22,14 +22,18 @@ export function randomPolicy(tree: GameTree, sharing: Sharing, key: string): Tab
   const parameters = new Float64Array(tree.logits + (sharing === 'shared' ? tree.vocabulary : 0));
   const draws = uniforms(`${key}/logits`, 2 * tree.logits);
   // Box-Muller
-  for (let i = 0; i < tree.logits; i++) parameters[i] = Math.sqrt(-2 * Math.log(1 - Math.min(draws[2 * i]!, 1 - 2 ** -24))) * Math.cos(2 * Math.PI * draws[2 * i + 1]!);
+  for (let i = 0; i < tree.logits; i++)
+    parameters[i] =
+      Math.sqrt(-2 * Math.log(1 - Math.min(draws[2 * i]!, 1 - 2 ** -24))) * Math.cos(2 * Math.PI * draws[2 * i + 1]!);
   return { tree, sharing, parameters };
 }
 
 /** The same distribution as a table per turn. */
 export function unshared({ tree, sharing, parameters }: TabularPolicy): TabularPolicy {
   const own = parameters.slice(0, tree.logits);
-  if (sharing === 'shared') for (const { first, tokens } of tree.contexts) tokens.forEach((token, v) => (own[first + v]! += parameters[tree.logits + token]!));
+  if (sharing === 'shared')
+    for (const { first, tokens } of tree.contexts)
+      tokens.forEach((token, v) => (own[first + v]! += parameters[tree.logits + token]!));
   return { tree, sharing: 'per-turn', parameters: own };
 }
 
@@ -62,7 +66,11 @@ export function pathProbabilities({ paths, responses }: GameTree, logProbs: Floa
  *
  * @param towards  dLoss/dlog pi, in the order of the own logits
  */
-export function parameterGradient({ tree, sharing, parameters }: TabularPolicy, towards: Float64Array, logProbs: Float64Array): Float64Array {
+export function parameterGradient(
+  { tree, sharing, parameters }: TabularPolicy,
+  towards: Float64Array,
+  logProbs: Float64Array,
+): Float64Array {
   const gradient = new Float64Array(parameters.length);
   for (const { first, tokens } of tree.contexts) {
     let total = 0;
@@ -79,5 +87,7 @@ export function parameterGradient({ tree, sharing, parameters }: TabularPolicy, 
 /** Indices of the parameters that an update of `turn` steps: the turn's own, or all if they are shared; null is all turns. */
 export function parametersOf({ tree, sharing, parameters }: TabularPolicy, turn: number | null): number[] {
   if (sharing === 'shared' || turn === null) return [...parameters.keys()];
-  return tree.contexts.filter((context) => context.turn === turn).flatMap(({ first, tokens }) => tokens.map((_, v) => first + v));
+  return tree.contexts
+    .filter((context) => context.turn === turn)
+    .flatMap(({ first, tokens }) => tokens.map((_, v) => first + v));
 }

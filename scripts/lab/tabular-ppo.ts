@@ -18,7 +18,13 @@ export interface LabPpo {
   readonly criticRate: number;
 }
 
-export const labPpo = (epochs: number): LabPpo => ({ name: 'ppo', epochs, clip: { low: 0.2, high: 0.2 }, lambda: 1, criticRate: 1 });
+export const labPpo = (epochs: number): LabPpo => ({
+  name: 'ppo',
+  epochs,
+  clip: { low: 0.2, high: 0.2 },
+  lambda: 1,
+  criticRate: 1,
+});
 
 export type LabAlgorithm = Exclude<AlgorithmConfig, PpoConfig> | LabPpo;
 
@@ -31,22 +37,31 @@ export interface TokenVisit {
 }
 
 /** Moves each visited place's value towards the mean of V + A over its visits, in place. */
-export function fitCritic(values: Float64Array, visits: readonly TokenVisit[], advantages: readonly number[], criticRate: number): void {
+export function fitCritic(
+  values: Float64Array,
+  visits: readonly TokenVisit[],
+  advantages: readonly number[],
+  criticRate: number,
+): void {
   for (const [context, members] of groupBy([...visits.keys()], (i) => visits[i]!.context)) {
     const total = sum(members.map((i) => visits[i]!.share));
-    if (total > 0) values[context]! += (criticRate * sum(members.map((i) => visits[i]!.share * advantages[i]!))) / total;
+    if (total > 0)
+      values[context]! += (criticRate * sum(members.map((i) => visits[i]!.share * advantages[i]!))) / total;
   }
 }
 
 /** (A - mean) / (std + 1e-6), weighted by the visits' shares. */
 export function whitened(advantages: readonly number[], visits: readonly TokenVisit[]): number[] {
   const total = sum(visits.map(({ share }) => share));
-  const average = (of: (advantage: number) => number): number => sum(advantages.map((advantage, i) => visits[i]!.share * of(advantage))) / total;
+  const average = (of: (advantage: number) => number): number =>
+    sum(advantages.map((advantage, i) => visits[i]!.share * of(advantage))) / total;
   const centre = average((advantage) => advantage);
   const deviation = Math.sqrt(average((advantage) => (advantage - centre) ** 2));
   return advantages.map((advantage) => (advantage - centre) / (deviation + 1e-6));
 }
 
 /** The clipped token-level loss of one token, as part of a mean over `count`. */
-export const ppoLoss = ({ clip }: LabPpo, count: number): ((sample: ResponseSample) => SampleLoss) =>
-  (sample) => grpoLoss(sample, { count, scale: 1 }, { clip, klCoefficient: 0 });
+export const ppoLoss =
+  ({ clip }: LabPpo, count: number): ((sample: ResponseSample) => SampleLoss) =>
+  (sample) =>
+    grpoLoss(sample, { count, scale: 1 }, { clip, klCoefficient: 0 });

@@ -13,14 +13,19 @@ export interface WordTable {
 const percent = (x: number, digits = 1): string => (Number.isFinite(x) ? `${fixed(100 * x, digits)} %` : '–');
 const interval = ({ low, high }: Estimate, text: (x: number) => string): string => ` [${text(low)}, ${text(high)}]`;
 
-export const shareWords = (estimate: Estimate): string => `${percent(estimate.value)}${interval(estimate, (x) => fixed(100 * x, 1))}`;
+export const shareWords = (estimate: Estimate): string =>
+  `${percent(estimate.value)}${interval(estimate, (x) => fixed(100 * x, 1))}`;
 const signedShareWords = (estimate: Estimate): string => `${estimate.value > 0 ? '+' : ''}${shareWords(estimate)}`;
 /** Infinity is a median that K iterations did not see. */
 const iterationWords = (x: number): string => (Number.isFinite(x) ? String(x) : 'never');
-export const iterationsWords = (estimate: Estimate): string => `${iterationWords(estimate.value)}${interval(estimate, iterationWords)}`;
-export const countWords = (estimate: Estimate): string => (estimate.value === 0 ? '0' : `${fixed(estimate.value, 2)}${interval(estimate, (x) => fixed(x, 2))}`);
-const ledgerWords = (error: Estimate | null): string => (error === null ? '–' : error.high < 1e-9 ? '0' : shareWords(error));
-const largestWords = ({ largestFall, falls }: Summary): string => (falls.value === 0 ? '–' : percent(largestFall, largestFall < 0.001 ? 4 : 1));
+export const iterationsWords = (estimate: Estimate): string =>
+  `${iterationWords(estimate.value)}${interval(estimate, iterationWords)}`;
+export const countWords = (estimate: Estimate): string =>
+  estimate.value === 0 ? '0' : `${fixed(estimate.value, 2)}${interval(estimate, (x) => fixed(x, 2))}`;
+const ledgerWords = (error: Estimate | null): string =>
+  error === null ? '–' : error.high < 1e-9 ? '0' : shareWords(error);
+const largestWords = ({ largestFall, falls }: Summary): string =>
+  falls.value === 0 ? '–' : percent(largestFall, largestFall < 0.001 ? 4 : 1);
 
 const worst = ({ cells }: RowSummary): string => {
   const [least] = [...cells].sort((a, b) => a.reached.value - b.reached.value);
@@ -34,16 +39,54 @@ const armWords = ({ arm }: RowSummary): string[] => [arm.name, arm.order, arm.no
 export function experimentTable({ id, rows }: ExperimentSummary): WordTable {
   if (id === 'theory') {
     return {
-      columns: ['step', 'K', 'algorithm', 'order', 'within 1 % of the optimum', 'worst game', 'iterations to 99 %', 'falls', 'missed: plateaus'],
+      columns: [
+        'step',
+        'K',
+        'algorithm',
+        'order',
+        'within 1 % of the optimum',
+        'worst game',
+        'iterations to 99 %',
+        'falls',
+        'missed: plateaus',
+      ],
       rows: rows.map((row) => [
-        row.step, String(row.iterations), row.arm.name, row.arm.order, shareWords(row.all.reached), worst(row), iterationsWords(row.all.iterationsTo99), countWords(row.all.falls), missedWords(row.all),
+        row.step,
+        String(row.iterations),
+        row.arm.name,
+        row.arm.order,
+        shareWords(row.all.reached),
+        worst(row),
+        iterationsWords(row.all.iterationsTo99),
+        countWords(row.all.falls),
+        missedWords(row.all),
       ]),
     };
   }
   return {
-    columns: [...armColumns, 'within 1 % at equal rollouts', '... at equal optimiser steps, T times the rollouts', '... at equal rollouts and optimiser steps, T times the passes', 'worst game', 'iterations to 99 %', 'starts with a fall', 'falls per start', 'largest fall', 'missed: plateaus'],
+    columns: [
+      ...armColumns,
+      'within 1 % at equal rollouts',
+      '... at equal optimiser steps, T times the rollouts',
+      '... at equal rollouts and optimiser steps, T times the passes',
+      'worst game',
+      'iterations to 99 %',
+      'starts with a fall',
+      'falls per start',
+      'largest fall',
+      'missed: plateaus',
+    ],
     rows: rows.map((row) => [
-      ...armWords(row), shareWords(row.all.reached), shareWords(row.all.reachedAtEqualSteps), shareWords(row.all.reachedAtEqualBoth), worst(row), iterationsWords(row.all.iterationsTo99), shareWords(row.all.startsWithFall), countWords(row.all.falls), largestWords(row.all), missedWords(row.all),
+      ...armWords(row),
+      shareWords(row.all.reached),
+      shareWords(row.all.reachedAtEqualSteps),
+      shareWords(row.all.reachedAtEqualBoth),
+      worst(row),
+      iterationsWords(row.all.iterationsTo99),
+      shareWords(row.all.startsWithFall),
+      countWords(row.all.falls),
+      largestWords(row.all),
+      missedWords(row.all),
     ]),
   };
 }
@@ -54,30 +97,55 @@ export function gameTable({ id, rows }: ExperimentSummary, figure: 'reached' | '
   const head = id === 'theory' ? ['step', 'algorithm', 'order'] : armColumns;
   return {
     columns: [...head, ...rows[0]!.cells.map(({ game }) => game)],
-    rows: rows.map((row) => [...(id === 'theory' ? [row.step, row.arm.name, row.arm.order] : armWords(row)), ...row.cells.map((cell) => words(cell[figure]))]),
+    rows: rows.map((row) => [
+      ...(id === 'theory' ? [row.step, row.arm.name, row.arm.order] : armWords(row)),
+      ...row.cells.map((cell) => words(cell[figure])),
+    ]),
   };
 }
 
 export function gapTable(rows: readonly GapRow[]): WordTable {
   return {
     columns: [
-      'game', 'per-turn tables, paper', 'shared, paper', 'shared, exact-suffix', 'exact-suffix gains', 'falls, paper', 'falls, exact-suffix', 'ledger error, paper', 'ledger error, exact-suffix', 'closed of it',
+      'game',
+      'per-turn tables, paper',
+      'shared, paper',
+      'shared, exact-suffix',
+      'exact-suffix gains',
+      'falls, paper',
+      'falls, exact-suffix',
+      'ledger error, paper',
+      'ledger error, exact-suffix',
+      'closed of it',
     ],
     rows: rows.map((row) => [
-      row.game, shareWords(row.perTurn), shareWords(row.paper), shareWords(row.exactSuffix), signedShareWords(row.gained), countWords(row.fallsPaper), countWords(row.fallsExact),
-      ledgerWords(row.ledgerPaper), ledgerWords(row.ledgerExact), row.ledgerClosed === null || !Number.isFinite(row.ledgerClosed.value) ? '–' : shareWords(row.ledgerClosed),
+      row.game,
+      shareWords(row.perTurn),
+      shareWords(row.paper),
+      shareWords(row.exactSuffix),
+      signedShareWords(row.gained),
+      countWords(row.fallsPaper),
+      countWords(row.fallsExact),
+      ledgerWords(row.ledgerPaper),
+      ledgerWords(row.ledgerExact),
+      row.ledgerClosed === null || !Number.isFinite(row.ledgerClosed.value) ? '–' : shareWords(row.ledgerClosed),
     ]),
   };
 }
 
 export const FIRST_STEP_TITLE = 'Is an infinitely small step uphill?';
-export const FIRST_STEP_SETTING = 'share of random starts at which the direction of the first iteration lowers the exact return however small the step; exact expectations, plain gradient, one epoch';
+export const FIRST_STEP_SETTING =
+  'share of random starts at which the direction of the first iteration lowers the exact return however small the step; exact expectations, plain gradient, one epoch';
 
 export function firstStepTable(rows: readonly FirstStepRow[]): WordTable {
   return {
     columns: ['parameters', ...armColumns, ...rows[0]!.downhill.map(({ game }) => game)],
     rows: rows.map(({ sharing, algorithm, order, normalization, downhill }) => [
-      sharing, algorithm, order, normalization, ...downhill.map((each) => (each.share.value === 0 ? '0' : shareWords(each.share))),
+      sharing,
+      algorithm,
+      order,
+      normalization,
+      ...downhill.map((each) => (each.share.value === 0 ? '0' : shareWords(each.share))),
     ]),
   };
 }
@@ -92,11 +160,17 @@ export const READING =
 /** The findings as Markdown. */
 export function markdown({ options, experiments, firstSteps, gap }: Findings): string {
   const table = ({ columns, rows }: WordTable): string =>
-    [columns, columns.map(() => '---'), ...rows].map((row) => `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`).join('\n');
-  const parts = experiments.map((experiment) => `## ${experiment.title}\n${experiment.setting}; K = ${iterationsOf(experiment)} iterations.\n\n${table(experimentTable(experiment))}`);
+    [columns, columns.map(() => '---'), ...rows]
+      .map((row) => `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`)
+      .join('\n');
+  const parts = experiments.map(
+    (experiment) =>
+      `## ${experiment.title}\n${experiment.setting}; K = ${iterationsOf(experiment)} iterations.\n\n${table(experimentTable(experiment))}`,
+  );
   parts.push(`## ${FIRST_STEP_TITLE}\n${FIRST_STEP_SETTING}.\n\n${table(firstStepTable(firstSteps))}`);
   if (gap.length > 0) parts.push(`## ${GAP_TITLE}\n${GAP_SETTING}.\n\n${table(gapTable(gap))}`);
   return `# Convergence laboratory\n${options.starts} random starts for each game, seed ${options.seed}. ${READING}\n\n${parts.join('\n\n')}\n`;
 }
 
-export const iterationsOf = ({ rows }: ExperimentSummary): string => [...new Set(rows.map(({ iterations }) => iterations))].join(', ');
+export const iterationsOf = ({ rows }: ExperimentSummary): string =>
+  [...new Set(rows.map(({ iterations }) => iterations))].join(', ');

@@ -43,13 +43,21 @@ export async function setUpSilently(components: readonly ComponentName[]): Promi
 /** A model as the caller named it: a path, or one of a hub, downloaded below the models directory. */
 export async function callersModel(given: string, accepted: readonly string[] = []): Promise<string> {
   if (!isHubReference(given)) return callersPath(given);
-  const hub = { endpoint: process.env['HF_ENDPOINT'] || 'https://huggingface.co', token: process.env['HF_TOKEN'] || null, fetch: fetchThrough(proxiesOf(process.env)) };
+  const hub = {
+    endpoint: process.env['HF_ENDPOINT'] || 'https://huggingface.co',
+    token: process.env['HF_TOKEN'] || null,
+    fetch: fetchThrough(proxiesOf(process.env)),
+  };
   const modelsDir = path.resolve(process.env['SEEUPO_MODELS_DIR'] || defaultModelsDir);
   let told = -1;
-  const relative = await new HubModels(modelsDir, hub).fetch(given, ({ done, of }) => {
-    const percent = Math.floor((100 * done) / of);
-    if (percent >= told + 5) process.stderr.write(`${given}: ${(told = percent)} % of ${(of / 1e9).toFixed(2)} GB\n`);
-  }, accepted);
+  const relative = await new HubModels(modelsDir, hub).fetch(
+    given,
+    ({ done, of }) => {
+      const percent = Math.floor((100 * done) / of);
+      if (percent >= told + 5) process.stderr.write(`${given}: ${(told = percent)} % of ${(of / 1e9).toFixed(2)} GB\n`);
+    },
+    accepted,
+  );
   return path.join(modelsDir, relative);
 }
 
@@ -59,13 +67,20 @@ export async function callersModel(given: string, accepted: readonly string[] = 
  */
 export async function openPolicy(
   model: string,
-  options: { readonly adapter?: string | undefined; readonly precision?: string | undefined; readonly acceptSettings?: readonly string[] | undefined },
+  options: {
+    readonly adapter?: string | undefined;
+    readonly precision?: string | undefined;
+    readonly acceptSettings?: readonly string[] | undefined;
+  },
 ): Promise<TensorFlowPolicy> {
   const precision = options.precision ?? 'fp32';
-  if (!isPrecision(precision)) throw new UsageError(`--precision is "${precision}": expected ${PRECISIONS.join(' or ')}`);
+  if (!isPrecision(precision))
+    throw new UsageError(`--precision is "${precision}": expected ${PRECISIONS.join(' or ')}`);
   await setUpSilently(['tensorflow', 'tensorflow-binding', ...(model === smolLm2Path ? (['model'] as const) : [])]);
-  if (!existsSync(model)) throw new UsageError(`--model: there is no ${model}; expected a GGUF file or a Hugging Face directory`);
-  if (options.adapter !== undefined && !existsSync(options.adapter)) throw new UsageError(`--adapter: there is no ${options.adapter}; expected a PEFT adapter directory`);
+  if (!existsSync(model))
+    throw new UsageError(`--model: there is no ${model}; expected a GGUF file or a Hugging Face directory`);
+  if (options.adapter !== undefined && !existsSync(options.adapter))
+    throw new UsageError(`--adapter: there is no ${options.adapter}; expected a PEFT adapter directory`);
   const [{ TensorFlowPolicy }, { modelFingerprint }, { openModel }, { readPeftAdapter }] = await Promise.all([
     import('../../activities/policy/tf-policy.js'),
     import('../../activities/policy/model-files.js'),
@@ -76,9 +91,16 @@ export async function openPolicy(
   const reader = await openModel(model, acceptSettings);
   await reader.close();
   const { lora, adapter } =
-    options.adapter === undefined ? { lora: { rank: 1, alpha: 1 }, adapter: null } : await readPeftAdapter(options.adapter, reader.config);
+    options.adapter === undefined
+      ? { lora: { rank: 1, alpha: 1 }, adapter: null }
+      : await readPeftAdapter(options.adapter, reader.config);
   const policy = new TensorFlowPolicy(precision);
-  await policy.use({ model: { path: model, sha256: (await modelFingerprint(model)).sha256, acceptSettings }, lora, folded: [], adapter });
+  await policy.use({
+    model: { path: model, sha256: (await modelFingerprint(model)).sha256, acceptSettings },
+    lora,
+    folded: [],
+    adapter,
+  });
   return policy;
 }
 
@@ -91,7 +113,19 @@ export async function command(main: () => Promise<void>): Promise<void> {
   } catch (error) {
     const { name, code, message } = error as Error & { code?: string };
     const usage = name === 'UsageError' || name === 'NotUtf8' || code?.startsWith('ERR_PARSE_ARGS') === true;
-    const known = usage || ['ModelFileInvalid', 'TensorFileInvalid', 'SetUpError', 'SideFailed', 'HubUnavailable', 'RangeError', 'Unverified', 'BadEnvironmentVariables'].includes(name) || /^(Store|Artifact)/.test(name);
+    const known =
+      usage ||
+      [
+        'ModelFileInvalid',
+        'TensorFileInvalid',
+        'SetUpError',
+        'SideFailed',
+        'HubUnavailable',
+        'RangeError',
+        'Unverified',
+        'BadEnvironmentVariables',
+      ].includes(name) ||
+      /^(Store|Artifact)/.test(name);
     console.error(known ? message : error);
     process.exitCode = usage ? 2 : 1;
   }

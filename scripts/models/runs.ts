@@ -33,16 +33,28 @@ export async function policyAt(store: ArtifactStore, run: RunManifest, wanted: n
     return { name: 'before any iteration', adapters: warmStart ? [warmStart.manifest.adapter] : [], weights: null };
   }
   const checkpoint = await store.findManifest(keys.checkpoint(runId, iteration), CheckpointManifest);
-  if (!checkpoint) throw new UsageError(`--iteration: run "${runId}" has not committed iteration ${iteration}; committed are ${committed.sort((a, b) => a - b).join(', ') || 'none'}`);
+  if (!checkpoint)
+    throw new UsageError(
+      `--iteration: run "${runId}" has not committed iteration ${iteration}; committed are ${committed.sort((a, b) => a - b).join(', ') || 'none'}`,
+    );
   const { folded, adapter, weights } = checkpoint.manifest.policy;
-  return { name: `after iteration ${iteration}`, adapters: [...folded, ...(adapter ? [adapter] : [])], weights: weights ?? null };
+  return {
+    name: `after iteration ${iteration}`,
+    adapters: [...folded, ...(adapter ? [adapter] : [])],
+    weights: weights ?? null,
+  };
 }
 
 /**
  * The policy as one adapter, and as what writeMergedModel() writes.
  * @param modelFile  the run's model on this machine
  */
-export async function thetaOf(store: ArtifactStore, run: RunManifest, { adapters, weights }: PolicyAt, modelFile: string): Promise<{ adapter: { lora: LoraConfig; tensors: NamedTensor[] } | null; whole: Theta }> {
+export async function thetaOf(
+  store: ArtifactStore,
+  run: RunManifest,
+  { adapters, weights }: PolicyAt,
+  modelFile: string,
+): Promise<{ adapter: { lora: LoraConfig; tensors: NamedTensor[] } | null; whole: Theta }> {
   if (weights) return { adapter: null, whole: { weights: await byName(store, weights) } };
   const reader = await openModel(modelFile, 'any'); // checked when the run was opened
   await reader.close();
@@ -59,7 +71,8 @@ async function byName(store: ArtifactStore, ref: ArtifactRef): Promise<(name: st
   return async (name) => {
     while (!group.has(name)) {
       const next = rest.shift();
-      if (!next) throw new UsageError(`the checkpoint has no tensor ${name}: it belongs to another model than the run's`);
+      if (!next)
+        throw new UsageError(`the checkpoint has no tensor ${name}: it belongs to another model than the run's`);
       group = readSafetensors(await store.getBlob(next)).tensors;
     }
     return group.get(name)!.values;
@@ -83,5 +96,7 @@ export function runIdOf(given: string): string {
 export async function requireRun(store: ArtifactStore, runId: string): Promise<RunManifest> {
   const run = await store.findManifest(keys.runManifest(runId), RunManifest);
   if (run) return run.manifest;
-  throw new UsageError(`--run: there is no run "${runId}" in the store; known are ${(await runsOf(store)).join(', ') || 'none'}`);
+  throw new UsageError(
+    `--run: there is no run "${runId}" in the store; known are ${(await runsOf(store)).join(', ') || 'none'}`,
+  );
 }

@@ -39,13 +39,20 @@ export async function scoreLine(
     line = { ids: [...prompt, ...known.encode(completion)], from: prompt.length };
   } else {
     const parsed = Ids.safeParse(json);
-    if (!parsed.success) return fail(`expected {"ids":[...],"from":n} with whole numbers, n from 1, or {"messages":[{"role","content"}...],"completion":"..."}; found ${text.slice(0, 80)}`);
+    if (!parsed.success)
+      return fail(
+        `expected {"ids":[...],"from":n} with whole numbers, n from 1, or {"messages":[{"role","content"}...],"completion":"..."}; found ${text.slice(0, 80)}`,
+      );
     line = { ids: parsed.data.ids, from: parsed.data.from ?? 1 };
   }
   const { ids, from } = line;
   if (from > ids.length) return fail(`from is ${from}, but there are only ${ids.length} ids`);
-  if (ids.length > contextLength) return fail(`has ${ids.length} ids, but the model reads only ${contextLength}: shorten it`);
+  if (ids.length > contextLength)
+    return fail(`has ${ids.length} ids, but the model reads only ${contextLength}: shorten it`);
   const bad = ids.find((id) => id >= vocabulary);
-  if (bad !== undefined) return fail(`token id ${bad} is outside the vocabulary of ${vocabulary}: were the ids made by this model's tokenizer?`);
+  if (bad !== undefined)
+    return fail(
+      `token id ${bad} is outside the vocabulary of ${vocabulary}: were the ids made by this model's tokenizer?`,
+    );
   return line;
 }

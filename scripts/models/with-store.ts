@@ -9,7 +9,10 @@ import { setUpSilently } from './command.js';
  *
  * @param writes  the server is looked at first, as workers do: one that ignores conditions is refused before anything is written
  */
-export async function withStore<R>(use: (store: ArtifactStore, modelsDir: string) => Promise<R>, { writes = false } = {}): Promise<R> {
+export async function withStore<R>(
+  use: (store: ArtifactStore, modelsDir: string) => Promise<R>,
+  { writes = false } = {},
+): Promise<R> {
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
   const elsewhere = (process.env['SEEUPO_S3_BUCKET'] ?? '') !== '';
   if (!elsewhere) await setUpSilently(['s3']);

@@ -61,7 +61,12 @@ export async function readConfig(
     throw new QuickstartError(`--config ${file} is no JSON: ${(error as Error).message}`);
   }
   if (typeof given !== 'object' || given === null || Array.isArray(given)) return resolveConfig(given); // which says what is wrong
-  return resolveConfig({ ...given, ...own?.settings(given), ...(seed !== null && { seed }), ...(iterations !== null && { iterations }) });
+  return resolveConfig({
+    ...given,
+    ...own?.settings(given),
+    ...(seed !== null && { seed }),
+    ...(iterations !== null && { iterations }),
+  });
 }
 
 /** @throws {QuickstartError} if a run to be picked up was started with other settings than are asked for now */

@@ -14,7 +14,8 @@ export function failureLine(error: unknown): string {
     last = next;
     if (next instanceof ActivityFailure) step = next.activityType;
     // The core's own error is the cause of the failure that wraps it, with the same words and a narrower type.
-    if (next instanceof ApplicationFailure && (innermost === null || next.message !== innermost.message)) innermost = next;
+    if (next instanceof ApplicationFailure && (innermost === null || next.message !== innermost.message))
+      innermost = next;
     if (next instanceof ActivityFailure || next instanceof ChildWorkflowFailure) innermost = null;
   }
   const message = innermost?.message ?? last?.message ?? String(error);

@@ -27,14 +27,21 @@ export interface Place {
  * @returns         what was done, in words; null if there was nothing to do
  * @throws {QuickstartError} if the execution runs, or may run, and how to go on
  */
-export async function freeRun(store: ArtifactStore, runId: string, { host, server, namespace, stateOf }: Place, takeOver: boolean): Promise<string | null> {
+export async function freeRun(
+  store: ArtifactStore,
+  runId: string,
+  { host, server, namespace, stateOf }: Place,
+  takeOver: boolean,
+): Promise<string | null> {
   const held = (await store.findRecord(keys.ownership(runId), Ownership))?.record;
   if (!held?.holder) return null;
   const state = await stateOf(held.holder);
   if (state === 'closed') return null;
   const holder = `${spelled(held.holder)}, on the Temporal server at ${held.server ?? 'an unknown address'} of ${held.host}`;
   if (state === 'running') {
-    throw new QuickstartError(`Run "${runId}" is held by ${holder}, which is running. Cancel it first: ${commandLine('temporal', 'workflow', 'cancel', '--address', server, '--namespace', held.holder.namespace, '--workflow-id', held.holder.workflowId)}`);
+    throw new QuickstartError(
+      `Run "${runId}" is held by ${holder}, which is running. Cancel it first: ${commandLine('temporal', 'workflow', 'cancel', '--address', server, '--namespace', held.holder.namespace, '--workflow-id', held.holder.workflowId)}`,
+    );
   }
   const lost = held.host === host && held.server === server && held.holder.namespace === namespace;
   if (!lost && !takeOver) {

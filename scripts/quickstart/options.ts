@@ -61,7 +61,8 @@ export function parseOptions(args: readonly string[]): QuickstartOptions {
   const runId = values['run-id'] ?? null;
   if (runId !== null) {
     const checked = RunId.safeParse(runId);
-    if (!checked.success) throw new UsageError(`--run-id is "${runId}": it ${checked.error.issues[0]?.message ?? 'is no run id'}`);
+    if (!checked.success)
+      throw new UsageError(`--run-id is "${runId}": it ${checked.error.issues[0]?.message ?? 'is no run id'}`);
   }
   return {
     fresh: values.fresh ?? false,
@@ -82,7 +83,11 @@ function parsed(args: readonly string[]) {
   } catch (error) {
     // Node's message names the option; its advice on `--` does not apply here.
     const reason = (error as Error).message.split(/\. (?:To specify|Did you)/)[0] ?? '';
-    throw new UsageError(`${reason.replace(/\.$/, '')}. Known: ${Object.keys(OPTIONS).map((name) => `--${name}`).join(', ')}`);
+    throw new UsageError(
+      `${reason.replace(/\.$/, '')}. Known: ${Object.keys(OPTIONS)
+        .map((name) => `--${name}`)
+        .join(', ')}`,
+    );
   }
 }
 

@@ -9,9 +9,15 @@ import { modelsDir } from '../setup/paths.js';
 type Settings = Pick<TrainConfig, 'model' | 'rollout' | 'warmStart'>;
 
 /** What of an environment's known answers has no room in a run's settings; null where the model is not here, whose tokens count. */
-export async function roomNotices(demonstrations: readonly Demonstration[], { model, rollout, warmStart }: Settings): Promise<string[] | null> {
+export async function roomNotices(
+  demonstrations: readonly Demonstration[],
+  { model, rollout, warmStart }: Settings,
+): Promise<string[] | null> {
   const file = path.join(modelsDir, model.path);
   if (demonstrations.length === 0) return [];
   if (!existsSync(file)) return null;
-  return roomProblems(await loadTextCodec(file), demonstrations, { maxResponseTokens: rollout.maxResponseTokens, maxTokens: warmStart?.maxTokens ?? null });
+  return roomProblems(await loadTextCodec(file), demonstrations, {
+    maxResponseTokens: rollout.maxResponseTokens,
+    maxTokens: warmStart?.maxTokens ?? null,
+  });
 }

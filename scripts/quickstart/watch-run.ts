@@ -52,9 +52,13 @@ async function takeSnapshot(client: Client, runId: string, before: Snapshot | nu
   const progress = await query<TrainProgress>(client, handle, 'progress');
   // The metrics change when an iteration or a phase ends; asking every time would be a workflow task each.
   const changed = progress?.iteration !== before?.progress?.iteration || progress?.phase !== before?.progress?.phase;
-  const metrics = progress === null || !(changed || before?.metrics == null) ? (before?.metrics ?? null) : await query<TrainMetrics>(client, handle, 'metrics');
+  const metrics =
+    progress === null || !(changed || before?.metrics == null)
+      ? (before?.metrics ?? null)
+      : await query<TrainMetrics>(client, handle, 'metrics');
   const child = progress?.child ? client.workflow.getHandle(progress.child) : null;
-  const childDescription = child === null ? null : await withDeadline(client, CALL_MS, () => child.describe()).catch(() => null);
+  const childDescription =
+    child === null ? null : await withDeadline(client, CALL_MS, () => child.describe()).catch(() => null);
   const iteration = child === null ? null : await query<IterationProgress>(client, child, 'progress');
   return {
     status,

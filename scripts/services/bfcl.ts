@@ -31,7 +31,11 @@ export const sidecar = (name: string, environment: string, ports: ServiceDefinit
 });
 
 /** The quickstart's windows. */
-export const bfcl = sidecar('bfcl', 'bfcl-windows', [{ key: 'http', purpose: 'the BFCL sidecar', variable: 'SEEUPO_BFCL_PORT', from: 18_700 }]);
+export const bfcl = sidecar('bfcl', 'bfcl-windows', [
+  { key: 'http', purpose: 'the BFCL sidecar', variable: 'SEEUPO_BFCL_PORT', from: 18_700 },
+]);
 
 /** BFCL v4 multi-turn whole. */
-export const bfclFull = sidecar('bfcl-full', 'bfcl', [{ key: 'http', purpose: 'the sidecar of all of BFCL multi-turn', variable: 'SEEUPO_BFCL_FULL_PORT', from: 18_710 }]);
+export const bfclFull = sidecar('bfcl-full', 'bfcl', [
+  { key: 'http', purpose: 'the sidecar of all of BFCL multi-turn', variable: 'SEEUPO_BFCL_FULL_PORT', from: 18_710 },
+]);

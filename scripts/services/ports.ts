@@ -81,14 +81,22 @@ export async function listensOn(leader: number, port: number): Promise<boolean> 
 
 /** Inodes of the sockets that listen on a port. */
 async function listenersOf(port: number): Promise<ReadonlySet<string>> {
-  const tables = await Promise.all(['tcp', 'tcp6'].map((name) => readFile(`/proc/net/${name}`, 'utf8').catch(() => '')));
+  const tables = await Promise.all(
+    ['tcp', 'tcp6'].map((name) => readFile(`/proc/net/${name}`, 'utf8').catch(() => '')),
+  );
   const hexPort = port.toString(16).toUpperCase().padStart(4, '0');
   const LISTEN = '0A';
-  const rows = tables.join('\n').split('\n').map((line) => line.trim().split(/\s+/));
-  return new Set(rows.filter((fields) => fields[1]?.endsWith(`:${hexPort}`) && fields[3] === LISTEN).map((fields) => fields[9]!));
+  const rows = tables
+    .join('\n')
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/));
+  return new Set(
+    rows.filter((fields) => fields[1]?.endsWith(`:${hexPort}`) && fields[3] === LISTEN).map((fields) => fields[9]!),
+  );
 }
 
-const processes = async (): Promise<string[]> => (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
+const processes = async (): Promise<string[]> =>
+  (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
 
 async function hasSocket(pid: string, inodes: ReadonlySet<string>): Promise<boolean> {
   if (inodes.size === 0) return false;

@@ -13,7 +13,8 @@ export interface Command {
 }
 
 /** Settings of the user's own that would send our processes elsewhere, or with other credentials. */
-const FOREIGN_SETTINGS = /^(AWS_(PROFILE|SESSION_TOKEN|ENDPOINT_URL.*|DEFAULT_PROFILE|CONFIG_FILE|SHARED_CREDENTIALS_FILE)|(SEEUPO_)?TEMPORAL_.*|VGW_.*)$/;
+const FOREIGN_SETTINGS =
+  /^(AWS_(PROFILE|SESSION_TOKEN|ENDPOINT_URL.*|DEFAULT_PROFILE|CONFIG_FILE|SHARED_CREDENTIALS_FILE)|(SEEUPO_)?TEMPORAL_.*|VGW_.*)$/;
 
 const LOG_LIMIT_BYTES = 20e6;
 
@@ -21,14 +22,22 @@ const LOG_LIMIT_BYTES = 20e6;
  * Starts a process in a session of its own: Ctrl-C in the terminal reaches its supervisor only, which stops it in
  * order, and it outlives a supervisor that is killed, to be found again through its record.
  */
-export async function spawnLogged(command: Command, cwd: string, logFile: string): Promise<{ child: ChildProcess; identity: ProcessIdentity }> {
+export async function spawnLogged(
+  command: Command,
+  cwd: string,
+  logFile: string,
+): Promise<{ child: ChildProcess; identity: ProcessIdentity }> {
   await mkdir(dirname(logFile), { recursive: true });
-  if (((await stat(logFile).catch(() => undefined))?.size ?? 0) > LOG_LIMIT_BYTES) await rename(logFile, `${logFile}.1`);
+  if (((await stat(logFile).catch(() => undefined))?.size ?? 0) > LOG_LIMIT_BYTES)
+    await rename(logFile, `${logFile}.1`);
   const log = openSync(logFile, 'a');
   try {
     const inherited = Object.entries(process.env).filter(([name]) => !FOREIGN_SETTINGS.test(name));
     const child = spawn(command.file, command.args, {
-      cwd, detached: true, stdio: ['ignore', log, log], env: { ...Object.fromEntries(inherited), ...command.env },
+      cwd,
+      detached: true,
+      stdio: ['ignore', log, log],
+      env: { ...Object.fromEntries(inherited), ...command.env },
     });
     await new Promise<void>((resolve, reject) => child.once('spawn', resolve).once('error', reject));
     const pid = child.pid ?? 0;
@@ -68,7 +77,13 @@ export async function tailOf(logFile: string, lines = 12): Promise<string> {
     const { size } = await file.stat();
     const length = Math.min(size, 8_192);
     const { buffer } = await file.read(Buffer.alloc(length), 0, length, size - length);
-    return buffer.toString().trimEnd().split('\n').slice(-lines).map((line) => `    ${line}`).join('\n');
+    return buffer
+      .toString()
+      .trimEnd()
+      .split('\n')
+      .slice(-lines)
+      .map((line) => `    ${line}`)
+      .join('\n');
   } finally {
     await file.close();
   }

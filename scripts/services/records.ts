@@ -24,7 +24,13 @@ export interface ServicesFile {
   services: Record<string, ServiceRecord>;
 }
 
-export const emptyRecord = (): ServiceRecord => ({ process: null, ports: {}, signature: '', supervisor: null, users: [] });
+export const emptyRecord = (): ServiceRecord => ({
+  process: null,
+  ports: {},
+  signature: '',
+  supervisor: null,
+  users: [],
+});
 
 /** `services.json` of a data folder. */
 export class Records {
@@ -39,7 +45,10 @@ export class Records {
         // It is written by rename, so only a damaged disk leaves it torn; new keys do for the same S3 data.
       }
     }
-    return { keys: { accessKeyId: randomBytes(10).toString('hex'), secretAccessKey: randomBytes(20).toString('hex') }, services: {} };
+    return {
+      keys: { accessKeyId: randomBytes(10).toString('hex'), secretAccessKey: randomBytes(20).toString('hex') },
+      services: {},
+    };
   }
 
   /** Changes the file while nobody else does. */

@@ -23,8 +23,17 @@ export const s3: ServiceDefinition = {
     return {
       file: await programPath('s3'),
       args: [
-        '--quiet', '--health', '/healthz', '--region', REGION, '--port', `127.0.0.1:${port('s3')}`,
-        'posix', '--io-buffer-size', String(IO_BUFFER_BYTES), join(dataDir, 's3'),
+        '--quiet',
+        '--health',
+        '/healthz',
+        '--region',
+        REGION,
+        '--port',
+        `127.0.0.1:${port('s3')}`,
+        'posix',
+        '--io-buffer-size',
+        String(IO_BUFFER_BYTES),
+        join(dataDir, 's3'),
       ],
       // The keys are in the environment and not in the arguments, which everyone on the machine can read.
       env: { ROOT_ACCESS_KEY: keys.accessKeyId, ROOT_SECRET_KEY: keys.secretAccessKey, ...withoutHeapProfile },
@@ -44,13 +53,18 @@ export const s3: ServiceDefinition = {
     const endpoint = `http://127.0.0.1:${port('s3')}`;
     const client = new S3Client({ endpoint, region: REGION, forcePathStyle: true, credentials: keys });
     try {
-      const exists = await client.send(new HeadBucketCommand({ Bucket: BUCKET })).then(() => true, (error: Error) => {
-        if (error.name === 'NotFound') return false;
-        throw error;
-      });
+      const exists = await client.send(new HeadBucketCommand({ Bucket: BUCKET })).then(
+        () => true,
+        (error: Error) => {
+          if (error.name === 'NotFound') return false;
+          throw error;
+        },
+      );
       if (!exists) await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
     } catch (error) {
-      throw new ServiceError(`the S3 server at ${endpoint} refuses bucket ${BUCKET}: ${(error as Error).message}; see its log, s3.log`);
+      throw new ServiceError(
+        `the S3 server at ${endpoint} refuses bucket ${BUCKET}: ${(error as Error).message}; see its log, s3.log`,
+      );
     } finally {
       client.destroy();
     }

@@ -6,7 +6,8 @@ import type { Command } from './processes.js';
 export const sidecarDir = join(repositoryRoot, 'activities', 'environments', 'sidecar');
 
 /** The component of set-up that the sidecar of an environment needs. */
-export const sidecarComponent = (environment: string): ComponentName => (environment === 'appworld' ? 'appworld' : 'bfcl');
+export const sidecarComponent = (environment: string): ComponentName =>
+  environment === 'appworld' ? 'appworld' : 'bfcl';
 
 /**
  * How the sidecar of an environment is started.
@@ -19,12 +20,30 @@ export function sidecarCommand(environment: string, port: number, scratchDir: st
   return {
     file: appworld ? appworldPython : bfclPython,
     args: [
-      join(sidecarDir, 'server.py'), '--environment', environment, '--host', '127.0.0.1', '--port', String(port),
-      ...(appworld ? ['--data', process.env['SEEUPO_APPWORLD_ROOT'] || appworldSmallWorld, ...given('--worlds', 'SEEUPO_APPWORLD_WORLDS'), ...given('--max-seconds', 'SEEUPO_APPWORLD_SECONDS')] : []),
+      join(sidecarDir, 'server.py'),
+      '--environment',
+      environment,
+      '--host',
+      '127.0.0.1',
+      '--port',
+      String(port),
+      ...(appworld
+        ? [
+            '--data',
+            process.env['SEEUPO_APPWORLD_ROOT'] || appworldSmallWorld,
+            ...given('--worlds', 'SEEUPO_APPWORLD_WORLDS'),
+            ...given('--max-seconds', 'SEEUPO_APPWORLD_SECONDS'),
+          ]
+        : []),
     ],
     // Without compiled files beside its sources the checkout stays clean.
-    env: { ...(appworld ? { APPWORLD_CACHE: appworldCache } : { BFCL_PROJECT_ROOT: scratchDir }), PYTHONUNBUFFERED: '1', PYTHONDONTWRITEBYTECODE: '1' },
+    env: {
+      ...(appworld ? { APPWORLD_CACHE: appworldCache } : { BFCL_PROJECT_ROOT: scratchDir }),
+      PYTHONUNBUFFERED: '1',
+      PYTHONDONTWRITEBYTECODE: '1',
+    },
   };
 }
 
-const given = (option: string, variable: string): string[] => (process.env[variable] ? [option, process.env[variable]] : []);
+const given = (option: string, variable: string): string[] =>
+  process.env[variable] ? [option, process.env[variable]] : [];

@@ -22,11 +22,18 @@ export interface SidecarProcess {
  * @param port       0 takes a free one
  * @param moreArgs   of server.py
  */
-export async function startSidecarProcess(environment: string, port = 0, moreArgs: readonly string[] = []): Promise<SidecarProcess> {
+export async function startSidecarProcess(
+  environment: string,
+  port = 0,
+  moreArgs: readonly string[] = [],
+): Promise<SidecarProcess> {
   const folder = await mkdtemp(join(tmpdir(), 'seeupo-sidecar-'));
   const removeFolder = () => rm(folder, { recursive: true, force: true });
   const { file, args, env } = sidecarCommand(environment, port, folder);
-  const child = spawn(file, [...args, ...moreArgs], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env } });
+  const child = spawn(file, [...args, ...moreArgs], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ...env },
+  });
   const kill = async () => {
     if (child.exitCode === null && child.signalCode === null) {
       const gone = once(child, 'exit');
@@ -42,7 +49,12 @@ export async function startSidecarProcess(environment: string, port = 0, moreArg
   for await (const line of createInterface({ input: child.stdout })) {
     const url = /listening on (\S+)/.exec(line)?.[1];
     if (url === undefined) continue;
-    return { url, pid: child.pid!, kill, memory: () => 1024 * Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1] ?? 0) };
+    return {
+      url,
+      pid: child.pid!,
+      kill,
+      memory: () => 1024 * Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1] ?? 0),
+    };
   }
   await kill();
   throw new Error(`the sidecar of ${environment} ended before it listened; its error output is above`);

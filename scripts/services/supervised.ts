@@ -42,27 +42,41 @@ export class Supervised {
   private failedProbes = 0;
   private lastProbeMs = 0;
 
-  constructor(readonly definition: ServiceDefinition, private readonly supervision: Supervision) {}
+  constructor(
+    readonly definition: ServiceDefinition,
+    private readonly supervision: Supervision,
+  ) {}
 
-  private get name(): string { return this.definition.name; }
-  get pid(): number | undefined { return this.process?.pid; }
-  get logFile(): string { return join(this.supervision.surroundings.dataDir, 'logs', `${this.name}.log`); }
+  private get name(): string {
+    return this.definition.name;
+  }
+  get pid(): number | undefined {
+    return this.process?.pid;
+  }
+  get logFile(): string {
+    return join(this.supervision.surroundings.dataDir, 'logs', `${this.name}.log`);
+  }
 
   /** Finds the service alive, or starts it. @throws {ServiceError} if it does not become ready */
   async obtain(): Promise<void> {
     const { records, me, log } = this.supervision;
     const record = await records.service(this.name);
     const alive = record.process !== null && (await isRunning(record.process));
-    const supervised = record.supervisor !== null && record.supervisor.pid !== me.pid && (await isRunning(record.supervisor));
+    const supervised =
+      record.supervisor !== null && record.supervisor.pid !== me.pid && (await isRunning(record.supervisor));
     this.ports = { ...record.ports };
     if (supervised) {
       const disagreement = this.disagreement();
       if (disagreement !== undefined) {
-        throw new ServiceError(`${disagreement}: stop the running \`npm run up\` or quickstart (process ${record.supervisor?.pid}) first, or unset the variable`);
+        throw new ServiceError(
+          `${disagreement}: stop the running \`npm run up\` or quickstart (process ${record.supervisor?.pid}) first, or unset the variable`,
+        );
       }
       this.process = record.process;
       if (record.signature !== (await this.signature())) {
-        log(`${this.name} was started by process ${record.supervisor?.pid} with other code or settings and is used as it is; stop that process first to have it anew`);
+        log(
+          `${this.name} was started by process ${record.supervisor?.pid} with other code or settings and is used as it is; stop that process first to have it anew`,
+        );
       }
       await this.use(false);
     } else if (alive && record.process !== null && (await this.canAdopt(record.process, record.signature))) {
@@ -104,7 +118,9 @@ export class Supervised {
     });
     if (toStop === null) return;
     await terminate(toStop, this.definition.graceMs);
-    await records.updateService(this.name, (record) => { record.process = null; });
+    await records.updateService(this.name, (record) => {
+      record.process = null;
+    });
   }
 
   private async use(supervise: boolean): Promise<void> {
@@ -138,13 +154,16 @@ export class Supervised {
 
   private async choosePorts(before: Readonly<Record<string, number>>): Promise<void> {
     const ports: Record<string, number> = {};
-    for (const need of this.definition.ports) ports[need.key] = await choosePort(need, before[need.key], this.supervision.isolated);
+    for (const need of this.definition.ports)
+      ports[need.key] = await choosePort(need, before[need.key], this.supervision.isolated);
     this.ports = ports;
   }
 
   private async signature(): Promise<string> {
     const command = await this.definition.command(this.supervision.surroundings);
-    return createHash('sha256').update(JSON.stringify([command, await this.definition.codeVersion?.()])).digest('hex');
+    return createHash('sha256')
+      .update(JSON.stringify([command, await this.definition.codeVersion?.()]))
+      .digest('hex');
   }
 
   private async start(): Promise<void> {
@@ -153,14 +172,21 @@ export class Supervised {
     this.ready = false;
     this.startedAtMs = Date.now();
     await this.definition.beforeStart?.(surroundings);
-    const { child, identity } = await spawnLogged(await this.definition.command(surroundings), repositoryRoot, this.logFile);
+    const { child, identity } = await spawnLogged(
+      await this.definition.command(surroundings),
+      repositoryRoot,
+      this.logFile,
+    );
     this.process = identity;
     child.unref();
     child.once('exit', (code, signal) => {
       // Only if it is still the one: `leave` and a take-over by another process end it on purpose.
-      if (this.process === identity) void this.restart(signal === null ? `ended with exit code ${code}` : `was killed by ${signal}`);
+      if (this.process === identity)
+        void this.restart(signal === null ? `ended with exit code ${code}` : `was killed by ${signal}`);
     });
-    await records.updateService(this.name, (record) => Object.assign(record, { process: identity, ports: this.ports, signature }));
+    await records.updateService(this.name, (record) =>
+      Object.assign(record, { process: identity, ports: this.ports, signature }),
+    );
   }
 
   private async restart(reason: string): Promise<void> {
@@ -173,7 +199,9 @@ export class Supervised {
       this.pauseMs = quick && this.quickDeaths > 1 ? Math.min(LONGEST_PAUSE_MS, this.pauseMs * 2) : FIRST_PAUSE_MS;
       log(`${this.name} ${reason}; starting it again in ${this.pauseMs / 1000} s`);
       if (this.quickDeaths % REPORT_EVERY_DEATHS === 0) {
-        log(`${this.name} died ${this.quickDeaths} times in a row, still trying; the end of ${this.logFile}:\n${await tailOf(this.logFile)}`);
+        log(
+          `${this.name} died ${this.quickDeaths} times in a row, still trying; the end of ${this.logFile}:\n${await tailOf(this.logFile)}`,
+        );
       }
       onRestart(this.name, reason);
       await sleep(this.pauseMs, undefined, { signal }).catch(() => undefined);
@@ -203,10 +231,14 @@ export class Supervised {
       if (await this.isHealthy()) break;
       if (this.everReady && this.process !== waited) return; // it died again; its next start waits for itself
       if (!this.everReady && this.quickDeaths >= DEATHS_BEFORE_GIVING_UP_A_START) {
-        throw new ServiceError(`${this.name} does not start: it ended ${this.quickDeaths} times. The end of ${this.logFile}:\n${await tailOf(this.logFile)}`);
+        throw new ServiceError(
+          `${this.name} does not start: it ended ${this.quickDeaths} times. The end of ${this.logFile}:\n${await tailOf(this.logFile)}`,
+        );
       }
       if (Date.now() > deadline) {
-        throw new ServiceError(`${this.name} is not ready after ${definition.readyWithinMs / 1000} s. The end of ${this.logFile}:\n${await tailOf(this.logFile)}`);
+        throw new ServiceError(
+          `${this.name} is not ready after ${definition.readyWithinMs / 1000} s. The end of ${this.logFile}:\n${await tailOf(this.logFile)}`,
+        );
       }
     }
     if (this.mine) await definition.prepare?.(supervision.surroundings);
@@ -224,7 +256,9 @@ export class Supervised {
   private async listensItself(): Promise<boolean> {
     const leader = this.process?.pid;
     const ports = Object.values(this.ports);
-    return leader === undefined ? ports.length === 0 : (await Promise.all(ports.map((port) => listensOn(leader, port)))).every(Boolean);
+    return leader === undefined
+      ? ports.length === 0
+      : (await Promise.all(ports.map((port) => listensOn(leader, port)))).every(Boolean);
   }
 
   private async probe(): Promise<void> {

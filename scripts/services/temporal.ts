@@ -9,9 +9,16 @@ import { ServiceError } from './service-error.js';
 
 /** What the workflows upsert, and people search by; SQLite visibility allows 10 Keyword and 3 of each other type. */
 const searchAttributes = {
-  SeeupoRunId: 'Keyword', SeeupoPhase: 'Keyword', SeeupoEnv: 'Keyword', SeeupoModel: 'Keyword', SeeupoAlgo: 'Keyword',
-  SeeupoIteration: 'Int', SeeupoTurn: 'Int',
-  SeeupoAvgReward: 'Double', SeeupoEvalScore: 'Double', SeeupoKl: 'Double',
+  SeeupoRunId: 'Keyword',
+  SeeupoPhase: 'Keyword',
+  SeeupoEnv: 'Keyword',
+  SeeupoModel: 'Keyword',
+  SeeupoAlgo: 'Keyword',
+  SeeupoIteration: 'Int',
+  SeeupoTurn: 'Int',
+  SeeupoAvgReward: 'Double',
+  SeeupoEvalScore: 'Double',
+  SeeupoKl: 'Double',
   SeeupoPaused: 'Bool',
 } as const;
 
@@ -25,7 +32,9 @@ const RETENTION = '30d';
  * stacks grow one after another as each is first used.
  */
 const forOneMachine = [
-  'history.hostLevelCacheMaxSize=64', 'history.cacheTTL="5m"', 'history.xdcCacheMaxSizeBytes=65536',
+  'history.hostLevelCacheMaxSize=64',
+  'history.cacheTTL="5m"',
+  'history.xdcCacheMaxSizeBytes=65536',
   ...['timer', 'transfer', 'visibility', 'archival'].map((queue) => `history.${queue}ProcessorSchedulerWorkerCount=32`),
 ];
 
@@ -46,9 +55,19 @@ export const temporal: ServiceDefinition = {
     return {
       file: await programPath('temporal'),
       args: [
-        'server', 'start-dev', ...isolation, '--ip', '127.0.0.1',
-        '--port', String(port('temporal', 'grpc')), '--ui-port', String(port('temporal', 'ui')),
-        '--db-filename', join(dataDir, 'temporal', 'temporal.db'), '--log-level', 'error',
+        'server',
+        'start-dev',
+        ...isolation,
+        '--ip',
+        '127.0.0.1',
+        '--port',
+        String(port('temporal', 'grpc')),
+        '--ui-port',
+        String(port('temporal', 'ui')),
+        '--db-filename',
+        join(dataDir, 'temporal', 'temporal.db'),
+        '--log-level',
+        'error',
         ...forOneMachine.flatMap((setting) => ['--dynamic-config-value', setting]),
         ...Object.entries(searchAttributes).flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]),
       ],
@@ -65,14 +84,28 @@ export const temporal: ServiceDefinition = {
   isHealthy: ({ port }) => answers(`http://127.0.0.1:${port('temporal', 'ui')}/api/v1/namespaces/default`),
 
   async prepare(surroundings) {
-    await temporalCli(surroundings, ['operator', 'namespace', 'update', '--namespace', 'default', '--retention', RETENTION]);
+    await temporalCli(surroundings, [
+      'operator',
+      'namespace',
+      'update',
+      '--namespace',
+      'default',
+      '--retention',
+      RETENTION,
+    ]);
   },
 };
 
 async function temporalCli({ port }: Surroundings, args: readonly string[]): Promise<void> {
   const address = `127.0.0.1:${port('temporal', 'grpc')}`;
-  const result = await execa(await programPath('temporal'), [...args, ...isolation, '--address', address, '--command-timeout', '20s'], {
-    reject: false, all: true,
-  });
-  if (result.failed) throw new ServiceError(`temporal ${args.slice(0, 3).join(' ')} at ${address} failed: ${result.all}`);
+  const result = await execa(
+    await programPath('temporal'),
+    [...args, ...isolation, '--address', address, '--command-timeout', '20s'],
+    {
+      reject: false,
+      all: true,
+    },
+  );
+  if (result.failed)
+    throw new ServiceError(`temporal ${args.slice(0, 3).join(' ')} at ${address} failed: ${result.all}`);
 }

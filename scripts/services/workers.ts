@@ -18,15 +18,30 @@ export async function compiledVersion(): Promise<string> {
   return createHash('sha256').update(record).digest('hex');
 }
 
-function worker(name: string, program: string, graceMs: number, readyWithinMs: number, extra: Record<string, string>): ServiceDefinition {
+function worker(
+  name: string,
+  program: string,
+  graceMs: number,
+  readyWithinMs: number,
+  extra: Record<string, string>,
+): ServiceDefinition {
   return {
-    name, stage: 1, ports: [], graceMs, readyWithinMs,
+    name,
+    stage: 1,
+    ports: [],
+    graceMs,
+    readyWithinMs,
     async command(surroundings) {
       return {
         file: process.execPath,
         args: ['--enable-source-maps', join(repositoryRoot, 'dist', 'workers', program)],
         // glibc gives every thread a heap of its own, which keeps what it once needed; a worker has dozens of threads and few that allocate.
-        env: { MALLOC_ARENA_MAX: '2', ...surroundings.env(), ...extra, SEEUPO_READY_FILE: readyFile(surroundings, name) },
+        env: {
+          MALLOC_ARENA_MAX: '2',
+          ...surroundings.env(),
+          ...extra,
+          SEEUPO_READY_FILE: readyFile(surroundings, name),
+        },
       };
     },
     codeVersion: compiledVersion,
@@ -52,8 +67,16 @@ export const cpuWorker = (extra: Record<string, string>): ServiceDefinition =>
  *
  * @param cpuFlags  of Linux's /proc/cpuinfo
  */
-export function suitedSettings({ gpu, cores, cpuFlags }: Machine, environment: Readonly<Record<string, string | undefined>>): Record<string, string> {
-  const suited = gpu ? {} : { SEEUPO_PRECISION: /\b(?:avx512_bf16|amx_bf16)\b/.test(cpuFlags) ? 'bf16' : 'fp32', SEEUPO_REPLICAS: cores >= 2 ? '2' : '1' };
+export function suitedSettings(
+  { gpu, cores, cpuFlags }: Machine,
+  environment: Readonly<Record<string, string | undefined>>,
+): Record<string, string> {
+  const suited = gpu
+    ? {}
+    : {
+        SEEUPO_PRECISION: /\b(?:avx512_bf16|amx_bf16)\b/.test(cpuFlags) ? 'bf16' : 'fp32',
+        SEEUPO_REPLICAS: cores >= 2 ? '2' : '1',
+      };
   return Object.fromEntries(Object.entries(suited).map(([name, value]) => [name, environment[name] || value]));
 }
 export interface Machine {
@@ -64,13 +87,18 @@ export interface Machine {
 
 export async function thisMachine(): Promise<Machine> {
   const cpuinfo = await readFile('/proc/cpuinfo', 'utf8').catch(() => '');
-  return { gpu: existsSync('/dev/nvidiactl'), cores: availableParallelism(), cpuFlags: /^(?:flags|Features)\s*:(.*)$/m.exec(cpuinfo)?.[1] ?? '' };
+  return {
+    gpu: existsSync('/dev/nvidiactl'),
+    cores: availableParallelism(),
+    cpuFlags: /^(?:flags|Features)\s*:(.*)$/m.exec(cpuinfo)?.[1] ?? '',
+  };
 }
 
 /** One process per device; a minute of grace, because it finishes or hands back the step it is in. */
 export function gpuWorkers(count: number, extra: Record<string, string>): ServiceDefinition[] {
   return Array.from({ length: count }, (_, device) => {
-    const [name, visible] = count === 1 ? ['gpu-worker', {}] : [`gpu-worker-${device}`, { CUDA_VISIBLE_DEVICES: String(device) }];
+    const [name, visible] =
+      count === 1 ? ['gpu-worker', {}] : [`gpu-worker-${device}`, { CUDA_VISIBLE_DEVICES: String(device) }];
     const definition = worker(name, 'gpu-worker.js', 60_000, 180_000, extra);
     return {
       ...definition,

@@ -26,12 +26,24 @@ interface Program {
 
 const programs: Record<Program['component'], Program> = {
   temporal: {
-    component: 'temporal', title: 'Temporal server, Web UI and CLI', binary: 'temporal', module: 'temporal',
-    goPackage: 'github.com/temporalio/cli/cmd/temporal', version: '1.5.1', versionPattern: /temporal version v?(\d+)\.(\d+)\.(\d+)/, packages: 1298,
+    component: 'temporal',
+    title: 'Temporal server, Web UI and CLI',
+    binary: 'temporal',
+    module: 'temporal',
+    goPackage: 'github.com/temporalio/cli/cmd/temporal',
+    version: '1.5.1',
+    versionPattern: /temporal version v?(\d+)\.(\d+)\.(\d+)/,
+    packages: 1298,
   },
   s3: {
-    component: 's3', title: 'S3 server (versitygw)', binary: 'versitygw', module: 'versitygw',
-    goPackage: 'github.com/versity/versitygw/cmd/versitygw', version: '1.8.0', versionPattern: /Version\s*:\s*v?(\d+)\.(\d+)\.(\d+)/, packages: 589,
+    component: 's3',
+    title: 'S3 server (versitygw)',
+    binary: 'versitygw',
+    module: 'versitygw',
+    goPackage: 'github.com/versity/versitygw/cmd/versitygw',
+    version: '1.8.0',
+    versionPattern: /Version\s*:\s*v?(\d+)\.(\d+)\.(\d+)/,
+    packages: 589,
   },
 };
 
@@ -46,7 +58,11 @@ function goProgram(program: Program): Component {
   const { component, title, binary } = program;
   const version = `${binary} ${program.version}`;
   return {
-    name: component, title: `${title} ${program.version}`, lane: 'compiler', after: [], diskBytes: 1e9,
+    name: component,
+    title: `${title} ${program.version}`,
+    lane: 'compiler',
+    after: [],
+    diskBytes: 1e9,
     prerequisites: async () => ((await usersOwn(program)) === undefined ? ['go'] : []),
 
     isThere: () => stampHolds(component, version),
@@ -56,7 +72,9 @@ function goProgram(program: Program): Component {
       const path = installed ?? (await build(program, step));
       await writeStamp(component, {
         version,
-        files: { [installed ?? relative(runtimeDir, path)]: { bytes: (await stat(path)).size, sha256: await sha256(path) } },
+        files: {
+          [installed ?? relative(runtimeDir, path)]: { bytes: (await stat(path)).size, sha256: await sha256(path) },
+        },
       });
     },
   };
@@ -64,15 +82,21 @@ function goProgram(program: Program): Component {
 
 /** The program on PATH, if it is good enough. */
 async function usersOwn(program: Program): Promise<string | undefined> {
-  const path = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder.startsWith('/'))
-    .map((folder) => join(folder, program.binary)).find((candidate) => existsSync(candidate));
+  const path = (process.env.PATH ?? '')
+    .split(delimiter)
+    .filter((folder) => folder.startsWith('/'))
+    .map((folder) => join(folder, program.binary))
+    .find((candidate) => existsSync(candidate));
   return path !== undefined && (await goodVersion(path, program)) ? path : undefined;
 }
 
 /** At least the version the project was proven with, and of the same major: an older one is left alone and not used. */
 async function goodVersion(path: string, { version, versionPattern }: Program): Promise<boolean> {
   const printed = await promisify(execFile)(path, ['--version'], { timeout: 20_000 }).catch(() => undefined);
-  const found = versionPattern.exec(printed?.stdout ?? '')?.slice(1).map(Number);
+  const found = versionPattern
+    .exec(printed?.stdout ?? '')
+    ?.slice(1)
+    .map(Number);
   const wanted = version.split('.').map(Number);
   if (found === undefined || found[0] !== wanted[0]) return false;
   const [minor = 0, patch = 0] = found.slice(1);
@@ -98,7 +122,9 @@ async function build({ component, title, binary, module, goPackage, packages }: 
     // -mod=readonly: nothing but what go.mod and go.sum name. -trimpath: no path of this machine in the binary.
     ['build', '-v', '-mod=readonly', '-trimpath', '-ldflags=-s -w', '-o', temporary, goPackage],
     {
-      purpose: `building ${title}`, log: component, cwd: inSetUpSources(module),
+      purpose: `building ${title}`,
+      log: component,
+      cwd: inSetUpSources(module),
       // Pure Go: no C compiler, and a binary that does not depend on the libc of this machine.
       env: { CGO_ENABLED: '0', GOWORK: 'off', GOFLAGS: '', ...goFolders(process.env) },
       onLine: (line) => {

@@ -16,7 +16,17 @@ export { smolLm2Path } from './model.js';
 export { SetUpError, describeFailure } from './set-up-error.js';
 
 /** In the order of installing within a lane. */
-const components: readonly Component[] = [tensorflow, tensorflowBinding, model, bfcl, reference, openenv, appworld, s3, temporal];
+const components: readonly Component[] = [
+  tensorflow,
+  tensorflowBinding,
+  model,
+  bfcl,
+  reference,
+  openenv,
+  appworld,
+  s3,
+  temporal,
+];
 
 export const componentNames: readonly ComponentName[] = components.map(({ name }) => name);
 
@@ -42,7 +52,10 @@ export async function setUp(names: readonly ComponentName[] = defaultComponents)
       const missing = await missingOf(wanted); // again: the one before us may have installed them
       if (missing.length === 0) return;
       const prerequisites = await Promise.all(missing.map((component) => component.prerequisites()));
-      await checkPrerequisites(prerequisites.flat(), missing.reduce((sum, component) => sum + component.diskBytes, 0));
+      await checkPrerequisites(
+        prerequisites.flat(),
+        missing.reduce((sum, component) => sum + component.diskBytes, 0),
+      );
       await showProgress(inLanes(missing));
     },
     (holder) => console.log(`set-up: another set-up is at work (process ${holder}), waiting for it`),
@@ -74,14 +87,19 @@ function inLanes(missing: readonly Component[]): Work[] {
     const before = lanes.get(component.lane) ?? Promise.resolve();
     let started!: () => void;
     let failed!: (reason: Error) => void;
-    const finished = new Promise<void>((resolve, reject) => { started = resolve; failed = reject; });
+    const finished = new Promise<void>((resolve, reject) => {
+      started = resolve;
+      failed = reject;
+    });
     finished.catch(() => undefined); // reported by the component itself
     lanes.set(component.lane, finished);
     return {
       component,
       run: async (step) => {
         try {
-          await before.catch(() => { throw new SetUpError(`${component.title} was not tried, because a step before it failed`); });
+          await before.catch(() => {
+            throw new SetUpError(`${component.title} was not tried, because a step before it failed`);
+          });
           step.progress(0);
           await component.install(step);
           started();

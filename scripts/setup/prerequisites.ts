@@ -56,7 +56,10 @@ const checks: Record<Prerequisite, () => Promise<string | undefined>> = {
   },
 
   compiler: async () => {
-    const [compiler, make] = await Promise.all([output(process.env.CXX ?? 'g++', '--version'), output('make', '--version')]);
+    const [compiler, make] = await Promise.all([
+      output(process.env.CXX ?? 'g++', '--version'),
+      output('make', '--version'),
+    ]);
     const missing = [...(compiler === undefined ? ['a C++ compiler'] : []), ...(make === undefined ? ['make'] : [])];
     if (missing.length === 0) return undefined;
     return `${missing.join(' and ')}: ${install('g++ make', 'xcode-select --install')}`;

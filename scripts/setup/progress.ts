@@ -19,10 +19,11 @@ export async function showProgress(work: readonly Work[]): Promise<void> {
   const failures: unknown[] = [];
   const remembering = work.map(({ component, run }) => ({
     component,
-    run: (step: Step) => run(step).catch((error: unknown) => {
-      failures.push(error);
-      throw error;
-    }),
+    run: (step: Step) =>
+      run(step).catch((error: unknown) => {
+        failures.push(error);
+        throw error;
+      }),
   }));
   await (process.stdout.isTTY ? onTerminal(remembering) : asLines(remembering));
   if (failures.length > 0) throw failures[0];
@@ -50,7 +51,12 @@ async function onTerminal(work: readonly Work[]): Promise<void> {
         task.title = `${component.title}, ${seconds(start)}`;
       },
     })),
-    { concurrent: true, exitOnError: false, registerSignalListeners: false, rendererOptions: { collapseErrors: false, showErrorMessage: false } },
+    {
+      concurrent: true,
+      exitOnError: false,
+      registerSignalListeners: false,
+      rendererOptions: { collapseErrors: false, showErrorMessage: false },
+    },
   );
   await tasks.run().finally(() => process.removeListener('SIGINT', interrupted));
 }
@@ -71,7 +77,9 @@ async function asLines(work: readonly Work[]): Promise<void> {
         progress: (fraction, note) => {
           start ??= performance.now();
           if (fraction < nextQuarter) return;
-          console.log(`set-up: ${component.title}: ${Math.round(fraction * 100)} %${note === undefined ? '' : ` (${note})`}`);
+          console.log(
+            `set-up: ${component.title}: ${Math.round(fraction * 100)} %${note === undefined ? '' : ` (${note})`}`,
+          );
           nextQuarter = (Math.floor(fraction * 4) + 1) / 4;
         },
       }).then(

@@ -6,11 +6,20 @@ import { tf } from '../../activities/policy/backend.js';
 function step(): number[] {
   return tf.tidy(() => {
     const x = tf.tensor2d([[3, 4]]);
-    const loss = tf.grad((w) => tf.matMul(x, w.reshape([2, 1])).sub(10).square().sum());
+    const loss = tf.grad((w) =>
+      tf
+        .matMul(x, w.reshape([2, 1]))
+        .sub(10)
+        .square()
+        .sum(),
+    );
     const w = tf.tensor1d([1, 2]);
     const stepped = w.sub(loss(w).mul(0.1));
     // Through what the policy uses beside: slices, joins, gathers, a softmax.
-    const again = tf.gather(tf.concat([stepped.slice([0], [1]), stepped.slice([1], [1])]), tf.tensor1d([0, 1], 'int32'));
+    const again = tf.gather(
+      tf.concat([stepped.slice([0], [1]), stepped.slice([1], [1])]),
+      tf.tensor1d([0, 1], 'int32'),
+    );
     return [...again.dataSync(), ...tf.softmax(tf.tensor1d([0, 0])).dataSync()];
   });
 }

@@ -2,7 +2,16 @@ import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Component, Step } from './component.js';
-import { appworldCache, appworldPython, appworldSmallWorld, bfclPython, inRuntime, inSetUpSources, openenvPython, referencePython } from './paths.js';
+import {
+  appworldCache,
+  appworldPython,
+  appworldSmallWorld,
+  bfclPython,
+  inRuntime,
+  inSetUpSources,
+  openenvPython,
+  referencePython,
+} from './paths.js';
 import { emptyTemporary, makeVirtualEnvironment, type PythonEnvironment } from './pip.js';
 import { runCommand } from './run-command.js';
 import { moveIntoPlace, readStamp, writeStamp } from './stamp.js';
@@ -27,11 +36,17 @@ function environment({ name, title, diskBytes, python, imports, prepare, sources
   // The pins are the version: a change of one makes a new environment.
   const version = async () => {
     const hash = createHash('sha256');
-    for (const file of [join('requirements', `${name}.txt`), ...sources]) hash.update(await readFile(inSetUpSources(file)));
+    for (const file of [join('requirements', `${name}.txt`), ...sources])
+      hash.update(await readFile(inSetUpSources(file)));
     return hash.digest('hex');
   };
   return {
-    name, title, lane: 'registry', after: [], prerequisites: async () => ['python'], diskBytes,
+    name,
+    title,
+    lane: 'registry',
+    after: [],
+    prerequisites: async () => ['python'],
+    diskBytes,
 
     async isThere() {
       const [stamp, wanted] = await Promise.all([readStamp(name), version()]);
@@ -44,7 +59,10 @@ function environment({ name, title, diskBytes, python, imports, prepare, sources
       await prepare?.(step);
       step.progress(0.9, 'import');
       await runCommand(python, ['-c', imports], {
-        purpose: `importing the packages of the ${name} Python environment`, log: name, cwd: inRuntime(), env: compiling,
+        purpose: `importing the packages of the ${name} Python environment`,
+        log: name,
+        cwd: inRuntime(),
+        env: compiling,
       });
       await writeStamp(name, { version: await version(), files: {} });
     },
@@ -92,11 +110,19 @@ export const appworld = environment({
   async prepare(step) {
     const env = { APPWORLD_CACHE: appworldCache, PYTHONHASHSEED: '0', ...compiling };
     step.progress(0.6, 'unpacking apps');
-    await runCommand(appworldPython, ['-m', 'appworld.cli', 'install'], { purpose: 'unpacking the apps of AppWorld', log: 'appworld', cwd: inRuntime(), env });
+    await runCommand(appworldPython, ['-m', 'appworld.cli', 'install'], {
+      purpose: 'unpacking the apps of AppWorld',
+      log: 'appworld',
+      cwd: inRuntime(),
+      env,
+    });
     step.progress(0.7, 'small world');
     const root = await emptyTemporary('appworld-small-world');
     await runCommand(appworldPython, [inSetUpSources(BUILDER)], {
-      purpose: 'building the small world of AppWorld', log: 'appworld', cwd: root, env: { ...env, APPWORLD_ROOT: root },
+      purpose: 'building the small world of AppWorld',
+      log: 'appworld',
+      cwd: root,
+      env: { ...env, APPWORLD_ROOT: root },
     });
     await moveIntoPlace(root, appworldSmallWorld);
   },

@@ -12,7 +12,8 @@ export function describeFailure(error: unknown): string {
   const { code, syscall } = error as NodeJS.ErrnoException;
   const remedy = code === undefined ? undefined : REMEDIES[code];
   if (syscall !== undefined && remedy !== undefined) return `${error.message}: ${remedy}`;
-  const forPeople = ['SetUpError', 'ServiceError'].includes(error.name) || syscall !== undefined || code?.startsWith('ERR_PARSE_ARGS');
+  const forPeople =
+    ['SetUpError', 'ServiceError'].includes(error.name) || syscall !== undefined || code?.startsWith('ERR_PARSE_ARGS');
   return forPeople ? error.message : (error.stack ?? error.message);
 }
 
@@ -22,7 +23,10 @@ const FULL = 'free some space there, or set SEEUPO_RUNTIME_DIR to a folder on an
 
 /** What the system's own words leave open: what to do. */
 const REMEDIES: Readonly<Record<string, string>> = {
-  EACCES: NOT_WRITABLE, EPERM: NOT_WRITABLE, EROFS: NOT_WRITABLE,
-  ENOSPC: FULL, EDQUOT: FULL,
+  EACCES: NOT_WRITABLE,
+  EPERM: NOT_WRITABLE,
+  EROFS: NOT_WRITABLE,
+  ENOSPC: FULL,
+  EDQUOT: FULL,
   EMFILE: 'more files are open than this shell allows; raise the limit (ulimit -n 4096) and run the command again',
 };

@@ -39,7 +39,11 @@ export const tensorflowBinding: Component = {
       stat(cachePath).catch(() => undefined),
       realpath(depsPath).catch(() => undefined),
     ]);
-    return inPlace !== undefined && inPlace.size === cached?.size && deps === (await realpath(inRuntime('tensorflow')).catch(() => null));
+    return (
+      inPlace !== undefined &&
+      inPlace.size === cached?.size &&
+      deps === (await realpath(inRuntime('tensorflow')).catch(() => null))
+    );
   },
 
   async install(step) {
@@ -50,7 +54,9 @@ export const tensorflowBinding: Component = {
     if (!(await cacheIsWhole())) {
       step.progress(0.2, 'compile');
       await runCommand(process.execPath, [nodePreGyp(), 'install', '--build-from-source', ...nodeHeaders()], {
-        purpose: 'compiling the TensorFlow binding', log: 'tensorflow-binding', cwd: packageDir,
+        purpose: 'compiling the TensorFlow binding',
+        log: 'tensorflow-binding',
+        cwd: packageDir,
       });
       const temporary = `${cachePath}.${process.pid}.tmp`;
       await mkdir(dirname(cachePath), { recursive: true });
@@ -66,7 +72,12 @@ export const tensorflowBinding: Component = {
     const bytes = await readFile(cachePath);
     await writeStamp('tensorflow-binding', {
       version,
-      files: { [relative(runtimeDir, cachePath)]: { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') } },
+      files: {
+        [relative(runtimeDir, cachePath)]: {
+          bytes: bytes.length,
+          sha256: createHash('sha256').update(bytes).digest('hex'),
+        },
+      },
     });
   },
 };
@@ -98,7 +109,9 @@ async function linkDeps(): Promise<void> {
 
 const nodePreGyp = (): string => {
   const hoisted = join(repositoryRoot, 'node_modules', '@mapbox', 'node-pre-gyp', 'bin', 'node-pre-gyp');
-  return existsSync(hoisted) ? hoisted : join(packageDir, 'node_modules', '@mapbox', 'node-pre-gyp', 'bin', 'node-pre-gyp');
+  return existsSync(hoisted)
+    ? hoisted
+    : join(packageDir, 'node_modules', '@mapbox', 'node-pre-gyp', 'bin', 'node-pre-gyp');
 };
 
 /** Node's own headers where they came with it, as they do in every usual distribution: node-gyp would fetch them from nodejs.org. */

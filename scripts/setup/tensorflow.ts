@@ -24,9 +24,27 @@ interface Build {
 }
 
 const builds: Record<Build['name'], Build> = {
-  cpu: { name: 'cpu', requirements: 'tensorflow-cpu.txt', platform: 'manylinux_2_27_x86_64', wheelBytes: 273_829_956, unpackedBytes: 880e6 },
-  cuda: { name: 'cuda', requirements: 'tensorflow.txt', platform: 'manylinux_2_27_x86_64', wheelBytes: 572_440_367, unpackedBytes: 1700e6 },
-  arm64: { name: 'arm64', requirements: 'tensorflow.txt', platform: 'manylinux_2_27_aarch64', wheelBytes: 281_828_020, unpackedBytes: 900e6 },
+  cpu: {
+    name: 'cpu',
+    requirements: 'tensorflow-cpu.txt',
+    platform: 'manylinux_2_27_x86_64',
+    wheelBytes: 273_829_956,
+    unpackedBytes: 880e6,
+  },
+  cuda: {
+    name: 'cuda',
+    requirements: 'tensorflow.txt',
+    platform: 'manylinux_2_27_x86_64',
+    wheelBytes: 572_440_367,
+    unpackedBytes: 1700e6,
+  },
+  arm64: {
+    name: 'arm64',
+    requirements: 'tensorflow.txt',
+    platform: 'manylinux_2_27_aarch64',
+    wheelBytes: 281_828_020,
+    unpackedBytes: 900e6,
+  },
 };
 
 /** SEEUPO_TENSORFLOW=cpu|cuda decides; otherwise CUDA where nvidia-smi lists a GPU. Device files first: starting nvidia-smi takes a second. */
@@ -34,7 +52,8 @@ async function chooseBuild(): Promise<Build> {
   if (process.arch === 'arm64') return builds.arm64;
   const asked = process.env.SEEUPO_TENSORFLOW;
   if (asked === 'cpu' || asked === 'cuda') return builds[asked];
-  if (asked !== undefined) throw new SetUpError(`SEEUPO_TENSORFLOW is "${asked}", expected cpu or cuda, or unset to detect`);
+  if (asked !== undefined)
+    throw new SetUpError(`SEEUPO_TENSORFLOW is "${asked}", expected cpu or cuda, or unset to detect`);
   if (!existsSync('/dev/nvidiactl') && !existsSync('/dev/dxg')) return builds.cpu;
   const gpus = await promisify(execFile)('nvidia-smi', ['-L']).catch(() => undefined);
   return gpus?.stdout.includes('GPU ') ? builds.cuda : builds.cpu;
@@ -42,7 +61,8 @@ async function chooseBuild(): Promise<Build> {
 
 const version = (build: Build) => `${TENSORFLOW_VERSION} ${build.name}`;
 
-const librariesAndHeaders = /^tensorflow\/(?:(lib)tensorflow_(?:cc|framework)\.so\.2|include\/(?:tensorflow\/(?:c|core\/platform)|tsl|xla)\/.*)$/;
+const librariesAndHeaders =
+  /^tensorflow\/(?:(lib)tensorflow_(?:cc|framework)\.so\.2|include\/(?:tensorflow\/(?:c|core\/platform)|tsl|xla)\/.*)$/;
 
 /** The libraries and C headers of the current TensorFlow, out of its Python wheel, laid out as tfjs-node expects its `deps`. */
 export const tensorflow: Component = {
@@ -60,9 +80,11 @@ export const tensorflow: Component = {
   async install(step) {
     const build = await chooseBuild();
     const wheel = await downloadWheel(
-      'tensorflow', build.requirements,
+      'tensorflow',
+      build.requirements,
       ['--python-version=3.11', '--implementation=cp', '--abi=cp311', `--platform=${build.platform}`],
-      build.wheelBytes, (fraction) => step.progress(0.7 * fraction, `download, ${Math.round(build.wheelBytes / 1e6)} MB`),
+      build.wheelBytes,
+      (fraction) => step.progress(0.7 * fraction, `download, ${Math.round(build.wheelBytes / 1e6)} MB`),
     );
     const folder = await emptyTemporary('tensorflow');
     const written = await unzip(
@@ -70,7 +92,9 @@ export const tensorflow: Component = {
       (entry) => {
         const match = librariesAndHeaders.exec(entry);
         if (match === null) return undefined;
-        return match[1] === 'lib' ? join(folder, 'lib', basename(entry)) : join(folder, entry.replace(/^tensorflow\//, ''));
+        return match[1] === 'lib'
+          ? join(folder, 'lib', basename(entry))
+          : join(folder, entry.replace(/^tensorflow\//, ''));
       },
       (bytes) => step.progress(0.7 + 0.28 * Math.min(1, bytes / build.unpackedBytes), 'unpack'),
     );
@@ -86,7 +110,10 @@ export const tensorflow: Component = {
     await writeStamp('tensorflow', {
       version: version(build),
       files: Object.fromEntries(
-        libraries.map(([path, file]) => [relative(runtimeDir, join(inRuntime('tensorflow'), relative(folder, path))), file]),
+        libraries.map(([path, file]) => [
+          relative(runtimeDir, join(inRuntime('tensorflow'), relative(folder, path))),
+          file,
+        ]),
       ),
     });
   },
@@ -98,9 +125,23 @@ async function addCuda(folder: string, step: Step): Promise<void> {
   const target = await emptyTemporary('cuda');
   await runCommand(
     python,
-    ['-m', 'pip', 'install', '--no-deps', '--only-binary=:all:', '--progress-bar=off', '--target', target,
-      '--requirement', inSetUpSources('requirements', 'cuda.txt')],
-    { purpose: 'downloading the CUDA libraries', log: 'tensorflow', remedy: 'Or set SEEUPO_TENSORFLOW=cpu to go on without the GPU.' },
+    [
+      '-m',
+      'pip',
+      'install',
+      '--no-deps',
+      '--only-binary=:all:',
+      '--progress-bar=off',
+      '--target',
+      target,
+      '--requirement',
+      inSetUpSources('requirements', 'cuda.txt'),
+    ],
+    {
+      purpose: 'downloading the CUDA libraries',
+      log: 'tensorflow',
+      remedy: 'Or set SEEUPO_TENSORFLOW=cpu to go on without the GPU.',
+    },
   );
   await rename(join(target, 'nvidia'), join(folder, 'nvidia'));
   await rm(target, { recursive: true, force: true });

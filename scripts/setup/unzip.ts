@@ -20,7 +20,9 @@ export async function unzip(
   onBytes: (bytes: number) => void = () => undefined,
 ): Promise<Map<string, VerifiedFile>> {
   const zip = await new Promise<yauzl.ZipFile>((resolve, reject) =>
-    yauzl.open(archive, { lazyEntries: true, autoClose: false }, (error, opened) => (error ? reject(error) : resolve(opened))),
+    yauzl.open(archive, { lazyEntries: true, autoClose: false }, (error, opened) =>
+      error ? reject(error) : resolve(opened),
+    ),
   );
   const written = new Map<string, VerifiedFile>();
   let total = 0;

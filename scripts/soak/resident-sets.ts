@@ -22,9 +22,14 @@ export const FEWEST_ITERATIONS = WARM_UP + 2 * WINDOW;
 /** @throws {RangeError} if there are too few samples for two windows */
 export function drifts(samples: Samples): Drift[] {
   return Object.entries(samples).map(([service, bytes]) => {
-    if (bytes.length < FEWEST_ITERATIONS) throw new RangeError(`${service} has ${bytes.length} samples, expected at least ${FEWEST_ITERATIONS}: run more iterations`);
+    if (bytes.length < FEWEST_ITERATIONS)
+      throw new RangeError(
+        `${service} has ${bytes.length} samples, expected at least ${FEWEST_ITERATIONS}: run more iterations`,
+      );
     const middle = (bytes.length - WINDOW) >> 1;
-    const [early, half, late] = [WARM_UP, middle, bytes.length - WINDOW].map((from) => median(bytes.slice(from, from + WINDOW))) as [number, number, number];
+    const [early, half, late] = [WARM_UP, middle, bytes.length - WINDOW].map((from) =>
+      median(bytes.slice(from, from + WINDOW)),
+    ) as [number, number, number];
     return { service, early, late, growth: late / early - 1, growthSinceHalf: late / half - 1 };
   });
 }

@@ -31,7 +31,8 @@ test('failures that pass are retried after a while, with their message', () => {
 });
 
 test('cancellation and unknown errors pass through', () => {
-  for (const error of [new CancelledFailure('x'), new TypeError('fetch failed'), ApplicationFailure.nonRetryable('x')]) assert.equal(classifyFailure(error), error);
+  for (const error of [new CancelledFailure('x'), new TypeError('fetch failed'), ApplicationFailure.nonRetryable('x')])
+    assert.equal(classifyFailure(error), error);
 });
 
 test('a result that does not belong into a history is refused', async () => {

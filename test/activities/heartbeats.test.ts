@@ -47,7 +47,9 @@ test('an error that the cancellation became on its way through a thread is a can
   const environment = new MockActivityEnvironment();
   const running = environment.run(() =>
     withHeartbeats(async (_, cancelled) => {
-      const broken = new Promise((_, reject) => cancelled.addEventListener('abort', () => reject(new Error('something else'))));
+      const broken = new Promise((_, reject) =>
+        cancelled.addEventListener('abort', () => reject(new Error('something else'))),
+      );
       environment.cancel();
       await broken;
     }),

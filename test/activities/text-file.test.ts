@@ -20,7 +20,10 @@ test('what is no UTF-8 is refused with the line and the byte', () => {
       return (error as Error).message;
     }
   };
-  assert.match(refused(bytes('a\nGr', [0xf6], 'e')), /^notes\.jsonl: is no UTF-8: line 2, byte 5 of the file, is 0xf6, after "Gr" \(Latin-1 or Windows-1252\?\): save it as UTF-8$/);
+  assert.match(
+    refused(bytes('a\nGr', [0xf6], 'e')),
+    /^notes\.jsonl: is no UTF-8: line 2, byte 5 of the file, is 0xf6, after "Gr" \(Latin-1 or Windows-1252\?\): save it as UTF-8$/,
+  );
   // The start of a character of four bytes, of which the second is missing; an end within a character; a byte order mark before it.
   assert.match(refused(bytes('\u{1f600}\r\n', [0xf0, 0x9f], 'x')), /line 2, byte 7 of the file, is 0xf0/);
   assert.match(refused(bytes('ab', [0xe2, 0x82])), /line 1, byte 3 of the file, is 0xe2/);
@@ -43,6 +46,13 @@ test('the lines of a stream are decoded whole, wherever it was cut', async () =>
   const lines = [];
   for await (const line of decodedLines(cut(), 'standard input')) lines.push(line);
   assert.deepEqual(lines, ['ä', '', 'ü', 'ö']);
-  const odd = (async function* () { yield bytes('a\nb', [0xe4], '\n'); })();
-  await assert.rejects(async () => { for await (const _ of decodedLines(odd, 'standard input')); }, { name: 'NotUtf8', message: /^standard input, line 2: is no UTF-8: line 1, byte 2/ });
+  const odd = (async function* () {
+    yield bytes('a\nb', [0xe4], '\n');
+  })();
+  await assert.rejects(
+    async () => {
+      for await (const _ of decodedLines(odd, 'standard input'));
+    },
+    { name: 'NotUtf8', message: /^standard input, line 2: is no UTF-8: line 1, byte 2/ },
+  );
 });

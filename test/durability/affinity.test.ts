@@ -22,25 +22,45 @@ let root: string;
 let stack: Stack;
 before(async () => {
   root = await mkdtemp(path.join(runtimeDir, 'test-affinity-'));
-  stack = await startStack({ dataDir: path.join(root, 'stack'), gpuWorkers: 2, sidecar: false, workerEnv: await tinyWorkerEnv(path.join(root, 'models')) });
+  stack = await startStack({
+    dataDir: path.join(root, 'stack'),
+    gpuWorkers: 2,
+    sidecar: false,
+    workerEnv: await tinyWorkerEnv(path.join(root, 'models')),
+  });
 });
 after(async () => {
   await stack?.stop();
   await rm(root, { recursive: true, force: true });
 });
 
-const start = (workflowId: string): Promise<WorkflowHandle> => stack.client.workflow.start('train', { taskQueue: 'seeupo-control', workflowId, args: [config] });
-const updatesOf = async (runId: string): Promise<ActivityRecord[]> => (await readHistories(stack.client, runId)).activities.filter(({ type }) => type === 'updateTurn');
+const start = (workflowId: string): Promise<WorkflowHandle> =>
+  stack.client.workflow.start('train', { taskQueue: 'seeupo-control', workflowId, args: [config] });
+const updatesOf = async (runId: string): Promise<ActivityRecord[]> =>
+  (await readHistories(stack.client, runId)).activities.filter(({ type }) => type === 'updateTurn');
 /** Workers of each iteration's updates in their order, by iteration. */
-const byIteration = (updates: readonly ActivityRecord[]): string[][] => [...new Set(updates.map(({ workflowId }) => workflowId))].map((id) => updates.filter(({ workflowId }) => workflowId === id).map(({ worker }) => worker));
+const byIteration = (updates: readonly ActivityRecord[]): string[][] =>
+  [...new Set(updates.map(({ workflowId }) => workflowId))].map((id) =>
+    updates.filter(({ workflowId }) => workflowId === id).map(({ worker }) => worker),
+  );
 
 test('every update of an iteration is made by the worker that made its first, while both have a part in the run', async () => {
   await (await start('warm')).result();
   const { activities } = await readHistories(stack.client, 'warm');
   const updates = byIteration(await updatesOf('warm'));
-  assert.deepEqual(updates.map((workers) => workers.length), [3, 3, 3]);
+  assert.deepEqual(
+    updates.map((workers) => workers.length),
+    [3, 3, 3],
+  );
   for (const workers of updates) assert.equal(new Set(workers).size, 1, workers.join(', '));
-  assert.equal(new Set(activities.filter(({ type }) => ['collectRollouts', 'evaluatePolicy', 'updateTurn'].includes(type)).map(({ worker }) => worker)).size, 2);
+  assert.equal(
+    new Set(
+      activities
+        .filter(({ type }) => ['collectRollouts', 'evaluatePolicy', 'updateTurn'].includes(type))
+        .map(({ worker }) => worker),
+    ).size,
+    2,
+  );
   assert.deepEqual(repeatedOf(activities), []);
 });
 
@@ -55,7 +75,10 @@ test('the worker that holds the weights is killed between two turns: the other g
   const { activities } = await readHistories(stack.client, 'cold');
   const [, workers] = byIteration(activities.filter(({ type, completed }) => type === 'updateTurn' && completed));
   assert.equal(workers!.length, 3);
-  assert.ok(workers!.some((worker) => worker !== second.worker), workers!.join(', '));
+  assert.ok(
+    workers!.some((worker) => worker !== second.worker),
+    workers!.join(', '),
+  );
   assert.ok(repeatedOf(activities).length <= 1);
   assert.ok(recoveryAfter(killedAt, activities).every((seconds) => seconds < RECOVERY_BAR_SECONDS));
   const [found, expected] = [await readEvidence(stack.artifacts, 'cold'), await readEvidence(stack.artifacts, 'warm')];

@@ -19,7 +19,15 @@ let options: TrialOptions;
 let undisturbed: Measure;
 before(async () => {
   root = await mkdtemp(path.join(runtimeDir, 'test-chaos-'));
-  options = { config: tinyRun, root, gpuWorkers: 2, sidecar: false, workerEnv: await tinyWorkerEnv(path.join(root, 'models')), limitSeconds: 400, log: () => undefined };
+  options = {
+    config: tinyRun,
+    root,
+    gpuWorkers: 2,
+    sidecar: false,
+    workerEnv: await tinyWorkerEnv(path.join(root, 'models')),
+    limitSeconds: 400,
+    log: () => undefined,
+  };
 });
 after(() => rm(root, { recursive: true, force: true }));
 
@@ -27,7 +35,10 @@ test('undisturbed, each of nine turn updates of two steps leaves other weights',
   undisturbed = await playUndisturbed(options);
   const { adapters, optimizerSteps, broken, groups } = undisturbed.evidence;
   assert.equal(new Set(adapters).size, 9);
-  assert.ok(groups.withoutVariance < groups.all, `${groups.withoutVariance} of ${groups.all} groups have equal rewards`);
+  assert.ok(
+    groups.withoutVariance < groups.all,
+    `${groups.withoutVariance} of ${groups.all} groups have equal rewards`,
+  );
   assert.deepEqual(optimizerSteps, { applied: 18, planned: 18 });
   assert.deepEqual(broken, []);
 });
@@ -37,6 +48,9 @@ for (let trial = 0; trial < TRIALS; trial++) {
   test(`the same bytes after: ${blows.map(({ fault }) => named(fault)).join(', ')}`, async () => {
     const { problems, recoverySeconds } = await playTrial(trial, blows, undisturbed, options);
     assert.deepEqual(problems, []);
-    assert.ok(recoverySeconds.every((seconds) => seconds < RECOVERY_BAR_SECONDS), `went on after ${recoverySeconds.join(', ')} s`);
+    assert.ok(
+      recoverySeconds.every((seconds) => seconds < RECOVERY_BAR_SECONDS),
+      `went on after ${recoverySeconds.join(', ')} s`,
+    );
   });
 }

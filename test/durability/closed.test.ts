@@ -19,7 +19,11 @@ before(async () => {
   root = await mkdtemp(path.join(runtimeDir, 'test-closed-'));
   const workerEnv = { ...(await tinyWorkerEnv(path.join(root, 'models'))), HF_TOKEN: TOKEN, SEEUPO_LOG_LEVEL: 'trace' };
   stack = await startStack({ dataDir: path.join(root, 'stack'), gpuWorkers: 1, sidecar: true, workerEnv });
-  const run = await stack.client.workflow.start('train', { taskQueue: 'seeupo-control', workflowId: RUN, args: [{ ...tinyRun, iterations: 1 }] });
+  const run = await stack.client.workflow.start('train', {
+    taskQueue: 'seeupo-control',
+    workflowId: RUN,
+    args: [{ ...tinyRun, iterations: 1 }],
+  });
   await run.result();
 });
 after(async () => {
@@ -29,10 +33,18 @@ after(async () => {
 
 /** Addresses on which a process listens, as the kernel writes them, e.g. `0100007F` for 127.0.0.1. */
 async function listensOn(pid: number): Promise<string[]> {
-  const descriptors = await Promise.all((await readdir(`/proc/${pid}/fd`)).map((fd) => readlink(`/proc/${pid}/fd/${fd}`).catch(() => '')));
+  const descriptors = await Promise.all(
+    (await readdir(`/proc/${pid}/fd`)).map((fd) => readlink(`/proc/${pid}/fd/${fd}`).catch(() => '')),
+  );
   const inodes = new Set(descriptors.flatMap((target) => /^socket:\[(\d+)\]$/.exec(target)?.[1] ?? []));
   const tables = await Promise.all(['tcp', 'tcp6'].map((name) => readFile(`/proc/net/${name}`, 'utf8')));
-  const rows = tables.flatMap((table) => table.trim().split('\n').slice(1).map((line) => line.trim().split(/\s+/)));
+  const rows = tables.flatMap((table) =>
+    table
+      .trim()
+      .split('\n')
+      .slice(1)
+      .map((line) => line.trim().split(/\s+/)),
+  );
   const LISTEN = '0A';
   return rows.filter((row) => row[3] === LISTEN && inodes.has(row[9]!)).map((row) => row[1]!.split(':')[0]!);
 }
@@ -41,8 +53,16 @@ test('every server listens on loopback only, workers on nothing', async () => {
   const LOOPBACK = ['0100007F', '00000000000000000000000001000000'];
   for (const [service, pid] of Object.entries(stack.services.pids())) {
     const addresses = await listensOn(pid!);
-    assert.deepEqual(addresses.filter((address) => !LOOPBACK.includes(address)), [], service);
-    assert.equal(addresses.length > 0, ['temporal', 's3', 'bfcl'].includes(service), `${service} listens on ${addresses.join(', ') || 'nothing'}`);
+    assert.deepEqual(
+      addresses.filter((address) => !LOOPBACK.includes(address)),
+      [],
+      service,
+    );
+    assert.equal(
+      addresses.length > 0,
+      ['temporal', 's3', 'bfcl'].includes(service),
+      `${service} listens on ${addresses.join(', ') || 'nothing'}`,
+    );
   }
 });
 
@@ -50,7 +70,11 @@ test('every server listens on loopback only, workers on nothing', async () => {
 async function filesWith(text: string): Promise<string[]> {
   const entries = await readdir(stack.services.dataDir, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name));
-  const found = await Promise.all(files.map(async (file) => ((await readFile(file)).includes(text) ? [path.relative(stack.services.dataDir, file)] : [])));
+  const found = await Promise.all(
+    files.map(async (file) =>
+      (await readFile(file)).includes(text) ? [path.relative(stack.services.dataDir, file)] : [],
+    ),
+  );
   return found.flat();
 }
 
@@ -67,8 +91,13 @@ test('no secret is in a history, nor in anything that an argument or a result sa
   for (const id of [RUN, `${RUN}/iteration-0000`]) {
     const history = historyToJSON(await stack.client.workflow.getHandle(id).fetchHistory());
     // Payloads are base64 in this form: what they say is searched as well.
-    const said = history + [...history.matchAll(/"data":\s*"([^"]+)"/g)].map(([, data]) => Buffer.from(data!, 'base64').toString()).join('\n');
+    const said =
+      history +
+      [...history.matchAll(/"data":\s*"([^"]+)"/g)]
+        .map(([, data]) => Buffer.from(data!, 'base64').toString())
+        .join('\n');
     assert.ok(said.includes('"learningRate":0.01') || id !== RUN, 'the configuration was found in the history');
-    for (const secret of [TOKEN, stack.services.keys.secretAccessKey, stack.services.keys.accessKeyId]) assert.ok(!said.includes(secret), id);
+    for (const secret of [TOKEN, stack.services.keys.secretAccessKey, stack.services.keys.accessKeyId])
+      assert.ok(!said.includes(secret), id);
   }
 });

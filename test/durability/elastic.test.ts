@@ -39,23 +39,42 @@ after(async () => {
 
 async function addWorker(): Promise<ChildProcess> {
   const readyFile = path.join(root, `ready-${added.length}`);
-  const env = { ...process.env, ...stack.services.env(), ...workerEnv, SEEUPO_S3_ENDPOINT: stack.proxy.url, SEEUPO_READY_FILE: readyFile, SEEUPO_LOG_LEVEL: 'error' };
-  const worker = spawn(process.execPath, [path.join(repositoryRoot, 'dist/workers/gpu-worker.js')], { env, stdio: ['ignore', 'ignore', 'inherit'] });
+  const env = {
+    ...process.env,
+    ...stack.services.env(),
+    ...workerEnv,
+    SEEUPO_S3_ENDPOINT: stack.proxy.url,
+    SEEUPO_READY_FILE: readyFile,
+    SEEUPO_LOG_LEVEL: 'error',
+  };
+  const worker = spawn(process.execPath, [path.join(repositoryRoot, 'dist/workers/gpu-worker.js')], {
+    env,
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
   added.push(worker);
   while (!existsSync(readyFile)) await sleep(50);
   return worker;
 }
-const start = (workflowId: string): Promise<WorkflowHandle> => stack.client.workflow.start('train', { taskQueue: 'seeupo-control', workflowId, args: [config] });
+const start = (workflowId: string): Promise<WorkflowHandle> =>
+  stack.client.workflow.start('train', { taskQueue: 'seeupo-control', workflowId, args: [config] });
 
 /** What the run left equals what one worker made; returns how many worker processes had a part in it. */
 async function sameAsAlone(run: WorkflowHandle): Promise<{ workers: number; repeated: string[] }> {
   await run.result();
-  const [found, expected] = [await readEvidence(stack.artifacts, run.workflowId), await readEvidence(stack.artifacts, alone.workflowId)];
+  const [found, expected] = [
+    await readEvidence(stack.artifacts, run.workflowId),
+    await readEvidence(stack.artifacts, alone.workflowId),
+  ];
   assert.deepEqual(differencesOf(found.fingerprint, expected.fingerprint), []);
   assert.deepEqual(found.broken, []);
   const { activities } = await readHistories(stack.client, run.workflowId);
-  const onGpu = activities.filter(({ type }) => ['collectRollouts', 'computeGradient', 'updateTurn', 'measureRatios'].includes(type));
-  return { workers: new Set(onGpu.map(({ worker }) => worker)).size, repeated: repeatedOf(activities).map(({ type }) => type) };
+  const onGpu = activities.filter(({ type }) =>
+    ['collectRollouts', 'computeGradient', 'updateTurn', 'measureRatios'].includes(type),
+  );
+  return {
+    workers: new Set(onGpu.map(({ worker }) => worker)).size,
+    repeated: repeatedOf(activities).map(({ type }) => type),
+  };
 }
 
 test('one worker: every update moves the weights', async () => {

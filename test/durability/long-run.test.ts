@@ -15,9 +15,14 @@ test(`${ITERATIONS} iterations: under 15 events of the run's history for each, a
     const { iterations, evaluations } = await handle.result();
     assert.equal(iterations, ITERATIONS);
     const committed = calls.filter(({ name }) => name === 'commitCheckpoint').map(({ input }) => input.iteration);
-    assert.deepEqual(committed, Array.from({ length: ITERATIONS }, (_, k) => k));
+    assert.deepEqual(
+      committed,
+      Array.from({ length: ITERATIONS }, (_, k) => k),
+    );
     // Each iteration begins with the theta that the one before it made.
-    const thetas = calls.filter(({ name }) => name === 'collectRollouts').map(({ input }) => (input.policy as { adapter: { key: string } | null }).adapter?.key ?? null);
+    const thetas = calls
+      .filter(({ name }) => name === 'collectRollouts')
+      .map(({ input }) => (input.policy as { adapter: { key: string } | null }).adapter?.key ?? null);
     assert.deepEqual(thetas, [null, ...Array.from({ length: ITERATIONS - 1 }, (_, k) => `${k}/turn-1`)]);
     assert.equal(calls.filter(({ name }) => name === 'openRun').length, 1);
     assert.deepEqual([...new Set(evaluations.map(({ name }) => name))], ['untouched', 'end']);

@@ -17,14 +17,28 @@ test(`${ROUNDS} updates and ${ROUNDS} decode rounds of prompts of all lengths in
   await policy.use(await tinyWeights(tinyModel('qwen3-tied')));
   await policy.useMoments(null, 0);
   // Kernels are kept by the shapes that they were met with: the same prompt again and again would show nothing of that.
-  const tokens = (count: number, key: string): number[] => Array.from({ length: count }, (_, n) => tiny.prompt[Math.floor(uniform(`${key}/${n}`) * tiny.prompt.length)]!);
+  const tokens = (count: number, key: string): number[] =>
+    Array.from({ length: count }, (_, n) => tiny.prompt[Math.floor(uniform(`${key}/${n}`) * tiny.prompt.length)]!);
   const round = async (i: number): Promise<void> => {
     const promptIds = tokens(20 + Math.floor(100 * uniform(`length/${i}`)), `prompt/${i}`);
-    const sequences = [0, 1, 2].map((j) => ({ row: 'a', promptIds, responseIds: tokens(2 + Math.floor(10 * uniform(`length/${i}/${j}`)), `response/${i}/${j}`) }));
+    const sequences = [0, 1, 2].map((j) => ({
+      row: 'a',
+      promptIds,
+      responseIds: tokens(2 + Math.floor(10 * uniform(`length/${i}/${j}`)), `response/${i}/${j}`),
+    }));
     await policy.step(sequences, (_, rows) => rows.map((row) => row.map(() => -1e-3)), {
-      temperature: 0.9, microBatchTokens: 1024, learningRate: 1e-5, betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0, maxGradientNorm: 1,
+      temperature: 0.9,
+      microBatchTokens: 1024,
+      learningRate: 1e-5,
+      betas: [0.9, 0.95],
+      epsilon: 1e-8,
+      weightDecay: 0,
+      maxGradientNorm: 1,
     });
-    await policy.sample([0, 1].map((j) => ({ row: 'a', promptIds, randomKey: `${i}/${j}` })), { temperature: 0.9, maxResponseTokens: 8 });
+    await policy.sample(
+      [0, 1].map((j) => ({ row: 'a', promptIds, randomKey: `${i}/${j}` })),
+      { temperature: 0.9, maxResponseTokens: 8 },
+    );
   };
   const measured = async (): Promise<{ tensors: number; residentBytes: number }> => {
     collectGarbage(); // what JavaScript has not yet given back is no leak
@@ -36,6 +50,8 @@ test(`${ROUNDS} updates and ${ROUNDS} decode rounds of prompts of all lengths in
   const end = await measured();
   assert.equal(end.tensors, settled.tensors);
   const growth = end.residentBytes / settled.residentBytes - 1;
-  console.log(`resident set ${(settled.residentBytes / 2 ** 20).toFixed(1)} MiB after ${SETTLED} rounds, ${(end.residentBytes / 2 ** 20).toFixed(1)} MiB after ${ROUNDS}: ${(100 * growth).toFixed(2)} %; ${end.tensors} tensors`);
+  console.log(
+    `resident set ${(settled.residentBytes / 2 ** 20).toFixed(1)} MiB after ${SETTLED} rounds, ${(end.residentBytes / 2 ** 20).toFixed(1)} MiB after ${ROUNDS}: ${(100 * growth).toFixed(2)} %; ${end.tensors} tensors`,
+  );
   assert.ok(growth <= 0.03, `the resident set grew by ${(100 * growth).toFixed(2)} %`);
 });

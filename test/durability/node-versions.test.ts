@@ -24,7 +24,16 @@ before(async () => {
   await mkdir(folder, { recursive: true });
   const builds = VERSIONS.map((version) => `node-${version}@npm:node-${process.platform}-${process.arch}@${version}`);
   // A package.json of its own, or npm would install into the checkout.
-  const npm = ['install', '--prefix', folder, '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error', ...builds];
+  const npm = [
+    'install',
+    '--prefix',
+    folder,
+    '--ignore-scripts',
+    '--no-audit',
+    '--no-fund',
+    '--loglevel=error',
+    ...builds,
+  ];
   await run('npm', npm, { cwd: folder });
   for (const version of VERSIONS) assert.ok(existsSync(binaryOf(version)), binaryOf(version));
 });

@@ -27,7 +27,8 @@ before(async () => {
   runtime = await mkdtemp(path.join(runtimeDir, 'test-lost-'));
   await mkdir(path.join(runtime, 'models'));
   for (const part of SET_UP) await symlink(path.join(runtimeDir, part), path.join(runtime, part));
-  for (const model of await readdir(path.join(runtimeDir, 'models'))) await symlink(path.join(runtimeDir, 'models', model), path.join(runtime, 'models', model));
+  for (const model of await readdir(path.join(runtimeDir, 'models')))
+    await symlink(path.join(runtimeDir, 'models', model), path.join(runtime, 'models', model));
   await writeTinyChatModel(path.join(runtime, 'models'));
   config = path.join(runtime, 'tiny.json');
   // Enough iterations that the first is seen before the last is done.
@@ -39,10 +40,25 @@ after(async () => {
 });
 
 /** Types the command; `upon` is called with all that it has said, each time it says more. */
-async function quickstart(upon: (said: string, process: ChildProcess) => void, ...options: string[]): Promise<{ code: number | null; said: string }> {
+async function quickstart(
+  upon: (said: string, process: ChildProcess) => void,
+  ...options: string[]
+): Promise<{ code: number | null; said: string }> {
   const environment = path.join(repositoryRoot, 'test/support/environments/letters.ts');
-  const args = ['--enable-source-maps', path.join(repositoryRoot, 'dist/scripts/quickstart.js'), '--config', config, '--environment', environment, ...options];
-  const started = (child = spawn(process.execPath, args, { cwd: repositoryRoot, env: { ...process.env, SEEUPO_RUNTIME_DIR: runtime }, stdio: ['ignore', 'pipe', 'pipe'] }));
+  const args = [
+    '--enable-source-maps',
+    path.join(repositoryRoot, 'dist/scripts/quickstart.js'),
+    '--config',
+    config,
+    '--environment',
+    environment,
+    ...options,
+  ];
+  const started = (child = spawn(process.execPath, args, {
+    cwd: repositoryRoot,
+    env: { ...process.env, SEEUPO_RUNTIME_DIR: runtime },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  }));
   let said = '';
   for (const stream of [started.stdout, started.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => {
@@ -55,13 +71,23 @@ async function quickstart(upon: (said: string, process: ChildProcess) => void, .
 }
 
 /** What the run has left. */
-const left = () => inStore(async (store) => ({ owner: (await store.findRecord(keys.ownership('quickstart'), Ownership))!.record, evidence: await readEvidence(store, 'quickstart') }));
+const left = () =>
+  inStore(async (store) => ({
+    owner: (await store.findRecord(keys.ownership('quickstart'), Ownership))!.record,
+    evidence: await readEvidence(store, 'quickstart'),
+  }));
 
 /** What lies in the store of the folder; its server is started for as long as it is looked at. */
 async function inStore<R>(look: (store: ReturnType<typeof createS3Store>) => Promise<R>): Promise<R> {
   const services = await startServices({ dataDir: runtime, only: ['s3'] });
   const env = services.env();
-  const store = createS3Store({ endpoint: env['SEEUPO_S3_ENDPOINT']!, bucket: env['SEEUPO_S3_BUCKET']!, region: env['SEEUPO_S3_REGION']!, forcePathStyle: true, credentials: services.keys });
+  const store = createS3Store({
+    endpoint: env['SEEUPO_S3_ENDPOINT']!,
+    bucket: env['SEEUPO_S3_BUCKET']!,
+    region: env['SEEUPO_S3_REGION']!,
+    forcePathStyle: true,
+    credentials: services.keys,
+  });
   try {
     return await look(store);
   } finally {
@@ -79,7 +105,10 @@ test('stopped within an iteration, its Temporal database deleted: the same comma
   assert.equal(stopped.code, 130, stopped.said);
   const { owner: before, evidence: committed } = await left();
   assert.ok(before.holder, 'the execution holds the run still');
-  assert.ok('iterations/0000/checkpoint.json' in committed.fingerprint && !('iterations/0005/checkpoint.json' in committed.fingerprint));
+  assert.ok(
+    'iterations/0000/checkpoint.json' in committed.fingerprint &&
+      !('iterations/0005/checkpoint.json' in committed.fingerprint),
+  );
 
   await rm(path.join(runtime, 'temporal'), { recursive: true });
   const { code, said } = await quickstart(() => {});
@@ -88,7 +117,10 @@ test('stopped within an iteration, its Temporal database deleted: the same comma
   const { owner, evidence } = await left();
   assert.deepEqual([owner.holder, owner.generation], [null, before.generation + 1]);
   const kept = Object.keys(committed.fingerprint);
-  assert.deepEqual(kept.map((key) => evidence.fingerprint[key]), kept.map((key) => committed.fingerprint[key]));
+  assert.deepEqual(
+    kept.map((key) => evidence.fingerprint[key]),
+    kept.map((key) => committed.fingerprint[key]),
+  );
   assert.deepEqual([evidence.broken, evidence.optimizerSteps], [[], { applied: 36, planned: 36 }]); // 6 iterations of 3 turns of 2 minibatches
 });
 
@@ -96,12 +128,24 @@ test('a run that a server elsewhere holds is refused before it is started, and g
   await inStore(async (store) => {
     const { record, version } = (await store.findRecord(keys.ownership('quickstart'), Ownership))!;
     const holder = { namespace: 'default', workflowId: 'quickstart', firstRunId: ELSEWHERE };
-    assert.ok(await store.replaceRecord(keys.ownership('quickstart'), { ...record, holder, host: 'elsewhere' }, Ownership, version));
+    assert.ok(
+      await store.replaceRecord(
+        keys.ownership('quickstart'),
+        { ...record, holder, host: 'elsewhere' },
+        Ownership,
+        version,
+      ),
+    );
   });
   await rm(path.join(runtime, 'temporal'), { recursive: true });
   const refused = await quickstart(() => {});
   assert.equal(refused.code, 1, refused.said);
-  assert.match(refused.said, new RegExp(`held by workflow "quickstart", execution ${ELSEWHERE}.* of elsewhere.*npm run quickstart -- --take-over`));
+  assert.match(
+    refused.said,
+    new RegExp(
+      `held by workflow "quickstart", execution ${ELSEWHERE}.* of elsewhere.*npm run quickstart -- --take-over`,
+    ),
+  );
   const { code, said } = await quickstart(() => {}, '--take-over');
   assert.equal(code, 0, said);
   assert.match(said, new RegExp(`taken over from workflow "quickstart", execution ${ELSEWHERE}`));
@@ -109,8 +153,16 @@ test('a run that a server elsewhere holds is refused before it is started, and g
 
 test('the run as it was put together verifies, the log-prob of every sampled token taken again under the weights that sampled it', async () => {
   const script = path.join(repositoryRoot, 'dist/scripts/verify-run.js');
-  const { stdout } = await execa(process.execPath, [script, 'quickstart', '--json'], { cwd: repositoryRoot, env: { SEEUPO_RUNTIME_DIR: runtime } });
-  const { iterations, episodes, tokens, largestGap } = JSON.parse(stdout) as { iterations: number; episodes: number; tokens: number; largestGap: number };
+  const { stdout } = await execa(process.execPath, [script, 'quickstart', '--json'], {
+    cwd: repositoryRoot,
+    env: { SEEUPO_RUNTIME_DIR: runtime },
+  });
+  const { iterations, episodes, tokens, largestGap } = JSON.parse(stdout) as {
+    iterations: number;
+    episodes: number;
+    tokens: number;
+    largestGap: number;
+  };
   assert.deepEqual([iterations, episodes], [6, 72]); // 4 tasks, 3 samples, 6 iterations
   assert.ok(tokens >= 72 * 3 && largestGap > 0, `${tokens} tokens, gap ${largestGap}`);
 });

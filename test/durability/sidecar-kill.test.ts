@@ -19,15 +19,31 @@ test('kill -9 of the sidecar at 100 random moments of rollouts: every trajectory
   let sidecar = await startSidecar({ environment: 'bfcl' });
   const { url, port } = sidecar;
   try {
-    const scripts = (await bfclScripts()).filter(({ policy, responses }, n) => policy === 'mutated' && n % 31 === 0 && responses.length < 20).slice(0, EPISODES);
+    const scripts = (await bfclScripts())
+      .filter(({ policy, responses }, n) => policy === 'mutated' && n % 31 === 0 && responses.length < 20)
+      .slice(0, EPISODES);
     assert.equal(scripts.length, EPISODES);
     const byKey = new Map(scripts.map((script) => [script.taskId, script]));
-    const seats = scripts.map(({ taskId }): Seat => ({ task: { id: `${taskId}?docs=compact`, split: 'train', turns: 1 }, sample: 0, episodeId: taskId, randomKey: taskId }));
+    const seats = scripts.map(
+      ({ taskId }): Seat => ({
+        task: { id: `${taskId}?docs=compact`, split: 'train', turns: 1 },
+        sample: 0,
+        episodeId: taskId,
+        randomKey: taskId,
+      }),
+    );
     const codec = toyCodec(Number.MAX_SAFE_INTEGER);
     let waits = 0;
     const rollout = () => {
-      const environment = new RestoringEnvironment(sidecarEnvironment('bfcl', url), { onWait: () => void waits++, maxWaitMs: 300_000 });
-      return playEpisodes(seats, { policy: scriptedPolicy(byKey), codec, environment }, { ...PlayConfig.parse({ maxResponseTokens: 4096, maxTurns: 60 }), temperature: 1, seed: 0 });
+      const environment = new RestoringEnvironment(sidecarEnvironment('bfcl', url), {
+        onWait: () => void waits++,
+        maxWaitMs: 300_000,
+      });
+      return playEpisodes(
+        seats,
+        { policy: scriptedPolicy(byKey), codec, environment },
+        { ...PlayConfig.parse({ maxResponseTokens: 4096, maxTurns: 60 }), temperature: 1, seed: 0 },
+      );
     };
     const undisturbed = JSON.stringify(await rollout());
 

@@ -63,14 +63,21 @@ function storeOf(services: Services): ArtifactStore {
 }
 
 export const startRun = ({ client }: Stack, config: TrainConfigInput, name: string): Promise<WorkflowHandle> =>
-  client.workflow.start('train', { taskQueue: 'seeupo-control', workflowId: `${name}-${randomUUID().slice(0, 8)}`, args: [config] });
+  client.workflow.start('train', {
+    taskQueue: 'seeupo-control',
+    workflowId: `${name}-${randomUUID().slice(0, 8)}`,
+    args: [config],
+  });
 
 /** Resolves when the run has reached a phase of an iteration (counted from 1), e.g. `update turn`. */
 export async function reached(stack: Stack, run: WorkflowHandle, iteration: number, phase: string): Promise<void> {
-  const child = stack.client.workflow.getHandle(`${run.workflowId}/iteration-${String(iteration - 1).padStart(4, '0')}`);
+  const child = stack.client.workflow.getHandle(
+    `${run.workflowId}/iteration-${String(iteration - 1).padStart(4, '0')}`,
+  );
   for (;;) {
     const status = (await run.describe()).status.name;
-    if (status !== 'RUNNING') throw new Error(`the run is ${status} before it reached ${phase} of iteration ${iteration}`);
+    if (status !== 'RUNNING')
+      throw new Error(`the run is ${status} before it reached ${phase} of iteration ${iteration}`);
     const now = await child.query<{ phase: string }>('progress').catch(() => null);
     if (now?.phase === phase) return;
     await new Promise((resolve) => setTimeout(resolve, 150));
@@ -81,12 +88,25 @@ export async function fingerprint(artifacts: ArtifactStore, runId: string, itera
   const found: object[] = [];
   for (let k = 0; k < iterations; k++) {
     const rollout = await artifacts.findManifest(keys.rolloutShard(runId, k, 0), RolloutShardManifest);
-    found.push({ k, manifest: rollout!.ref.sha256, trajectories: rollout!.manifest.trajectories.sha256, metrics: rollout!.manifest.metrics });
+    found.push({
+      k,
+      manifest: rollout!.ref.sha256,
+      trajectories: rollout!.manifest.trajectories.sha256,
+      metrics: rollout!.manifest.metrics,
+    });
     for (const turn of [2, 1]) {
       const state = await artifacts.findManifest(keys.turnState(runId, k, turn), TurnStateManifest);
       if (!state) continue; // no trajectory reached the turn
       const { policy, suffixProducts, metrics } = state.manifest;
-      found.push({ k, turn, manifest: state.ref.sha256, adapter: policy.adapter?.sha256, moments: policy.moments?.sha256, suffixProducts: suffixProducts.sha256, metrics });
+      found.push({
+        k,
+        turn,
+        manifest: state.ref.sha256,
+        adapter: policy.adapter?.sha256,
+        moments: policy.moments?.sha256,
+        suffixProducts: suffixProducts.sha256,
+        metrics,
+      });
     }
     const checkpoint = await artifacts.findManifest(keys.checkpoint(runId, k), CheckpointManifest);
     found.push({ k, manifest: checkpoint!.ref.sha256, checkpoint: checkpoint!.manifest.policy });

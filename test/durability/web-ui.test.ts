@@ -24,8 +24,17 @@ let page: Page;
 let closeBrowser: (() => Promise<void>) | undefined;
 before(async () => {
   root = await mkdtemp(path.join(runtimeDir, 'test-web-ui-'));
-  stack = await startStack({ dataDir: path.join(root, 'stack'), gpuWorkers: 1, sidecar: false, workerEnv: await tinyWorkerEnv(path.join(root, 'models')) });
-  runs = await RunClient.connect({ address: stack.services.addresses.temporal, namespace: 'default', controlQueue: 'seeupo-control' });
+  stack = await startStack({
+    dataDir: path.join(root, 'stack'),
+    gpuWorkers: 1,
+    sidecar: false,
+    workerEnv: await tinyWorkerEnv(path.join(root, 'models')),
+  });
+  runs = await RunClient.connect({
+    address: stack.services.addresses.temporal,
+    namespace: 'default',
+    controlQueue: 'seeupo-control',
+  });
   const { browser, close } = await openBrowser();
   closeBrowser = close;
   page = await browser.newPage({ viewport: { width: 1400, height: 1600 } });
@@ -45,7 +54,11 @@ const query = <R>(runId: string, name: string): Promise<R> => stack.client.workf
 async function openTab(workflowId: string, tab: string): Promise<void> {
   await page.goto(`${stack.services.addresses.webUi}/namespaces/default/workflows/${encodeURIComponent(workflowId)}`);
   await page.getByRole('heading', { name: workflowId }).waitFor();
-  await page.getByRole('tab', { name: tab }).or(page.getByRole('link', { name: tab })).first().click();
+  await page
+    .getByRole('tab', { name: tab })
+    .or(page.getByRole('link', { name: tab }))
+    .first()
+    .click();
 }
 
 /** The Markdown of the tab "User Metadata" as it is drawn, HTML; each piece is in a frame of its own. Waits for one that matches. */
@@ -53,7 +66,17 @@ async function drawn(workflowId: string, expected: RegExp): Promise<string> {
   await openTab(workflowId, 'User Metadata');
   let seen: string[] = [];
   for (const deadline = Date.now() + 20_000; Date.now() < deadline; await sleep(200)) {
-    seen = await Promise.all(page.frames().slice(1).map((frame) => frame.locator('body').innerHTML().catch(() => '')));
+    seen = await Promise.all(
+      page
+        .frames()
+        .slice(1)
+        .map((frame) =>
+          frame
+            .locator('body')
+            .innerHTML()
+            .catch(() => ''),
+        ),
+    );
     const found = seen.find((html) => expected.test(html));
     if (found !== undefined) return found;
   }
@@ -62,9 +85,11 @@ async function drawn(workflowId: string, expected: RegExp): Promise<string> {
 
 /** The text of the cells of every table row, header rows included. */
 const rowsOf = (html: string): string[][] =>
-  [...html.matchAll(/<tr>(.*?)<\/tr>/gs)].map(([, row]) => [...row!.matchAll(/<t[hd][^>]*>(.*?)<\/t[hd]>/gs)].map(([, cell]) => cell!.replaceAll(/<[^>]+>/g, '').trim()));
+  [...html.matchAll(/<tr>(.*?)<\/tr>/gs)].map(([, row]) =>
+    [...row!.matchAll(/<t[hd][^>]*>(.*?)<\/t[hd]>/gs)].map(([, cell]) => cell!.replaceAll(/<[^>]+>/g, '').trim()),
+  );
 
-test('a run\'s page draws its current details: title, evaluations and iterations as tables, with the numbers of its metrics', async () => {
+test("a run's page draws its current details: title, evaluations and iterations as tables, with the numbers of its metrics", async () => {
   await start('seen', tinyRun);
   await runs.result('seen');
   const { evaluations, iterations, checkpoint } = await query<TrainMetrics>('seen', 'metrics');
@@ -73,14 +98,29 @@ test('a run\'s page draws its current details: title, evaluations and iterations
   assert.match(html, new RegExp(`<code>${checkpoint!.key}</code>`));
   const rows = rowsOf(html);
   assert.equal(iterations.length, 3);
-  for (const { name, split, meanReward } of evaluations) assert.ok(rows.some((row) => row[0] === name && row[1] === split && row[2] === meanReward.toFixed(3)), `evaluation ${name}, ${split}`);
-  for (const { iteration, meanReward } of iterations) assert.ok(rows.some((row) => row[0] === String(iteration + 1) && row[1] === meanReward.toFixed(3)), `iteration ${iteration + 1}`);
+  for (const { name, split, meanReward } of evaluations)
+    assert.ok(
+      rows.some((row) => row[0] === name && row[1] === split && row[2] === meanReward.toFixed(3)),
+      `evaluation ${name}, ${split}`,
+    );
+  for (const { iteration, meanReward } of iterations)
+    assert.ok(
+      rows.some((row) => row[0] === String(iteration + 1) && row[1] === meanReward.toFixed(3)),
+      `iteration ${iteration + 1}`,
+    );
 });
 
 test('summaries name the run, and each of its steps', async () => {
   await drawn('seen', /Started by .*npm run quickstart.*3 iterations of seeupo/);
   const text = await page.locator('body').innerText();
-  for (const step of ['check the configuration, open the run', 'warm start: supervised fine-tuning', 'evaluate end, heldout tasks', 'iteration 3 of 3', 'report']) assert.ok(text.includes(step), step);
+  for (const step of [
+    'check the configuration, open the run',
+    'warm start: supervised fine-tuning',
+    'evaluate end, heldout tasks',
+    'iteration 3 of 3',
+    'report',
+  ])
+    assert.ok(text.includes(step), step);
 });
 
 test('search attributes stand on the page as they are searched by', async () => {
@@ -89,7 +129,14 @@ test('search attributes stand on the page as they are searched by', async () => 
   await shown.waitFor();
   const text = await page.locator('body').innerText();
   const { iterations } = await query<TrainMetrics>('seen', 'metrics');
-  for (const line of ['"SeeupoRunId": "seen"', '"SeeupoAlgo": "seeupo"', '"SeeupoModel": "tiny-chat"', '"SeeupoIteration": 3', '"SeeupoPhase": "done"']) assert.ok(text.includes(line), `${line} in ${text}`);
+  for (const line of [
+    '"SeeupoRunId": "seen"',
+    '"SeeupoAlgo": "seeupo"',
+    '"SeeupoModel": "tiny-chat"',
+    '"SeeupoIteration": 3',
+    '"SeeupoPhase": "done"',
+  ])
+    assert.ok(text.includes(line), `${line} in ${text}`);
   const reward = Number(/"SeeupoAvgReward": ([\d.e-]+)/.exec(text)?.[1]);
   assert.ok(Math.abs(reward - iterations.at(-1)!.meanReward) < 1e-9, String(reward));
 });
@@ -97,7 +144,14 @@ test('search attributes stand on the page as they are searched by', async () => 
 test('each iteration has a page of its own', async () => {
   await drawn('seen/iteration-0001', /<strong>Iteration 2 of 3<\/strong>: commit/);
   const text = await page.locator('body').innerText();
-  for (const step of ['rollout, shard 1 of', 'turn pools and advantages', 'update turn 3 of 3', 'update turn 1 of 3', 'commit the checkpoint']) assert.ok(text.includes(step), step);
+  for (const step of [
+    'rollout, shard 1 of',
+    'turn pools and advantages',
+    'update turn 3 of 3',
+    'update turn 1 of 3',
+    'commit the checkpoint',
+  ])
+    assert.ok(text.includes(step), step);
 });
 
 test('a run that paused itself says on its page that it is paused, why, and what to do', async () => {

@@ -25,8 +25,14 @@ before(async () => {
   await writeFile(join(modules, '.package-lock.json'), '{"lockfileVersion":3,"packages":{}}');
   await symlink(join(repositoryRoot, 'node_modules', '.bin', 'tsc'), join(modules, '.bin', 'tsc'));
   await symlink(join(repositoryRoot, 'node_modules', '@types'), join(modules, '@types'));
-  await writeFile(join(checkout, 'scripts', 'echo.ts'), "console.log(JSON.stringify(process.argv.slice(2)));\nprocess.exitCode = 7;\n");
-  await writeFile(join(checkout, 'scripts', 'wait.ts'), "process.on('SIGTERM', () => process.exit(9));\nsetInterval(() => undefined, 1000);\nconsole.log('waiting');\n");
+  await writeFile(
+    join(checkout, 'scripts', 'echo.ts'),
+    'console.log(JSON.stringify(process.argv.slice(2)));\nprocess.exitCode = 7;\n',
+  );
+  await writeFile(
+    join(checkout, 'scripts', 'wait.ts'),
+    "process.on('SIGTERM', () => process.exit(9));\nsetInterval(() => undefined, 1000);\nconsole.log('waiting');\n",
+  );
   await writeFile(join(checkout, 'scripts', 'setup.ts'), '');
   await writeFile(join(checkout, 'scripts', 'services.ts'), 'export {};\n');
   const passing = (name: string) => `import { test } from 'node:test';\ntest('${name} ran', () => undefined);\n`;
@@ -40,7 +46,10 @@ after(() => rm(checkout, { recursive: true, force: true }));
 // Without NODE_TEST_CONTEXT a nested test runner prints its own report.
 const { NODE_TEST_CONTEXT: _, ...environment } = process.env;
 const bootstrap = (...args: string[]) =>
-  spawnSync(process.execPath, [join(checkout, 'scripts', 'bootstrap.mjs'), ...args], { encoding: 'utf8', env: environment });
+  spawnSync(process.execPath, [join(checkout, 'scripts', 'bootstrap.mjs'), ...args], {
+    encoding: 'utf8',
+    env: environment,
+  });
 
 test('a command gets its arguments, and its exit code is ours; nothing else is printed', () => {
   const { stdout, stderr, status } = bootstrap('echo', '--fresh', 'a b');
@@ -57,7 +66,10 @@ test('an unknown command, or a module that is none, is refused with the commands
 });
 
 test('signals are passed on', async () => {
-  const child = spawn(process.execPath, [join(checkout, 'scripts', 'bootstrap.mjs'), 'wait'], { stdio: ['ignore', 'pipe', 'inherit'], env: environment });
+  const child = spawn(process.execPath, [join(checkout, 'scripts', 'bootstrap.mjs'), 'wait'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: environment,
+  });
   await once(child.stdout, 'data');
   child.kill('SIGTERM');
   const [code] = (await once(child, 'exit')) as [number];
@@ -99,19 +111,24 @@ test('a type error is shown with its place, and the command does not run', async
 });
 
 /** A lockfile that asks for a package which is not installed, as after `git pull`. */
-const otherLock = '{"lockfileVersion":3,"packages":{"":{},"node_modules/a":{"version":"1.0.0","integrity":"sha512-x"}}}';
+const otherLock =
+  '{"lockfileVersion":3,"packages":{"":{},"node_modules/a":{"version":"1.0.0","integrity":"sha512-x"}}}';
 const emptyLock = '{"lockfileVersion":3,"packages":{"":{}}}';
 
 test('packages are not exchanged beneath what runs from them; what runs is named, and stopping it still works', async () => {
   await writeFile(join(checkout, 'scripts', 'up.ts'), "console.log('up', ...process.argv.slice(2));\n");
   assert.equal(bootstrap('up').stdout, 'up\n');
-  const running = spawn(process.execPath, [join(checkout, 'dist', 'scripts', 'wait.js')], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const running = spawn(process.execPath, [join(checkout, 'dist', 'scripts', 'wait.js')], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   await once(running.stdout, 'data');
   await writeFile(join(checkout, 'package-lock.json'), otherLock);
   try {
     const { status, stderr } = bootstrap('echo');
     assert.equal(status, 1);
-    const expected = new RegExp(`npm ci would empty node_modules beneath what is running from it: wait \\(process ${running.pid}\\)`);
+    const expected = new RegExp(
+      `npm ci would empty node_modules beneath what is running from it: wait \\(process ${running.pid}\\)`,
+    );
     assert.match(stderr, expected);
     assert.equal(existsSync(join(checkout, 'node_modules', '.bin', 'tsc')), true);
     assert.equal(bootstrap('up', '--down').stdout, 'up --down\n');
@@ -124,7 +141,16 @@ test('packages are not exchanged beneath what runs from them; what runs is named
 
 test('another version of Node asks for no other packages', () => {
   const code = `Object.defineProperty(process, 'version', { value: 'v99.0.0' })`;
-  const { status, stderr } = spawnSync(process.execPath, ['--import', `data:text/javascript,${encodeURIComponent(code)}`, join(checkout, 'scripts', 'bootstrap.mjs'), 'echo'], { encoding: 'utf8', env: environment });
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    [
+      '--import',
+      `data:text/javascript,${encodeURIComponent(code)}`,
+      join(checkout, 'scripts', 'bootstrap.mjs'),
+      'echo',
+    ],
+    { encoding: 'utf8', env: environment },
+  );
   assert.deepEqual({ status, stderr }, { status: 7, stderr: '' });
 });
 
@@ -144,7 +170,10 @@ test('in a checkout that cannot be written, what is there is run; what is missin
     await writeFile(join(checkout, 'package-lock.json'), otherLock);
     const refused = asOther('echo');
     assert.equal(refused.status, 1);
-    assert.match(refused.stderr, /^\S+ cannot be written by user \S+, and the npm packages of its lockfile are not installed: run `npm run setup` once as the owner/);
+    assert.match(
+      refused.stderr,
+      /^\S+ cannot be written by user \S+, and the npm packages of its lockfile are not installed: run `npm run setup` once as the owner/,
+    );
     assert.equal(refused.stderr.trim().split('\n').length, 1);
   } finally {
     for (const folder of folders) await chmod(folder, 0o755);

@@ -14,7 +14,12 @@ import type { RowSummary } from '../../scripts/lab/summary.js';
 import { repositoryRoot } from '../../scripts/setup/paths.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'seeupo-lab-'));
-const lab = (...args: string[]) => spawnSync(process.execPath, [join(repositoryRoot, 'dist', 'scripts', 'lab.js'), ...args], { encoding: 'utf8', cwd: folder, env: { ...process.env, INIT_CWD: folder } });
+const lab = (...args: string[]) =>
+  spawnSync(process.execPath, [join(repositoryRoot, 'dist', 'scripts', 'lab.js'), ...args], {
+    encoding: 'utf8',
+    cwd: folder,
+    env: { ...process.env, INIT_CWD: folder },
+  });
 let findings: Findings;
 let printed: string;
 
@@ -29,11 +34,19 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 const row = (experiment: string, name: string, is: { order?: string; step?: string } = {}): RowSummary =>
   findings.experiments
     .find(({ id }) => id === experiment)!
-    .rows.find(({ arm, step }) => arm.name === name && (is.order === undefined || arm.order === is.order) && (is.step === undefined || step === is.step))!;
+    .rows.find(
+      ({ arm, step }) =>
+        arm.name === name &&
+        (is.order === undefined || arm.order === is.order) &&
+        (is.step === undefined || step === is.step),
+    )!;
 const cell = (of: RowSummary, game: string) => of.cells.find((each) => each.game === game)!;
 
 test('the bar: SeeUPO, reverse, per-turn tables, exact expectations, small steps: every start reaches the optimum and the return never falls', () => {
-  for (const { game, starts, reached, falls } of row('theory', 'seeupo paper', { order: 'reverse', step: 'natural 0.1' }).cells) {
+  for (const { game, starts, reached, falls } of row('theory', 'seeupo paper', {
+    order: 'reverse',
+    step: 'natural 0.1',
+  }).cells) {
     assert.deepEqual([game, reached.value, falls.value], [game, 1, 0]);
     assert.ok(starts >= 20);
   }
@@ -48,7 +61,11 @@ test('near best response the reverse order reaches every optimum, and the forwar
 
 test('dividing by each group’s own deviation ends elsewhere where groups have unlike scales', () => {
   for (const experiment of ['per-turn-exact', 'shared-exact']) {
-    assert.ok(cell(row(experiment, 'gspo'), 'scales').reached.high < cell(row(experiment, 'seeupo paper'), 'scales').reached.low, experiment);
+    assert.ok(
+      cell(row(experiment, 'gspo'), 'scales').reached.high <
+        cell(row(experiment, 'seeupo paper'), 'scales').reached.low,
+      experiment,
+    );
   }
 });
 
@@ -62,29 +79,58 @@ test('Eq. 8 keeps exact account of the return with per-turn tables of one-token 
 
 test('exact-suffix lowers that error by a tenth at least in lock and chain, of four and three turns, and is the paper’s where there are two', () => {
   for (const { game, ledgerClosed } of findings.gap) {
-    if (['climbing', 'penalty', 'scales', 'spelled climbing'].includes(game)) assert.equal(ledgerClosed!.value, 0, game);
-    if (['lock', 'chain'].includes(game)) assert.ok(ledgerClosed!.low > 0.1, `${game}: ${JSON.stringify(ledgerClosed)}`);
+    if (['climbing', 'penalty', 'scales', 'spelled climbing'].includes(game))
+      assert.equal(ledgerClosed!.value, 0, game);
+    if (['lock', 'chain'].includes(game))
+      assert.ok(ledgerClosed!.low > 0.1, `${game}: ${JSON.stringify(ledgerClosed)}`);
   }
 });
 
 test('with shared parameters and trajectories of unlike lengths SeeUPO’s direction can be downhill; with equal lengths, or a table per turn, it never is', () => {
-  for (const { sharing, algorithm, downhill } of findings.firstSteps.filter(({ algorithm }) => ['seeupo paper', 'seeupo exact-suffix'].includes(algorithm))) {
+  for (const { sharing, algorithm, downhill } of findings.firstSteps.filter(({ algorithm }) =>
+    ['seeupo paper', 'seeupo exact-suffix'].includes(algorithm),
+  )) {
     for (const { game, share } of downhill) {
       if (sharing === 'shared' && game === 'stopping') assert.ok(share.low > 0.05, algorithm);
       else assert.equal(share.value, 0, `${sharing} ${algorithm} ${game}`);
     }
   }
   // All turns in one pool weigh each turn by how many trajectories played it: that mean is uphill.
-  for (let start = 0; start < 20; start++) assert.ok(firstSlope('stopping', 'shared', gspo(1, { normalization: 'batch' }).algorithm, 1, start) > 0);
+  for (let start = 0; start < 20; start++)
+    assert.ok(firstSlope('stopping', 'shared', gspo(1, { normalization: 'batch' }).algorithm, 1, start) > 0);
 });
 
 test('an outcome is its start’s alone: threads change nothing', async () => {
-  const cells = ['climbing', 'random'].map((game) => ({ game, sharing: 'shared', rollouts: { groupSize: 4, copies: 2 }, iterations: 3, rescue: false, step: { rule: 'gradient', learningRate: 0.5 }, algorithm: seeupo(2).algorithm }) as const);
-  assert.deepEqual(await playCells(cells, 7, 3, () => undefined), cells.map((each) => [0, 1, 2].map((start) => playStart(each, 7, start))));
+  const cells = ['climbing', 'random'].map(
+    (game) =>
+      ({
+        game,
+        sharing: 'shared',
+        rollouts: { groupSize: 4, copies: 2 },
+        iterations: 3,
+        rescue: false,
+        step: { rule: 'gradient', learningRate: 0.5 },
+        algorithm: seeupo(2).algorithm,
+      }) as const,
+  );
+  assert.deepEqual(
+    await playCells(cells, 7, 3, () => undefined),
+    cells.map((each) => [0, 1, 2].map((start) => playStart(each, 7, start))),
+  );
 });
 
 test('the table names every algorithm and order, and PPO as the laboratory’s own', () => {
-  for (const name of ['seeupo paper | forward', 'seeupo authors', 'seeupo exact-suffix', 'reinforce', 'grpo dr-grpo', 'grpo dapo', 'gspo', 'ppo (lab only)']) assert.ok(printed.includes(`| ${name} |`), name);
+  for (const name of [
+    'seeupo paper | forward',
+    'seeupo authors',
+    'seeupo exact-suffix',
+    'reinforce',
+    'grpo dr-grpo',
+    'grpo dapo',
+    'gspo',
+    'ppo (lab only)',
+  ])
+    assert.ok(printed.includes(`| ${name} |`), name);
 });
 
 test('the page has a chart per game, no script, and escapes what it is given', () => {

@@ -40,14 +40,23 @@ test('a missing or damaged record is no current run', async () => {
 test('the command line’s seed and iterations stand in for the file’s', async () => {
   const { seed, iterations } = await readConfig(SMOKE, { seed: 9, iterations: 1 });
   assert.deepEqual([seed, iterations], [9, 1]);
-  assert.equal((await readConfig(SMOKE, asGiven)).seed, (JSON.parse(await readFile(SMOKE, 'utf8')) as { seed: number }).seed);
+  assert.equal(
+    (await readConfig(SMOKE, asGiven)).seed,
+    (JSON.parse(await readFile(SMOKE, 'utf8')) as { seed: number }).seed,
+  );
 });
 
 test('a settings file that is missing, no JSON, or wrong is refused with what to do', async () => {
-  await assert.rejects(readConfig('nowhere.json', asGiven), /--config nowhere\.json: there is no such file; expected a JSON file like scripts\/runs\/quickstart\.json/);
+  await assert.rejects(
+    readConfig('nowhere.json', asGiven),
+    /--config nowhere\.json: there is no such file; expected a JSON file like scripts\/runs\/quickstart\.json/,
+  );
   const file = path.join(folder, 'config.json');
   await writeFile(file, '{ "seed": 1, }');
-  await assert.rejects(readConfig(file, asGiven), (error: Error) => error instanceof QuickstartError && /is no JSON/.test(error.message));
+  await assert.rejects(
+    readConfig(file, asGiven),
+    (error: Error) => error instanceof QuickstartError && /is no JSON/.test(error.message),
+  );
   await writeFile(file, '[]');
   await assert.rejects(readConfig(file, asGiven), { name: 'BadConfig' });
   await writeFile(file, '{ "sede": 1 }');

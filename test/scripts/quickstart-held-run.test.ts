@@ -13,13 +13,31 @@ const execution = (namespace = 'default'): Execution => ({ namespace, workflowId
 async function claimed(at: { host?: string; server?: string; namespace?: string }, state: ExecutionState) {
   const artifacts = createMemoryStore();
   const { host, server, namespace } = { ...HERE, ...at };
-  await claimRun(artifacts, 'quickstart', { by: execution(namespace), stateOf: async () => 'unknown', host, server, now: () => new Date(0) });
+  await claimRun(artifacts, 'quickstart', {
+    by: execution(namespace),
+    stateOf: async () => 'unknown',
+    host,
+    server,
+    now: () => new Date(0),
+  });
   const holder = async () => (await artifacts.findRecord(keys.ownership('quickstart'), Ownership))!.record.holder;
-  return { artifacts, holder, free: (takeOver = false) => freeRun(artifacts, 'quickstart', { ...HERE, stateOf: async () => state }, takeOver) };
+  return {
+    artifacts,
+    holder,
+    free: (takeOver = false) => freeRun(artifacts, 'quickstart', { ...HERE, stateOf: async () => state }, takeOver),
+  };
 }
 
 test('a run that nobody holds, or whose holder has ended, is left as it is', async () => {
-  assert.equal(await freeRun(createMemoryStore(), 'quickstart', { ...HERE, stateOf: async () => assert.fail('nobody to ask for') }, false), null);
+  assert.equal(
+    await freeRun(
+      createMemoryStore(),
+      'quickstart',
+      { ...HERE, stateOf: async () => assert.fail('nobody to ask for') },
+      false,
+    ),
+    null,
+  );
   const ended = await claimed({}, 'closed');
   assert.equal(await ended.free(), null);
   assert.deepEqual(await ended.holder(), execution());
@@ -31,16 +49,27 @@ test('a holder that the very server it ran on does not know any more is gone: th
   const { artifacts, holder, free } = await claimed({}, 'unknown');
   assert.match((await free())!, /database that knew .*"quickstart" is gone/);
   assert.equal(await holder(), null);
-  const next = await claimRun(artifacts, 'quickstart', { by: { ...execution(), firstRunId: 'second' }, stateOf: async () => 'unknown', ...HERE, now: () => new Date(0) });
+  const next = await claimRun(artifacts, 'quickstart', {
+    by: { ...execution(), firstRunId: 'second' },
+    stateOf: async () => 'unknown',
+    ...HERE,
+    now: () => new Date(0),
+  });
   assert.equal(next, 2);
   await assert.rejects(requireOwnership(artifacts, { runId: 'quickstart', generation: 1 }), { name: 'RunHeld' });
 });
 
-for (const [what, at] of Object.entries({ 'of another machine': { host: 'rack' }, 'at another address': { server: '127.0.0.1:7233' }, 'in another namespace': { namespace: 'mine' } })) {
+for (const [what, at] of Object.entries({
+  'of another machine': { host: 'rack' },
+  'at another address': { server: '127.0.0.1:7233' },
+  'in another namespace': { namespace: 'mine' },
+})) {
   test(`of a holder ${what} nothing is known: it is refused, naming the holder and the option, and taken over with the option`, async () => {
     const { holder, free } = await claimed(at, 'unknown');
     const named = { ...HERE, ...at };
-    const pattern = new RegExp(`held by workflow "quickstart", execution first, namespace ${named.namespace}, on the Temporal server at ${named.server} of ${named.host}.*npm run quickstart -- --take-over`);
+    const pattern = new RegExp(
+      `held by workflow "quickstart", execution first, namespace ${named.namespace}, on the Temporal server at ${named.server} of ${named.host}.*npm run quickstart -- --take-over`,
+    );
     await assert.rejects(free(), { name: 'QuickstartError', message: pattern });
     assert.notEqual(await holder(), null);
     assert.match((await free(true))!, /taken over from workflow "quickstart"/);
@@ -48,7 +77,7 @@ for (const [what, at] of Object.entries({ 'of another machine': { host: 'rack' }
   });
 }
 
-test('a record that does not say which server it was is another server\'s', async () => {
+test("a record that does not say which server it was is another server's", async () => {
   const { artifacts, free } = await claimed({}, 'unknown');
   const { record, version } = (await artifacts.findRecord(keys.ownership('quickstart'), Ownership))!;
   await artifacts.replaceRecord(keys.ownership('quickstart'), { ...record, server: null }, Ownership, version);
@@ -57,6 +86,11 @@ test('a record that does not say which server it was is another server\'s', asyn
 
 test('a holder that runs is not robbed, whatever the person says', async () => {
   const { holder, free } = await claimed({}, 'running');
-  for (const takeOver of [false, true]) await assert.rejects(free(takeOver), { name: 'QuickstartError', message: /is running\. Cancel it first: temporal workflow cancel --address 127\.0\.0\.1:17233 --namespace default --workflow-id quickstart/ });
+  for (const takeOver of [false, true])
+    await assert.rejects(free(takeOver), {
+      name: 'QuickstartError',
+      message:
+        /is running\. Cancel it first: temporal workflow cancel --address 127\.0\.0\.1:17233 --namespace default --workflow-id quickstart/,
+    });
   assert.notEqual(await holder(), null);
 });

@@ -6,14 +6,35 @@ import type { Snapshot } from '../../scripts/quickstart/snapshot.js';
 import type { IterationPoint, TrainProgress } from '../../workflows/messages.js';
 
 const point = (iteration: number, meanReward: number): IterationPoint => ({
-  iteration, meanReward, successRate: 0.25, turnPassRate: [0.5, 0.25], groupsWithoutVariance: 0, klReference: 0.01, violations: 0, rejections: 0,
-  seconds: 20, tokens: 10_000, wallSeconds: 25,
+  iteration,
+  meanReward,
+  successRate: 0.25,
+  turnPassRate: [0.5, 0.25],
+  groupsWithoutVariance: 0,
+  klReference: 0.01,
+  violations: 0,
+  rejections: 0,
+  seconds: 20,
+  tokens: 10_000,
+  wallSeconds: 25,
 });
 const at = (changes: Partial<TrainProgress> = {}, rest: Partial<Snapshot> = {}): Snapshot => ({
   status: 'RUNNING',
   progress: {
-    runId: 'r', title: 'R', phase: 'iteration', iteration: 2, iterations: 8, child: 'r/iteration-0002', paused: null,
-    stopping: false, changes: [], inertSettings: [], startedAt: 0, secondsLeft: 150, latest: point(1, 0.5), ...changes,
+    runId: 'r',
+    title: 'R',
+    phase: 'iteration',
+    iteration: 2,
+    iterations: 8,
+    child: 'r/iteration-0002',
+    paused: null,
+    stopping: false,
+    changes: [],
+    inertSettings: [],
+    startedAt: 0,
+    secondsLeft: 150,
+    latest: point(1, 0.5),
+    ...changes,
   },
   iteration: { iteration: 2, phase: 'update turn', turn: 2, turns: 2 },
   metrics: { evaluations: [], iterations: [point(0, 0.25), point(1, 0.5)], checkpoint: null },
@@ -38,12 +59,21 @@ test('a terminal shows iteration, turn, phase, reward, success, tokens per secon
 
 test('without a worker that answers the display says what it waits for', () => {
   assert.equal(phaseText(at({}, { progress: null })), 'waiting for a control worker');
-  assert.match(liveBlock(at({}, { progress: null, iteration: null, metrics: null, steps: [] }), { url: 'u', now: 0 }), /^\nwaiting for a control worker\nu$/);
+  assert.match(
+    liveBlock(at({}, { progress: null, iteration: null, metrics: null, steps: [] }), { url: 'u', now: 0 }),
+    /^\nwaiting for a control worker\nu$/,
+  );
 });
 
 test('a step that is tried again shows its attempt and why', () => {
-  const retried = at({}, { steps: [{ activity: 'updateTurn', attempt: 2, work: null, lastFailure: 'activity Heartbeat timeout' }] });
-  assert.match(liveBlock(retried, { url: 'u', now: 0 }), /updateTurn: waiting for a worker, attempt 2 after: activity Heartbeat timeout/);
+  const retried = at(
+    {},
+    { steps: [{ activity: 'updateTurn', attempt: 2, work: null, lastFailure: 'activity Heartbeat timeout' }] },
+  );
+  assert.match(
+    liveBlock(retried, { url: 'u', now: 0 }),
+    /updateTurn: waiting for a worker, attempt 2 after: activity Heartbeat timeout/,
+  );
   assert.deepEqual(eventLines(at(), retried, 0), ['updateTurn is tried again (attempt 2): activity Heartbeat timeout']);
 });
 
@@ -69,20 +99,46 @@ test('a log gets one line per event and none while nothing changes', () => {
 });
 
 test('a run that is joined late tells what it has done so far, oldest first', () => {
-  const lines = eventLines(null, at({}, { metrics: { evaluations: [{ name: 'start', split: 'train', meanReward: 0.25, successRate: 0, turnPassRate: [0.5, 0] }], iterations: [point(0, 0.25), point(1, 0.5)], checkpoint: null } }), 0);
-  assert.deepEqual(lines.map((line) => line.slice(0, 20)), ['evaluation start, tr', 'iteration 1/8 done: ', 'iteration 2/8 done: ', 'iteration 3/8, updat']);
+  const lines = eventLines(
+    null,
+    at(
+      {},
+      {
+        metrics: {
+          evaluations: [{ name: 'start', split: 'train', meanReward: 0.25, successRate: 0, turnPassRate: [0.5, 0] }],
+          iterations: [point(0, 0.25), point(1, 0.5)],
+          checkpoint: null,
+        },
+      },
+    ),
+    0,
+  );
+  assert.deepEqual(
+    lines.map((line) => line.slice(0, 20)),
+    ['evaluation start, tr', 'iteration 1/8 done: ', 'iteration 2/8 done: ', 'iteration 3/8, updat'],
+  );
   assert.equal(lines[0], 'evaluation start, training tasks: reward 0.250, success 0 %, turns passed 50 % 0 %');
 });
 
 test('durations read as people say them', () => {
-  assert.deepEqual([0, 59.4, 60, 192, 3599, 3900].map(duration), ['0 s', '59 s', '1 min 00 s', '3 min 12 s', '59 min 59 s', '1 h 05 min']);
+  assert.deepEqual([0, 59.4, 60, 192, 3599, 3900].map(duration), [
+    '0 s',
+    '59 s',
+    '1 min 00 s',
+    '3 min 12 s',
+    '59 min 59 s',
+    '1 h 05 min',
+  ]);
 });
 
 test('a sparkline has eight heights', () => assert.equal(sparkline([0, 0.124, 0.125, 0.5, 1]), '▁▁▂▅█'));
 
 const written = (terminal: { isTTY: boolean; rows: number; columns: number }): string => {
   let text = '';
-  const out = Object.assign(Object.create(null), { ...terminal, write: (piece: string) => ((text += piece), true) }) as NodeJS.WriteStream;
+  const out = Object.assign(Object.create(null), {
+    ...terminal,
+    write: (piece: string) => ((text += piece), true),
+  }) as NodeJS.WriteStream;
   const display = createDisplay(out);
   display.show(at(), 'http://ui');
   display.line('a line that stays');
@@ -91,7 +147,10 @@ const written = (terminal: { isTTY: boolean; rows: number; columns: number }): s
 };
 
 test('in a log, and on a terminal without a size, there are lines and no block', () => {
-  for (const terminal of [{ isTTY: false, rows: 0, columns: 0 }, { isTTY: true, rows: 0, columns: 80 }]) {
+  for (const terminal of [
+    { isTTY: false, rows: 0, columns: 0 },
+    { isTTY: true, rows: 0, columns: 80 },
+  ]) {
     const text = written(terminal);
     assert.match(text, /iteration 3\/8, update turn 2 of 2\na line that stays\n$/);
     assert.ok(!text.includes('\u001b'));

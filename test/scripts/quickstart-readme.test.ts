@@ -22,5 +22,6 @@ test('every runtime dependency has its reason in the README', () => {
 
 test('every file that the README’s equations lead to is there', () => {
   const section = readme.slice(readme.indexOf('| equation of'), readme.indexOf('## Metrics'));
-  for (const [, path] of section.matchAll(/`((?:workflows|activities)\/[^`]+\.ts)`/g)) assert.ok(existsSync(path!), path);
+  for (const [, path] of section.matchAll(/`((?:workflows|activities)\/[^`]+\.ts)`/g))
+    assert.ok(existsSync(path!), path);
 });

@@ -19,9 +19,10 @@ test('what grew in the first half only is told apart from what grows on', () => 
   assert.ok(Math.abs(b!.growthSinceHalf - 40 / 149.5) < 1e-12);
 });
 
-test('too few iterations are no proof', () => assert.throws(() => drifts({ short: [1, 2, 3] }), /short has 3 samples, expected at least 60/));
+test('too few iterations are no proof', () =>
+  assert.throws(() => drifts({ short: [1, 2, 3] }), /short has 3 samples, expected at least 60/));
 
-test('the resident set is the kernel\'s word: of the order of what node says of itself', async () => {
+test("the resident set is the kernel's word: of the order of what node says of itself", async () => {
   const found = await residentSet(process.pid);
   assert.ok(Math.abs(found / process.memoryUsage.rss() - 1) < 0.2, `${found} bytes`);
   assert.equal(await residentSet(2 ** 22 + 1), 0);

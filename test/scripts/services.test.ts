@@ -24,20 +24,34 @@ after(async () => {
 
 async function temporal(...args: string[]): Promise<string> {
   const { stdout } = await promisify(execFile)(await programPath('temporal'), [
-    ...args, '--address', services.addresses.temporal, '--disable-config-env', '--disable-config-file',
+    ...args,
+    '--address',
+    services.addresses.temporal,
+    '--disable-config-env',
+    '--disable-config-file',
   ]);
   return stdout;
 }
 const s3Client = () => {
   const { AWS_ACCESS_KEY_ID: accessKeyId = '', AWS_SECRET_ACCESS_KEY: secretAccessKey = '' } = services.env();
-  return new S3Client({ endpoint: services.addresses.s3, region: 'us-east-1', forcePathStyle: true, credentials: { accessKeyId, secretAccessKey } });
+  return new S3Client({
+    endpoint: services.addresses.s3,
+    region: 'us-east-1',
+    forcePathStyle: true,
+    credentials: { accessKeyId, secretAccessKey },
+  });
 };
 async function killAndWait(service: string, answersAt: string): Promise<void> {
   const pid = services.pids()[service];
   assert.ok(pid);
   process.kill(pid, 'SIGKILL');
   for (const deadline = Date.now() + 20_000; ; await sleep(50)) {
-    const up = services.pids()[service] !== pid && (await fetch(answersAt).then((response) => response.ok, () => false));
+    const up =
+      services.pids()[service] !== pid &&
+      (await fetch(answersAt).then(
+        (response) => response.ok,
+        () => false,
+      ));
     if (up) return;
     if (Date.now() > deadline) assert.fail(`${service} did not come back at ${answersAt}`);
   }
@@ -45,7 +59,12 @@ async function killAndWait(service: string, answersAt: string): Promise<void> {
 
 test('the Temporal server knows the search attributes and keeps closed runs for 30 days', async () => {
   const attributes = await temporal('operator', 'search-attribute', 'list');
-  for (const [name, type] of [['SeeupoRunId', 'Keyword'], ['SeeupoIteration', 'Int'], ['SeeupoKl', 'Double'], ['SeeupoPaused', 'Bool']] as const) {
+  for (const [name, type] of [
+    ['SeeupoRunId', 'Keyword'],
+    ['SeeupoIteration', 'Int'],
+    ['SeeupoKl', 'Double'],
+    ['SeeupoPaused', 'Bool'],
+  ] as const) {
     assert.match(attributes, new RegExp(`${name}\\s+${type}`));
   }
   assert.match(await temporal('operator', 'namespace', 'describe', '--namespace', 'default'), /720h0m0s/);

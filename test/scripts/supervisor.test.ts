@@ -8,7 +8,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startServices, stopRecordedServices, type ServiceDefinition, type ServicesOptions } from '../../scripts/services.js';
+import {
+  startServices,
+  stopRecordedServices,
+  type ServiceDefinition,
+  type ServicesOptions,
+} from '../../scripts/services.js';
 import { choosePort } from '../../scripts/services/ports.js';
 import { identify } from '../../scripts/setup/process-identity.js';
 import { dummyService } from './fixtures/dummy-service.js';
@@ -16,8 +21,12 @@ import { dummyService } from './fixtures/dummy-service.js';
 let root: string;
 let dataDir: string;
 let count = 0;
-before(async () => { root = await mkdtemp(join(tmpdir(), 'seeupo-supervisor-')); });
-beforeEach(() => { dataDir = join(root, String(count++)); });
+before(async () => {
+  root = await mkdtemp(join(tmpdir(), 'seeupo-supervisor-'));
+});
+beforeEach(() => {
+  dataDir = join(root, String(count++));
+});
 after(() => rm(root, { recursive: true, force: true }));
 
 const start = (extra: ServicesOptions['extra'], log: (line: string) => void = () => undefined) =>
@@ -28,14 +37,21 @@ async function until(what: string, condition: () => Promise<boolean> | boolean, 
     if (Date.now() > deadline) assert.fail(`${what}: not within ${withinMs} ms`);
   }
 }
-interface Recorded { services: Record<string, { ports: { http: number }; process: { pid: number } | null }> }
-const recorded = async (): Promise<Recorded> => JSON.parse(await readFile(join(dataDir, 'services.json'), 'utf8')) as Recorded;
+interface Recorded {
+  services: Record<string, { ports: { http: number }; process: { pid: number } | null }>;
+}
+const recorded = async (): Promise<Recorded> =>
+  JSON.parse(await readFile(join(dataDir, 'services.json'), 'utf8')) as Recorded;
 
 /** A supervisor in another process, with the pids of its services. */
 async function otherSupervisor(...names: string[]): Promise<{ process: ChildProcess; pids: Record<string, number> }> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'fixtures', 'hold-services.js'), dataDir, ...names], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const child = spawn(
+    process.execPath,
+    [join(import.meta.dirname, 'fixtures', 'hold-services.js'), dataDir, ...names],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   const [line] = (await once(child.stdout, 'data')) as [Buffer];
   return { process: child, pids: JSON.parse(line.toString()) as Record<string, number> };
 }
@@ -47,7 +63,14 @@ test('a service that is killed is started again on the same port', async () => {
   const first = services.pids().alpha;
   const port = (await recorded()).services.alpha?.ports.http;
   process.kill(first ?? 0, 'SIGKILL');
-  await until('a new process answers', async () => (await fetch(`http://127.0.0.1:${port}/`).then((r) => r.text(), () => '')) === String(services.pids().alpha) && services.pids().alpha !== first);
+  await until(
+    'a new process answers',
+    async () =>
+      (await fetch(`http://127.0.0.1:${port}/`).then(
+        (r) => r.text(),
+        () => '',
+      )) === String(services.pids().alpha) && services.pids().alpha !== first,
+  );
   assert.deepEqual(restarts, ['alpha was killed by SIGKILL']);
   await services.stop();
   assert.equal(await lives(services.pids().alpha), false);
@@ -61,7 +84,8 @@ test('stop ends a later stage before an earlier one, and is safe to call twice',
     await services.stop();
     await services.stop();
     assert.deepEqual((await readFile(process.env.DUMMY_STOP_LOG, 'utf8')).trim().split('\n').map(Number), [
-      records.worker?.ports.http, records.server?.ports.http,
+      records.worker?.ports.http,
+      records.server?.ports.http,
     ]);
   } finally {
     delete process.env.DUMMY_STOP_LOG;
@@ -71,10 +95,19 @@ test('stop ends a later stage before an earlier one, and is safe to call twice',
 test('a service that cannot start is an error with the end of its log, and what had started is stopped', async () => {
   const started: number[] = [];
   await assert.rejects(
-    start([dummyService('fine'), dummyService('broken', { crash: true, stage: 1 })], () => undefined).finally(async () => {
-      started.push(...Object.values((await recorded()).services).flatMap(({ process }) => (process === null ? [] : [process.pid])));
-    }),
-    (error: Error) => error.name === 'ServiceError' && /broken does not start: it ended 3 times/.test(error.message) && /the dummy disk is full/.test(error.message),
+    start([dummyService('fine'), dummyService('broken', { crash: true, stage: 1 })], () => undefined).finally(
+      async () => {
+        started.push(
+          ...Object.values((await recorded()).services).flatMap(({ process }) =>
+            process === null ? [] : [process.pid],
+          ),
+        );
+      },
+    ),
+    (error: Error) =>
+      error.name === 'ServiceError' &&
+      /broken does not start: it ended 3 times/.test(error.message) &&
+      /the dummy disk is full/.test(error.message),
   );
   assert.deepEqual(started, []);
 });
@@ -144,7 +177,10 @@ test('a stranger that takes the chosen port at the last moment, and answers ther
     const services = await start([race]);
     const port = (await recorded()).services.alpha?.ports.http;
     assert.notEqual(port, (stranger.address() as { port: number }).port);
-    assert.equal(await fetch(`http://127.0.0.1:${port}/`).then((response) => response.text()), String(services.pids().alpha));
+    assert.equal(
+      await fetch(`http://127.0.0.1:${port}/`).then((response) => response.text()),
+      String(services.pids().alpha),
+    );
     await services.stop();
   } finally {
     stranger.closeAllConnections();
@@ -164,7 +200,10 @@ test('a start that is called off leaves nothing running', async () => {
   const off = new AbortController();
   const never = { ...dummyService('never'), isHealthy: async () => false };
   const starting = startServices({ dataDir, only: [], extra: [dummyService('alpha'), never], signal: off.signal });
-  await until('both processes run', async () => Object.values((await recorded().catch(() => ({ services: {} }))).services).length === 2);
+  await until(
+    'both processes run',
+    async () => Object.values((await recorded().catch(() => ({ services: {} }))).services).length === 2,
+  );
   off.abort();
   await assert.rejects(starting, /stopped while \w+ was starting/);
   for (const { process } of Object.values((await recorded()).services)) assert.equal(process, null);
@@ -178,12 +217,18 @@ test('a port that a person fixed and someone holds is one error, with the port, 
   const need = { key: 'http', purpose: 'the S3 server', variable: 'SEEUPO_TEST_FIXED_PORT', from: 27_100 };
   try {
     await assert.rejects(choosePort(need, undefined, false), (error: Error) => {
-      assert.match(error.message, new RegExp(`^port ${port}, which SEEUPO_TEST_FIXED_PORT fixes for the S3 server, is in use`));
+      assert.match(
+        error.message,
+        new RegExp(`^port ${port}, which SEEUPO_TEST_FIXED_PORT fixes for the S3 server, is in use`),
+      );
       if (process.platform === 'linux') assert.match(error.message, new RegExp(`by process ${process.pid} `));
       return true;
     });
     process.env.SEEUPO_TEST_FIXED_PORT = 'seventy';
-    await assert.rejects(choosePort(need, undefined, false), /SEEUPO_TEST_FIXED_PORT is "seventy", expected a port from 1 to 65535/);
+    await assert.rejects(
+      choosePort(need, undefined, false),
+      /SEEUPO_TEST_FIXED_PORT is "seventy", expected a port from 1 to 65535/,
+    );
     delete process.env.SEEUPO_TEST_FIXED_PORT;
     assert.notEqual(await choosePort(need, port, false), port); // used before, now taken: another one
   } finally {

@@ -8,5 +8,7 @@ export function binary(name: keyof typeof remedies): string {
   const folders = [path.resolve('.runtime/bin'), ...(process.env.PATH ?? '').split(path.delimiter)];
   const found = folders.map((folder) => path.join(folder, name)).find((file) => existsSync(file));
   if (found) return found;
-  throw new Error(`this test needs ${remedies[name]}: "${name}" is neither in .runtime/bin nor on PATH. Run: npm run setup`);
+  throw new Error(
+    `this test needs ${remedies[name]}: "${name}" is neither in .runtime/bin nor on PATH. Run: npm run setup`,
+  );
 }

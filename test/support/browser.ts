@@ -19,14 +19,19 @@ export async function openBrowser(): Promise<{ readonly browser: Browser; close(
     return { browser, close: () => browser.close() };
   }
   if (process.platform !== 'linux' || process.arch !== 'x64') {
-    throw new Error(`this test needs a browser: the one of @sparticuz/chromium runs on Linux on x64, this is ${process.platform} on ${process.arch}. Name another: SEEUPO_TEST_BROWSER=/path/to/chromium`);
+    throw new Error(
+      `this test needs a browser: the one of @sparticuz/chromium runs on Linux on x64, this is ${process.platform} on ${process.arch}. Name another: SEEUPO_TEST_BROWSER=/path/to/chromium`,
+    );
   }
   const folder = await mkdtemp(path.join(runtimeDir, 'browser-'));
   const close = () => rm(folder, { recursive: true, force: true });
   try {
     const executablePath = await unpacked(folder);
     const fonts = path.join(folder, 'fonts.conf');
-    await writeFile(fonts, `<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig><dir>${folder}/fonts</dir><cachedir>${folder}/fonts-cache</cachedir></fontconfig>`);
+    await writeFile(
+      fonts,
+      `<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig><dir>${folder}/fonts</dir><cachedir>${folder}/fonts-cache</cachedir></fontconfig>`,
+    );
     const env = { ...process.env, LD_LIBRARY_PATH: path.join(folder, 'al2023', 'lib'), FONTCONFIG_FILE: fonts };
     const browser = await chromium.launch({ executablePath, args, env });
     return { browser, close: () => browser.close().then(close) };
@@ -39,6 +44,9 @@ export async function openBrowser(): Promise<{ readonly browser: Browser; close(
 /** The package unpacks into the folder for temporary files, and its libraries only where it believes itself on AWS Lambda. */
 async function unpacked(folder: string): Promise<string> {
   const script = "import chromium from '@sparticuz/chromium'; process.stdout.write(await chromium.executablePath())";
-  const { stdout } = await execa(process.execPath, ['--input-type=module', '-e', script], { cwd: repositoryRoot, env: { TMPDIR: folder, AWS_LAMBDA_JS_RUNTIME: 'nodejs20.x' } });
+  const { stdout } = await execa(process.execPath, ['--input-type=module', '-e', script], {
+    cwd: repositoryRoot,
+    env: { TMPDIR: folder, AWS_LAMBDA_JS_RUNTIME: 'nodejs20.x' },
+  });
   return stdout;
 }

@@ -41,40 +41,83 @@ export async function startHub(repositories: Readonly<Record<string, HubReposito
 
 type Asked = { file: string; from: number; token: string | null }[];
 
-function answer(repositories: Readonly<Record<string, HubRepository>>, mishaps: Mishap[], asked: Asked, request: IncomingMessage, response: ServerResponse): void {
+function answer(
+  repositories: Readonly<Record<string, HubRepository>>,
+  mishaps: Mishap[],
+  asked: Asked,
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
   const url = new URL(request.url!, `http://${request.headers.host}`);
   const [, api, name, kind, revision, rest] =
-    /^\/(api\/models\/)?([\w.-]+\/[\w.-]+)\/(revision|tree|resolve|lfs)\/([^/]+)(?:\/(.+))?$/.exec(decodeURIComponent(url.pathname)) ?? [];
+    /^\/(api\/models\/)?([\w.-]+\/[\w.-]+)\/(revision|tree|resolve|lfs)\/([^/]+)(?:\/(.+))?$/.exec(
+      decodeURIComponent(url.pathname),
+    ) ?? [];
   const repository = name === undefined ? undefined : repositories[name];
-  const json = (status: number, value: unknown, headers: Record<string, string> = {}) => response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(value));
+  const json = (status: number, value: unknown, headers: Record<string, string> = {}) =>
+    response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(value));
   if (!repository) return void json(404, { error: 'Repository not found' });
   const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1] ?? null;
-  if (kind !== 'lfs' && repository.token !== undefined && token !== repository.token) return void json(token === null ? 401 : 403, { error: 'Access to this model is restricted' });
-  const commit = repository.revisions[revision!] ?? (Object.values(repository.revisions).includes(revision!) ? revision : undefined);
+  if (kind !== 'lfs' && repository.token !== undefined && token !== repository.token)
+    return void json(token === null ? 401 : 403, { error: 'Access to this model is restricted' });
+  const commit =
+    repository.revisions[revision!] ?? (Object.values(repository.revisions).includes(revision!) ? revision : undefined);
   if (kind !== 'lfs' && commit === undefined) return void json(404, { error: `Invalid rev id: ${revision}` });
-  if (api && kind === 'revision') return void json(200, { _id: '1', id: name, sha: commit, private: false, gated: false, downloads: 0, likes: 0, lastModified: new Date(0).toISOString() });
-  if (api && kind === 'tree') return  listing(repository, url, json);
+  if (api && kind === 'revision')
+    return void json(200, {
+      _id: '1',
+      id: name,
+      sha: commit,
+      private: false,
+      gated: false,
+      downloads: 0,
+      likes: 0,
+      lastModified: new Date(0).toISOString(),
+    });
+  if (api && kind === 'tree') return listing(repository, url, json);
   const content = repository.files[rest!];
   if (!content) return void response.writeHead(404, { 'X-Error-Code': 'EntryNotFound' }).end();
-  if (kind === 'resolve' && content.length >= LFS_FROM) return void response.writeHead(302, { location: `/${name}/lfs/${revision}/${rest}` }).end();
+  if (kind === 'resolve' && content.length >= LFS_FROM)
+    return void response.writeHead(302, { location: `/${name}/lfs/${revision}/${rest}` }).end();
   fileContent(rest!, content, token, mishaps, asked, request, response);
 }
 
 /** Two entries a page. */
-function listing({ files }: HubRepository, url: URL, json: (status: number, value: unknown, headers?: Record<string, string>) => unknown): void {
+function listing(
+  { files }: HubRepository,
+  url: URL,
+  json: (status: number, value: unknown, headers?: Record<string, string>) => unknown,
+): void {
   const from = Number(url.searchParams.get('cursor') ?? 0);
   const names = Object.keys(files);
   const page = names.slice(from, from + 2).map((file) => {
     const content = files[file]!;
-    const lfs = content.length >= LFS_FROM ? { lfs: { oid: createHash('sha256').update(content).digest('hex'), size: content.length, pointerSize: 130 } } : {};
-    return { type: 'file', path: file, size: content.length, oid: createHash('sha1').update(`blob ${content.length}\0`).update(content).digest('hex'), ...lfs };
+    const lfs =
+      content.length >= LFS_FROM
+        ? { lfs: { oid: createHash('sha256').update(content).digest('hex'), size: content.length, pointerSize: 130 } }
+        : {};
+    return {
+      type: 'file',
+      path: file,
+      size: content.length,
+      oid: createHash('sha1').update(`blob ${content.length}\0`).update(content).digest('hex'),
+      ...lfs,
+    };
   });
   const next = new URL(url);
   next.searchParams.set('cursor', String(from + 2));
   json(200, page, from + 2 < names.length ? { link: `<${next.href}>; rel="next"` } : {});
 }
 
-function fileContent(file: string, content: Uint8Array, token: string | null, mishaps: Mishap[], asked: Asked, request: IncomingMessage, response: ServerResponse): void {
+function fileContent(
+  file: string,
+  content: Uint8Array,
+  token: string | null,
+  mishaps: Mishap[],
+  asked: Asked,
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
   const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? [];
   const begin = Number(from ?? 0);
   const end = to ? Number(to) + 1 : content.length;

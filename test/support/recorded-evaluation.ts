@@ -13,7 +13,11 @@ export async function recordedEvaluation(): Promise<RecordedRun> {
     const { cpu, gpu } = fakeActivities();
     return await temporal.withWorkers({ cpu, gpu }, async (taskQueue) => {
       const { workflow } = temporal.environment.client;
-      await workflow.execute<typeof evaluate>('evaluate', { taskQueue, workflowId: name, args: [{} as EvaluateConfigInput] });
+      await workflow.execute<typeof evaluate>('evaluate', {
+        taskQueue,
+        workflowId: name,
+        args: [{} as EvaluateConfigInput],
+      });
       const history = await workflow.getHandle(name).fetchHistory();
       return { name, workflowId: name, history: JSON.parse(historyToJSON(history)) as RecordedRun['history'] };
     });

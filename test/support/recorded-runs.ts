@@ -26,12 +26,18 @@ interface Scenario {
 
 let failing = true;
 const scenarios: readonly Scenario[] = [
-  { name: 'completed', fake: { iterations: 2, warmStart: true, evaluateEvery: 1 }, before: () => {}, steer: async () => {} },
+  {
+    name: 'completed',
+    fake: { iterations: 2, warmStart: true, evaluateEvery: 1 },
+    before: () => {},
+    steer: async () => {},
+  },
   {
     name: 'failed-paused-resumed-stopped',
     fake: { iterations: 9 },
     before({ name, input }) {
-      if (failing && name === 'updateTurn' && input.iteration === 1) throw ApplicationFailure.nonRetryable('loss is NaN', 'NonFiniteLoss');
+      if (failing && name === 'updateTurn' && input.iteration === 1)
+        throw ApplicationFailure.nonRetryable('loss is NaN', 'NonFiniteLoss');
     },
     async steer(handle) {
       await handle.signal(messages.pause, 'to look at it');
@@ -77,7 +83,9 @@ const scenarios: readonly Scenario[] = [
 ];
 
 /** Plays the scenarios, or some of them, on a real server and returns the histories of every workflow in them. */
-export async function recordedRuns(names: readonly string[] = scenarios.map(({ name }) => name)): Promise<RecordedRun[]> {
+export async function recordedRuns(
+  names: readonly string[] = scenarios.map(({ name }) => name),
+): Promise<RecordedRun[]> {
   const temporal = await startTemporal(60);
   const recorded: RecordedRun[] = [];
   try {
@@ -95,12 +103,18 @@ export async function recordedRuns(names: readonly string[] = scenarios.map(({ n
         // The newest execution of the chain, the first one if it is another, and one child.
         const executions: { name: string; workflowId: string; runId?: string }[] = [{ name, workflowId: name }];
         const { runId } = await workflow.getHandle(name).describe();
-        if (runId !== handle.firstExecutionRunId) executions.push({ name: `${name}-first`, workflowId: name, runId: handle.firstExecutionRunId });
-        const iteration = ['completed', 'warm-worker-gone'].includes(name) || name.includes('continued') ? '0000' : '0001';
+        if (runId !== handle.firstExecutionRunId)
+          executions.push({ name: `${name}-first`, workflowId: name, runId: handle.firstExecutionRunId });
+        const iteration =
+          ['completed', 'warm-worker-gone'].includes(name) || name.includes('continued') ? '0000' : '0001';
         executions.push({ name: `${name}-iteration`, workflowId: `${name}/iteration-${iteration}` });
         for (const execution of executions) {
           const history = await workflow.getHandle(execution.workflowId, execution.runId).fetchHistory();
-          recorded.push({ name: execution.name, workflowId: execution.workflowId, history: JSON.parse(historyToJSON(history)) as RecordedRun['history'] });
+          recorded.push({
+            name: execution.name,
+            workflowId: execution.workflowId,
+            history: JSON.parse(historyToJSON(history)) as RecordedRun['history'],
+          });
         }
       });
     }

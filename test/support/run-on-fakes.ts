@@ -31,9 +31,11 @@ export async function runOnFakes<R>(
 }
 
 export const until = async (what: string, holds: () => Promise<boolean> | boolean): Promise<void> => {
-  for (const began = Date.now(); !(await holds()); await sleep(20)) assert.ok(Date.now() - began < 20_000, `in 20 s there was no ${what}`);
+  for (const began = Date.now(); !(await holds()); await sleep(20))
+    assert.ok(Date.now() - began < 20_000, `in 20 s there was no ${what}`);
 };
-export const paused = (handle: Handle) => until('pause', async () => (await handle.query(messages.progress)).paused !== null);
+export const paused = (handle: Handle) =>
+  until('pause', async () => (await handle.query(messages.progress)).paused !== null);
 export const causeOf = async (handle: Handle): Promise<Error> => {
   const failure = await handle.result().then(
     () => assert.fail('the run succeeded'),
@@ -51,7 +53,11 @@ export function gate(matches: (call: Call) => boolean) {
 }
 
 /** `temporal workflow ...` of the CLI, as an operator types it. */
-export async function operator(on: TemporalUnderTest, handle: Handle, ...args: string[]): Promise<{ ok: boolean; says: string }> {
+export async function operator(
+  on: TemporalUnderTest,
+  handle: Handle,
+  ...args: string[]
+): Promise<{ ok: boolean; says: string }> {
   const [verb, ...rest] = args;
   const { exitCode, stdout, stderr } = await execa(
     binary('temporal'),

@@ -29,10 +29,17 @@ export const toyConfig: TrainConfigInput = {
 };
 
 /** An execution of the train workflow, as the workflow names itself to openRun. */
-export const executionOf = (workflowId: string, firstRunId = `${workflowId}, the first`): Execution => ({ namespace: 'default', workflowId, firstRunId });
+export const executionOf = (workflowId: string, firstRunId = `${workflowId}, the first`): Execution => ({
+  namespace: 'default',
+  workflowId,
+  firstRunId,
+});
 
 /** What openRun is asked by a workflow of the id. */
-export const openInput = (workflowId: string, config: unknown = toyConfig, firstRunId?: string) => ({ config, execution: executionOf(workflowId, firstRunId) });
+export const openInput = (workflowId: string, config: unknown = toyConfig, firstRunId?: string) => ({
+  config,
+  execution: executionOf(workflowId, firstRunId),
+});
 
 /** Everything an activity needs, in this process: a store in memory, a toy game, a policy without tensors. */
 export function toyDependencies(tasks: readonly Task[] = toyTasks) {

@@ -31,11 +31,21 @@ export async function startS3Server(): Promise<S3Server> {
   async function start(): Promise<void> {
     server = spawn(
       binary('versitygw'),
-      ['--port', `127.0.0.1:${port}`, '--access', credentials.accessKeyId, '--secret', credentials.secretAccessKey, 'posix', folder],
+      [
+        '--port',
+        `127.0.0.1:${port}`,
+        '--access',
+        credentials.accessKeyId,
+        '--secret',
+        credentials.secretAccessKey,
+        'posix',
+        folder,
+      ],
       { stdio: ['ignore', 'ignore', 'inherit'], cwd: root },
     );
     for (let tries = 0; !(await listens(port)); tries++) {
-      if (tries > 100 || server.exitCode !== null) throw new Error(`versitygw did not start on port ${port} (exit ${server.exitCode})`);
+      if (tries > 100 || server.exitCode !== null)
+        throw new Error(`versitygw did not start on port ${port} (exit ${server.exitCode})`);
       await sleep(50);
     }
   }
@@ -47,7 +57,13 @@ export async function startS3Server(): Promise<S3Server> {
   }
   await start();
   return {
-    options: { bucket: 'artifacts', region: 'us-east-1', endpoint: `http://127.0.0.1:${port}`, forcePathStyle: true, credentials },
+    options: {
+      bucket: 'artifacts',
+      region: 'us-east-1',
+      endpoint: `http://127.0.0.1:${port}`,
+      forcePathStyle: true,
+      credentials,
+    },
     folder,
     start,
     stop,

@@ -12,7 +12,10 @@ export interface TemporalUnderTest {
   readonly environment: TestWorkflowEnvironment;
   readonly bundle: WorkflowBundleWithSourceMap;
   /** Runs both workers around a piece of work; each call has task queues of its own. */
-  withWorkers<R>(activities: { readonly cpu: object; readonly gpu: object }, work: (taskQueue: string) => Promise<R>): Promise<R>;
+  withWorkers<R>(
+    activities: { readonly cpu: object; readonly gpu: object },
+    work: (taskQueue: string) => Promise<R>,
+  ): Promise<R>;
   stop(): Promise<void>;
 }
 
@@ -42,7 +45,13 @@ export async function startTemporal(suggestContinueAsNewAfter?: number): Promise
     async withWorkers({ cpu, gpu }, work) {
       const prefix = `test${++queues}`;
       const connection = environment.nativeConnection;
-      const control = await Worker.create({ connection, taskQueue: `${prefix}-control`, workflowBundle: bundle, activities: cpu, shutdownForceTime: '2 s' });
+      const control = await Worker.create({
+        connection,
+        taskQueue: `${prefix}-control`,
+        workflowBundle: bundle,
+        activities: cpu,
+        shutdownForceTime: '2 s',
+      });
       const device = await Worker.create({
         connection,
         taskQueue: `${prefix}-gpu`,

@@ -22,12 +22,24 @@ export async function writeTinyChatModel(modelsDir: string): Promise<string> {
   await json('generation_config.json', { eos_token_id: SPECIAL.indexOf('<|im_end|>') });
   await json('tokenizer.json', {
     version: '1.0',
-    added_tokens: SPECIAL.map((content, id) => ({ id, content, special: true, single_word: false, lstrip: false, rstrip: false, normalized: false })),
+    added_tokens: SPECIAL.map((content, id) => ({
+      id,
+      content,
+      special: true,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+    })),
     normalizer: null,
     pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false },
     post_processor: null,
     decoder: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false },
-    model: { type: 'BPE', vocab: Object.fromEntries([...SPECIAL, ...byteCharacters()].map((token, id) => [token, id])), merges: [] },
+    model: {
+      type: 'BPE',
+      vocab: Object.fromEntries([...SPECIAL, ...byteCharacters()].map((token, id) => [token, id])),
+      merges: [],
+    },
   });
   await json('tokenizer_config.json', { eos_token: '<|im_end|>', chat_template: TEMPLATE });
   return 'tiny-chat';
@@ -35,6 +47,7 @@ export async function writeTinyChatModel(modelsDir: string): Promise<string> {
 
 /** As byte-level BPE writes bytes: printable ASCII as it is, blank and line end as letters of their own, and some bytes that are no text. */
 function byteCharacters(): string[] {
-  const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, n) => String.fromCodePoint(from + n));
+  const range = (from: number, to: number) =>
+    Array.from({ length: to - from + 1 }, (_, n) => String.fromCodePoint(from + n));
   return [...range(33, 126), '\u0120', '\u010a', ...range(161, 172), ...range(174, 190)];
 }

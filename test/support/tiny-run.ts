@@ -22,5 +22,9 @@ export const tinyRun: TrainConfigInput = {
 export async function tinyWorkerEnv(modelsDir: string): Promise<Record<string, string>> {
   await writeTinyChatModel(modelsDir);
   const arithmetic = { SEEUPO_PRECISION: 'fp32', SEEUPO_REPLICAS: '1' };
-  return { ...arithmetic, SEEUPO_MODELS_DIR: modelsDir, SEEUPO_ENVIRONMENTS_DIR: path.join(root, 'test/support/environments') };
+  return {
+    ...arithmetic,
+    SEEUPO_MODELS_DIR: modelsDir,
+    SEEUPO_ENVIRONMENTS_DIR: path.join(root, 'test/support/environments'),
+  };
 }

@@ -16,7 +16,9 @@ export function toyCodec(contextLength = 4096): TextCodec & { alternative(charac
   return {
     encode: (text) =>
       isQuoted(text)
-        ? piecesOf(text, added).flatMap((piece) => (typeof piece === 'number' ? [piece] : piece.split('').map(character)))
+        ? piecesOf(text, added).flatMap((piece) =>
+            typeof piece === 'number' ? [piece] : piece.split('').map(character),
+          )
         : (text.match(pieces) ?? []).map((piece) => (TAGS.includes(piece) ? TAGS.indexOf(piece) : character(piece))),
     quote: (text) => quoted(text, added),
     decode: (ids) => ids.map((id) => TAGS[id] ?? String.fromCharCode(id >= SECOND ? id - SECOND : id - FIRST)).join(''),
@@ -24,7 +26,8 @@ export function toyCodec(contextLength = 4096): TextCodec & { alternative(charac
     ends: new Map([[TAGS.indexOf('<end>'), '<end>']]),
     endRemark: null,
     render: (messages, { generationPrompt }) =>
-      messages.map(({ role, content }) => `<${role}>${content}<end>\n`).join('') + (generationPrompt ? '<assistant>' : ''),
+      messages.map(({ role, content }) => `<${role}>${content}<end>\n`).join('') +
+      (generationPrompt ? '<assistant>' : ''),
     contextLength,
     vocabularySize: SECOND * 2,
     alternative: (one) => SECOND + one.charCodeAt(0),

@@ -9,10 +9,17 @@ import { toyCodec } from './toy-codec.js';
  * Each turn asks for `CALL say('<letter>')`; the episode ends at the first other answer, or when all
  * turns are played. Reward: share of turns passed.
  */
-export function toyEnvironment(tasks: readonly Task[], { latency = async () => {} }: { latency?: () => Promise<void> } = {}) {
+export function toyEnvironment(
+  tasks: readonly Task[],
+  { latency = async () => {} }: { latency?: () => Promise<void> } = {},
+) {
   const episodes = new Map<string, { task: Task; actions: Action[]; passed: boolean[] }>();
   const log: string[] = [];
-  const observed = (messages: Message[], done: boolean): Observation => ({ messages, done, hash: inputHashOf({ messages, done }) });
+  const observed = (messages: Message[], done: boolean): Observation => ({
+    messages,
+    done,
+    hash: inputHashOf({ messages, done }),
+  });
   const environment: Environment = {
     name: 'toy',
     listTasks: async (split) => tasks.filter((task) => task.split === split),
@@ -53,7 +60,12 @@ export function toyPolicy(answer: (randomKey: string) => 'right' | 'wrong' | 'cu
       batches.push([...requests]);
       return requests.map(({ randomKey }): SampledResponse => {
         const said = answer(randomKey);
-        const ids = said === 'right' ? [...codec.encode(`CALL say('a')`), codec.endOfTurn.id] : said === 'wrong' ? [...codec.encode('no'), codec.endOfTurn.id] : codec.encode('CALL say(');
+        const ids =
+          said === 'right'
+            ? [...codec.encode(`CALL say('a')`), codec.endOfTurn.id]
+            : said === 'wrong'
+              ? [...codec.encode('no'), codec.endOfTurn.id]
+              : codec.encode('CALL say(');
         return { ids, logProbs: ids.map(() => -1), end: said === 'cut' ? 'token-limit' : 'end-of-turn' };
       });
     },
@@ -61,4 +73,5 @@ export function toyPolicy(answer: (randomKey: string) => 'right' | 'wrong' | 'cu
   return { policy, batches };
 }
 
-const byHash = (key: string): 'right' | 'wrong' | 'cut' => (['right', 'right', 'wrong', 'cut'] as const)[parseInt(sha256(key).slice(0, 8), 16) % 4]!;
+const byHash = (key: string): 'right' | 'wrong' | 'cut' =>
+  (['right', 'right', 'wrong', 'cut'] as const)[parseInt(sha256(key).slice(0, 8), 16) % 4]!;

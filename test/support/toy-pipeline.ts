@@ -35,7 +35,14 @@ export type BeforeStep = (name: string, input: Record<string, unknown>) => Promi
 export function toyPipeline(given?: ReturnType<typeof createMemoryStore>, before: BeforeStep = () => {}) {
   const toy = toyDependencies();
   const artifacts = given ?? toy.artifacts;
-  const dependencies = { ...toy.dependencies, artifacts, codec: async () => codec, policy: new OneWord(), heartbeats: withHeartbeats, executionState };
+  const dependencies = {
+    ...toy.dependencies,
+    artifacts,
+    codec: async () => codec,
+    policy: new OneWord(),
+    heartbeats: withHeartbeats,
+    executionState,
+  };
   const done: string[] = [];
   const watched = <A extends object>(activities: A): A =>
     Object.fromEntries(
@@ -48,11 +55,19 @@ export function toyPipeline(given?: ReturnType<typeof createMemoryStore>, before
         },
       ]),
     ) as A;
-  return { artifacts, dependencies, done, activities: { cpu: watched(createCpuActivities(dependencies)), gpu: watched(createGpuActivities(dependencies)) } };
+  return {
+    artifacts,
+    dependencies,
+    done,
+    activities: { cpu: watched(createCpuActivities(dependencies)), gpu: watched(createGpuActivities(dependencies)) },
+  };
 }
 
 /** Every object of a run by its key below the run's prefix; what says who the run is, or when it was, is left out. */
-export async function stepsOf(artifacts: ArtifactStore & { readonly objects: ReadonlyMap<string, Uint8Array> }, runId: string): Promise<Map<string, string>> {
+export async function stepsOf(
+  artifacts: ArtifactStore & { readonly objects: ReadonlyMap<string, Uint8Array> },
+  runId: string,
+): Promise<Map<string, string>> {
   const found: [string, string][] = [];
   for await (const key of artifacts.list(keys.run(runId))) {
     if (/\/(run\.json|owner\.json|timings\/.*|report-\d+\.json)$/.test(key)) continue;
@@ -64,5 +79,8 @@ export async function stepsOf(artifacts: ArtifactStore & { readonly objects: Rea
 /** The same for a test without a server. */
 export function toyRun(given?: ReturnType<typeof createMemoryStore>) {
   const { artifacts, dependencies } = toyPipeline(given);
-  return { artifacts, dependencies: { ...dependencies, heartbeats: withoutHeartbeats, executionState: async () => 'unknown' as const } };
+  return {
+    artifacts,
+    dependencies: { ...dependencies, heartbeats: withoutHeartbeats, executionState: async () => 'unknown' as const },
+  };
 }

@@ -6,4 +6,7 @@ export const quiet = new DefaultLogger('ERROR');
 
 /** The bundle of the real workflows. */
 export const bundleWorkflows = (): Promise<WorkflowBundleWithSourceMap> =>
-  bundleWorkflowCode({ workflowsPath: fileURLToPath(new URL('../../workflows/index.js', import.meta.url)), logger: quiet });
+  bundleWorkflowCode({
+    workflowsPath: fileURLToPath(new URL('../../workflows/index.js', import.meta.url)),
+    logger: quiet,
+  });

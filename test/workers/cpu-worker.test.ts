@@ -20,7 +20,11 @@ let temporal: TestWorkflowEnvironment;
 before(async () => {
   s3 = await startS3Server();
   temporal = await TestWorkflowEnvironment.createLocal({
-    server: { executable: { type: 'existing-path', path: binary('temporal') }, log: { format: 'pretty', level: 'error' }, searchAttributes: Object.values(attributes) },
+    server: {
+      executable: { type: 'existing-path', path: binary('temporal') },
+      log: { format: 'pretty', level: 'error' },
+      searchAttributes: Object.values(attributes),
+    },
   });
 });
 after(async () => {
@@ -29,7 +33,11 @@ after(async () => {
 });
 
 /** A worker process, and what it has printed. */
-function start(variables: Record<string, string> = {}): { worker: ChildProcess; printed: () => string; ended: Promise<number | null> } {
+function start(variables: Record<string, string> = {}): {
+  worker: ChildProcess;
+  printed: () => string;
+  ended: Promise<number | null>;
+} {
   const { bucket, endpoint, credentials } = s3.options;
   const { accessKeyId, secretAccessKey } = credentials as { accessKeyId: string; secretAccessKey: string };
   const worker = spawn(process.execPath, [program], {
@@ -51,7 +59,8 @@ function start(variables: Record<string, string> = {}): { worker: ChildProcess; 
   return { worker, printed: () => printed, ended: new Promise((resolve) => worker.once('exit', resolve)) };
 }
 async function until(what: string, holds: () => boolean, printed: () => string): Promise<void> {
-  for (const began = Date.now(); !holds(); await sleep(50)) assert.ok(Date.now() - began < 30_000, `in 30 s there was no ${what}:\n${printed()}`);
+  for (const began = Date.now(); !holds(); await sleep(50))
+    assert.ok(Date.now() - began < 30_000, `in 30 s there was no ${what}:\n${printed()}`);
 }
 
 test('a worker waits for S3, takes tasks, gives a clear answer to a bad config, and drains on SIGTERM', async () => {
@@ -64,10 +73,17 @@ test('a worker waits for S3, takes tasks, gives a clear answer to a bad config, 
     await until('ready file', () => existsSync(readyFile), printed);
     assert.deepEqual(JSON.parse(readFileSync(readyFile, 'utf8')), { pid: worker.pid, taskQueue: 'seeupo-control' });
 
-    const run = temporal.client.workflow.execute('train', { taskQueue: 'seeupo-control', workflowId: 'bad', args: [{ sed: 1 }] });
+    const run = temporal.client.workflow.execute('train', {
+      taskQueue: 'seeupo-control',
+      workflowId: 'bad',
+      args: [{ sed: 1 }],
+    });
     const failure = await run.catch((error: unknown) => error);
     assert.ok(failure instanceof WorkflowFailedError);
-    assert.match((failure.cause!.cause as Error).message, /The configuration has \d+ problems:(.|\n)*sed is no setting: did you mean "seed"\?/);
+    assert.match(
+      (failure.cause!.cause as Error).message,
+      /The configuration has \d+ problems:(.|\n)*sed is no setting: did you mean "seed"\?/,
+    );
 
     const lost = temporal.client.workflow.execute('train', { taskQueue: 'seeupo-gpu', workflowId: 'lost', args: [{}] });
     const told = await lost.catch((error: unknown) => error);
@@ -96,9 +112,15 @@ test('missing variables end the worker with a line for each', async () => {
 });
 
 test('search attributes of another type end the worker, missing ones are waited for; the printed commands, pasted, mend it', async () => {
-  const bare = await TestWorkflowEnvironment.createLocal({ server: { executable: { type: 'existing-path', path: binary('temporal') }, log: { format: 'pretty', level: 'error' } } });
+  const bare = await TestWorkflowEnvironment.createLocal({
+    server: {
+      executable: { type: 'existing-path', path: binary('temporal') },
+      log: { format: 'pretty', level: 'error' },
+    },
+  });
   /** As a person does who has the CLI on the path. */
-  const paste = (line: string) => execa('sh', ['-c', line], { env: { PATH: `${path.dirname(binary('temporal'))}:${process.env.PATH}` } });
+  const paste = (line: string) =>
+    execa('sh', ['-c', line], { env: { PATH: `${path.dirname(binary('temporal'))}:${process.env.PATH}` } });
   await paste(`temporal operator search-attribute create --address ${bare.address} --name SeeupoPaused --type Keyword`);
   const refused = start({ SEEUPO_TEMPORAL_ADDRESS: bare.address });
   assert.equal(await refused.ended, 1);

@@ -4,7 +4,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Device, naming } from '../../workers/device.js';
 
 const HEAD_START_MS = 60;
-const context = { slotType: 'activity', taskQueue: 'gpu', workerIdentity: 'w', workerBuildId: '', isSticky: false } as const;
+const context = {
+  slotType: 'activity',
+  taskQueue: 'gpu',
+  workerIdentity: 'w',
+  workerBuildId: '',
+  isSticky: false,
+} as const;
 const never = new AbortController().signal;
 
 /** A device, an activity that lasts until it is told to end, and whether the shared queue is asked for a task. */
@@ -15,7 +21,14 @@ function device() {
   const activities = { updateTurn: held, collectRollouts: held };
   let polls = 0;
   const poll = () => place.shared.reserveSlot(context, never).then(() => void polls++);
-  return { place, end: () => end(), polls: () => polls, poll, shared: place.waiting(activities, (wait) => wait()), own: place.refusing(activities) };
+  return {
+    place,
+    end: () => end(),
+    polls: () => polls,
+    poll,
+    shared: place.waiting(activities, (wait) => wait()),
+    own: place.refusing(activities),
+  };
 }
 const soon = () => sleep(5);
 
@@ -72,6 +85,9 @@ test('a poll that is not wanted any more is given up', async () => {
 });
 
 test('results of updates name the queue of the worker that made them, other results do not', async () => {
-  const { updateTurn, collectRollouts } = naming('own', { updateTurn: async () => ({ a: 1 }), collectRollouts: async () => ({ a: 1 }) });
+  const { updateTurn, collectRollouts } = naming('own', {
+    updateTurn: async () => ({ a: 1 }),
+    collectRollouts: async () => ({ a: 1 }),
+  });
   assert.deepEqual([await updateTurn(), await collectRollouts()], [{ a: 1, warm: 'own' }, { a: 1 }]);
 });

@@ -13,7 +13,13 @@ function disk(full: readonly number[]) {
     if (full.includes(tried)) throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
     lines.push(line);
   };
-  return { write, messages: () => lines.map((line) => JSON.parse(line) as { msg: string; lost?: number }).map(({ msg, lost }) => ({ msg, ...(lost && { lost }) })) };
+  return {
+    write,
+    messages: () =>
+      lines
+        .map((line) => JSON.parse(line) as { msg: string; lost?: number })
+        .map(({ msg, lost }) => ({ msg, ...(lost && { lost }) })),
+  };
 }
 
 test('lines that cannot be written are lost, nothing is thrown, and the next line that can says how many', () => {
@@ -21,7 +27,11 @@ test('lines that cannot be written are lost, nothing is thrown, and the next lin
   const log = createLog('gpu', 'info', lossyDestination(write));
   for (const line of ['one', 'two', 'three', 'four', 'five']) log.info(line);
   // "two" is lost; the count before "three" and before "four" finds the disk full still.
-  assert.deepEqual(messages(), [{ msg: 'one' }, { msg: 'log lines were lost: nothing could be written', lost: 3 }, { msg: 'five' }]);
+  assert.deepEqual(messages(), [
+    { msg: 'one' },
+    { msg: 'log lines were lost: nothing could be written', lost: 3 },
+    { msg: 'five' },
+  ]);
 });
 
 test('a process whose two outputs lie on a full disk goes on, and ends with its own exit status', () => {
@@ -33,7 +43,10 @@ test('a process whose two outputs lie on a full disk goes on, and ends with its 
     process.emitWarning('something that Node prints by itself');
     setTimeout(() => process.exit(7), 50);`;
   const full = openSync('/dev/full', 'w');
-  const { status, signal } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { stdio: ['ignore', full, full], timeout: 10_000 });
+  const { status, signal } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+    stdio: ['ignore', full, full],
+    timeout: 10_000,
+  });
   closeSync(full);
   assert.deepEqual({ status, signal }, { status: 7, signal: null });
 });
@@ -43,6 +56,15 @@ test('lines of a large burst reach a slow reader whole and in order', () => {
     const { createLog } = await import(${JSON.stringify(new URL('../../workers/logging.js', import.meta.url).href)});
     const log = createLog('gpu', 'info');
     for (let i = 0; i < 2000; i++) log.info({ i, filler: 'x'.repeat(200) }, 'a line');`;
-  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8', maxBuffer: 64e6 });
-  assert.deepEqual(stdout.trim().split('\n').map((line) => (JSON.parse(line) as { i: number }).i), Array.from({ length: 2000 }, (_, i) => i));
+  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+    encoding: 'utf8',
+    maxBuffer: 64e6,
+  });
+  assert.deepEqual(
+    stdout
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { i: number }).i),
+    Array.from({ length: 2000 }, (_, i) => i),
+  );
 });

@@ -9,7 +9,9 @@ import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 let folder: string;
-before(async () => { folder = await mkdtemp(path.join(tmpdir(), 'seeupo-ready-')); });
+before(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'seeupo-ready-'));
+});
 after(() => rm(folder, { recursive: true, force: true }));
 
 /** A process that keeps the file, told apart as hanging after 400 ms; a line on its input blocks its main thread for a second. */

@@ -32,12 +32,20 @@ interface Scheduled {
 
 /** What an iteration's history says of its GPU steps that concern one policy, in their order. */
 async function updatesOf(handle: Handle): Promise<Scheduled[]> {
-  const { events } = await temporal.environment.client.workflow.getHandle(`${handle.workflowId}/iteration-0000`).fetchHistory();
+  const { events } = await temporal.environment.client.workflow
+    .getHandle(`${handle.workflowId}/iteration-0000`)
+    .fetchHistory();
   const ends = new Map(
     (events ?? []).flatMap((event): [string, string][] => {
-      const { activityTaskCompletedEventAttributes: completed, activityTaskTimedOutEventAttributes: timedOut, activityTaskFailedEventAttributes: failed, activityTaskCanceledEventAttributes: cancelled } = event;
+      const {
+        activityTaskCompletedEventAttributes: completed,
+        activityTaskTimedOutEventAttributes: timedOut,
+        activityTaskFailedEventAttributes: failed,
+        activityTaskCanceledEventAttributes: cancelled,
+      } = event;
       if (completed) return [[String(completed.scheduledEventId), 'completed']];
-      if (timedOut) return [[String(timedOut.scheduledEventId), `timed out ${timedOut.failure?.timeoutFailureInfo?.timeoutType}`]];
+      if (timedOut)
+        return [[String(timedOut.scheduledEventId), `timed out ${timedOut.failure?.timeoutFailureInfo?.timeoutType}`]];
       if (failed) return [[String(failed.scheduledEventId), 'failed']];
       return cancelled ? [[String(cancelled.scheduledEventId), 'cancelled']] : [];
     }),
@@ -45,7 +53,13 @@ async function updatesOf(handle: Handle): Promise<Scheduled[]> {
   return (events ?? []).flatMap((event) => {
     const { activityType, taskQueue } = event.activityTaskScheduledEventAttributes ?? {};
     if (activityType?.name !== 'updateTurn' && activityType?.name !== 'applyGradients') return [];
-    return [{ type: activityType.name, queue: taskQueue!.name === OWN ? 'own' : 'shared', end: ends.get(String(event.eventId)) ?? 'open' }];
+    return [
+      {
+        type: activityType.name,
+        queue: taskQueue!.name === OWN ? 'own' : 'shared',
+        end: ends.get(String(event.eventId)) ?? 'open',
+      },
+    ];
   });
 }
 
@@ -60,14 +74,26 @@ async function play({ config, own, work }: Scenario): Promise<{ updates: Schedul
   const shared = fakeActivities();
   const warm = fakeActivities(own ?? undefined);
   return temporal.withWorkers({ cpu: shared.cpu, gpu: naming(OWN, shared.gpu) }, async (taskQueue) => {
-    const start = () => temporal.environment.client.workflow.start<typeof train>('train', { taskQueue, workflowId: `affine-${++runs}`, args: [{ ...fakeRun, turns: 3, ...config } as unknown as TrainConfigInput] });
+    const start = () =>
+      temporal.environment.client.workflow.start<typeof train>('train', {
+        taskQueue,
+        workflowId: `affine-${++runs}`,
+        args: [{ ...fakeRun, turns: 3, ...config } as unknown as TrainConfigInput],
+      });
     const played = async () => {
       const handle = await start();
       await work(handle);
       return { updates: await updatesOf(handle), calls: [...shared.calls, ...warm.calls] };
     };
     if (own === null) return played();
-    const worker = await Worker.create({ connection: temporal.environment.nativeConnection, taskQueue: OWN, activities: naming(OWN, warm.gpu), maxConcurrentActivityTaskExecutions: 1, maxHeartbeatThrottleInterval: '100 ms', shutdownForceTime: '2 s' });
+    const worker = await Worker.create({
+      connection: temporal.environment.nativeConnection,
+      taskQueue: OWN,
+      activities: naming(OWN, warm.gpu),
+      maxConcurrentActivityTaskExecutions: 1,
+      maxHeartbeatThrottleInterval: '100 ms',
+      shutdownForceTime: '2 s',
+    });
     return worker.runUntil(played);
   });
 }
@@ -85,22 +111,45 @@ test('a worker that is gone is waited for once a turn and shortly: the shared qu
   const SCHEDULE_TO_START = 2;
   const missed = step('own', `timed out ${SCHEDULE_TO_START}`);
   assert.deepEqual(updates, [step('shared'), missed, step('shared'), missed, step('shared')]);
-  assert.deepEqual(calls.filter(({ name }) => name === 'updateTurn').map(({ input }) => input.turn), [3, 2, 1]);
+  assert.deepEqual(
+    calls.filter(({ name }) => name === 'updateTurn').map(({ input }) => input.turn),
+    [3, 2, 1],
+  );
 });
 
 test('a worker that is busy hands the step on at once', async () => {
-  const { updates } = await play({ own: () => { throw new WorkerBusy('at work for another run'); }, work: completes });
-  assert.deepEqual(updates, [step('shared'), step('own', 'failed'), step('shared'), step('own', 'failed'), step('shared')]);
+  const { updates } = await play({
+    own: () => {
+      throw new WorkerBusy('at work for another run');
+    },
+    work: completes,
+  });
+  assert.deepEqual(updates, [
+    step('shared'),
+    step('own', 'failed'),
+    step('shared'),
+    step('own', 'failed'),
+    step('shared'),
+  ]);
 });
 
-test('steps that are spread over workers: the optimiser\'s step goes to the worker that made the one before, across turns', async () => {
-  const { updates } = await play({ config: { turns: 2, spread: { shards: 2, steps: 2 } }, own: () => {}, work: completes });
-  assert.deepEqual(updates, ['shared', 'own', 'own', 'own'].map((queue) => ({ type: 'applyGradients', queue, end: 'completed' })));
+test("steps that are spread over workers: the optimiser's step goes to the worker that made the one before, across turns", async () => {
+  const { updates } = await play({
+    config: { turns: 2, spread: { shards: 2, steps: 2 } },
+    own: () => {},
+    work: completes,
+  });
+  assert.deepEqual(
+    updates,
+    ['shared', 'own', 'own', 'own'].map((queue) => ({ type: 'applyGradients', queue, end: 'completed' })),
+  );
 });
 
 test('a failure that no other worker would mend is not tried on another: the run pauses and says it', async () => {
   const { updates } = await play({
-    own: () => { throw ApplicationFailure.nonRetryable('loss is NaN', 'NonFiniteLoss'); },
+    own: () => {
+      throw ApplicationFailure.nonRetryable('loss is NaN', 'NonFiniteLoss');
+    },
     async work(handle) {
       await paused(handle);
       assert.match((await handle.query(messages.progress)).paused!, /updateTurn: NonFiniteLoss: loss is NaN/);

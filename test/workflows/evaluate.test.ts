@@ -45,7 +45,12 @@ class OneWord extends TabularPolicy {
   }
 }
 const trainConfig: TrainConfigInput = {
-  ...toyConfig, iterations: 3, rollout: { ...toyConfig.rollout, groupSize: 8 }, algorithm: { name: 'seeupo', minibatches: 2 }, optimizer: { learningRate: 0.5 }, evaluation: { samplesPerTask: 1 },
+  ...toyConfig,
+  iterations: 3,
+  rollout: { ...toyConfig.rollout, groupSize: 8 },
+  algorithm: { name: 'seeupo', minibatches: 2 },
+  optimizer: { learningRate: 0.5 },
+  evaluation: { samplesPerTask: 1 },
 };
 
 function toy() {
@@ -65,7 +70,11 @@ test('the end of a run is evaluated against its start, and an id that was evalua
   await temporal.withWorkers(activities, async (taskQueue) => {
     await workflows().execute<typeof train>('train', { taskQueue, workflowId: 'learned', args: [trainConfig] });
     const config: EvaluateConfigInput = {
-      policy: { run: 'learned', iteration: 'end' }, against: { run: 'learned', iteration: 'untouched' }, split: 'both', samplesPerTask: 8, tasksPerShard: 1,
+      policy: { run: 'learned', iteration: 'end' },
+      against: { run: 'learned', iteration: 'untouched' },
+      split: 'both',
+      samplesPerTask: 8,
+      tasksPerShard: 1,
     };
     const input = { taskQueue, workflowId: 'evaluation', args: [config] as [EvaluateConfigInput] };
     const result = await workflows().execute<typeof evaluate>('evaluate', input);
@@ -86,7 +95,13 @@ test('the end of a run is evaluated against its start, and an id that was evalua
 test('an evaluation that was ended in the middle goes on where it stood when it is started again', async () => {
   const { artifacts, policy, activities } = toy();
   const config: EvaluateConfigInput = {
-    policy: { model: 'toy.gguf' }, environment: { name: 'toy' }, split: 'both', temperature: 1, maxResponseTokens: 32, maxTurns: 2, tasksPerShard: 1,
+    policy: { model: 'toy.gguf' },
+    environment: { name: 'toy' },
+    split: 'both',
+    temperature: 1,
+    maxResponseTokens: 32,
+    maxTurns: 2,
+    tasksPerShard: 1,
   };
   let broken = true;
   let begun = 0;
@@ -122,7 +137,9 @@ test('a wrong input ends the evaluation at once, saying all that is wrong', asyn
   const { activities } = toy();
   await temporal.withWorkers(activities, async (taskQueue) => {
     const config = { policy: { model: 'toy.gguf' }, samplesPerTask: 0 } as EvaluateConfigInput;
-    const failure = await workflows().execute<typeof evaluate>('evaluate', { taskQueue, workflowId: 'wrong', args: [config] }).catch((error: unknown) => error);
+    const failure = await workflows()
+      .execute<typeof evaluate>('evaluate', { taskQueue, workflowId: 'wrong', args: [config] })
+      .catch((error: unknown) => error);
     assert.ok(failure instanceof WorkflowFailedError);
     assert.match(((failure.cause as Error).cause as Error).message, /samplesPerTask is 0/);
   });
@@ -135,7 +152,11 @@ test('a cancelled evaluation ends cancelled', async () => {
     await Context.current().cancelled.finally(() => clearInterval(timer));
   });
   await temporal.withWorkers({ cpu, gpu }, async (taskQueue) => {
-    const handle = await workflows().start<typeof evaluate>('evaluate', { taskQueue, workflowId: 'cancelled', args: [{} as EvaluateConfigInput] });
+    const handle = await workflows().start<typeof evaluate>('evaluate', {
+      taskQueue,
+      workflowId: 'cancelled',
+      args: [{} as EvaluateConfigInput],
+    });
     while ((await handle.query(messages.evaluationProgress)).shards === null) await sleep(20);
     await sleep(300);
     await handle.cancel();

@@ -18,9 +18,23 @@ before(async () => {
 after(() => temporal?.stop());
 
 const update = (handle: Handle, name: string, input?: unknown) =>
-  operator(temporal, handle, 'update execute', '--name', name, ...(input === undefined ? [] : ['--input', JSON.stringify(input)]));
+  operator(
+    temporal,
+    handle,
+    'update execute',
+    '--name',
+    name,
+    ...(input === undefined ? [] : ['--input', JSON.stringify(input)]),
+  );
 const signal = (handle: Handle, name: string, input?: unknown) =>
-  operator(temporal, handle, 'signal', '--name', name, ...(input === undefined ? [] : ['--input', JSON.stringify(input)]));
+  operator(
+    temporal,
+    handle,
+    'signal',
+    '--name',
+    name,
+    ...(input === undefined ? [] : ['--input', JSON.stringify(input)]),
+  );
 const answered = async (work: Promise<{ ok: boolean; says: string }>, what: RegExp) => {
   const { ok, says } = await work;
   assert.ok(ok, says);
@@ -31,7 +45,8 @@ const refused = async (work: Promise<{ ok: boolean; says: string }>, why: RegExp
   assert.ok(!ok, `it was not refused: ${says}`);
   assert.match(says, why);
 };
-const reachedCommit = (calls: readonly Call[], k: number) => until(`iteration ${k}`, () => calls.some(({ name, input }) => name === 'groupRollouts' && input.iteration === k));
+const reachedCommit = (calls: readonly Call[], k: number) =>
+  until(`iteration ${k}`, () => calls.some(({ name, input }) => name === 'groupRollouts' && input.iteration === k));
 
 test('pause is answered and refused the second time; resume too; both leave their mark in the Web UI', async () => {
   const held = gate(({ name, input }) => name === 'groupRollouts' && input.iteration === 0);
@@ -44,7 +59,8 @@ test('pause is answered and refused the second time; resume too; both leave thei
     await until('commit', async () => (await handle.query(messages.progress)).iteration === 1);
     const metadata = await operator(temporal, handle, 'metadata');
     assert.match(metadata.says, /Paused.*to look/s);
-    for (const name of ['pause', 'resume', 'stop', 'abort', 'changeSettings', 'extendIterations', 'evaluateNow']) assert.match(metadata.says, new RegExp(name));
+    for (const name of ['pause', 'resume', 'stop', 'abort', 'changeSettings', 'extendIterations', 'evaluateNow'])
+      assert.match(metadata.says, new RegExp(name));
     await answered(update(handle, 'resume'), /goes on; it was paused: to look/);
     assert.equal((await handle.result()).iterations, 2);
   });
@@ -83,7 +99,10 @@ test('stop after the turn ends before the next turn; the iteration does not coun
     held.release();
     const { iterations, policy } = await handle.result();
     assert.deepEqual([iterations, policy], [1, policyState('0/turn-1')]);
-    assert.deepEqual(calls.filter(({ name, input }) => name === 'updateTurn' && input.iteration === 1).map(({ input }) => input.turn), [3]);
+    assert.deepEqual(
+      calls.filter(({ name, input }) => name === 'updateTurn' && input.iteration === 1).map(({ input }) => input.turn),
+      [3],
+    );
     assert.equal(calls.find(({ name }) => name === 'writeReport')!.input.completedIterations, 1);
   });
 });
@@ -109,11 +128,19 @@ test('settings change from the next iteration on: the one under way keeps its ow
     held.release();
     await handle.result();
     assert.deepEqual(calls.find(({ name }) => name === 'reviseSettings')!.input.from, 1);
-    const settingsOf = (k: number) => new Set(calls.filter(({ input }) => input.iteration === k).map(({ input }) => (input.run as { settings: { key: string } }).settings.key));
+    const settingsOf = (k: number) =>
+      new Set(
+        calls
+          .filter(({ input }) => input.iteration === k)
+          .map(({ input }) => (input.run as { settings: { key: string } }).settings.key),
+      );
     const [first, ...later] = [0, 1, 2].map(settingsOf);
     assert.deepEqual([...first!], [`${handle.workflowId}/settings`]);
     for (const settings of later) assert.deepEqual([...settings], ['settings-1']);
-    assert.match((await operator(temporal, handle, 'metadata')).says, /from iteration 2: optimizer.learningRate 0.0001, algorithm.clip.low 0.1/);
+    assert.match(
+      (await operator(temporal, handle, 'metadata')).says,
+      /from iteration 2: optimizer.learningRate 0.0001, algorithm.clip.low 0.1/,
+    );
   });
 });
 
@@ -121,29 +148,52 @@ test('changes that are asked for at once are made one after the other, each on t
   const held = gate(({ name, input }) => name === 'groupRollouts' && input.iteration === 0);
   await runOnFakes(temporal, { iterations: 2 }, held.before, async (handle, calls) => {
     await reachedCommit(calls, 0);
-    await Promise.all([1, 2, 3].map((n) => handle.executeUpdate(messages.changeSettings, { args: [{ optimizer: { learningRate: n / 1000 } }] })));
+    await Promise.all(
+      [1, 2, 3].map((n) =>
+        handle.executeUpdate(messages.changeSettings, { args: [{ optimizer: { learningRate: n / 1000 } }] }),
+      ),
+    );
     held.release();
     await handle.result();
-    const revisions = calls.filter(({ name }) => name === 'reviseSettings').map(({ input }) => [input.revision, (input.run as { settings: { key: string } }).settings.key]);
-    assert.deepEqual(revisions, [[1, `${handle.workflowId}/settings`], [2, 'settings-1'], [3, 'settings-2']]);
+    const revisions = calls
+      .filter(({ name }) => name === 'reviseSettings')
+      .map(({ input }) => [input.revision, (input.run as { settings: { key: string } }).settings.key]);
+    assert.deepEqual(revisions, [
+      [1, `${handle.workflowId}/settings`],
+      [2, 'settings-1'],
+      [3, 'settings-2'],
+    ]);
   });
 });
 
 test('a change that cannot be is refused with what can, and so is one that the whole configuration cannot bear', async () => {
   const held = gate(({ name }) => name === 'groupRollouts');
   const before = (call: Call) => {
-    if (call.name === 'reviseSettings' && call.input.revision === 1) throw ApplicationFailure.nonRetryable('rollout.tasksPerIteration is 99, but there are 8: lower it', 'BadConfig');
+    if (call.name === 'reviseSettings' && call.input.revision === 1)
+      throw ApplicationFailure.nonRetryable('rollout.tasksPerIteration is 99, but there are 8: lower it', 'BadConfig');
     return held.before(call);
   };
   await runOnFakes(temporal, {}, before, async (handle, calls) => {
     await reachedCommit(calls, 0);
-    await refused(update(handle, 'changeSettings', { seed: 2 }), /seed cannot change during a run, only optimizer.learningRate, .* can: start a run with forkFrom/);
-    await refused(update(handle, 'changeSettings', { optimizer: { learningRate: -1 } }), /optimizer.learningRate is -1: must be a positive number/);
-    await refused(update(handle, 'changeSettings', { rollout: { groupSize: 1 } }), /rollout.groupSize is 1: must be a whole number, at least 2/);
+    await refused(
+      update(handle, 'changeSettings', { seed: 2 }),
+      /seed cannot change during a run, only optimizer.learningRate, .* can: start a run with forkFrom/,
+    );
+    await refused(
+      update(handle, 'changeSettings', { optimizer: { learningRate: -1 } }),
+      /optimizer.learningRate is -1: must be a positive number/,
+    );
+    await refused(
+      update(handle, 'changeSettings', { rollout: { groupSize: 1 } }),
+      /rollout.groupSize is 1: must be a whole number, at least 2/,
+    );
     await refused(update(handle, 'changeSettings', {}), /empty: name at least one setting/);
     await refused(update(handle, 'changeSettings'), /must be a part of the configuration/);
     assert.ok(!calls.some(({ name }) => name === 'reviseSettings'));
-    await refused(update(handle, 'changeSettings', { rollout: { tasksPerIteration: 99 } }), /BadConfig: rollout.tasksPerIteration is 99, but there are 8/);
+    await refused(
+      update(handle, 'changeSettings', { rollout: { tasksPerIteration: 99 } }),
+      /BadConfig: rollout.tasksPerIteration is 99, but there are 8/,
+    );
     held.release();
     await handle.result();
   });
@@ -169,16 +219,22 @@ test('evaluateNow answers with the evaluation of theta, also while paused, and t
     held.release();
     await answered(asked, /iteration-0001.*meanReward/s);
     assert.equal((await handle.query(messages.progress)).paused, 'to evaluate');
-    assert.deepEqual(calls.filter(({ name, input }) => name === 'evaluatePolicy' && input.name === 'iteration-0001').map(({ input }) => input.iterationsDone), [1, 1]);
+    assert.deepEqual(
+      calls
+        .filter(({ name, input }) => name === 'evaluatePolicy' && input.name === 'iteration-0001')
+        .map(({ input }) => input.iterationsDone),
+      [1, 1],
+    );
     await update(handle, 'resume');
     assert.equal((await handle.result()).iterations, 2);
   });
 });
 
-test('an evaluation that was asked for and fails is its asker\'s to hear of: training goes on', async () => {
+test("an evaluation that was asked for and fails is its asker's to hear of: training goes on", async () => {
   const held = gate(({ name, input }) => name === 'groupRollouts' && input.iteration === 0);
   const before = (call: Call) => {
-    if (call.name === 'evaluatePolicy' && call.input.name === 'iteration-0001') throw ApplicationFailure.nonRetryable('no such task', 'BadConfig');
+    if (call.name === 'evaluatePolicy' && call.input.name === 'iteration-0001')
+      throw ApplicationFailure.nonRetryable('no such task', 'BadConfig');
     return held.before(call);
   };
   await runOnFakes(temporal, { iterations: 2 }, before, async (handle, calls) => {
@@ -205,9 +261,18 @@ test('cancel ends the run CANCELED though no GPU worker lives, and says where th
 
 test('cancel before any GPU worker has taken the step ends the run CANCELED at once', async () => {
   const { environment, bundle } = temporal;
-  const control = await Worker.create({ connection: environment.nativeConnection, taskQueue: 'alone-control', workflowBundle: bundle, activities: fakeActivities().cpu });
+  const control = await Worker.create({
+    connection: environment.nativeConnection,
+    taskQueue: 'alone-control',
+    workflowBundle: bundle,
+    activities: fakeActivities().cpu,
+  });
   await control.runUntil(async () => {
-    const handle = await environment.client.workflow.start<typeof train>('train', { taskQueue: 'alone-control', workflowId: 'alone', args: [fakeRun as unknown as TrainConfigInput] });
+    const handle = await environment.client.workflow.start<typeof train>('train', {
+      taskQueue: 'alone-control',
+      workflowId: 'alone',
+      args: [fakeRun as unknown as TrainConfigInput],
+    });
     await until('evaluation', async () => (await handle.query(messages.progress)).phase === 'evaluate untouched');
     await handle.cancel();
     assert.ok((await causeOf(handle)) instanceof CancelledFailure);

@@ -8,8 +8,11 @@ import { bundleWorkflows } from '../support/workflow-bundle.js';
 
 /** Recorded by scripts/record-histories.ts; a change that breaks these breaks runs that are under way. */
 const folder = 'test/replay';
-const histories = readdirSync(folder).filter((file) => file.endsWith('.json')).sort();
-const read = (file: string) => JSON.parse(readFileSync(`${folder}/${file}`, 'utf8')) as Pick<RecordedRun, 'workflowId' | 'history'>;
+const histories = readdirSync(folder)
+  .filter((file) => file.endsWith('.json'))
+  .sort();
+const read = (file: string) =>
+  JSON.parse(readFileSync(`${folder}/${file}`, 'utf8')) as Pick<RecordedRun, 'workflowId' | 'history'>;
 
 let bundle: WorkflowBundleWithSourceMap;
 before(async () => {
@@ -18,7 +21,15 @@ before(async () => {
 });
 
 test('there are histories of a completed, a failed and resumed, a cancelled, a continued and a changed run, and one that lost its warm worker', () => {
-  for (const name of ['completed', 'failed-paused-resumed-stopped', 'cancelled', 'continued-as-new', 'paused-changed-continued', 'warm-worker-gone']) assert.ok(histories.includes(`${name}.json`), name);
+  for (const name of [
+    'completed',
+    'failed-paused-resumed-stopped',
+    'cancelled',
+    'continued-as-new',
+    'paused-changed-continued',
+    'warm-worker-gone',
+  ])
+    assert.ok(histories.includes(`${name}.json`), name);
 });
 
 for (const file of histories) {
@@ -32,12 +43,18 @@ test('the gate bites: workflows that leave out a step do not replay', async () =
   const { workflowId, history } = read('completed-iteration.json');
   const mutated = { ...bundle, code: bundle.code.replaceAll('.scoreTrajectories(', '.warmStart(') };
   assert.notEqual(mutated.code, bundle.code);
-  await assert.rejects(Worker.runReplayHistory({ workflowBundle: mutated }, history, workflowId), DeterminismViolationError);
+  await assert.rejects(
+    Worker.runReplayHistory({ workflowBundle: mutated }, history, workflowId),
+    DeterminismViolationError,
+  );
 });
 
 test('a history in which the warm worker was asked first does not replay without that', async () => {
   const { workflowId, history } = read('warm-worker-gone-iteration.json');
   const mutated = { ...bundle, code: bundle.code.replaceAll('warm = done.warm', 'warm = undefined') };
   assert.notEqual(mutated.code, bundle.code);
-  await assert.rejects(Worker.runReplayHistory({ workflowBundle: mutated }, history, workflowId), DeterminismViolationError);
+  await assert.rejects(
+    Worker.runReplayHistory({ workflowBundle: mutated }, history, workflowId),
+    DeterminismViolationError,
+  );
 });

@@ -37,24 +37,28 @@ const config: TrainConfigInput = {
   evaluation: { samplesPerTask: 1 },
 };
 
-const sizeOf = (event: proto.temporal.api.history.v1.IHistoryEvent): number => proto.temporal.api.history.v1.HistoryEvent.encode(event).finish().length;
+const sizeOf = (event: proto.temporal.api.history.v1.IHistoryEvent): number =>
+  proto.temporal.api.history.v1.HistoryEvent.encode(event).finish().length;
 
 test(`${SHARDS} rollout shards and ${UPDATE_SHARDS} gradient shards an iteration stay far below the limits of the server`, async () => {
   const tasks = Array.from({ length: SHARDS }, (_, n) => ({ id: `task-${n}`, split: 'train' as const, turns: 2 }));
   const { dependencies } = toyDependencies([...tasks, { id: 'held-out', split: 'heldout', turns: 2 }]);
   const everything = { ...dependencies, codec: async () => codec, policy: new OneWord(), heartbeats: withHeartbeats };
   const began = performance.now();
-  const { events, parent, bytes } = await temporal.withWorkers({ cpu: createCpuActivities(everything), gpu: createGpuActivities(everything) }, async (taskQueue) => {
-    const { workflow } = temporal.environment.client;
-    const handle = await workflow.start('train', { taskQueue, workflowId: 'scale', args: [config] });
-    await handle.result();
-    const child = workflow.getHandle('scale/iteration-0000');
-    return {
-      events: (await child.fetchHistory()).events!,
-      parent: (await handle.describe()).historyLength,
-      bytes: Number((await child.describe()).raw.workflowExecutionInfo!.historySizeBytes),
-    };
-  });
+  const { events, parent, bytes } = await temporal.withWorkers(
+    { cpu: createCpuActivities(everything), gpu: createGpuActivities(everything) },
+    async (taskQueue) => {
+      const { workflow } = temporal.environment.client;
+      const handle = await workflow.start('train', { taskQueue, workflowId: 'scale', args: [config] });
+      await handle.result();
+      const child = workflow.getHandle('scale/iteration-0000');
+      return {
+        events: (await child.fetchHistory()).events!,
+        parent: (await handle.describe()).historyLength,
+        bytes: Number((await child.describe()).raw.workflowExecutionInfo!.historySizeBytes),
+      };
+    },
+  );
   const seconds = (performance.now() - began) / 1000;
   const scheduled = events.filter(({ activityTaskScheduledEventAttributes: activity }) => activity).length;
   const largest = Math.max(...events.map(sizeOf));

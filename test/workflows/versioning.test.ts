@@ -21,10 +21,19 @@ async function build(buildId: string, before?: (call: Call) => Promise<void> | v
   const { environment, bundle } = temporal;
   const versioned = {
     connection: environment.nativeConnection,
-    workerDeploymentOptions: { useWorkerVersioning: true, defaultVersioningBehavior: 'AUTO_UPGRADE', version: { deploymentName: 'seeupo', buildId } },
+    workerDeploymentOptions: {
+      useWorkerVersioning: true,
+      defaultVersioningBehavior: 'AUTO_UPGRADE',
+      version: { deploymentName: 'seeupo', buildId },
+    },
     shutdownForceTime: '2 s',
   } as const;
-  const control = await Worker.create({ ...versioned, taskQueue: 'versioned-control', workflowBundle: bundle, activities: cpu });
+  const control = await Worker.create({
+    ...versioned,
+    taskQueue: 'versioned-control',
+    workflowBundle: bundle,
+    activities: cpu,
+  });
   const device = await Worker.create({ ...versioned, taskQueue: 'versioned-gpu', activities: gpu });
   const running = Promise.all([control.run(), device.run()]);
   const stop = async () => {
@@ -38,8 +47,19 @@ async function build(buildId: string, before?: (call: Call) => Promise<void> | v
 /** What an operator types to route new work to a build. The server knows a build some moments after its workers have asked for work. */
 const makeCurrent = (buildId: string) =>
   until(`current build ${buildId}`, async () => {
-    const options = ['--address', temporal.environment.address, '--deployment-name', 'seeupo', '--build-id', buildId, '--yes'];
-    return (await execa(binary('temporal'), ['worker', 'deployment', 'set-current-version', ...options], { reject: false })).exitCode === 0;
+    const options = [
+      '--address',
+      temporal.environment.address,
+      '--deployment-name',
+      'seeupo',
+      '--build-id',
+      buildId,
+      '--yes',
+    ];
+    return (
+      (await execa(binary('temporal'), ['worker', 'deployment', 'set-current-version', ...options], { reject: false }))
+        .exitCode === 0
+    );
   });
 
 test('a new build takes over at the next iteration; the one under way ends on the build that it began on', async () => {
@@ -56,10 +76,27 @@ test('a new build takes over at the next iteration; the one under way ends on th
   await makeCurrent('build-2');
   held.release();
   assert.equal((await handle.result()).iterations, 2);
-  const stepsOf = (calls: readonly Call[], k: number) => calls.filter(({ input }) => input.iteration === k).map(({ name }) => name);
-  assert.deepEqual(stepsOf(one.calls, 0), ['collectRollouts', 'collectRollouts', 'groupRollouts', 'scoreTrajectories', 'updateTurn', 'updateTurn', 'commitCheckpoint']);
+  const stepsOf = (calls: readonly Call[], k: number) =>
+    calls.filter(({ input }) => input.iteration === k).map(({ name }) => name);
+  assert.deepEqual(stepsOf(one.calls, 0), [
+    'collectRollouts',
+    'collectRollouts',
+    'groupRollouts',
+    'scoreTrajectories',
+    'updateTurn',
+    'updateTurn',
+    'commitCheckpoint',
+  ]);
   assert.deepEqual(stepsOf(one.calls, 1), []);
   assert.deepEqual(stepsOf(two.calls, 0), []);
-  assert.deepEqual(stepsOf(two.calls, 1), ['collectRollouts', 'collectRollouts', 'groupRollouts', 'scoreTrajectories', 'updateTurn', 'updateTurn', 'commitCheckpoint']);
+  assert.deepEqual(stepsOf(two.calls, 1), [
+    'collectRollouts',
+    'collectRollouts',
+    'groupRollouts',
+    'scoreTrajectories',
+    'updateTurn',
+    'updateTurn',
+    'commitCheckpoint',
+  ]);
   await Promise.all([one.stop(), two.stop()]);
 });

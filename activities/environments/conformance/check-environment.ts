@@ -14,12 +14,24 @@ export interface Finding {
   readonly detail: string;
 }
 
-export const DEFAULT_CHECK_OPTIONS: CheckOptions = { leakEpisodes: 10_000, maxLeakMs: 300_000, tasks: 12, maxStepMs: 5_000 };
+export const DEFAULT_CHECK_OPTIONS: CheckOptions = {
+  leakEpisodes: 10_000,
+  maxLeakMs: 300_000,
+  tasks: 12,
+  maxStepMs: 5_000,
+};
 
 /** Tries every promise of the `Environment` interface on one environment and says which hold. */
-export async function checkEnvironment(subject: Subject, options: CheckOptions = DEFAULT_CHECK_OPTIONS): Promise<Finding[]> {
+export async function checkEnvironment(
+  subject: Subject,
+  options: CheckOptions = DEFAULT_CHECK_OPTIONS,
+): Promise<Finding[]> {
   const kit = new Kit(subject, options);
-  const inspected = await kit.load().catch((error: unknown): Finding => ({ check: 'loads, and lists its tasks', holds: false, detail: reasonOf(error) }));
+  const inspected = await kit
+    .load()
+    .catch(
+      (error: unknown): Finding => ({ check: 'loads, and lists its tasks', holds: false, detail: reasonOf(error) }),
+    );
   // An environment that does not load would fail every check with the same words.
   if (typeof inspected === 'object') return [inspected];
   const checks: readonly (readonly [string, () => Outcome])[] = [
@@ -42,11 +54,15 @@ export async function checkEnvironment(subject: Subject, options: CheckOptions =
   const findings: Finding[] = [];
   for (const [check, run] of checks) {
     options.onProgress?.(check);
-    findings.push(await run().then(
-      (outcome): Finding =>
-        outcome instanceof NotLookedAt ? { check, holds: null, detail: `not looked at: ${outcome.reason}` } : { check, holds: true, detail: outcome },
-      (error: unknown): Finding => ({ check, holds: false, detail: reasonOf(error) }),
-    ));
+    findings.push(
+      await run().then(
+        (outcome): Finding =>
+          outcome instanceof NotLookedAt
+            ? { check, holds: null, detail: `not looked at: ${outcome.reason}` }
+            : { check, holds: true, detail: outcome },
+        (error: unknown): Finding => ({ check, holds: false, detail: reasonOf(error) }),
+      ),
+    );
   }
   return findings;
 }

@@ -19,18 +19,28 @@ const LEAK_SLACK_BYTES = 8 * 1024 * 1024;
 const LEFT_OVER_MS = 100;
 
 export async function tasks(kit: Kit): Outcome {
-  const list = async (environment: Checked = kit.open()) => [await environment.listTasks('train'), await environment.listTasks('heldout')] as const;
+  const list = async (environment: Checked = kit.open()) =>
+    [await environment.listTasks('train'), await environment.listTasks('heldout')] as const;
   const [train, heldout] = await list();
   expect(canonicalJson(await list()) === canonicalJson([train, heldout]), 'a second listing differs');
   expect(train.length > 0, 'there is no training task');
-  expect(train.every(({ split }) => split === 'train') && heldout.every(({ split }) => split === 'heldout'), 'a task is listed under the other split');
+  expect(
+    train.every(({ split }) => split === 'train') && heldout.every(({ split }) => split === 'heldout'),
+    'a task is listed under the other split',
+  );
   const ids = [...train, ...heldout].map(({ id }) => id);
   expect(new Set(ids).size === ids.length, 'an id is listed twice');
   const anew = await kit.reloaded(list);
   const [one, other] = [JSON.stringify([train, heldout]), JSON.stringify(anew)];
-  expect(anew === null || one === other, `loaded again, a day later, it lists other tasks: ${anew ? inWords(one, other) : ''}`);
+  expect(
+    anew === null || one === other,
+    `loaded again, a day later, it lists other tasks: ${anew ? inWords(one, other) : ''}`,
+  );
   const demonstrations = (await kit.open().demonstrations?.()) ?? [];
-  const without = demonstrations.length === 0 ? ': a run has no warm start, and a small model may never earn a reward to learn from' : '';
+  const without =
+    demonstrations.length === 0
+      ? ': a run has no warm start, and a small model may never earn a reward to learn from'
+      : '';
   return `${train.length} training, ${heldout.length} held-out, ${demonstrations.length} demonstrations${without}`;
 }
 
@@ -40,7 +50,11 @@ export async function solutions(kit: Kit): Outcome {
     const environment = kit.open();
     const solution = await environment.solution?.(task.id);
     if (!solution) continue;
-    const { verdict } = await kit.player.play(environment, task, solution.map((content) => act(content, environment.callFormat)));
+    const { verdict } = await kit.player.play(
+      environment,
+      task,
+      solution.map((content) => act(content, environment.callFormat)),
+    );
     expect(verdict.score === 1 && verdict.success, `task ${task.id}: its solution scores ${verdict.score}`);
     solved++;
   }
@@ -56,10 +70,16 @@ export function determinism(kit: Kit): Outcome {
         const first = await kit.playIn(kit.open(), task, actions, { clockMs: 0, draw: LOW });
         const alike = (again: Played | null, how: string) => {
           const difference = again && differenceOf(first, again);
-          expect(difference === null, `task ${task.id}: two episodes with the same actions, ${how}, differ ${difference}`);
+          expect(
+            difference === null,
+            `task ${task.id}: two episodes with the same actions, ${how}, differ ${difference}`,
+          );
         };
         alike(await kit.playIn(kit.open(), task, actions, { clockMs: DAY_MS, draw: HIGH }), 'the second a day later');
-        alike(await kit.reloaded((environment) => kit.player.play(environment, task, actions)), 'the second in a module loaded anew, a day later');
+        alike(
+          await kit.reloaded((environment) => kit.player.play(environment, task, actions)),
+          'the second in a module loaded anew, a day later',
+        );
         scripts++;
       }
     }
@@ -70,9 +90,19 @@ export function determinism(kit: Kit): Outcome {
 
 export async function limits(kit: Kit): Outcome {
   if (kit.player.times.length === 0) return new NotLookedAt('no step was answered');
-  const [p50, p99, max] = [quantile(kit.player.times, 0.5), quantile(kit.player.times, 0.99), Math.max(...kit.player.times)];
-  expect(max <= kit.options.maxStepMs, `the slowest of ${kit.player.times.length} steps took ${max.toFixed(0)} ms, the limit is ${kit.options.maxStepMs}`);
-  expect(kit.player.longest <= MAX_MESSAGE_CHARACTERS, `a message has ${kit.player.longest} characters, the limit is ${MAX_MESSAGE_CHARACTERS}`);
+  const [p50, p99, max] = [
+    quantile(kit.player.times, 0.5),
+    quantile(kit.player.times, 0.99),
+    Math.max(...kit.player.times),
+  ];
+  expect(
+    max <= kit.options.maxStepMs,
+    `the slowest of ${kit.player.times.length} steps took ${max.toFixed(0)} ms, the limit is ${kit.options.maxStepMs}`,
+  );
+  expect(
+    kit.player.longest <= MAX_MESSAGE_CHARACTERS,
+    `a message has ${kit.player.longest} characters, the limit is ${MAX_MESSAGE_CHARACTERS}`,
+  );
   return `step p50 ${p50.toFixed(2)}, p99 ${p99.toFixed(2)}, max ${max.toFixed(1)} ms (${kit.player.times.length} steps); longest message ${kit.player.longest} characters`;
 }
 
@@ -115,10 +145,16 @@ export async function leaks(kit: Kit): Outcome {
 export async function everyTool(kit: Kit): Outcome {
   const calls = [...(await kit.calls())];
   const never = calls.filter(([, { accepted }]) => accepted === 0);
-  const said = calls.map(([tool, { accepted, refused }]) => `${tool} ${accepted} accepted, ${refused} refused`).join('; ');
+  const said = calls
+    .map(([tool, { accepted, refused }]) => `${tool} ${accepted} accepted, ${refused} refused`)
+    .join('; ');
   if (never.length === 0) return said;
-  const refusals = never.map(([tool, { lastRefusal }]) => `${tool}${lastRefusal === null ? '' : ` (${lastRefusal.slice(0, 160)})`}`);
-  return new NotLookedAt(`no call of ${refusals.join(', ')} was accepted: what it does was not seen; give \`solve\` with calls of it`);
+  const refusals = never.map(
+    ([tool, { lastRefusal }]) => `${tool}${lastRefusal === null ? '' : ` (${lastRefusal.slice(0, 160)})`}`,
+  );
+  return new NotLookedAt(
+    `no call of ${refusals.join(', ')} was accepted: what it does was not seen; give \`solve\` with calls of it`,
+  );
 }
 
 export async function leftOver(): Outcome {

@@ -19,16 +19,20 @@ export function differenceOf(one: Played, other: Played): string | null {
     }
     return `${where}: ${inWords(textOf(a.messages), textOf(b.messages))}`;
   }
-  return equal(one.verdict, other.verdict) ? null : `in the verdict: ${inWords(JSON.stringify(one.verdict), JSON.stringify(other.verdict))}`;
+  return equal(one.verdict, other.verdict)
+    ? null
+    : `in the verdict: ${inWords(JSON.stringify(one.verdict), JSON.stringify(other.verdict))}`;
 }
 
-const textOf = (messages: Played['observations'][number]['messages']): string => messages.map(({ role, content }) => `${role}: ${content}`).join('\n');
+const textOf = (messages: Played['observations'][number]['messages']): string =>
+  messages.map(({ role, content }) => `${role}: ${content}`).join('\n');
 
 /** Both texts around the first character in which they differ. */
 export function inWords(one: string, other: string): string {
   let at = 0;
   while (at < one.length && one[at] === other[at]) at++;
   const from = Math.max(0, at - BEFORE);
-  const shown = (text: string) => `${from > 0 ? '...' : ''}${JSON.stringify(text.slice(from, at + AFTER))}${text.length > at + AFTER ? '...' : ''}`;
+  const shown = (text: string) =>
+    `${from > 0 ? '...' : ''}${JSON.stringify(text.slice(from, at + AFTER))}${text.length > at + AFTER ? '...' : ''}`;
   return `${shown(one)} and ${shown(other)}`;
 }

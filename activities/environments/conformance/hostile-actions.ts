@@ -3,7 +3,8 @@ import { parseCalls, type ActionFormat } from '../../rollout/tool-calls.js';
 
 /** What a model can write at its worst, by name: code in names and arguments, huge and deep values, control characters. */
 export function hostileActions(format: ActionFormat): [string, Action][] {
-  const call = (name: string, positional: unknown[] = [], keyword: Record<string, unknown> = {}): ToolCall => ({ name, positional, keyword }) as ToolCall;
+  const call = (name: string, positional: unknown[] = [], keyword: Record<string, unknown> = {}): ToolCall =>
+    ({ name, positional, keyword }) as ToolCall;
   const written = (content: string): Action => ({ content, calls: parseCalls(content, format) });
   const calls = (...made: ToolCall[]): Action => ({ content: '', calls: made });
   const deep = (levels: number): unknown => JSON.parse('['.repeat(levels) + ']'.repeat(levels));
@@ -18,14 +19,23 @@ export function hostileActions(format: ActionFormat): [string, Action][] {
     ['half a surrogate pair in a program', "print('\ud800')"],
   ];
   return [
-    ...(format === 'code-block' ? programs.map(([what, code]): [string, Action] => [what, calls(call('python', [code]))]) : []),
+    ...(format === 'code-block'
+      ? programs.map(([what, code]): [string, Action] => [what, calls(call('python', [code]))])
+      : []),
     ['nothing', written('')],
     ['prose', written('I am afraid I cannot do that.')],
     ['half a call', written(format === 'hermes' ? '<tool_call>{"name": "ls", "argum' : 'CALL ls(')],
     ['JSON that is none', written('<tool_call>{"name": ls, arguments}</tool_call>\nCALL ls({a: 1})')],
     ['a call that is told to be malformed', calls({ malformed: 'line 1: not a call' })],
     ['a name with code', calls(call("__import__('os').getcwd() or ls"))],
-    ['names of the language', calls(...['__init__', 'constructor', 'toString', '__proto__', 'eval', 'exit', 'require', ''].map((name) => call(name)))],
+    [
+      'names of the language',
+      calls(
+        ...['__init__', 'constructor', 'toString', '__proto__', 'eval', 'exit', 'require', ''].map((name) =>
+          call(name),
+        ),
+      ),
+    ],
     ['argument names with code', calls(call('ls', [], { "x=__import__('os')": 1, '': 2, 'a b': 3 }))],
     ['a huge name', calls(call('x'.repeat(100_000)))],
     ['a huge argument', calls(call('ls', ['x'.repeat(500_000)]))],

@@ -54,7 +54,11 @@ export class Kit {
     for (const environment of this.opened) {
       for (const [tool, { accepted, refused, lastRefusal }] of (await environment.inspect?.())?.calls ?? []) {
         const known = all.get(tool) ?? { accepted: 0, refused: 0, lastRefusal: null };
-        all.set(tool, { accepted: known.accepted + accepted, refused: known.refused + refused, lastRefusal: lastRefusal ?? known.lastRefusal });
+        all.set(tool, {
+          accepted: known.accepted + accepted,
+          refused: known.refused + refused,
+          lastRefusal: lastRefusal ?? known.lastRefusal,
+        });
       }
     }
     return all;
@@ -68,11 +72,18 @@ export class Kit {
     if (!this.inspected) return detail;
     const during = (await accepted()) - before;
     if (during > 0) return `${detail}, ${during} accepted calls`;
-    return new NotLookedAt(`no call was accepted (tools ${[...(await this.calls()).keys()].join(', ')}): give \`solve\``);
+    return new NotLookedAt(
+      `no call was accepted (tools ${[...(await this.calls()).keys()].join(', ')}): give \`solve\``,
+    );
   }
 
   /** One episode under another clock and other dice. */
-  async playIn(environment: Checked, task: Task, actions: readonly Action[], how: Parameters<typeof movedWorld>[0]): Promise<Played> {
+  async playIn(
+    environment: Checked,
+    task: Task,
+    actions: readonly Action[],
+    how: Parameters<typeof movedWorld>[0],
+  ): Promise<Played> {
     const world = movedWorld(how);
     try {
       return await this.player.play(environment, task, actions, true, world);

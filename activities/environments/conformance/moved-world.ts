@@ -22,7 +22,12 @@ export function movedWorld({ clockMs, draw }: { readonly clockMs: number; readon
   let armed = true;
   const moved = () => RealDate.now() + clockMs;
   globalThis.Date = new Proxy(RealDate, {
-    construct: (target, given, made) => Reflect.construct(target, given.length === 0 ? [moved()] : given, made === globalThis.Date ? target : made) as Date,
+    construct: (target, given, made) =>
+      Reflect.construct(
+        target,
+        given.length === 0 ? [moved()] : given,
+        made === globalThis.Date ? target : made,
+      ) as Date,
     apply: () => new RealDate(moved()).toString(),
     get: (target, key) => (key === 'now' ? moved : (Reflect.get(target, key) as unknown)),
   });

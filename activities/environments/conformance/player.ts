@@ -9,7 +9,12 @@ import type { Checked } from './subject.js';
 
 const MAX_STEPS = 64;
 /** For environments that run a response as a program: output, state that the next step sees, an error, text that is long. */
-const PROGRAMS = ["seen = ['a']\nprint('probe', seen)", "seen.append('b')\nprint(seen, {str(n) for n in range(20)})", 'print(no_such_name)', "print('long ' * 1000)"];
+const PROGRAMS = [
+  "seen = ['a']\nprint('probe', seen)",
+  "seen.append('b')\nprint(seen, {str(n) for n in range(20)})",
+  'print(no_such_name)',
+  "print('long ' * 1000)",
+];
 
 export interface Played {
   readonly actions: Action[];
@@ -55,9 +60,14 @@ export class Player {
     await environment.close(episodeId);
     const format = environment.callFormat;
     const prompt = messages.map(({ content }) => content).join('\n');
-    const asked = messages.filter(({ role }) => role !== 'system').map(({ content }) => content).join('\n');
+    const asked = messages
+      .filter(({ role }) => role !== 'system')
+      .map(({ content }) => content)
+      .join('\n');
     const solution = (await environment.solution?.(task.id)) ?? null;
-    const programs = PROGRAMS.map((code) => act(renderCalls([{ name: 'python', positional: [code], keyword: {} }], 'code-block'), 'code-block'));
+    const programs = PROGRAMS.map((code) =>
+      act(renderCalls([{ name: 'python', positional: [code], keyword: {} }], 'code-block'), 'code-block'),
+    );
     const inspection = await environment.inspect?.();
     const probes = inspection ? await probesOf(inspection, task, asked, format ?? 'call-lines') : [];
     const malformed = malformedProbes(prompt, task.id);
@@ -70,7 +80,13 @@ export class Player {
   }
 
   /** @param world  clock and dice, if they are not the real ones */
-  async play(environment: RestorableEnvironment, task: Task, actions: readonly Action[], measured = true, world?: World): Promise<Played> {
+  async play(
+    environment: RestorableEnvironment,
+    task: Task,
+    actions: readonly Action[],
+    measured = true,
+    world?: World,
+  ): Promise<Played> {
     const episodeId = this.episodeId();
     world?.arm();
     const observations = [await environment.reset({ episodeId, taskId: task.id, seed: 1 })];
@@ -99,4 +115,7 @@ export class Player {
   }
 }
 
-export const act = (content: string, format: ActionFormat = 'call-lines'): Action => ({ content, calls: parseCalls(content, format) });
+export const act = (content: string, format: ActionFormat = 'call-lines'): Action => ({
+  content,
+  calls: parseCalls(content, format),
+});

@@ -1,6 +1,12 @@
 import type { z } from 'zod';
 import { checked } from '../check-definition.js';
-import { badDefinition, type DefinedEnvironment, type EpisodeView, type Parameters, type ToolUseSpec } from '../definition.js';
+import {
+  badDefinition,
+  type DefinedEnvironment,
+  type EpisodeView,
+  type Parameters,
+  type ToolUseSpec,
+} from '../definition.js';
 import { serverProblem } from './server-description.js';
 
 /** A server that runs as a process, one for each episode. */
@@ -46,12 +52,16 @@ export interface McpEpisodeView<Task, State> extends EpisodeView<Task, State> {
 }
 
 /** An environment whose tools are an MCP server's. */
-export interface McpEnvironmentSpec<T extends Parameters, State> extends ToolUseSpec<T, McpEpisodeView<z.output<T>, State>> {
+export interface McpEnvironmentSpec<T extends Parameters, State>
+  extends ToolUseSpec<T, McpEpisodeView<z.output<T>, State>> {
   /**
    * Where the tools come from. `folder` is an empty folder of the episode's own, gone with it: a server that
    * keeps files must keep them there: a command runs in the module's folder unless `cwd` says otherwise.
    */
-  readonly server: StdioServer | HttpServer | ((episode: { readonly folder: string; readonly task: z.output<T> }) => StdioServer | HttpServer);
+  readonly server:
+    | StdioServer
+    | HttpServer
+    | ((episode: { readonly folder: string; readonly task: z.output<T> }) => StdioServer | HttpServer);
   /** Tools that the model may use; left out: all of the server's. */
   readonly tools?: readonly string[];
   /**
@@ -60,7 +70,11 @@ export interface McpEnvironmentSpec<T extends Parameters, State> extends ToolUse
    */
   readonly describe?: Readonly<Record<string, Reworded>> | ((tool: ShownTool & { readonly name: string }) => Reworded);
   /** Brings the server into the task's first state; what it returns is `state` for `next` and `verify`. */
-  start?(episode: { readonly task: z.output<T>; readonly folder: string; readonly call: CallTool }): State | Promise<State>;
+  start?(episode: {
+    readonly task: z.output<T>;
+    readonly folder: string;
+    readonly call: CallTool;
+  }): State | Promise<State>;
   /** What the model reads of an answer: take out what differs from run to run (ids, times, paths). Throw to declare the server broken. */
   observe?(answer: McpAnswer, episode: { readonly folder: string }): string;
   /** For the server to come up and list its tools, 30 s if left out. */
@@ -75,7 +89,9 @@ export type McpDefinition = McpEnvironmentSpec<Parameters, unknown>;
  *
  * @throws {BadEnvironmentDefinition}
  */
-export function defineMcpEnvironment<T extends Parameters, State = undefined>(spec: McpEnvironmentSpec<T, State>): DefinedEnvironment<'mcp'> {
+export function defineMcpEnvironment<T extends Parameters, State = undefined>(
+  spec: McpEnvironmentSpec<T, State>,
+): DefinedEnvironment<'mcp'> {
   const definition = checked('mcp', spec);
   if (typeof spec.server === 'object') {
     const wrong = serverProblem(spec.server);
@@ -83,4 +99,3 @@ export function defineMcpEnvironment<T extends Parameters, State = undefined>(sp
   }
   return definition;
 }
-

@@ -1,6 +1,12 @@
 import { hostname } from 'node:os';
 import { prettifyError, z } from 'zod';
-import { Message, type Action, type Demonstration, type Observation, type Verdict } from '../../../schemas/environment-protocol.js';
+import {
+  Message,
+  type Action,
+  type Demonstration,
+  type Observation,
+  type Verdict,
+} from '../../../schemas/environment-protocol.js';
 import type { Split, Task } from '../../../schemas/task.js';
 import type { ActionFormat } from '../../rollout/tool-calls.js';
 import { ANSWERS } from '../answers.js';
@@ -26,7 +32,8 @@ const Stepped = z.object({ state: State, is_terminated: z.boolean() });
 
 /** An id that no other worker and no earlier attempt has used: /create with a live id would replace that instance. */
 let created = 0;
-const instanceId = (): string => `seeupo-${hostname()}-${process.pid}-${Math.round(performance.timeOrigin)}-${created++}`;
+const instanceId = (): string =>
+  `seeupo-${hostname()}-${process.pid}-${Math.round(performance.timeOrigin)}-${created++}`;
 
 /** Client of AgentEvolver's env_service: every request once, every reply checked, never a made-up one. */
 export class AgentEvolver implements PlayableEnvironment {
@@ -48,7 +55,11 @@ export class AgentEvolver implements PlayableEnvironment {
 
   async open(taskId: string): Promise<PlayableEpisode> {
     const id = instanceId();
-    const { state } = await this.ask('/create', { task_id: taskId, instance_id: id, params: this.spec.params ?? {} }, Created).catch(async (error: unknown) => {
+    const { state } = await this.ask(
+      '/create',
+      { task_id: taskId, instance_id: id, params: this.spec.params ?? {} },
+      Created,
+    ).catch(async (error: unknown) => {
       await this.release(id); // an instance whose creation was answered too late would live for an hour
       throw error;
     });
@@ -66,22 +77,47 @@ export class AgentEvolver implements PlayableEnvironment {
   /** @throws {EpisodeLost} for an instance that the service does not know (any more) */
   async ask<T>(path: string, fields: object, data: z.ZodType<T>): Promise<T> {
     const { url, envType, timeoutMs = TIMEOUT_MS } = this.spec;
-    const request = { url: new URL(path, url), body: { env_type: envType, ...fields }, timeoutMs, where: this.where(path), advice: 'is the service running?' };
+    const request = {
+      url: new URL(path, url),
+      body: { env_type: envType, ...fields },
+      timeoutMs,
+      where: this.where(path),
+      advice: 'is the service running?',
+    };
     const { status, text } = await postJson(request).catch((error: unknown) => {
-      throw error instanceof NoAnswer && AT_WORK.has(path) ? new FailedAtWork(error.message, error.told, 0, { cause: error }) : error;
+      throw error instanceof NoAnswer && AT_WORK.has(path)
+        ? new FailedAtWork(error.message, error.told, 0, { cause: error })
+        : error;
     });
     if (status !== 200) throw this.failure(path, status, text);
     const reply = Reply.safeParse(jsonOrUndefined(text));
-    if (!reply.success) throw new EnvironmentProtocolError('not_the_protocol', `${this.where(path)} answered ${JSON.stringify(text.slice(0, 200))}, expected {"success", "data"}: is this AgentEvolver's env_service?`);
-    if (!reply.data.success) throw new EnvironmentProtocolError('environment_fault', `${this.where(path)} reported a failure: ${text.slice(0, 500)}`);
+    if (!reply.success)
+      throw new EnvironmentProtocolError(
+        'not_the_protocol',
+        `${this.where(path)} answered ${JSON.stringify(text.slice(0, 200))}, expected {"success", "data"}: is this AgentEvolver's env_service?`,
+      );
+    if (!reply.data.success)
+      throw new EnvironmentProtocolError(
+        'environment_fault',
+        `${this.where(path)} reported a failure: ${text.slice(0, 500)}`,
+      );
     const parsed = data.safeParse(reply.data.data);
     if (parsed.success) return parsed.data;
-    throw new EnvironmentProtocolError('not_the_protocol', `${this.where(path)} answered data of another form: ${prettifyError(parsed.error).replaceAll('\n', ' ').slice(0, 500)}`);
+    throw new EnvironmentProtocolError(
+      'not_the_protocol',
+      `${this.where(path)} answered data of another form: ${prettifyError(parsed.error).replaceAll('\n', ' ').slice(0, 500)}`,
+    );
   }
 
   /** Best effort: the service drops idle instances after an hour. */
   async release(id: string): Promise<void> {
-    await postJson({ url: new URL('/release', this.spec.url), body: { instance_id: id }, timeoutMs: RELEASE_TIMEOUT_MS, where: '', advice: '' }).catch(() => {});
+    await postJson({
+      url: new URL('/release', this.spec.url),
+      body: { instance_id: id },
+      timeoutMs: RELEASE_TIMEOUT_MS,
+      where: '',
+      advice: '',
+    }).catch(() => {});
   }
 
   where(path: string): string {
@@ -118,7 +154,11 @@ class Instance implements PlayableEpisode {
       this.taken++;
       return { messages: [{ role: 'user', content: `Error: ${refusal.told}` }], done: false };
     }
-    const { state, is_terminated: done } = await this.service.ask('/step', { instance_id: this.id, messages: { role: 'assistant', content }, params: {} }, Stepped);
+    const { state, is_terminated: done } = await this.service.ask(
+      '/step',
+      { instance_id: this.id, messages: { role: 'assistant', content }, params: {} },
+      Stepped,
+    );
     const messages = messagesOf(state);
     const fault = messages.find((message) => message.content.startsWith('[ERROR]'));
     if (fault && this.spec.errorReplies !== 'observation') {
@@ -134,10 +174,18 @@ class Instance implements PlayableEpisode {
   async verdict(): Promise<Verdict> {
     const { sparse = true, score } = this.spec;
     const evaluated = await this.service.ask('/evaluate', { instance_id: this.id, params: { sparse } }, z.unknown());
-    const asked = { where: this.service.where('/evaluate'), slot: 'score', answer: ANSWERS.scoreOf, timeoutMs: this.spec.timeoutMs ?? TIMEOUT_MS };
+    const asked = {
+      where: this.service.where('/evaluate'),
+      slot: 'score',
+      answer: ANSWERS.scoreOf,
+      timeoutMs: this.spec.timeoutMs ?? TIMEOUT_MS,
+    };
     const value = score ? ask<number>(asked, () => score(evaluated)) : evaluated;
     if (typeof value === 'number' && value >= 0 && value <= 1) return verdictOf(value, this.taken);
-    throw new EnvironmentProtocolError('environment_fault', `${this.service.where('/evaluate')} gave ${JSON.stringify(value)?.slice(0, 200)}, expected a score from 0 to 1: translate it with \`score\``);
+    throw new EnvironmentProtocolError(
+      'environment_fault',
+      `${this.service.where('/evaluate')} gave ${JSON.stringify(value)?.slice(0, 200)}, expected a score from 0 to 1: translate it with \`score\``,
+    );
   }
 
   close(): Promise<void> {
@@ -145,4 +193,5 @@ class Instance implements PlayableEpisode {
   }
 }
 
-const messagesOf = (state: z.output<typeof State>): Message[] => state.map(({ role, content }) => ({ role, content: content ?? '' }));
+const messagesOf = (state: z.output<typeof State>): Message[] =>
+  state.map(({ role, content }) => ({ role, content: content ?? '' }));

@@ -29,7 +29,11 @@ export interface OpenEnvSpec<T extends Parameters> extends TaskSpec<T> {
   /** What the model reads of a step. */
   observe(result: OpenEnvResult): string;
   /** The reward from the rewards of the steps (null where the server gave none) and the server's last state; left out: the last reward. */
-  score?(episode: { readonly task: z.output<T>; readonly rewards: readonly (number | null)[]; readonly state: Readonly<Record<string, unknown>> }): Judgement;
+  score?(episode: {
+    readonly task: z.output<T>;
+    readonly rewards: readonly (number | null)[];
+    readonly state: Readonly<Record<string, unknown>>;
+  }): Judgement;
   /** How the model writes calls, for `response.calls`; `call-lines` if left out. */
   readonly format?: ActionFormat;
   /** For one request, 30 s if left out. */

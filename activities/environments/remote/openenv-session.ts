@@ -8,11 +8,18 @@ import { jsonOrUndefined } from '../json-over-http.js';
 import { tookLonger } from '../two-tries.js';
 import type { OpenEnvResult } from './define-openenv-environment.js';
 
-const Result = z.object({ observation: z.record(z.string(), z.unknown()), reward: z.union([z.number(), z.boolean().transform(Number)]).nullable(), done: z.boolean() });
+const Result = z.object({
+  observation: z.record(z.string(), z.unknown()),
+  reward: z.union([z.number(), z.boolean().transform(Number)]).nullable(),
+  done: z.boolean(),
+});
 const Reply = z.discriminatedUnion('type', [
   z.object({ type: z.literal('observation'), data: Result }),
   z.object({ type: z.literal('state'), data: z.record(z.string(), z.unknown()) }),
-  z.object({ type: z.literal('error'), data: z.object({ message: z.string(), code: z.string(), errors: z.unknown().optional() }) }),
+  z.object({
+    type: z.literal('error'),
+    data: z.object({ message: z.string(), code: z.string(), errors: z.unknown().optional() }),
+  }),
 ]);
 type Reply = z.output<typeof Reply>;
 
@@ -32,7 +39,9 @@ export class OpenEnvSession {
   ) {
     socket.on('message', (data) => this.answered(String(data)));
     socket.on('close', (code) => this.fail(this.ended(`closed the session (code ${code})`)));
-    socket.on('error', (error) => this.fail(new EnvironmentUnavailable(`${where}: ${error.message}`, { cause: error })));
+    socket.on('error', (error) =>
+      this.fail(new EnvironmentUnavailable(`${where}: ${error.message}`, { cause: error })),
+    );
   }
 
   static async open(name: string, url: string, timeoutMs: number): Promise<OpenEnvSession> {
@@ -41,14 +50,18 @@ export class OpenEnvSession {
     const where = `environment ${name} at ${address.href}`;
     const socket = new WebSocket(address, { handshakeTimeout: timeoutMs, maxPayload: MAX_REPLY_BYTES });
     await once(socket, 'open').catch((error: Error & { code?: string }) => {
-      throw new EnvironmentUnavailable(`${where} cannot be reached (${error.message || error.code}): is the OpenEnv server running?`, { cause: error });
+      throw new EnvironmentUnavailable(
+        `${where} cannot be reached (${error.message || error.code}): is the OpenEnv server running?`,
+        { cause: error },
+      );
     });
     return new OpenEnvSession(where, socket, timeoutMs);
   }
 
   async reset(given: Readonly<Record<string, unknown>>): Promise<OpenEnvResult> {
     const reply = await this.ask({ type: 'reset', data: given });
-    if (reply.type === 'error' && reply.data.code === 'VALIDATION_ERROR') throw this.fault('reset', `refused the arguments: ${refusal(reply.data)}: correct \`reset\``);
+    if (reply.type === 'error' && reply.data.code === 'VALIDATION_ERROR')
+      throw this.fault('reset', `refused the arguments: ${refusal(reply.data)}: correct \`reset\``);
     return this.result('reset', reply);
   }
 
@@ -56,7 +69,8 @@ export class OpenEnvSession {
   async step(action: Readonly<Record<string, unknown>>): Promise<OpenEnvResult> {
     const reply = await this.ask({ type: 'step', data: action });
     if (reply.type === 'error' && reply.data.code === 'VALIDATION_ERROR') throw new ToolError(refusal(reply.data));
-    if (reply.type === 'error' && reply.data.code === 'EXECUTION_ERROR') throw new FailedAtWork(`${this.where}, step: ${reply.data.code}: ${reply.data.message}`, 'failed');
+    if (reply.type === 'error' && reply.data.code === 'EXECUTION_ERROR')
+      throw new FailedAtWork(`${this.where}, step: ${reply.data.code}: ${reply.data.message}`, 'failed');
     return this.result('step', reply);
   }
 
@@ -77,7 +91,9 @@ export class OpenEnvSession {
     if (this.broken) throw this.broken;
     return new Promise<Reply>((resolve, reject) => {
       const late = setTimeout(() => {
-        this.fail(new FailedAtWork(`${this.where} did not answer within ${this.timeoutMs} ms`, tookLonger(this.timeoutMs)));
+        this.fail(
+          new FailedAtWork(`${this.where} did not answer within ${this.timeoutMs} ms`, tookLonger(this.timeoutMs)),
+        );
         this.socket.terminate();
       }, this.timeoutMs);
       this.waiting = {
@@ -91,7 +107,12 @@ export class OpenEnvSession {
   private answered(text: string): void {
     const reply = Reply.safeParse(jsonOrUndefined(text));
     if (!reply.success) {
-      return this.fail(new EnvironmentProtocolError('not_the_protocol', `${this.where} answered in another form than expected: ${prettifyError(reply.error).replaceAll('\n', ' ').slice(0, 500)}: is this an OpenEnv server?`));
+      return this.fail(
+        new EnvironmentProtocolError(
+          'not_the_protocol',
+          `${this.where} answered in another form than expected: ${prettifyError(reply.error).replaceAll('\n', ' ').slice(0, 500)}: is this an OpenEnv server?`,
+        ),
+      );
     }
     const { waiting } = this;
     this.waiting = undefined;
@@ -102,7 +123,9 @@ export class OpenEnvSession {
 
   /** Between two requests it is away; during one it may be what was asked for that ended it. */
   private ended(how: string): EnvironmentUnavailable {
-    return this.waiting ? new FailedAtWork(`${this.where} ${how}`, 'ended the session') : new EnvironmentUnavailable(`${this.where} ${how}`);
+    return this.waiting
+      ? new FailedAtWork(`${this.where} ${how}`, 'ended the session')
+      : new EnvironmentUnavailable(`${this.where} ${how}`);
   }
 
   private fail(error: Error): void {
@@ -117,12 +140,19 @@ export class OpenEnvSession {
   }
 
   private unexpected(what: string, reply: Reply): Error {
-    if (reply.type !== 'error') return new EnvironmentProtocolError('not_the_protocol', `${this.where} answered ${what} with ${reply.type}: is this an OpenEnv server?`);
+    if (reply.type !== 'error')
+      return new EnvironmentProtocolError(
+        'not_the_protocol',
+        `${this.where} answered ${what} with ${reply.type}: is this an OpenEnv server?`,
+      );
     const { code, message } = reply.data;
     if (code === 'CAPACITY_REACHED') {
-      return new EnvironmentUnavailable(`${this.where} has no room for another session (${message}): start it with max_concurrent_envs of at least rollout.tasksPerShard x rollout.groupSize`);
+      return new EnvironmentUnavailable(
+        `${this.where} has no room for another session (${message}): start it with max_concurrent_envs of at least rollout.tasksPerShard x rollout.groupSize`,
+      );
     }
-    if (code === 'FACTORY_ERROR' || code === 'SESSION_ERROR') return new EnvironmentUnavailable(`${this.where} could not give ${what}: ${code}: ${message}`);
+    if (code === 'FACTORY_ERROR' || code === 'SESSION_ERROR')
+      return new EnvironmentUnavailable(`${this.where} could not give ${what}: ${code}: ${message}`);
     return this.fault(what, `${code}: ${message}`);
   }
 
@@ -133,6 +163,8 @@ export class OpenEnvSession {
 
 /** What pydantic says of each field. */
 function refusal({ message, errors }: { readonly message: string; readonly errors?: unknown }): string {
-  const listed = z.array(z.object({ loc: z.array(z.union([z.string(), z.number()])), msg: z.string() })).safeParse(errors);
+  const listed = z
+    .array(z.object({ loc: z.array(z.union([z.string(), z.number()])), msg: z.string() }))
+    .safeParse(errors);
   return listed.success ? listed.data.map(({ loc, msg }) => `${loc.join('.')}: ${msg}`).join('; ') : message;
 }

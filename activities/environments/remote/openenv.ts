@@ -40,7 +40,9 @@ export class OpenEnv implements PlayableEnvironment {
     const session = await OpenEnvSession.open(this.name, url, timeoutMs);
     try {
       const asked = askedOf(this.definition, `environment ${this.name}, task ${taskId}`);
-      const given = reset ? ask<object>(asked('reset'), () => reset(structuredClone(task.fields) as never, seed)) : { seed };
+      const given = reset
+        ? ask<object>(asked('reset'), () => reset(structuredClone(task.fields) as never, seed))
+        : { seed };
       const first = await session.reset(given as Readonly<Record<string, unknown>>);
       return new OpenEnvEpisode(this.definition, task, session, first);
     } catch (error) {
@@ -74,7 +76,9 @@ class OpenEnvEpisode implements PlayableEpisode {
 
   start(): Pick<Observation, 'messages' | 'done'> {
     try {
-      const said = ask<string | readonly Message[]>(this.asked('prompt'), () => this.definition.prompt(this.fields(), this.first));
+      const said = ask<string | readonly Message[]>(this.asked('prompt'), () =>
+        this.definition.prompt(this.fields(), this.first),
+      );
       const messages: Message[] = typeof said === 'string' ? [{ role: 'user', content: said }] : [...said];
       return { messages, done: this.first.done };
     } catch (error) {
@@ -91,7 +95,13 @@ class OpenEnvEpisode implements PlayableEpisode {
       const content = ask<string>(this.asked('observe'), () => this.definition.observe(result));
       return { messages: [{ role: 'user', content }], done: result.done || this.rewards.length >= this.task.turns };
     } catch (error) {
-      if (error instanceof FailedAtWork) throw new FailedAtWork(`${error.message} (task ${this.task.id}, turn ${this.rewards.length + 1})`, error.told, 0, { cause: error });
+      if (error instanceof FailedAtWork)
+        throw new FailedAtWork(
+          `${error.message} (task ${this.task.id}, turn ${this.rewards.length + 1})`,
+          error.told,
+          0,
+          { cause: error },
+        );
       const refused = refusalIn(error);
       if (!refused) throw this.fault('step', error);
       return this.refused(refused.message);

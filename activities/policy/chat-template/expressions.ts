@@ -25,7 +25,11 @@ export class ExpressionParser {
     conditional = true,
     parenthesised = false,
     ends = () => false,
-  }: { conditional?: boolean; parenthesised?: boolean; ends?: () => boolean } = {}): Expression {
+  }: {
+    conditional?: boolean;
+    parenthesised?: boolean;
+    ends?: () => boolean;
+  } = {}): Expression {
     const { line } = this.stream.current;
     const items: Expression[] = [];
     let isTuple = false;

@@ -56,9 +56,7 @@ export const UNICODE_TABLES = {
     '1 7 1 2 1dv 1f 3h m 27u w gw0 w k2i q q 7 1 i q q q 4 1 1 1 7 1 b q q q q q q q q q q q q q q q q q s s p 1 6',
     'q p 1 6 q p 1 6 q p 1 6 q p 1 6 1 1 1f8 a 1 k 6 6 1yv y',
   ],
-  Lt: [
-    'cl 1 2 1 2 1 12 1 5ud 8 8 8 8 8 c 1 f 1 1b 1',
-  ],
+  Lt: ['cl 1 2 1 2 1 12 1 5ud 8 8 8 8 8 c 1 f 1 1b 1'],
   Lm: [
     'j4 i 4 c e 5 7 1 1 1 3p 1 5 1 da 1 6e 1 4k 2 7h 2 4 1 v 1 9 1 3 1 4g 1 4n 1 yc 1 3j 1 fp 1 1cq 1 2z 1 gz 1 cw',
     '6 4u 1r d 1 y 11 j5 1 d 1 g d 2cf 2 6p 1 5b 1 d1 1 17 5 5 1 2p 2 2l 3 lxy 1 yq 6 7i 1 36 1 s 2 3d 9 28 1 n 1',
@@ -142,9 +140,7 @@ export const UNICODE_TABLES = {
     '1c8 1 bz 1 1ws 1 3 1 3h 1 ch 2 7i 18 4 2s c f 2 f 1 f 1 11 n 4h 1k t d 18 4 9 7 2 e 6 4a rc 4 h 3 d 3 3b 4 2n',
     '6 c 4 1 f c 4 1k 8 a 6 14 8 u 2 c 4 2 1q 9g c e 2 d 3 a 5 1k 7 f 2 b 6 9 7 43 1 2k',
   ],
-  Z: [
-    'w 1 3j 1 4bj 1 1vj b t 2 5 1 1b 1 334 1',
-  ],
+  Z: ['w 1 3j 1 4bj 1 1vj b t 2 5 1 1b 1 334 1'],
   numeric: [
     '1c a 3c 2 5 1 2 3 141 a 3q a 5i a bg a 3a a 4 6 30 a 3a a 3a a 2 6 32 d 37 a 8 7 2v a 2w 7 7 j 31 a 2o a 3a a',
     '1y k 7g a 1y a jz k oh 3 6n a 6 a m a 8c a 3k b 4l a 6 a 52 a 2e a 3q a 6 a t2 1 3 6 6 a 5i 1f 2 5 k6 1o 26 m',

@@ -155,7 +155,7 @@ function ropeScalingOf(
       continue;
     const remedy = name.endsWith('attn_factor')
       ? 'Frameworks disagree on it: llama.cpp and vLLM multiply attention by it, transformers does not read it. ' +
-          'Use the Hugging Face directory, with "attention_factor" in rope_scaling of its config.json, which is read'
+        'Use the Hugging Face directory, with "attention_factor" in rope_scaling of its config.json, which is read'
       : 'Use a model with RoPE scaling none, linear or yarn';
     refuse(`has ${key} = ${shown(metadata[key])}, which would change the numbers and is not computed`, remedy);
   }

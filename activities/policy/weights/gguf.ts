@@ -23,34 +23,50 @@ export async function openGguf(file: string): Promise<WeightReader> {
   refuseUnknown(file, stated, tensors);
   const { interleaved } = architectures[metadata['general.architecture'] as string]!;
   const handles = new Map<string, FileHandle>();
-  const close = async (): Promise<void> => void (await Promise.all([...handles.values()].map((handle) => handle.close())));
+  const close = async (): Promise<void> =>
+    void (await Promise.all([...handles.values()].map((handle) => handle.close())));
   const read = async (name: string, shape: readonly number[]): Promise<Float32Array> => {
     const tensor = tensors.get(name);
     if (!tensor) throw new ModelFileInvalid(file, `lacks tensor ${name}`, REMEDY);
     if (tensor.shape.join() !== shape.join()) {
-      throw new ModelFileInvalid(tensor.file, `tensor ${name} has shape [${tensor.shape.join(', ')}], expected [${shape.join(', ')}]`, REMEDY);
+      throw new ModelFileInvalid(
+        tensor.file,
+        `tensor ${name} has shape [${tensor.shape.join(', ')}], expected [${shape.join(', ')}]`,
+        REMEDY,
+      );
     }
-    const bytes = await readBytes(tensor.file, handles.get(tensor.file)!, tensor.at, storedBytes(tensor.file, name, shape, tensor.type));
+    const bytes = await readBytes(
+      tensor.file,
+      handles.get(tensor.file)!,
+      tensor.at,
+      storedBytes(tensor.file, name, shape, tensor.type),
+    );
     const out = new Float32Array(shape.reduce((a, b) => a * b, 1));
     ggmlFormats.get(tensor.type)!.widen(new DataView(bytes.buffer), out);
     for (let i = 0; i < out.length; i++) {
-      if (!Number.isFinite(out[i])) throw new ModelFileInvalid(tensor.file, `tensor ${name} holds ${out[i]} at index ${i}`, REMEDY);
+      if (!Number.isFinite(out[i]))
+        throw new ModelFileInvalid(tensor.file, `tensor ${name} holds ${out[i]} at index ${i}`, REMEDY);
     }
     return out;
   };
   try {
     for (const name of new Set([...tensors.values()].map((tensor) => tensor.file))) handles.set(name, await open(name));
     const config = tensors.has(DIVISORS)
-      ? { ...stated, ropeScaling: { type: 'divisors' as const, divisors: [...(await read(DIVISORS, [stated.headDimension / 2]))] } }
+      ? {
+          ...stated,
+          ropeScaling: { type: 'divisors' as const, divisors: [...(await read(DIVISORS, [stated.headDimension / 2]))] },
+        }
       : stated;
     const { vocabulary, hidden, headDimension } = config;
-    const rotary = (module: ModuleName): boolean => interleaved && (module === 'self_attn.q_proj' || module === 'self_attn.k_proj');
+    const rotary = (module: ModuleName): boolean =>
+      interleaved && (module === 'self_attn.q_proj' || module === 'self_attn.k_proj');
     return {
       config,
       embedding: () => read('token_embd.weight', [vocabulary, hidden]),
       head: () => read('output.weight', [vocabulary, hidden]),
       finalNorm: () => read('output_norm.weight', [hidden]),
-      norm: (layer, which) => read(`blk.${layer}.${ggufNorm[which]}.weight`, [which === 'query' || which === 'key' ? headDimension : hidden]),
+      norm: (layer, which) =>
+        read(`blk.${layer}.${ggufNorm[which]}.weight`, [which === 'query' || which === 'key' ? headDimension : hidden]),
       async module(layer, module) {
         const weight = await read(`blk.${layer}.${ggufModule[module]}.weight`, moduleShape(config, module));
         return rotary(module) ? separateRotaryHalves(weight, headDimension, hidden) : weight;
@@ -67,7 +83,12 @@ export async function openGguf(file: string): Promise<WeightReader> {
   }
 }
 
-const ggufNorm: Readonly<Record<NormName, string>> = { attention: 'attn_norm', mlp: 'ffn_norm', query: 'attn_q_norm', key: 'attn_k_norm' };
+const ggufNorm: Readonly<Record<NormName, string>> = {
+  attention: 'attn_norm',
+  mlp: 'ffn_norm',
+  query: 'attn_q_norm',
+  key: 'attn_k_norm',
+};
 
 /** A tensor that we would not read is a part of the model that we would not compute. */
 function refuseUnknown(file: string, config: ModelConfig, tensors: GgufHeader['tensors']): void {
@@ -77,10 +98,18 @@ function refuseUnknown(file: string, config: ModelConfig, tensors: GgufHeader['t
       known.add(`blk.${layer}.${ggufModule[module]}.weight`);
       if (config.biases.includes(module)) known.add(`blk.${layer}.${ggufModule[module]}.bias`);
     }
-    for (const which of config.queryKeyNorm ? (['attention', 'mlp', 'query', 'key'] as const) : (['attention', 'mlp'] as const)) known.add(`blk.${layer}.${ggufNorm[which]}.weight`);
+    for (const which of config.queryKeyNorm
+      ? (['attention', 'mlp', 'query', 'key'] as const)
+      : (['attention', 'mlp'] as const))
+      known.add(`blk.${layer}.${ggufNorm[which]}.weight`);
   }
   const unknown = [...tensors.keys()].find((name) => !known.has(name));
-  if (unknown !== undefined) throw new ModelFileInvalid(file, `has tensor ${unknown}, which a model of its architecture and ${config.layers} layers does not have here`, 'Use a Llama, Qwen2, Qwen2.5 or Qwen3 dense model');
+  if (unknown !== undefined)
+    throw new ModelFileInvalid(
+      file,
+      `has tensor ${unknown}, which a model of its architecture and ${config.layers} layers does not have here`,
+      'Use a Llama, Qwen2, Qwen2.5 or Qwen3 dense model',
+    );
 }
 
 /** GGUF interleaves the rows of a head's two rotary halves for the Llama architecture; this undoes it. */

@@ -106,14 +106,16 @@ function refuseStrange(
       if (!fixed[key]!.includes(value)) wrong.push(`${shown} (computed is only ${JSON.stringify(fixed[key]![0])})`);
     } else if (absent.has(key)) {
       if (!isNothing(value)) wrong.push(shown);
-    } else if (!(
-      read.has(key) ||
-      harmless.has(key) ||
-      harmlessFamilies.test(key) ||
-      isNothing(value) ||
-      accepted === 'any' ||
-      accepted.includes(key)
-    )) {
+    } else if (
+      !(
+        read.has(key) ||
+        harmless.has(key) ||
+        harmlessFamilies.test(key) ||
+        isNothing(value) ||
+        accepted === 'any' ||
+        accepted.includes(key)
+      )
+    ) {
       unknown.push(key === 'auto_map' ? `${shown} (code of its own)` : shown);
     }
   }
@@ -146,7 +148,7 @@ function refuseWindows(json: Json, layers: number, contextLength: number, refuse
   const window = json['sliding_window'] ?? null;
   if (window !== null && typeof window !== 'number')
     refuse(`sliding_window is ${brief(window)}, expected a number of tokens or null`);
-  const slides = window !== null && (window) < contextLength;
+  const slides = window !== null && window < contextLength;
   // Llama has no switch: in transformers its cache drops what lies outside the window.
   if (json['model_type'] === 'llama' && slides)
     refuse(`has sliding_window = ${window}; only full attention is computed`);
@@ -157,7 +159,7 @@ function refuseWindows(json: Json, layers: number, contextLength: number, refuse
   const isNone = 'sliding_window' in json && !slides;
   const from = json['max_window_layers'] ?? MAX_WINDOW_LAYERS;
   if (typeof from !== 'number') refuse(`max_window_layers is ${brief(from)}, expected a number of layers`);
-  if (types !== null || isNone || (from) >= layers) return;
+  if (types !== null || isNone || from >= layers) return;
   refuse(
     `has use_sliding_window = true from layer ${from} of ${layers} on (max_window_layers), ` +
       `with sliding_window = ${window ?? 4096}; only full attention is computed`,

@@ -20,7 +20,8 @@ const normNames: Readonly<Record<NormName, string>> = {
 };
 const inLayer = (layer: number, name: string): string => `model.layers.${layer}.${name}`;
 export const normTensor = (layer: number, which: NormName): string => inLayer(layer, `${normNames[which]}.weight`);
-export const moduleTensor = (layer: number, module: ModuleName, part: 'weight' | 'bias'): string => inLayer(layer, `${module}.${part}`);
+export const moduleTensor = (layer: number, module: ModuleName, part: 'weight' | 'bias'): string =>
+  inLayer(layer, `${module}.${part}`);
 /** Buffers that old versions saved: functions of config.json. */
 const BUFFER = /^model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq$/;
 
@@ -32,9 +33,11 @@ export function tensorShapes(config: ModelConfig): Map<string, readonly number[]
     shapes.set(normTensor(layer, 'attention'), [hidden]);
     for (const module of moduleNames) {
       shapes.set(moduleTensor(layer, module, 'weight'), moduleShape(config, module));
-      if (config.biases.includes(module)) shapes.set(moduleTensor(layer, module, 'bias'), [moduleShape(config, module)[0]]);
+      if (config.biases.includes(module))
+        shapes.set(moduleTensor(layer, module, 'bias'), [moduleShape(config, module)[0]]);
     }
-    if (config.queryKeyNorm) for (const which of ['query', 'key'] as const) shapes.set(normTensor(layer, which), [headDimension]);
+    if (config.queryKeyNorm)
+      for (const which of ['query', 'key'] as const) shapes.set(normTensor(layer, which), [headDimension]);
     shapes.set(normTensor(layer, 'mlp'), [hidden]);
   }
   shapes.set(FINAL_NORM, [hidden]);
@@ -50,14 +53,22 @@ export function tensorShapes(config: ModelConfig): Map<string, readonly number[]
 export async function readHuggingFaceConfig(directory: string, accepted: AcceptedSettings = []): Promise<ModelConfig> {
   const file = path.join(directory, 'config.json');
   if (!existsSync(file) && existsSync(path.join(directory, 'adapter_config.json'))) {
-    throw new ModelFileInvalid(directory, 'is a PEFT adapter, not a model', 'Name the model that it was trained on as the model, and this directory with --adapter');
+    throw new ModelFileInvalid(
+      directory,
+      'is a PEFT adapter, not a model',
+      'Name the model that it was trained on as the model, and this directory with --adapter',
+    );
   }
   return configOf(file, await readJson(file, 'Use a directory as transformers saves it'), accepted);
 }
 
 export async function readJson(file: string, remedy: string): Promise<Record<string, unknown>> {
   const text = await readTextFile(file).catch((cause: NodeJS.ErrnoException) => {
-    throw new ModelFileInvalid(file, cause.code === 'ENOENT' ? 'does not exist' : `cannot be read (${cause.message})`, remedy);
+    throw new ModelFileInvalid(
+      file,
+      cause.code === 'ENOENT' ? 'does not exist' : `cannot be read (${cause.message})`,
+      remedy,
+    );
   });
   try {
     const value: unknown = JSON.parse(text);
@@ -83,16 +94,25 @@ export async function openHuggingFace(directory: string, accepted: AcceptedSetti
       for (const name of file.names) {
         if (BUFFER.test(name)) continue;
         const twin = holder.get(name);
-        if (twin) throw new ModelFileInvalid(file.file, `tensor ${name} is also in ${twin.file}`, 'Download the model again');
+        if (twin)
+          throw new ModelFileInvalid(file.file, `tensor ${name} is also in ${twin.file}`, 'Download the model again');
         if (!shapes.has(name) && !(name === HEAD && config.tiedEmbeddings)) {
-          throw new ModelFileInvalid(file.file, `has tensor ${name}, which a model of this config.json does not have`, 'config.json and weights belong to different models');
+          throw new ModelFileInvalid(
+            file.file,
+            `has tensor ${name}, which a model of this config.json does not have`,
+            'config.json and weights belong to different models',
+          );
         }
         holder.set(name, file);
       }
     }
     const missing = [...shapes.keys()].filter((name) => !holder.has(name));
     if (missing.length > 0) {
-      throw new ModelFileInvalid(directory, `lacks tensor ${missing.slice(0, 3).join(', ')}${missing.length > 3 ? ` and ${missing.length - 3} more` : ''}`, 'Download the model again');
+      throw new ModelFileInvalid(
+        directory,
+        `lacks tensor ${missing.slice(0, 3).join(', ')}${missing.length > 3 ? ` and ${missing.length - 3} more` : ''}`,
+        'Download the model again',
+      );
     }
     const read = (name: string): Promise<Float32Array> => holder.get(name)!.read(name, shapes.get(name)!);
     return {
@@ -104,7 +124,12 @@ export async function openHuggingFace(directory: string, accepted: AcceptedSetti
         if (twin) {
           const head = await twin.read(HEAD, shapes.get(EMBEDDING)!);
           const at = head.findIndex((value, i) => value !== values[i]);
-          if (at >= 0) throw new ModelFileInvalid(twin.file, `${HEAD} differs from ${EMBEDDING} at index ${at}, but config.json ties them`, 'Set tie_word_embeddings to false if the head is a matrix of its own');
+          if (at >= 0)
+            throw new ModelFileInvalid(
+              twin.file,
+              `${HEAD} differs from ${EMBEDDING} at index ${at}, but config.json ties them`,
+              'Set tie_word_embeddings to false if the head is a matrix of its own',
+            );
         }
         return values;
       },
@@ -124,10 +149,20 @@ export async function openHuggingFace(directory: string, accepted: AcceptedSetti
 async function weightFiles(directory: string): Promise<string[]> {
   if (existsSync(path.join(directory, WEIGHTS_FILE))) return [WEIGHTS_FILE];
   const index = path.join(directory, WEIGHTS_INDEX);
-  if (!existsSync(index)) throw new ModelFileInvalid(directory, `has neither ${WEIGHTS_FILE} nor ${WEIGHTS_INDEX}`, 'Use a directory with safetensors; pickled weights are not read');
+  if (!existsSync(index))
+    throw new ModelFileInvalid(
+      directory,
+      `has neither ${WEIGHTS_FILE} nor ${WEIGHTS_INDEX}`,
+      'Use a directory with safetensors; pickled weights are not read',
+    );
   const { weight_map: map } = await readJson(index, 'Download the model again');
   const names = typeof map === 'object' && map !== null ? [...new Set(Object.values(map))] : [];
   const bad = names.find((name) => typeof name !== 'string' || path.basename(name) !== name);
-  if (names.length === 0 || bad !== undefined) throw new ModelFileInvalid(index, `names shard ${JSON.stringify(bad)}, expected plain file names in weight_map`, 'Download the model again');
+  if (names.length === 0 || bad !== undefined)
+    throw new ModelFileInvalid(
+      index,
+      `names shard ${JSON.stringify(bad)}, expected plain file names in weight_map`,
+      'Download the model again',
+    );
   return (names as string[]).sort();
 }

@@ -6,7 +6,10 @@ import { halfToNumber, K_BLOCK, type StoredFormat } from './stored-format.js';
 function groupScale(bytes: DataView, at: number, group: number): [scale: number, minimum: number] {
   if (group < 4) return [bytes.getUint8(at + group) & 63, bytes.getUint8(at + 4 + group) & 63];
   const low = bytes.getUint8(at + 4 + group);
-  return [(low & 0xf) | ((bytes.getUint8(at + group - 4) >>> 6) << 4), (low >>> 4) | ((bytes.getUint8(at + group) >>> 6) << 4)];
+  return [
+    (low & 0xf) | ((bytes.getUint8(at + group - 4) >>> 6) << 4),
+    (low >>> 4) | ((bytes.getUint8(at + group) >>> 6) << 4),
+  ];
 }
 
 /**
@@ -55,7 +58,8 @@ export const q6_k: StoredFormat = {
         const pair = bytes.getUint8(at + half * 64 + (within & 63));
         const low = within < 64 ? pair & 0xf : pair >>> 4;
         const high = (bytes.getUint8(at + 128 + half * 32 + (within & 31)) >>> (2 * (within >>> 5))) & 3;
-        out[block * K_BLOCK + i] = Math.fround(scale * bytes.getInt8(at + 192 + (i >>> 4))) * ((low | (high << 4)) - 32);
+        out[block * K_BLOCK + i] =
+          Math.fround(scale * bytes.getInt8(at + 192 + (i >>> 4))) * ((low | (high << 4)) - 32);
       }
     }
   },

@@ -8,7 +8,11 @@ import type { NormName, WeightReader } from './weight-reader.js';
  * Moves a model onto the device, tensor by tensor; if that fails half way, nothing of it stays there.
  * @param narrow  hold in bfloat16 what `narrowModules` names; all else is fp32
  */
-export async function loadWeights(reader: WeightReader, narrow: boolean, onProgress: OnProgress): Promise<FrozenWeights> {
+export async function loadWeights(
+  reader: WeightReader,
+  narrow: boolean,
+  onProgress: OnProgress,
+): Promise<FrozenWeights> {
   const { config } = reader;
   const { hidden, vocabulary, headDimension } = config;
   const loaded: Tensor[] = [];
@@ -16,7 +20,14 @@ export async function loadWeights(reader: WeightReader, narrow: boolean, onProgr
     const tensor = tf.tensor(values, [...shape]);
     loaded.push(tensor);
     // The binding keeps our array until the tensor's first operation; now it can go before the next one is read.
-    tf.tidy(() => void tf.slice(tensor, shape.map(() => 0), shape.map(() => 1)));
+    tf.tidy(
+      () =>
+        void tf.slice(
+          tensor,
+          shape.map(() => 0),
+          shape.map(() => 1),
+        ),
+    );
     return tensor;
   };
   const matrix = (values: Float32Array, shape: readonly number[], module: ModuleName): Tensor => {
@@ -37,7 +48,8 @@ export async function loadWeights(reader: WeightReader, narrow: boolean, onProgr
         modules[module] = matrix(await reader.module(layer, module), shape, module);
         if (config.biases.includes(module)) biases[module] = onDevice(await reader.bias(layer, module), [shape[0]]);
       }
-      const norm = async (which: NormName, width: number): Promise<Tensor> => onDevice(await reader.norm(layer, which), [width]);
+      const norm = async (which: NormName, width: number): Promise<Tensor> =>
+        onDevice(await reader.norm(layer, which), [width]);
       layers.push({
         attentionNorm: await norm('attention', hidden),
         mlpNorm: await norm('mlp', hidden),

@@ -13,7 +13,9 @@ import type { NamedTensor } from './safetensors.js';
 import type { WeightReader } from './weight-reader.js';
 
 /** What the written model is: the file's weights with an adapter folded in, or other weights by name. */
-export type Theta = { readonly lora: LoraConfig; readonly tensors: readonly NamedTensor[] } | { readonly weights: (name: string) => Promise<Float32Array> };
+export type Theta =
+  | { readonly lora: LoraConfig; readonly tensors: readonly NamedTensor[] }
+  | { readonly weights: (name: string) => Promise<Float32Array> };
 
 /** Bytes of a shard at most, as transformers cuts them. */
 const SHARD_BYTES = 5e9;
@@ -51,20 +53,28 @@ export async function writeMergedModel(
       room -= bytes;
     }
     const nameOf = (shard: number): string =>
-      shards.length === 1 ? WEIGHTS_FILE : `model-${String(shard + 1).padStart(5, '0')}-of-${String(shards.length).padStart(5, '0')}.safetensors`;
+      shards.length === 1
+        ? WEIGHTS_FILE
+        : `model-${String(shard + 1).padStart(5, '0')}-of-${String(shards.length).padStart(5, '0')}.safetensors`;
     let done = 0;
     for (const [shard, entries] of shards.entries()) {
       await writeShard(path.join(directory, nameOf(shard)), entries, async (name) => {
-        const values = 'weights' in theta ? await theta.weights(name) : await mergedTensor(reader, name, adapter, theta.lora);
+        const values =
+          'weights' in theta ? await theta.weights(name) : await mergedTensor(reader, name, adapter, theta.lora);
         onProgress(++done, shapes.length);
         return values;
       });
       written.push(nameOf(shard));
     }
     if (shards.length > 1) {
-      const map = Object.fromEntries(shards.flatMap((entries, shard) => entries.map(([name]) => [name, nameOf(shard)])));
+      const map = Object.fromEntries(
+        shards.flatMap((entries, shard) => entries.map(([name]) => [name, nameOf(shard)])),
+      );
       const total = shapes.reduce((sum, [, shape]) => sum + bytesOf(shape), 0);
-      await writeFile(path.join(directory, WEIGHTS_INDEX), `${JSON.stringify({ metadata: { total_size: total }, weight_map: map }, null, 2)}\n`);
+      await writeFile(
+        path.join(directory, WEIGHTS_INDEX),
+        `${JSON.stringify({ metadata: { total_size: total }, weight_map: map }, null, 2)}\n`,
+      );
       written.push(WEIGHTS_INDEX);
     }
     return written;
@@ -75,10 +85,15 @@ export async function writeMergedModel(
 
 const bytesOf = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 4);
 
-async function writeShard(file: string, entries: readonly (readonly [string, readonly number[]])[], valuesOf: (name: string) => Promise<Float32Array>): Promise<void> {
+async function writeShard(
+  file: string,
+  entries: readonly (readonly [string, readonly number[]])[],
+  valuesOf: (name: string) => Promise<Float32Array>,
+): Promise<void> {
   const header: Record<string, unknown> = { __metadata__: { format: 'pt' } };
   let offset = 0;
-  for (const [name, shape] of entries) header[name] = { dtype: 'F32', shape, data_offsets: [offset, (offset += bytesOf(shape))] };
+  for (const [name, shape] of entries)
+    header[name] = { dtype: 'F32', shape, data_offsets: [offset, (offset += bytesOf(shape))] };
   const json = new TextEncoder().encode(JSON.stringify(header));
   const lead = new Uint8Array(8 + Math.ceil(json.length / 8) * 8).fill(0x20);
   new DataView(lead.buffer).setBigUint64(0, BigInt(lead.length - 8), true);
@@ -96,7 +111,12 @@ async function writeShard(file: string, entries: readonly (readonly [string, rea
   }
 }
 
-async function mergedTensor(reader: WeightReader, name: string, adapter: ReadonlyMap<string, Float32Array>, lora: LoraConfig): Promise<Float32Array> {
+async function mergedTensor(
+  reader: WeightReader,
+  name: string,
+  adapter: ReadonlyMap<string, Float32Array>,
+  lora: LoraConfig,
+): Promise<Float32Array> {
   if (name === 'model.embed_tokens.weight') return reader.embedding();
   if (name === 'lm_head.weight') return reader.head();
   if (name === 'model.norm.weight') return reader.finalNorm();
@@ -119,8 +139,16 @@ async function mergedTensor(reader: WeightReader, name: string, adapter: Readonl
 }
 
 /** W + scale B A, summed in double precision. */
-function folded(weight: Float32Array, layer: number, module: ModuleName, adapter: ReadonlyMap<string, Float32Array>, { rank, alpha }: LoraConfig): Float32Array {
-  const [A, B] = (['A', 'B'] as const).map((which) => adapter.get(`base_model.model.model.layers.${layer}.${module}.lora_${which}.weight`));
+function folded(
+  weight: Float32Array,
+  layer: number,
+  module: ModuleName,
+  adapter: ReadonlyMap<string, Float32Array>,
+  { rank, alpha }: LoraConfig,
+): Float32Array {
+  const [A, B] = (['A', 'B'] as const).map((which) =>
+    adapter.get(`base_model.model.model.layers.${layer}.${module}.lora_${which}.weight`),
+  );
   if (!A || !B) return weight;
   const [rows, columns] = [B.length / rank, A.length / rank];
   const sum = new Float64Array(columns);
@@ -137,11 +165,15 @@ function folded(weight: Float32Array, layer: number, module: ModuleName, adapter
 
 /** Everything but the weights: copied from a directory, or written from what a GGUF file says. */
 async function writeSettings(model: string, config: ModelConfig, directory: string): Promise<string[]> {
-  const json = (name: string, value: unknown) => writeFile(path.join(directory, name), `${JSON.stringify(value, null, 2)}\n`);
+  const json = (name: string, value: unknown) =>
+    writeFile(path.join(directory, name), `${JSON.stringify(value, null, 2)}\n`);
   if (existsSync(path.join(model, 'config.json'))) {
     const names = (await modelFilesOf(model)).filter((name) => !/\.safetensors(\.index\.json)?$/.test(name));
     for (const name of names) await copyFile(path.join(model, name), path.join(directory, name));
-    const { torch_dtype: _, ...rest } = JSON.parse(await readTextFile(path.join(model, 'config.json'))) as Record<string, unknown>;
+    const { torch_dtype: _, ...rest } = JSON.parse(await readTextFile(path.join(model, 'config.json'))) as Record<
+      string,
+      unknown
+    >;
     await json('config.json', { ...rest, dtype: 'float32' });
     if (!existsSync(path.join(model, 'tokenizer.json'))) return names;
     // Who reads the export must stop where the model learned to: at an end that only its chat template says, too.
@@ -152,21 +184,34 @@ async function writeSettings(model: string, config: ModelConfig, directory: stri
     await json('generation_config.json', { ...settings, eos_token_id: [...ends.keys()] });
     return [...new Set([...names, 'generation_config.json'])];
   }
-  const { tokenizer, ends: { endOfTurn, ends }, bosToken, chatTemplate } = await tokenizerOfGguf(model);
+  const {
+    tokenizer,
+    ends: { endOfTurn, ends },
+    bosToken,
+    chatTemplate,
+  } = await tokenizerOfGguf(model);
   const eos = ends.size === 1 ? endOfTurn.id : [...ends.keys()];
   await json('config.json', { ...huggingFaceConfig(model, config), eos_token_id: eos });
   await json('generation_config.json', { eos_token_id: eos });
   await json('tokenizer.json', tokenizer);
   await json('tokenizer_config.json', {
     ...(bosToken !== '' && { bos_token: bosToken }),
-    chat_template: chatTemplate, clean_up_tokenization_spaces: false, eos_token: endOfTurn.text, model_max_length: config.contextLength, tokenizer_class: 'PreTrainedTokenizerFast',
+    chat_template: chatTemplate,
+    clean_up_tokenization_spaces: false,
+    eos_token: endOfTurn.text,
+    model_max_length: config.contextLength,
+    tokenizer_class: 'PreTrainedTokenizerFast',
   });
   return ['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json'];
 }
 
 /** config.json of a model whose shape is known: the inverse of hugging-face-config.ts for what GGUF can say. */
 function huggingFaceConfig(file: string, config: ModelConfig): Record<string, unknown> {
-  const [type, architecture] = config.queryKeyNorm ? ['qwen3', 'Qwen3ForCausalLM'] : config.biases.length > 0 ? ['qwen2', 'Qwen2ForCausalLM'] : ['llama', 'LlamaForCausalLM'];
+  const [type, architecture] = config.queryKeyNorm
+    ? ['qwen3', 'Qwen3ForCausalLM']
+    : config.biases.length > 0
+      ? ['qwen2', 'Qwen2ForCausalLM']
+      : ['llama', 'LlamaForCausalLM'];
   return {
     architectures: [architecture],
     model_type: type,
@@ -193,8 +238,16 @@ function ropeScalingOf(file: string, scaling: RopeScaling): Record<string, unkno
     case 'linear':
       return { rope_type: 'linear', factor: scaling.factor };
     case 'yarn':
-      return { rope_type: 'yarn', factor: scaling.factor, original_max_position_embeddings: scaling.originalContextLength };
+      return {
+        rope_type: 'yarn',
+        factor: scaling.factor,
+        original_max_position_embeddings: scaling.originalContextLength,
+      };
     default:
-      throw new ModelFileInvalid(file, 'has RoPE divisors, which config.json cannot say', 'Export from the Hugging Face directory of the same model');
+      throw new ModelFileInvalid(
+        file,
+        'has RoPE divisors, which config.json cannot say',
+        'Export from the Hugging Face directory of the same model',
+      );
   }
 }

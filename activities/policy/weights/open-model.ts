@@ -10,6 +10,9 @@ import type { WeightReader } from './weight-reader.js';
  * @throws {ModelFileInvalid}
  */
 export async function openModel(model: string, accepted: AcceptedSettings = []): Promise<WeightReader> {
-  const directory = await stat(model).then((found) => found.isDirectory(), () => false);
+  const directory = await stat(model).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
   return directory ? openHuggingFace(model, accepted) : openGguf(model);
 }

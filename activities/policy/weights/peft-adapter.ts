@@ -19,13 +19,20 @@ const WEIGHTS = 'adapter_model.safetensors';
  * A PEFT LoRA directory as the adapter of a model of this shape; modules that it leaves alone get zeros.
  * @throws {ModelFileInvalid} if it is for another model, or of a kind that we do not compute
  */
-export async function readPeftAdapter(directory: string, config: ModelConfig): Promise<{ lora: LoraConfig; adapter: StoredTensors }> {
+export async function readPeftAdapter(
+  directory: string,
+  config: ModelConfig,
+): Promise<{ lora: LoraConfig; adapter: StoredTensors }> {
   const configFile = path.join(directory, CONFIG);
   const settings = await readJson(configFile, 'Use a directory as PEFT, or `npm run export`, writes it');
   const lora = loraOfPeftSettings(configFile, settings);
   const pickled = path.join(directory, 'adapter_model.bin');
   if (existsSync(pickled) && !existsSync(path.join(directory, WEIGHTS))) {
-    throw new ModelFileInvalid(pickled, `holds pickled weights, which are not read, and there is no ${WEIGHTS}`, 'Load the adapter with PEFT and save_pretrained it: that writes safetensors');
+    throw new ModelFileInvalid(
+      pickled,
+      `holds pickled weights, which are not read, and there is no ${WEIGHTS}`,
+      'Load the adapter with PEFT and save_pretrained it: that writes safetensors',
+    );
   }
   const file = await SafetensorsFile.open(path.join(directory, WEIGHTS));
   try {
@@ -33,11 +40,17 @@ export async function readPeftAdapter(directory: string, config: ModelConfig): P
     const present = new Set(file.names);
     const known = new Set(tensors.map(({ name }) => name));
     const strange = file.names.find((name) => !known.has(name));
-    if (strange !== undefined) throw new ModelFileInvalid(file.file, `has tensor ${strange}, which an adapter of this model does not have`, 'The adapter belongs to another model');
+    if (strange !== undefined)
+      throw new ModelFileInvalid(
+        file.file,
+        `has tensor ${strange}, which an adapter of this model does not have`,
+        'The adapter belongs to another model',
+      );
     const result: NamedTensor[] = [];
     for (const { name, shape, which } of tensors) {
       const twin = name.replace(`lora_${which}.`, `lora_${which === 'A' ? 'B' : 'A'}.`);
-      if (!present.has(name) && present.has(twin)) throw new ModelFileInvalid(file.file, `lacks tensor ${name}, but has ${twin}`, 'Export the adapter again');
+      if (!present.has(name) && present.has(twin))
+        throw new ModelFileInvalid(file.file, `lacks tensor ${name}, but has ${twin}`, 'Export the adapter again');
       const values = present.has(name) ? await file.read(name, shape) : new Float32Array(shape[0] * shape[1]);
       result.push({ name, shape, values });
     }
@@ -53,7 +66,11 @@ export async function readPeftAdapter(directory: string, config: ModelConfig): P
  * Adapters that act together as one of their joint rank: sum of B_i A_i = [B_1 B_2 ...] [A_1; A_2; ...].
  * The scale alpha / rank is theirs, so the joint alpha grows with the rank.
  */
-export function jointAdapter(adapters: readonly Uint8Array[], config: ModelConfig, lora: LoraConfig): { lora: LoraConfig; tensors: NamedTensor[] } {
+export function jointAdapter(
+  adapters: readonly Uint8Array[],
+  config: ModelConfig,
+  lora: LoraConfig,
+): { lora: LoraConfig; tensors: NamedTensor[] } {
   const parts = adapters.map((bytes) => readSafetensors(bytes).tensors);
   const joint: LoraConfig = { rank: lora.rank * parts.length, alpha: lora.alpha * parts.length };
   const tensors = adapterLayout(config, joint).tensors.map(({ name, shape, which }) => {
@@ -61,7 +78,9 @@ export function jointAdapter(adapters: readonly Uint8Array[], config: ModelConfi
     parts.forEach((part, p) => {
       const { values: own } = part.get(name)!;
       if (which === 'A') values.set(own, p * own.length);
-      else for (let row = 0; row < shape[0]; row++) values.set(own.subarray(row * lora.rank, (row + 1) * lora.rank), row * joint.rank + p * lora.rank);
+      else
+        for (let row = 0; row < shape[0]; row++)
+          values.set(own.subarray(row * lora.rank, (row + 1) * lora.rank), row * joint.rank + p * lora.rank);
     });
     return { name, shape, values };
   });
@@ -69,7 +88,12 @@ export function jointAdapter(adapters: readonly Uint8Array[], config: ModelConfi
 }
 
 /** Writes what `PeftModel.from_pretrained(base, directory)` reads. */
-export async function writePeftAdapter(directory: string, baseModel: string, lora: LoraConfig, tensors: readonly NamedTensor[]): Promise<string[]> {
+export async function writePeftAdapter(
+  directory: string,
+  baseModel: string,
+  lora: LoraConfig,
+  tensors: readonly NamedTensor[],
+): Promise<string[]> {
   await mkdir(directory, { recursive: true });
   const settings = {
     base_model_name_or_path: baseModel,

@@ -9,9 +9,27 @@ type Settings = Readonly<Record<string, unknown>>;
  * other layers than linear ones, where PEFT sets it to false.
  */
 const harmless = new Set([
-  'target_modules', 'exclude_modules', 'layers_to_transform', 'layers_pattern', 'target_parameters', 'ensure_weight_tying',
-  'lora_dropout', 'loftq_config', 'eva_config', 'corda_config', 'lora_ga_config', 'fan_in_fan_out', 'qalora_group_size', 'megatron_core', 'runtime_config',
-  'base_model_name_or_path', 'revision', 'task_type', 'inference_mode', 'auto_mapping', 'peft_version',
+  'target_modules',
+  'exclude_modules',
+  'layers_to_transform',
+  'layers_pattern',
+  'target_parameters',
+  'ensure_weight_tying',
+  'lora_dropout',
+  'loftq_config',
+  'eva_config',
+  'corda_config',
+  'lora_ga_config',
+  'fan_in_fan_out',
+  'qalora_group_size',
+  'megatron_core',
+  'runtime_config',
+  'base_model_name_or_path',
+  'revision',
+  'task_type',
+  'inference_mode',
+  'auto_mapping',
+  'peft_version',
 ]);
 /** Fields that are read, or checked, below. */
 const read = new Set(['peft_type', 'bias', 'r', 'lora_alpha', 'init_lora_weights', 'rank_pattern', 'alpha_pattern']);
@@ -22,7 +40,8 @@ const beginnings: readonly unknown[] = ['gaussian', 'mica', true, false, null, u
 const convertible = /^(pissa|olora|corda|lora_ga)/i;
 
 const PLAIN = 'Use a plain LoRA adapter of linear layers, as `npm run export` writes it';
-const MERGE = 'merge it with PEFT (merge_and_unload, then save_pretrained) in the process that trained it, and use the merged model without an adapter';
+const MERGE =
+  'merge it with PEFT (merge_and_unload, then save_pretrained) in the process that trained it, and use the merged model without an adapter';
 
 /**
  * Rank and alpha of adapter_config.json, once it is sure that the adapter is W + (alpha / r) B A on the base model's own W. Any field
@@ -46,23 +65,34 @@ export function loraOfPeftSettings(file: string, settings: Settings): LoraConfig
   const strange = Object.keys(settings).find((key) => !harmless.has(key) && !read.has(key) && !isUnset(settings[key]));
   if (strange !== undefined) refuse(`${says(strange)}, which is not computed`);
   if (typeof rank !== 'number' || !Number.isInteger(rank) || rank < 1 || typeof alpha !== 'number' || !(alpha > 0)) {
-    return refuse(`has r = ${JSON.stringify(rank)} and lora_alpha = ${JSON.stringify(alpha)}, expected positive numbers`);
+    return refuse(
+      `has r = ${JSON.stringify(rank)} and lora_alpha = ${JSON.stringify(alpha)}, expected positive numbers`,
+    );
   }
-  for (const [key, whole] of [['rank_pattern', rank], ['alpha_pattern', alpha]] as const) {
+  for (const [key, whole] of [
+    ['rank_pattern', rank],
+    ['alpha_pattern', alpha],
+  ] as const) {
     // EVA lists every module, with the rank that all have unless it redistributed them.
     const given = settings[key];
     const values = isUnset(given) ? [] : typeof given === 'object' ? Object.values(given as object) : [given];
-    if (values.some((value) => value !== whole)) refuse(`${says(key)}, which is not computed; one of ${whole} for all is`);
+    if (values.some((value) => value !== whole))
+      refuse(`${says(key)}, which is not computed; one of ${whole} for all is`);
   }
   return { rank, alpha };
 }
 
 const isUnset = (value: unknown): boolean =>
-  value === undefined || value === null || value === false || value === '' || (typeof value === 'object' && Object.keys(value).length === 0);
+  value === undefined ||
+  value === null ||
+  value === false ||
+  value === '' ||
+  (typeof value === 'object' && Object.keys(value).length === 0);
 
 /** PiSSA and its kind take B A out of the base before training: added to the base as it was, the adapter is another model. */
 function refuseMovedBase(file: string, { init_lora_weights: began }: Settings): void {
-  const isKnown = beginnings.includes(began) || (typeof began === 'string' && beginnings.slice(0, 2).includes(began.toLowerCase()));
+  const isKnown =
+    beginnings.includes(began) || (typeof began === 'string' && beginnings.slice(0, 2).includes(began.toLowerCase()));
   if (isKnown) return;
   const problem = `has init_lora_weights = ${JSON.stringify(began)}`;
   if (typeof began === 'string' && convertible.test(began)) {
@@ -73,7 +103,11 @@ function refuseMovedBase(file: string, { init_lora_weights: began }: Settings): 
     );
   }
   if (typeof began === 'string' && /^loftq/i.test(began)) {
-    throw new ModelFileInvalid(file, `${problem}, which trains beside base weights that LoftQ quantised, not the model's own`, MERGE[0]!.toUpperCase() + MERGE.slice(1));
+    throw new ModelFileInvalid(
+      file,
+      `${problem}, which trains beside base weights that LoftQ quantised, not the model's own`,
+      MERGE[0]!.toUpperCase() + MERGE.slice(1),
+    );
   }
   const why = 'which is not known here and may have moved the weights of the base model';
   throw new ModelFileInvalid(file, `${problem}, ${why}`, `If it did, ${MERGE}; if it did not, set it to true`);

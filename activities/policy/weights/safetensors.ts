@@ -19,7 +19,10 @@ export class TensorFileInvalid extends Error {
   override readonly name = 'TensorFileInvalid';
 }
 
-export function writeSafetensors(tensors: readonly NamedTensor[], metadata: Readonly<Record<string, string>> = {}): Uint8Array {
+export function writeSafetensors(
+  tensors: readonly NamedTensor[],
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array {
   const header: Record<string, unknown> = { __metadata__: Object.fromEntries(Object.entries(metadata).sort()) };
   let offset = 0;
   for (const { name, shape, values } of tensors) {
@@ -40,9 +43,14 @@ export function writeSafetensors(tensors: readonly NamedTensor[], metadata: Read
 }
 
 /** @throws {TensorFileInvalid} naming what is wrong and, where it can, the tensor */
-export function readSafetensors(bytes: Uint8Array): { tensors: Map<string, NamedTensor>; metadata: Record<string, string> } {
+export function readSafetensors(bytes: Uint8Array): {
+  tensors: Map<string, NamedTensor>;
+  metadata: Record<string, string>;
+} {
   const fail = (problem: string): never => {
-    throw new TensorFileInvalid(`safetensors of ${bytes.length} bytes: ${problem}; the file is not what was written, restore it from its checkpoint`);
+    throw new TensorFileInvalid(
+      `safetensors of ${bytes.length} bytes: ${problem}; the file is not what was written, restore it from its checkpoint`,
+    );
   };
   if (bytes.length < 8) fail('too short for a header');
   const headerBytes = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
@@ -53,15 +61,20 @@ export function readSafetensors(bytes: Uint8Array): { tensors: Map<string, Named
   } catch {
     return fail('the header is no JSON');
   }
-  const { __metadata__: metadata, ...entries } = json as Record<string, TensorEntry> & { __metadata__?: Record<string, string> };
+  const { __metadata__: metadata, ...entries } = json as Record<string, TensorEntry> & {
+    __metadata__?: Record<string, string>;
+  };
   const tensors = new Map<string, NamedTensor>();
   for (const [name, info] of Object.entries(entries as Record<string, TensorEntry>)) {
     const [begin, end] = info.data_offsets;
     const count = info.shape.reduce((a, b) => a * b, 1);
     if (info.dtype !== 'F32') fail(`tensor ${name} is ${info.dtype}, expected F32`);
-    if (end - begin !== count * 4 || 8 + headerBytes + end > bytes.length) fail(`tensor ${name} does not fit its shape [${info.shape.join(', ')}]`);
+    if (end - begin !== count * 4 || 8 + headerBytes + end > bytes.length)
+      fail(`tensor ${name} does not fit its shape [${info.shape.join(', ')}]`);
     // Copied, as the bytes need not be aligned to 4; not by slice(), which in a Buffer shares memory.
-    const values = new Float32Array(Uint8Array.from(bytes.subarray(8 + headerBytes + begin, 8 + headerBytes + end)).buffer);
+    const values = new Float32Array(
+      Uint8Array.from(bytes.subarray(8 + headerBytes + begin, 8 + headerBytes + end)).buffer,
+    );
     tensors.set(name, { name, shape: info.shape, values });
   }
   return { tensors, metadata: metadata ?? {} };

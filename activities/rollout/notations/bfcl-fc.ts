@@ -3,7 +3,11 @@ import { nextThinking, thinkingEnd } from '../thinking.js';
 import { CLOSING, hermes, HERMES_EXPECTED, OPENING, pieceAt, TOO_MANY_CALLS } from './hermes.js';
 import { jsonValueAt, NotJson } from './json-value.js';
 import {
-  MAX_CALL_LENGTH, MAX_CALLS_PER_RESPONSE, type ArgumentValue, type Notation, type WellFormedCall,
+  MAX_CALL_LENGTH,
+  MAX_CALLS_PER_RESPONSE,
+  type ArgumentValue,
+  type Notation,
+  type WellFormedCall,
 } from './notation.js';
 
 /**

@@ -1,6 +1,13 @@
 import type { ToolCall } from '../../../schemas/environment-protocol.js';
 import { thinkingEnd } from '../thinking.js';
-import { jsonNumber, MAX_CALLS_PER_RESPONSE, MAX_DEPTH, type ArgumentValue, type Notation, type WellFormedCall } from './notation.js';
+import {
+  jsonNumber,
+  MAX_CALLS_PER_RESPONSE,
+  MAX_DEPTH,
+  type ArgumentValue,
+  type Notation,
+  type WellFormedCall,
+} from './notation.js';
 
 /**
  * Lines such as `CALL cd('plans')` with Python literals, short enough for a very small model. A name of an argument that
@@ -57,7 +64,8 @@ function placeOf(pattern: RegExp, text: string, from: number): number | null {
 }
 
 function parseCallLine(line: string, lineNumber: number): ToolCall {
-  if (line.length > MAX_LINE_LENGTH) return { malformed: `line ${lineNumber}: ${line.length} characters, the limit is ${MAX_LINE_LENGTH}` };
+  if (line.length > MAX_LINE_LENGTH)
+    return { malformed: `line ${lineNumber}: ${line.length} characters, the limit is ${MAX_LINE_LENGTH}` };
   try {
     return new CallLineReader(line).call();
   } catch (error) {
@@ -72,13 +80,26 @@ class NotACall extends Error {}
 const CONSTANTS: Readonly<Record<string, boolean | null>> = { True: true, False: false, None: null };
 /** Words of JSON and JavaScript for them: quoting these would make texts of them. */
 const FOREIGN: Readonly<Record<string, string>> = {
-  true: 'True', false: 'False', null: 'None', none: 'None', undefined: 'None',
+  true: 'True',
+  false: 'False',
+  null: 'None',
+  none: 'None',
+  undefined: 'None',
 };
 /** A name of Python's, which needs no quotes before `=`. */
 const NAME = /[\p{L}_][\p{L}\p{M}\p{N}_]*/u;
 
 const ESCAPES: Readonly<Record<string, string>> = {
-  '\\': '\\', "'": "'", '"': '"', a: '\x07', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v',
+  '\\': '\\',
+  "'": "'",
+  '"': '"',
+  a: '\x07',
+  b: '\b',
+  f: '\f',
+  n: '\n',
+  r: '\r',
+  t: '\t',
+  v: '\v',
 };
 
 /** Hexadecimal digits after \x, \u and \U. */
@@ -191,9 +212,12 @@ class CallLineReader {
   }
 
   private number(): ArgumentValue {
-    const text = this.take(/[+-]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d[\d_]*)?(?![\w.])/y) ?? this.fail('a value is missing or not understood');
+    const text =
+      this.take(/[+-]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d[\d_]*)?(?![\w.])/y) ??
+      this.fail('a value is missing or not understood');
     const digits = text.replaceAll('_', '');
-    if (/__|_$|_[.eE]|\._/.test(text) || /^[+-]?0+[1-9]\d*$/.test(digits)) this.fail(`${text.slice(0, 20)} is no number`);
+    if (/__|_$|_[.eE]|\._/.test(text) || /^[+-]?0+[1-9]\d*$/.test(digits))
+      this.fail(`${text.slice(0, 20)} is no number`);
     if (digits.length > MAX_INTEGER_DIGITS) this.fail(`a number has more than ${MAX_INTEGER_DIGITS} digits`);
     return jsonNumber(digits);
   }
@@ -284,7 +308,9 @@ function literal(value: ArgumentValue): string {
   if (typeof value === 'string') return quoted(value);
   if (Array.isArray(value)) return `[${value.map(literal).join(', ')}]`;
   if (typeof value['$number'] === 'string') return value['$number'];
-  return `{${Object.entries(value).map(([key, item]) => `${quoted(key)}: ${literal(item)}`).join(', ')}}`;
+  return `{${Object.entries(value)
+    .map(([key, item]) => `${quoted(key)}: ${literal(item)}`)
+    .join(', ')}}`;
 }
 
 const quoted = (text: string): string =>

@@ -28,7 +28,8 @@ function parseCodeBlock(response: string): ToolCall[] {
     return wrong === null ? [] : [{ malformed: `${wrong}, ${CODE_EXPECTED}` }];
   }
   if (code.trim() === '') return [{ malformed: `the code block is empty, ${CODE_EXPECTED}` }];
-  if (code.length > MAX_CALL_LENGTH) return [{ malformed: `the code block has ${code.length} characters, the limit is ${MAX_CALL_LENGTH}` }];
+  if (code.length > MAX_CALL_LENGTH)
+    return [{ malformed: `the code block has ${code.length} characters, the limit is ${MAX_CALL_LENGTH}` }];
   return [{ name: CODE_TOOL, positional: [code], keyword: {} }];
 }
 

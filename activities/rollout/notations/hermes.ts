@@ -2,7 +2,12 @@ import type { ToolCall } from '../../../schemas/environment-protocol.js';
 import { nextThinking, thinkingEnd } from '../thinking.js';
 import { jsonValueAt, NOT_CLOSED, NotJson } from './json-value.js';
 import {
-  jsonDigits, MAX_CALL_LENGTH, MAX_CALLS_PER_RESPONSE, type ArgumentValue, type Notation, type WellFormedCall,
+  jsonDigits,
+  MAX_CALL_LENGTH,
+  MAX_CALLS_PER_RESPONSE,
+  type ArgumentValue,
+  type Notation,
+  type WellFormedCall,
 } from './notation.js';
 
 /** `<tool_call>{"name": "cd", "arguments": {"folder": "plans"}}</tool_call>`, the form of Hermes and Qwen. */
@@ -81,7 +86,8 @@ function hermesCall(value: ArgumentValue): WellFormedCall | string {
   if (typeof value !== 'object' || value === null || isNumberMark(value)) return 'it is no JSON object';
   const { name, arguments: given = {}, ...rest } = value;
   if (typeof name !== 'string' || name === '') return '"name" is missing or no text';
-  if (typeof given !== 'object' || given === null || Array.isArray(given) || isNumberMark(given)) return '"arguments" is no JSON object';
+  if (typeof given !== 'object' || given === null || Array.isArray(given) || isNumberMark(given))
+    return '"arguments" is no JSON object';
   const extra = Object.keys(rest)[0];
   if (extra !== undefined) return `there is a field ${JSON.stringify(extra.slice(0, 40))}`;
   return { name, positional: [], keyword: given };
@@ -93,7 +99,8 @@ const isNumberMark = (value: object): boolean => '$number' in value;
 export const argumentsJson = (keyword: WellFormedCall['keyword']): string => jsonText(keyword);
 
 function renderHermes({ name, positional, keyword }: WellFormedCall): string {
-  if (positional.length > 0) throw new TypeError(`${name} has positional arguments, which <tool_call> JSON cannot hold: name them`);
+  if (positional.length > 0)
+    throw new TypeError(`${name} has positional arguments, which <tool_call> JSON cannot hold: name them`);
   return `${OPENING}\n{"name": ${JSON.stringify(name)}, "arguments": ${jsonText(keyword)}}\n${CLOSING}`;
 }
 
@@ -102,5 +109,7 @@ function jsonText(value: ArgumentValue): string {
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(jsonText).join(', ')}]`;
   if (typeof value['$number'] === 'string') return jsonDigits(value['$number']);
-  return `{${Object.entries(value).map(([key, item]) => `${JSON.stringify(key)}: ${jsonText(item)}`).join(', ')}}`;
+  return `{${Object.entries(value)
+    .map(([key, item]) => `${JSON.stringify(key)}: ${jsonText(item)}`)
+    .join(', ')}}`;
 }

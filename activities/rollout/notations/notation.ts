@@ -26,7 +26,9 @@ export const MAX_CALL_LENGTH = 65_536;
 export function jsonNumber(digits: string): ArgumentValue {
   const value = Number(digits);
   const isInteger = /^[+-]?\d+$/.test(digits);
-  const survives = isInteger ? Number.isSafeInteger(value) && !Object.is(value, -0) : Number.isFinite(value) && !Number.isInteger(value);
+  const survives = isInteger
+    ? Number.isSafeInteger(value) && !Object.is(value, -0)
+    : Number.isFinite(value) && !Number.isInteger(value);
   return survives ? value : { $number: digits.replace(/^\+/, '') };
 }
 

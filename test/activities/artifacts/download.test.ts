@@ -5,7 +5,10 @@ import fc from 'fast-check';
 import { downloadInParts, type Stretch } from '../../../activities/artifacts/download.js';
 
 /** An object whose bodies break off after `breakAfter` bytes, and what was asked for. */
-function served(object: Uint8Array, { breakAfter = Infinity, chunk = 100 }: { breakAfter?: number; chunk?: number } = {}) {
+function served(
+  object: Uint8Array,
+  { breakAfter = Infinity, chunk = 100 }: { breakAfter?: number; chunk?: number } = {},
+) {
   const asked: [number, number][] = [];
   let [open, mostOpen, sent] = [0, 0, 0];
   return {
@@ -34,12 +37,18 @@ const once = <R>(part: () => Promise<R>): Promise<R> => part();
 
 test('any object comes back whole, in parts of any size, in chunks of any size, however bodies break off', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.uint8Array({ minLength: 1, maxLength: 2_000 }), fc.integer({ min: 1, max: 700 }), fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 500 }), async (object, partBytes, chunk, breakAfter) => {
-      const { open, counts } = served(object, { breakAfter, chunk });
-      const found = await downloadInParts({ open, bytes: object.length, partBytes, partsAtOnce: 3, attempt: once });
-      assert.deepEqual(Buffer.from(found!), Buffer.from(object));
-      assert.ok(counts().mostOpen <= 3);
-    }),
+    fc.asyncProperty(
+      fc.uint8Array({ minLength: 1, maxLength: 2_000 }),
+      fc.integer({ min: 1, max: 700 }),
+      fc.integer({ min: 1, max: 300 }),
+      fc.integer({ min: 1, max: 500 }),
+      async (object, partBytes, chunk, breakAfter) => {
+        const { open, counts } = served(object, { breakAfter, chunk });
+        const found = await downloadInParts({ open, bytes: object.length, partBytes, partsAtOnce: 3, attempt: once });
+        assert.deepEqual(Buffer.from(found!), Buffer.from(object));
+        assert.ok(counts().mostOpen <= 3);
+      },
+    ),
     { numRuns: 200 },
   );
 });
@@ -48,10 +57,18 @@ test('each part is asked for once, and one that breaks off from the byte that it
   const object = randomBytes(1_000);
   const whole = served(object);
   await downloadInParts({ open: whole.open, bytes: 1_000, partBytes: 400, partsAtOnce: 1, attempt: once });
-  assert.deepEqual(whole.asked, [[0, 400], [400, 800], [800, 1_000]]);
+  assert.deepEqual(whole.asked, [
+    [0, 400],
+    [400, 800],
+    [800, 1_000],
+  ]);
   const broken = served(object, { breakAfter: 150, chunk: 100 });
   await downloadInParts({ open: broken.open, bytes: 1_000, partBytes: 400, partsAtOnce: 1, attempt: once });
-  assert.deepEqual(broken.asked.slice(0, 3), [[0, 400], [150, 400], [300, 400]]);
+  assert.deepEqual(broken.asked.slice(0, 3), [
+    [0, 400],
+    [150, 400],
+    [300, 400],
+  ]);
   assert.equal(broken.counts().sent, 1_000);
 });
 

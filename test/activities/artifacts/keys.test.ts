@@ -9,7 +9,12 @@ import { RunId } from '../../../schemas/train-config.js';
 /** Text as an attacker writes it: paths, dots, slashes, blanks, other alphabets. */
 const hostile = fc.oneof(
   fc.string({ unit: 'binary' }),
-  fc.array(fc.constantFrom('..', '.', '/', '\\', '%2e', '%2F', '\0', 'runs', 'blobs', 'a', '-', '_', '\n', '？', 'ａ'), { maxLength: 8 }).map((parts) => parts.join('')),
+  fc
+    .array(
+      fc.constantFrom('..', '.', '/', '\\', '%2e', '%2F', '\0', 'runs', 'blobs', 'a', '-', '_', '\n', '？', 'ａ'),
+      { maxLength: 8 },
+    )
+    .map((parts) => parts.join('')),
 );
 const names = (text: string): string[] => {
   const evaluation = EvaluatePolicyInput.shape.name.safeParse(text);
@@ -21,8 +26,20 @@ test('whatever a run is called, its keys lie below its own prefix: one that coul
     fc.property(hostile, hostile, fc.nat(100_000), fc.nat(1000), fc.nat(50), (id, name, iteration, shard, turn) => {
       if (!RunId.safeParse(id).success) return;
       const made = [
-        keys.run(id), keys.runManifest(id), keys.ownership(id), keys.settingsRevision(id, turn), keys.timing(keys.groups(id, iteration)), keys.iterationTiming(id, iteration), keys.warmStart(id), keys.iteration(id, iteration), keys.rolloutShard(id, iteration, shard), keys.groups(id, iteration),
-        keys.scores(id, iteration), keys.turnState(id, iteration, turn), keys.turnPart(id, iteration, turn, `step-${shard}/policy`), keys.checkpoint(id, iteration),
+        keys.run(id),
+        keys.runManifest(id),
+        keys.ownership(id),
+        keys.settingsRevision(id, turn),
+        keys.timing(keys.groups(id, iteration)),
+        keys.iterationTiming(id, iteration),
+        keys.warmStart(id),
+        keys.iteration(id, iteration),
+        keys.rolloutShard(id, iteration, shard),
+        keys.groups(id, iteration),
+        keys.scores(id, iteration),
+        keys.turnState(id, iteration, turn),
+        keys.turnPart(id, iteration, turn, `step-${shard}/policy`),
+        keys.checkpoint(id, iteration),
         ...names(name).map((evaluation) => keys.evaluation(id, iteration, evaluation, 'train')),
       ];
       for (const key of made) {
@@ -38,16 +55,24 @@ test('whatever a run is called, its keys lie below its own prefix: one that coul
 test('run ids are tried with texts that are some: the property above is not empty', () => {
   const valid = fc.sample(fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/), 200);
   assert.ok(valid.every((id) => RunId.safeParse(id).success && keys.run(id) === `runs/${id}/`));
-  for (const id of ['', '..', 'a/b', '../a', 'a..', 'a.b', '-a', 'a b', 'a\n', 'x'.repeat(65), 'ａ']) assert.ok(!RunId.safeParse(id).success, JSON.stringify(id));
+  for (const id of ['', '..', 'a/b', '../a', 'a..', 'a.b', '-a', 'a b', 'a\n', 'x'.repeat(65), 'ａ'])
+    assert.ok(!RunId.safeParse(id).success, JSON.stringify(id));
 });
 
 test('two runs never share a key', () => {
   const id = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9_-]{0,10}$/);
-  fc.assert(fc.property(id, id, (a, b) => a === b || (!keys.run(a).startsWith(keys.run(b)) && !keys.run(b).startsWith(keys.run(a)))));
+  fc.assert(
+    fc.property(
+      id,
+      id,
+      (a, b) => a === b || (!keys.run(a).startsWith(keys.run(b)) && !keys.run(b).startsWith(keys.run(a))),
+    ),
+  );
 });
 
 test('a reference cannot step out of the bucket', () => {
   const ref = (key: string) => ArtifactRef.safeParse({ key, sha256: 'a'.repeat(64), bytes: 1 }).success;
   assert.ok(ref(keys.blob('a'.repeat(64))) && ref(keys.checkpoint('run-1', 0)));
-  for (const key of ['../x', 'runs/../x', 'runs/a/../../x', '/etc/passwd', 'runs//x', 'blobs/./x', '..', 'runs/..', '']) assert.ok(!ref(key), key);
+  for (const key of ['../x', 'runs/../x', 'runs/a/../../x', '/etc/passwd', 'runs//x', 'blobs/./x', '..', 'runs/..', ''])
+    assert.ok(!ref(key), key);
 });

@@ -1,23 +1,52 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { answerOf, meaningOf, type Meaning, type S3Answer, type S3Setup } from '../../../activities/artifacts/s3-answers.js';
+import {
+  answerOf,
+  meaningOf,
+  type Meaning,
+  type S3Answer,
+  type S3Setup,
+} from '../../../activities/artifacts/s3-answers.js';
 
 const own: S3Setup = { endpoint: 'https://s3.lab:9000', forcePathStyle: true };
 const aws: S3Setup = { endpoint: null, forcePathStyle: false };
 
 /** Status, code, what it means, and what the one sentence must name. From AWS's list of error codes, and from servers that add their own. */
-const TABLE: readonly (readonly [status: number | undefined, code: string, kind: Meaning['kind'], names: RegExp, message?: string])[] = [
+const TABLE: readonly (readonly [
+  status: number | undefined,
+  code: string,
+  kind: Meaning['kind'],
+  names: RegExp,
+  message?: string,
+])[] = [
   // Where the bucket is.
   [301, 'PermanentRedirect', 'refused', /SEEUPO_S3_REGION/],
-  [400, 'AuthorizationHeaderMalformed', 'refused', /SEEUPO_S3_REGION/, "The authorization header is malformed; the region 'us-east-1' is wrong; expecting 'eu-west-1'"],
-  [400, 'AuthorizationHeaderMalformed', 'refused', /AWS_ACCESS_KEY_ID/, 'a non-empty Access Key (AKID) must be provided in the credential.'],
+  [
+    400,
+    'AuthorizationHeaderMalformed',
+    'refused',
+    /SEEUPO_S3_REGION/,
+    "The authorization header is malformed; the region 'us-east-1' is wrong; expecting 'eu-west-1'",
+  ],
+  [
+    400,
+    'AuthorizationHeaderMalformed',
+    'refused',
+    /AWS_ACCESS_KEY_ID/,
+    'a non-empty Access Key (AKID) must be provided in the credential.',
+  ],
   [400, 'IllegalLocationConstraintException', 'refused', /SEEUPO_S3_REGION/],
   [301, '', 'refused', /SEEUPO_S3_REGION/],
   [307, 'TemporaryRedirect', 'unavailable', /tried again/],
   [400, 'InvalidBucketName', 'refused', /SEEUPO_S3_BUCKET/],
   [404, 'NoSuchBucket', 'no bucket', /^$/],
   // Who we are.
-  [403, 'AccessDenied', 'denied', /s3:DeleteObject, s3:ListBucket, s3:AbortMultipartUpload and s3:ListBucketMultipartUploads/],
+  [
+    403,
+    'AccessDenied',
+    'denied',
+    /s3:DeleteObject, s3:ListBucket, s3:AbortMultipartUpload and s3:ListBucketMultipartUploads/,
+  ],
   [403, 'InvalidAccessKeyId', 'denied', /AWS_ACCESS_KEY_ID/],
   [403, 'SignatureDoesNotMatch', 'denied', /AWS_SECRET_ACCESS_KEY/],
   [403, 'AllAccessDisabled', 'denied', /account/],
@@ -95,35 +124,92 @@ test(`${TABLE.length} answers: each is waited for, refused or denied as it must 
 });
 
 test('a region that the server names is the one to set', () => {
-  const answer: S3Answer = { status: 400, code: 'AuthorizationHeaderMalformed', message: "the region 'us-east-1' is wrong; expecting 'eu-west-1'", region: 'eu-west-1' };
+  const answer: S3Answer = {
+    status: 400,
+    code: 'AuthorizationHeaderMalformed',
+    message: "the region 'us-east-1' is wrong; expecting 'eu-west-1'",
+    region: 'eu-west-1',
+  };
   assert.match(meaningOf(answer, aws).remedy, /SEEUPO_S3_REGION=eu-west-1$/);
 });
 
-test('a bucket in the host name of a server of one\'s own that nobody finds: the path is the remedy; below localhost it is not waited for', () => {
-  const found = (host: string) => meaningOf({ code: 'ENOTFOUND', message: `getaddrinfo ENOTFOUND artifacts.${host}` }, { endpoint: `http://${host}:9000`, forcePathStyle: false });
+test("a bucket in the host name of a server of one's own that nobody finds: the path is the remedy; below localhost it is not waited for", () => {
+  const found = (host: string) =>
+    meaningOf(
+      { code: 'ENOTFOUND', message: `getaddrinfo ENOTFOUND artifacts.${host}` },
+      { endpoint: `http://${host}:9000`, forcePathStyle: false },
+    );
   for (const host of ['localhost', 's3.lab']) assert.match(found(host).remedy, /SEEUPO_S3_FORCE_PATH_STYLE=true/);
   assert.deepEqual([found('localhost').kind, found('s3.lab').kind], ['refused', 'unavailable']);
 });
 
 test('http to a server that speaks TLS: it hangs up, or answers what is no HTTP', () => {
   const plain: S3Setup = { endpoint: 'http://s3.lab:9000', forcePathStyle: true };
-  assert.match(meaningOf({ code: 'ECONNRESET', message: 'socket hang up' }, plain).remedy, /https:\/\/ in place of http/);
-  assert.match(meaningOf({ code: 'HPE_INVALID_CONSTANT', message: 'Parse Error: Expected HTTP/' }, plain).remedy, /must begin with https:/);
+  assert.match(
+    meaningOf({ code: 'ECONNRESET', message: 'socket hang up' }, plain).remedy,
+    /https:\/\/ in place of http/,
+  );
+  assert.match(
+    meaningOf({ code: 'HPE_INVALID_CONSTANT', message: 'Parse Error: Expected HTTP/' }, plain).remedy,
+    /must begin with https:/,
+  );
 });
 
 test('credentials that are being renewed, and a bit that flipped, are given some seconds; a wrong key is not', () => {
   const brief = (status: number, code: string) => meaningOf({ status, code, message: '' }, aws).brief === true;
-  assert.deepEqual([brief(400, 'ExpiredToken'), brief(400, 'BadDigest'), brief(403, 'InvalidAccessKeyId'), brief(403, 'AccessDenied')], [true, true, false, false]);
+  assert.deepEqual(
+    [brief(400, 'ExpiredToken'), brief(400, 'BadDigest'), brief(403, 'InvalidAccessKeyId'), brief(403, 'AccessDenied')],
+    [true, true, false, false],
+  );
 });
 
 test('an error of the SDK is read: code, status, region; names that say nothing and bodies that are no document are left out', () => {
   const error = (fields: object, message = 'm') => Object.assign(new Error(message), fields);
-  assert.deepEqual(answerOf(error({ name: 'ExpiredToken', $metadata: { httpStatusCode: 400 } })), { status: 400, code: 'ExpiredToken', message: 'm', region: undefined });
-  assert.deepEqual(answerOf(error({ name: 'UnknownError', $metadata: { httpStatusCode: 403 } })), { status: 403, code: '', message: 'm', region: undefined });
-  assert.equal(answerOf(error({ name: 'PermanentRedirect', $metadata: { httpStatusCode: 301 }, $response: { headers: { 'x-amz-bucket-region': 'eu-central-1' } } })).region, 'eu-central-1');
-  assert.equal(answerOf(error({ $metadata: { httpStatusCode: 200 } }, "char 'a' is not expected.:1:1\n Deserialization error: to see the raw response")).code, '');
-  const unread = (contentType: string) => answerOf(error({ $metadata: { httpStatusCode: 200 }, $response: { headers: { 'content-type': contentType } } }, 'XML parse error: missing closing tag </a>.'));
+  assert.deepEqual(answerOf(error({ name: 'ExpiredToken', $metadata: { httpStatusCode: 400 } })), {
+    status: 400,
+    code: 'ExpiredToken',
+    message: 'm',
+    region: undefined,
+  });
+  assert.deepEqual(answerOf(error({ name: 'UnknownError', $metadata: { httpStatusCode: 403 } })), {
+    status: 403,
+    code: '',
+    message: 'm',
+    region: undefined,
+  });
+  assert.equal(
+    answerOf(
+      error({
+        name: 'PermanentRedirect',
+        $metadata: { httpStatusCode: 301 },
+        $response: { headers: { 'x-amz-bucket-region': 'eu-central-1' } },
+      }),
+    ).region,
+    'eu-central-1',
+  );
+  assert.equal(
+    answerOf(
+      error(
+        { $metadata: { httpStatusCode: 200 } },
+        "char 'a' is not expected.:1:1\n Deserialization error: to see the raw response",
+      ),
+    ).code,
+    '',
+  );
+  const unread = (contentType: string) =>
+    answerOf(
+      error(
+        { $metadata: { httpStatusCode: 200 }, $response: { headers: { 'content-type': contentType } } },
+        'XML parse error: missing closing tag </a>.',
+      ),
+    );
   // A list that was cut off on the way passes; a page with a tag that is never closed does not.
-  assert.deepEqual(['application/xml', 'text/html; charset=utf-8'].map((type) => meaningOf(unread(type), own).kind), ['unavailable', 'refused']);
-  assert.equal(answerOf(Object.assign(new AggregateError([new Error('one'), new Error('two')]), { code: 'ECONNREFUSED' })).message, 'one; two');
+  assert.deepEqual(
+    ['application/xml', 'text/html; charset=utf-8'].map((type) => meaningOf(unread(type), own).kind),
+    ['unavailable', 'refused'],
+  );
+  assert.equal(
+    answerOf(Object.assign(new AggregateError([new Error('one'), new Error('two')]), { code: 'ECONNREFUSED' })).message,
+    'one; two',
+  );
 });

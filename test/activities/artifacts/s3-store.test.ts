@@ -43,23 +43,38 @@ const accessTo = async (options: S3StoreOptions): Promise<void> => {
 
 test('a server that is down is unavailable, which is worth a retry', async () => {
   const endpoint = `http://127.0.0.1:${await getPort()}`;
-  await assert.rejects(accessTo({ ...server.options, endpoint }), { name: 'StoreUnavailable', message: new RegExp(`${endpoint}.*ECONNREFUSED.*SEEUPO_S3_ENDPOINT`) });
+  await assert.rejects(accessTo({ ...server.options, endpoint }), {
+    name: 'StoreUnavailable',
+    message: new RegExp(`${endpoint}.*ECONNREFUSED.*SEEUPO_S3_ENDPOINT`),
+  });
 });
 
 test('a bucket that is missing is named with the command that creates it', async () => {
-  await assert.rejects(accessTo({ ...server.options, bucket: 'no-such-bucket' }), { name: 'StoreBucketMissing', message: /"no-such-bucket".*create-bucket --bucket no-such-bucket/ });
+  await assert.rejects(accessTo({ ...server.options, bucket: 'no-such-bucket' }), {
+    name: 'StoreBucketMissing',
+    message: /"no-such-bucket".*create-bucket --bucket no-such-bucket/,
+  });
 });
 
 test('wrong credentials are refused, naming the variables to check', async () => {
   const credentials = { accessKeyId: 'test-key', secretAccessKey: 'wrong' };
-  await assert.rejects(accessTo({ ...server.options, credentials }), { name: 'StorePermissionDenied', message: /AWS_SECRET_ACCESS_KEY/ });
+  await assert.rejects(accessTo({ ...server.options, credentials }), {
+    name: 'StorePermissionDenied',
+    message: /AWS_SECRET_ACCESS_KEY/,
+  });
 });
 
 /** A store whose server answers as told. */
-async function against(answer: RequestListener, use: (store: ReturnType<typeof createS3Store>) => Promise<void>): Promise<void> {
+async function against(
+  answer: RequestListener,
+  use: (store: ReturnType<typeof createS3Store>) => Promise<void>,
+): Promise<void> {
   const http = createServer(answer).listen(0, '127.0.0.1');
   await new Promise((resolve) => http.once('listening', resolve));
-  const faulty = createS3Store({ ...server.options, endpoint: `http://127.0.0.1:${(http.address() as AddressInfo).port}` });
+  const faulty = createS3Store({
+    ...server.options,
+    endpoint: `http://127.0.0.1:${(http.address() as AddressInfo).port}`,
+  });
   try {
     await use(faulty);
   } finally {
@@ -69,16 +84,23 @@ async function against(answer: RequestListener, use: (store: ReturnType<typeof c
   }
 }
 
-const refusal = (status: number, code: string): RequestListener => (request, response) => {
-  request.resume().once('end', () => {
-    response.writeHead(status, { 'content-type': 'application/xml' });
-    response.end(request.method === 'HEAD' ? undefined : `<?xml version="1.0"?><Error><Code>${code}</Code><Message>${code} it is</Message></Error>`);
-  });
-};
+const refusal =
+  (status: number, code: string): RequestListener =>
+  (request, response) => {
+    request.resume().once('end', () => {
+      response.writeHead(status, { 'content-type': 'application/xml' });
+      response.end(
+        request.method === 'HEAD'
+          ? undefined
+          : `<?xml version="1.0"?><Error><Code>${code}</Code><Message>${code} it is</Message></Error>`,
+      );
+    });
+  };
 
 test('a store that is out of space says so, and nothing is committed', async () => {
   await against(
-    (request, response) => (request.method === 'HEAD' ? refusal(404, 'NotFound') : refusal(507, 'InsufficientStorage'))(request, response),
+    (request, response) =>
+      (request.method === 'HEAD' ? refusal(404, 'NotFound') : refusal(507, 'InsufficientStorage'))(request, response),
     (full) => assert.rejects(full.putBlob(Buffer.from('x')), { name: 'StoreFull', message: /nothing was committed/ }),
   );
 });
@@ -87,7 +109,9 @@ test('a bucket without permission to write is told apart from one that is missin
   await against(
     (request, response) => {
       if (request.method === 'PUT') return refusal(403, 'AccessDenied')(request, response);
-      response.writeHead(200, { 'content-type': 'application/xml' }).end('<?xml version="1.0"?><ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>');
+      response
+        .writeHead(200, { 'content-type': 'application/xml' })
+        .end('<?xml version="1.0"?><ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>');
     },
     (closed) => assert.rejects(closed.checkAccess(), { name: 'StorePermissionDenied', message: /s3:PutObject/ }),
   );
@@ -100,7 +124,11 @@ test('a server that fails is asked again, then called unavailable', async () => 
       asked++;
       refusal(500, 'InternalError')(request, response);
     },
-    (slow) => assert.rejects(slow.getBlob({ key: 'k', sha256: 'a'.repeat(64), bytes: 1 }), { name: 'StoreUnavailable', message: /500/ }),
+    (slow) =>
+      assert.rejects(slow.getBlob({ key: 'k', sha256: 'a'.repeat(64), bytes: 1 }), {
+        name: 'StoreUnavailable',
+        message: /500/,
+      }),
   );
   assert.ok(asked > 1, `asked ${asked} time(s)`);
 });
@@ -125,24 +153,39 @@ test('server-side encryption is asked for with every object that is written, who
   const http = createServer((request, response) => {
     const { method, url, headers } = request;
     request.resume().once('end', () => {
-      const encryption = ['x-amz-server-side-encryption', 'x-amz-server-side-encryption-aws-kms-key-id'].map((name) => headers[name] as string | undefined);
+      const encryption = ['x-amz-server-side-encryption', 'x-amz-server-side-encryption-aws-kms-key-id'].map(
+        (name) => headers[name] as string | undefined,
+      );
       const creates = (method === 'PUT' && !url!.includes('partNumber')) || url!.includes('uploads');
       if (creates) asked.push(encryption);
       if (method === 'HEAD') return void response.writeHead(404).end();
       response.setHeader('etag', '"part"');
       if (method === 'POST') response.setHeader('content-type', 'application/xml');
-      response.end(method !== 'POST' ? undefined : url!.includes('uploads') ? '<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>' : '<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>');
+      response.end(
+        method !== 'POST'
+          ? undefined
+          : url!.includes('uploads')
+            ? '<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>'
+            : '<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>',
+      );
     });
   }).listen(0, '127.0.0.1');
   await new Promise((resolve) => http.once('listening', resolve));
-  const encrypting = createS3Store({ ...server.options, endpoint: `http://127.0.0.1:${(http.address() as AddressInfo).port}`, encryption: { algorithm: 'aws:kms', kmsKeyId: 'key-1' } });
+  const encrypting = createS3Store({
+    ...server.options,
+    endpoint: `http://127.0.0.1:${(http.address() as AddressInfo).port}`,
+    encryption: { algorithm: 'aws:kms', kmsKeyId: 'key-1' },
+  });
   await encrypting.putBlob(Buffer.from('small'));
   await encrypting.putBlob(Buffer.alloc(17 * 1024 * 1024));
   await encrypting.commitManifest('runs/x/a.json', { a: 1 }, z.strictObject({ a: z.number() }));
   encrypting.close();
   http.closeAllConnections();
   http.close();
-  assert.deepEqual(asked, Array.from({ length: 3 }, () => ['aws:kms', 'key-1']));
+  assert.deepEqual(
+    asked,
+    Array.from({ length: 3 }, () => ['aws:kms', 'key-1']),
+  );
 });
 
 test('a large artifact comes down in ranges, no larger than a part; bodies that are cut off go on where they ended', async () => {

@@ -25,7 +25,11 @@ export function storeContract(name: string, { store, overwrite }: StoreUnderTest
   test(`${name}: a blob comes back under the hash of its bytes`, async () => {
     const bytes = crypto.getRandomValues(new Uint8Array(1000));
     const ref = await store().putBlob(bytes);
-    assert.deepEqual(ref, { key: `blobs/sha256/${sha256(bytes).slice(0, 2)}/${sha256(bytes)}`, sha256: sha256(bytes), bytes: 1000 });
+    assert.deepEqual(ref, {
+      key: `blobs/sha256/${sha256(bytes).slice(0, 2)}/${sha256(bytes)}`,
+      sha256: sha256(bytes),
+      bytes: 1000,
+    });
     assert.deepEqual(Buffer.from(await store().getBlob(ref)), Buffer.from(bytes));
     assert.deepEqual(await store().putBlob(bytes), ref);
   });
@@ -43,19 +47,28 @@ export function storeContract(name: string, { store, overwrite }: StoreUnderTest
     const b = await store().putJson({ a: 'ü', b: [1, 0.00000025] });
     assert.deepEqual(a, b);
     assert.equal(Buffer.from(await store().getBlob(a)).toString(), '{"a":"ü","b":[1,2.5e-7]}');
-    assert.deepEqual(await store().getJson(a, z.strictObject({ a: z.string(), b: z.array(z.number()) })), { a: 'ü', b: [1, 2.5e-7] });
+    assert.deepEqual(await store().getJson(a, z.strictObject({ a: z.string(), b: z.array(z.number()) })), {
+      a: 'ü',
+      b: [1, 2.5e-7],
+    });
   });
 
   test(`${name}: a damaged blob is refused, and healed by writing it again if its size is wrong`, async () => {
     const bytes = Buffer.from(`blob ${Math.floor(performance.now() * 1e6)}`);
     const ref = await store().putBlob(bytes);
     await overwrite(ref.key, Buffer.alloc(ref.bytes));
-    await assert.rejects(store().getBlob(ref), { name: 'ArtifactCorrupt', message: new RegExp(`${ref.key}.*expected ${ref.bytes} bytes with sha256 ${ref.sha256}`) });
+    await assert.rejects(store().getBlob(ref), {
+      name: 'ArtifactCorrupt',
+      message: new RegExp(`${ref.key}.*expected ${ref.bytes} bytes with sha256 ${ref.sha256}`),
+    });
     await overwrite(ref.key, Buffer.from('torn'));
     assert.deepEqual(await store().putBlob(bytes), ref);
     assert.deepEqual(Buffer.from(await store().getBlob(ref)), bytes);
     await overwrite(ref.key, null);
-    await assert.rejects(store().getBlob(ref), { name: 'ArtifactMissing', message: new RegExp(`${ref.key}.*is missing`) });
+    await assert.rejects(store().getBlob(ref), {
+      name: 'ArtifactMissing',
+      message: new RegExp(`${ref.key}.*is missing`),
+    });
   });
 
   test(`${name}: a manifest of another form is refused with the field that is wrong`, async () => {
@@ -77,7 +90,9 @@ export function storeContract(name: string, { store, overwrite }: StoreUnderTest
 
   test(`${name}: of many commits at once exactly one is first, and all see it`, async () => {
     const commits = await Promise.all(
-      Array.from({ length: 12 }, (_, i) => store().commitManifest('runs/race/step.json', { kind: 'step', inputHash: inputA, by: `worker ${i}` }, Manifest)),
+      Array.from({ length: 12 }, (_, i) =>
+        store().commitManifest('runs/race/step.json', { kind: 'step', inputHash: inputA, by: `worker ${i}` }, Manifest),
+      ),
     );
     assert.equal(commits.filter(({ first }) => first).length, 1);
     assert.equal(new Set(commits.map(({ manifest }) => manifest.by)).size, 1);
@@ -93,7 +108,10 @@ export function storeContract(name: string, { store, overwrite }: StoreUnderTest
 
   test(`${name}: how long a step took lies beside it, so that doing it again would give the same bytes`, async () => {
     const slow = async () => (await sleep(30), made('me')());
-    const [one, two] = [await commitOnce(store(), 'runs/fast/step.json', Manifest, stepA, made('me')), await commitOnce(store(), 'runs/slow/step.json', Manifest, stepA, slow)];
+    const [one, two] = [
+      await commitOnce(store(), 'runs/fast/step.json', Manifest, stepA, made('me')),
+      await commitOnce(store(), 'runs/slow/step.json', Manifest, stepA, slow),
+    ];
     assert.equal(one.ref.sha256, two.ref.sha256);
     const [fast, took] = [await timingOf(store(), one.ref.key), await timingOf(store(), two.ref.key)];
     assert.ok(took.seconds >= 0.03 && took.seconds > fast.seconds, `${took.seconds} s`);
@@ -114,7 +132,10 @@ export function storeContract(name: string, { store, overwrite }: StoreUnderTest
     const key = 'runs/conflict/step.json';
     const compute = made('me');
     await commitOnce(store(), key, Manifest, stepA, compute);
-    await assert.rejects(commitOnce(store(), key, Manifest, stepB, compute), { name: 'ConflictingCommit', message: new RegExp(`${key}.*${inputA}.*${inputB}.*another|new workflow id`) });
+    await assert.rejects(commitOnce(store(), key, Manifest, stepB, compute), {
+      name: 'ConflictingCommit',
+      message: new RegExp(`${key}.*${inputA}.*${inputB}.*another|new workflow id`),
+    });
   });
 
   test(`${name}: who may not write any more stops before the commit`, async () => {
@@ -126,7 +147,8 @@ export function storeContract(name: string, { store, overwrite }: StoreUnderTest
 
   test(`${name}: a record is replaced only by who has read its latest version`, async () => {
     const key = `runs/record/owner.json`;
-    const put = (by: string, version: string | null) => store().replaceRecord(key, { kind: 'step' as const, inputHash: inputA, by }, Manifest, version);
+    const put = (by: string, version: string | null) =>
+      store().replaceRecord(key, { kind: 'step' as const, inputHash: inputA, by }, Manifest, version);
     assert.equal(await store().findRecord(key, Manifest), null);
     assert.equal(await put('one', null), true);
     const seen = (await store().findRecord(key, Manifest))!;
@@ -139,7 +161,8 @@ export function storeContract(name: string, { store, overwrite }: StoreUnderTest
 
   test(`${name}: of many replacements of one version exactly one takes place`, async () => {
     const key = 'runs/record-race/owner.json';
-    const put = (by: string, version: string | null) => store().replaceRecord(key, { kind: 'step' as const, inputHash: inputA, by }, Manifest, version);
+    const put = (by: string, version: string | null) =>
+      store().replaceRecord(key, { kind: 'step' as const, inputHash: inputA, by }, Manifest, version);
     await put('first', null);
     const { version } = (await store().findRecord(key, Manifest))!;
     const replaced = await Promise.all(Array.from({ length: 12 }, (_, i) => put(`worker ${i}`, version)));
@@ -148,7 +171,11 @@ export function storeContract(name: string, { store, overwrite }: StoreUnderTest
   });
 
   test(`${name}: a manifest is copied to a free key, byte for byte`, async () => {
-    const { ref } = await store().commitManifest('runs/copy/a.json', { kind: 'step', inputHash: inputA, by: 'a' }, Manifest);
+    const { ref } = await store().commitManifest(
+      'runs/copy/a.json',
+      { kind: 'step', inputHash: inputA, by: 'a' },
+      Manifest,
+    );
     await store().copyManifest('runs/copy/a.json', 'runs/copy/b.json');
     assert.equal((await store().findManifest('runs/copy/b.json', Manifest))!.ref.sha256, ref.sha256);
     await store().commitManifest('runs/copy/c.json', { kind: 'step', inputHash: inputA, by: 'c' }, Manifest);
@@ -160,7 +187,10 @@ export function storeContract(name: string, { store, overwrite }: StoreUnderTest
     const ref = await store().putBlob(Buffer.from('to be removed'));
     const listed: { key: string; bytes: number; modified: number }[] = [];
     for await (const object of store().listObjects(ref.key)) listed.push(object);
-    assert.deepEqual(listed.map(({ key, bytes }) => [key, bytes]), [[ref.key, 13]]);
+    assert.deepEqual(
+      listed.map(({ key, bytes }) => [key, bytes]),
+      [[ref.key, 13]],
+    );
     assert.ok(Math.abs(listed[0]!.modified - Date.now()) < 60_000);
     await store().remove(ref.key);
     await store().remove(ref.key);
@@ -168,7 +198,8 @@ export function storeContract(name: string, { store, overwrite }: StoreUnderTest
   });
 
   test(`${name}: keys are listed in order`, async () => {
-    for (const n of [2, 10, 1]) await store().commitManifest(`runs/list/${n}.json`, { kind: 'step', inputHash: inputA, by: 'x' }, Manifest);
+    for (const n of [2, 10, 1])
+      await store().commitManifest(`runs/list/${n}.json`, { kind: 'step', inputHash: inputA, by: 'x' }, Manifest);
     const listed: string[] = [];
     for await (const key of store().list('runs/list/')) listed.push(key);
     assert.deepEqual(listed, ['runs/list/1.json', 'runs/list/10.json', 'runs/list/2.json']);

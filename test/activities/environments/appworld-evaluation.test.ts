@@ -55,16 +55,30 @@ test('a scripted policy solves the small world through the evaluate workflow; TG
     ...dependencies,
     codec: async () => codec,
     // As a worker is told it.
-    environments: createEnvironments({ appworldUrl: readSettings({ ...services.env(), SEEUPO_S3_BUCKET: 'none' }).appworldUrl! }),
+    environments: createEnvironments({
+      appworldUrl: readSettings({ ...services.env(), SEEUPO_S3_BUCKET: 'none' }).appworldUrl!,
+    }),
     heartbeats: withHeartbeats,
     policy: { ...dependencies.policy, ...scripted },
   };
   const config: EvaluateConfigInput = {
-    policy: { model: 'toy.gguf' }, environment: { name: 'appworld', taskSet: 'authors?reward=shaped' }, split: 'both',
-    samplesPerTask: 2, temperature: 1, maxResponseTokens: 10_000, maxTurns: 4, tasksPerShard: 2,
+    policy: { model: 'toy.gguf' },
+    environment: { name: 'appworld', taskSet: 'authors?reward=shaped' },
+    split: 'both',
+    samplesPerTask: 2,
+    temperature: 1,
+    maxResponseTokens: 10_000,
+    maxTurns: 4,
+    tasksPerShard: 2,
   };
-  const result = await temporal.withWorkers({ cpu: createCpuActivities(everything), gpu: createGpuActivities(everything) }, (taskQueue) =>
-    temporal.environment.client.workflow.execute<typeof evaluate>('evaluate', { taskQueue, workflowId: 'appworld', args: [config] }),
+  const result = await temporal.withWorkers(
+    { cpu: createCpuActivities(everything), gpu: createGpuActivities(everything) },
+    (taskQueue) =>
+      temporal.environment.client.workflow.execute<typeof evaluate>('evaluate', {
+        taskQueue,
+        workflowId: 'appworld',
+        args: [config],
+      }),
   );
   const { tasks, episodes, averageReward, taskGoalCompletion, scenarioGoalCompletion } = result.overall[0]!;
   assert.deepEqual([tasks, episodes, scenarioGoalCompletion!.scenarios], [4, 8, 2]);
@@ -73,5 +87,8 @@ test('a scripted policy solves the small world through the evaluate workflow; TG
   // The one that gave up passes one test of two: half of 1/2, where a success is 1.5.
   assert.ok(Math.abs(averageReward.value - (7 + 1 / 6) / 8) < 1e-12, String(averageReward.value));
   const content = await artifacts.getJson(result.json, EvaluationContent);
-  assert.deepEqual(content.episodes.map(({ taskId, success }) => `${idOf(taskId)} ${success}`), ['5ee0001_1', '5ee0001_2', '5ee0002_1', '5ee0002_2'].flatMap((id) => [`${id} true`, `${id} ${id !== '5ee0002_2'}`]));
+  assert.deepEqual(
+    content.episodes.map(({ taskId, success }) => `${idOf(taskId)} ${success}`),
+    ['5ee0001_1', '5ee0001_2', '5ee0002_1', '5ee0002_2'].flatMap((id) => [`${id} true`, `${id} ${id !== '5ee0002_2'}`]),
+  );
 });

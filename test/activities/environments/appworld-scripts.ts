@@ -15,7 +15,9 @@ const addNote = (title: string, content: string): string[] => [
 ];
 const countNotes = (tag: string): string[] => [
   LOGIN,
-  block(`notes = apis.simple_note.search_notes(access_token=token, page_limit=20)\ncount = sum('${tag}' in note['tags'] for note in notes)\nprint(count)`),
+  block(
+    `notes = apis.simple_note.search_notes(access_token=token, page_limit=20)\ncount = sum('${tag}' in note['tags'] for note in notes)\nprint(count)`,
+  ),
   block('apis.supervisor.complete_task(answer=count)'),
 ];
 

@@ -43,10 +43,14 @@ async function play(of: Environment, episodeId: string, taskId: string, response
 }
 
 /** Process ids of the sidecar's worlds. */
-const worlds = (): number[] => readFileSync(`/proc/${sidecar.pid}/task/${sidecar.pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+const worlds = (): number[] =>
+  readFileSync(`/proc/${sidecar.pid}/task/${sidecar.pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
 const lives = (pid: number): boolean => existsSync(`/proc/${pid}`);
 const mebibytes = (pid: number, field: RegExp): number =>
-  [...readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8').matchAll(field)].reduce((sum, [, kib]) => sum + Number(kib) / 1024, 0);
+  [...readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8').matchAll(field)].reduce(
+    (sum, [, kib]) => sum + Number(kib) / 1024,
+    0,
+  );
 
 async function until(holds: () => boolean, what: string): Promise<void> {
   for (const deadline = Date.now() + 60_000; !holds(); await sleep(5)) assert.ok(Date.now() < deadline, what);
@@ -57,10 +61,19 @@ test('train and dev of the data are the two sides of the split, and options trav
     const one = sidecarEnvironment('appworld', sidecar.url, taskSet);
     return [await one.listTasks('train'), await one.listTasks('heldout')].map((tasks) => tasks.map(({ id }) => id));
   };
-  assert.deepEqual(await listed(), [['5ee0001_1', '5ee0001_2'], ['5ee0002_1', '5ee0002_2']]);
-  assert.deepEqual((await listed('authors?prompt=authors&reward=shaped'))[1], ['5ee0002_1?prompt=authors&reward=shaped', '5ee0002_2?prompt=authors&reward=shaped']);
+  assert.deepEqual(await listed(), [
+    ['5ee0001_1', '5ee0001_2'],
+    ['5ee0002_1', '5ee0002_2'],
+  ]);
+  assert.deepEqual((await listed('authors?prompt=authors&reward=shaped'))[1], [
+    '5ee0002_1?prompt=authors&reward=shaped',
+    '5ee0002_2?prompt=authors&reward=shaped',
+  ]);
   await assert.rejects(listed('test_normal'), /dataset 'test_normal' is not in .*which has dev, train/);
-  await assert.rejects(listed('authors?reward=none'), /option 'reward=none' is unknown, expected prompt=react\|authors, reward=dense\|sparse\|shaped/);
+  await assert.rejects(
+    listed('authors?reward=none'),
+    /option 'reward=none' is unknown, expected prompt=react\|authors, reward=dense\|sparse\|shaped/,
+  );
 });
 
 test('the official evaluation is the verdict: solved, nothing done, and something else done', async () => {
@@ -69,17 +82,27 @@ test('the official evaluation is the verdict: solved, nothing done, and somethin
     assert.deepEqual([verdict, last.done], [{ score: 1, success: true, turnsPassed: [true] }, true], taskId);
   }
   // Four tests, of which "no note was updated or removed" passes if nothing is done.
-  const idle = async (reward: string) => (await play(environment, `idle/${reward}`, `${TASK}?reward=${reward}`, ['I wait.'])).verdict.score;
+  const idle = async (reward: string) =>
+    (await play(environment, `idle/${reward}`, `${TASK}?reward=${reward}`, ['I wait.'])).verdict.score;
   assert.deepEqual([await idle('dense'), await idle('sparse')], [1 / 4, 0]);
   assert.ok(Math.abs((await idle('shaped')) - 1 / 4 / 3) < 1e-12, '0.5 x 1/4, where success is 1.5');
   const [login, , complete] = SOLUTIONS[TASK]!;
   const wrong = block("apis.simple_note.create_note(access_token=token, title='Storm glass', content='Fill it.')");
-  assert.deepEqual((await play(environment, 'wrong', TASK, [login!, wrong, complete!])).verdict, { score: 3 / 4, success: false, turnsPassed: [false] });
+  assert.deepEqual((await play(environment, 'wrong', TASK, [login!, wrong, complete!])).verdict, {
+    score: 3 / 4,
+    success: false,
+    turnsPassed: [false],
+  });
 });
 
 test('outputs come back as in the benchmark, and what is no code is told what was wrong', async () => {
   const { texts } = await play(environment, 'forms', TASK, [
-    block('print(6 * 7)'), block('x = 1'), 'Nothing.', '```js\nx\n```', 'I think.\n```python\nprint(x + 1)', block('print(object())'),
+    block('print(6 * 7)'),
+    block('x = 1'),
+    'Nothing.',
+    '```js\nx\n```',
+    'I think.\n```python\nprint(x + 1)',
+    block('print(object())'),
   ]);
   assert.deepEqual([texts[0], texts[1]], ['Output:\n```\n42\n```\n\n', 'Output:\n```\nExecution successful.```\n\n']);
   assert.match(texts[2]!, /^Output:\n```\nNo code was executed: the response has no code block\. Write one/);
@@ -97,11 +120,17 @@ test('two worlds of one task at once do not meet: one completes it, the other ha
     await step(environment, episodeId, 1, login!);
   }
   await step(environment, 'left', 2, add!);
-  const count = block("print(len(apis.simple_note.search_notes(access_token=token)))");
-  assert.deepEqual([textOf(await step(environment, 'left', 3, count)), textOf(await step(environment, 'right', 2, count))], ['Output:\n```\n4\n```\n\n', 'Output:\n```\n3\n```\n\n']);
+  const count = block('print(len(apis.simple_note.search_notes(access_token=token)))');
+  assert.deepEqual(
+    [textOf(await step(environment, 'left', 3, count)), textOf(await step(environment, 'right', 2, count))],
+    ['Output:\n```\n4\n```\n\n', 'Output:\n```\n3\n```\n\n'],
+  );
   assert.equal((await step(environment, 'left', 4, complete!)).done, true);
   assert.equal((await step(environment, 'right', 3, count)).done, false);
-  assert.deepEqual([(await environment.evaluate('left')).score, (await environment.evaluate('right')).score], [1, 1 / 4]);
+  assert.deepEqual(
+    [(await environment.evaluate('left')).score, (await environment.evaluate('right')).score],
+    [1, 1 / 4],
+  );
   for (const episodeId of ['left', 'right']) await environment.close(episodeId);
 });
 
@@ -111,12 +140,18 @@ test('a program that runs away is cut and undone, and nobody else waits for it',
   await environment.reset({ episodeId: 'bystander', taskId: OTHER_TASK, seed: 0 });
   await step(environment, 'runaway', 1, login!);
   await step(environment, 'bystander', 1, login!);
-  const endless = "n = 0\nwhile True:\n    n += 1\n    try:\n        apis.simple_note.create_note(access_token=token, title=str(n), content='x')\n    except BaseException:\n        pass";
+  const endless =
+    "n = 0\nwhile True:\n    n += 1\n    try:\n        apis.simple_note.create_note(access_token=token, title=str(n), content='x')\n    except BaseException:\n        pass";
   let cut = false;
-  const running = step(environment, 'runaway', 2, block(endless)).finally(() => { cut = true; });
+  const running = step(environment, 'runaway', 2, block(endless)).finally(() => {
+    cut = true;
+  });
   for (let index = 2; index < 5; index++) await step(environment, 'bystander', index, block('print(1)'));
   assert.equal(cut, false, 'the bystander was served meanwhile');
-  assert.match(textOf(await running), /the code took more than 1 seconds or 900 MiB of memory\. What it did was undone\./);
+  assert.match(
+    textOf(await running),
+    /the code took more than 1 seconds or 900 MiB of memory\. What it did was undone\./,
+  );
   const others: [string, RegExp][] = [
     ["rows = []\nwhile True:\n    rows.append('x' * 10_000_000)", /took more than 1 seconds or 900 MiB/],
     ["print(len('x' * 2_000_000_000))", /took more than 1 seconds or 900 MiB/],
@@ -124,7 +159,8 @@ test('a program that runs away is cut and undone, and nobody else waits for it',
     ['import os\nos.abort()', /SystemExit: the code ended the program it runs in/],
     ["print('y' * 2_000_000)", /^Output:\n```\ny{99000} \[cut: 1901001 more characters\]```\n\n$/],
   ];
-  for (const [index, [code, said]] of others.entries()) assert.match(textOf(await step(environment, 'runaway', index + 3, block(code))), said);
+  for (const [index, [code, said]] of others.entries())
+    assert.match(textOf(await step(environment, 'runaway', index + 3, block(code))), said);
   await step(environment, 'runaway', 8, add!);
   assert.equal((await step(environment, 'runaway', 9, complete!)).done, true);
   assert.equal((await environment.evaluate('runaway')).score, 1, 'of the notes of the cut program none is left');
@@ -165,7 +201,10 @@ test('kill -9 of the sidecar in the middle of an episode changes nothing, and le
   const restoring = new RestoringEnvironment(environment as never);
   const { hash } = await restoring.reset({ episodeId: 'torn', taskId: TASK, seed: 0 });
   const hashes = [hash, (await step(restoring, 'torn', 1, login!)).hash];
-  const [orphan, scratch] = [worlds()[0]!, () => readdirSync(tmpdir()).filter((name) => name.startsWith(`seeupo-appworld-${killed}-`))];
+  const [orphan, scratch] = [
+    worlds()[0]!,
+    () => readdirSync(tmpdir()).filter((name) => name.startsWith(`seeupo-appworld-${killed}-`)),
+  ];
   const killed = sidecar.pid;
   await sidecar.kill();
   await until(() => !lives(orphan), 'a world outlives its sidecar');
@@ -179,7 +218,11 @@ test('kill -9 of the sidecar in the middle of an episode changes nothing, and le
 });
 
 test('more episodes than worlds: the same observations as alone, in bounded memory, each world open within seconds', async (t) => {
-  const counting = (n: number): string[] => [block(`seen = [${n}]\nprint(seen)`), block('seen.append(len(seen))\nprint(seen)'), block('print(sum(seen))')];
+  const counting = (n: number): string[] => [
+    block(`seen = [${n}]\nprint(seen)`),
+    block('seen.append(len(seen))\nprint(seen)'),
+    block('print(sum(seen))'),
+  ];
   const alone = await Promise.all([0, 1].map((n) => play(environment, `alone/${n}`, TASK, counting(n))));
   let most = 0;
   const watched = new Map<number, number>();
@@ -196,7 +239,9 @@ test('more episodes than worlds: the same observations as alone, in bounded memo
   }, 20);
   const episodes = 2 * WORLDS + 1;
   const began = performance.now();
-  const played = await Promise.all(Array.from({ length: episodes }, (_, n) => play(environment, `many/${n}`, TASK, counting(n % 2))));
+  const played = await Promise.all(
+    Array.from({ length: episodes }, (_, n) => play(environment, `many/${n}`, TASK, counting(n % 2))),
+  );
   clearInterval(watch);
   for (const [n, one] of played.entries()) assert.deepEqual(one.hashes, alone[n % 2]!.hashes, `episode ${n}`);
   const [own, largest] = [mebibytes(sidecar.pid, /^Rss:\s+(\d+)/gm), Math.max(...watched.values())];
@@ -205,14 +250,16 @@ test('more episodes than worlds: the same observations as alone, in bounded memo
   await step(environment, 'opened', 1, block('print(1)'));
   const openMs = performance.now() - opening;
   await environment.close('opened');
-  t.diagnostic(`${episodes} episodes on ${WORLDS} worlds in ${((opening - began) / 1000).toFixed(1)} s; the sidecar has ${own.toFixed(0)} MiB, a world at most ${largest.toFixed(0)} MiB of its own, and opens in ${openMs.toFixed(0)} ms`);
+  t.diagnostic(
+    `${episodes} episodes on ${WORLDS} worlds in ${((opening - began) / 1000).toFixed(1)} s; the sidecar has ${own.toFixed(0)} MiB, a world at most ${largest.toFixed(0)} MiB of its own, and opens in ${openMs.toFixed(0)} ms`,
+  );
   assert.ok(most <= WORLDS, `${most} worlds at once`);
   assert.ok(own < 400 && largest > 10 && largest < 200, `${own} and ${largest} MiB`);
   assert.ok(openMs < 5_000, `${openMs} ms`);
   await until(() => worlds().length === 0, 'a closed episode keeps a process');
 });
 
-test('the code sees no secret of the sidecar\'s environment, has no rights of root, reads neither the answers nor the machine\'s files, and starts no program', async () => {
+test("the code sees no secret of the sidecar's environment, has no rights of root, reads neither the answers nor the machine's files, and starts no program", async () => {
   const { texts } = await play(environment, 'curious', TASK, [
     block("import os\nprint(os.getuid(), os.environ.get('SEEUPO_TEST_SECRET'), sorted(os.environ))"),
     // The engine's guard lets code read files by this name; what stops it is the kernel.
@@ -231,7 +278,20 @@ test('the code sees no secret of the sidecar\'s environment, has no rights of ro
 
 test('where there is no data, the sidecar says how to get it', async () => {
   const { file, args, env } = sidecarCommand('appworld', 0, tmpdir());
-  const run = (data: string) => promisify(execFile)(file, [...args, '--data', data], { env: { ...process.env, ...env } }).then(() => '', ({ stderr }: { stderr: string }) => stderr);
-  assert.match(await run('/nowhere'), /^sidecar: no AppWorld data in \/nowhere\/data: download it once with `\S+appworld download data --root \/nowhere`, or name the folder/);
-  await assert.rejects(environment.reset({ episodeId: 'x', taskId: '82e2fac_1', seed: 0 }), (error: unknown) => error instanceof EnvironmentProtocolError && error.code === 'unknown_task' && /it has e\.g\. 5ee0001_1/.test(error.message));
+  const run = (data: string) =>
+    promisify(execFile)(file, [...args, '--data', data], { env: { ...process.env, ...env } }).then(
+      () => '',
+      ({ stderr }: { stderr: string }) => stderr,
+    );
+  assert.match(
+    await run('/nowhere'),
+    /^sidecar: no AppWorld data in \/nowhere\/data: download it once with `\S+appworld download data --root \/nowhere`, or name the folder/,
+  );
+  await assert.rejects(
+    environment.reset({ episodeId: 'x', taskId: '82e2fac_1', seed: 0 }),
+    (error: unknown) =>
+      error instanceof EnvironmentProtocolError &&
+      error.code === 'unknown_task' &&
+      /it has e\.g\. 5ee0001_1/.test(error.message),
+  );
 });

@@ -13,7 +13,11 @@ export interface Script {
   readonly responses: readonly string[];
 }
 
-export const jsonLines = <T>(text: string): T[] => text.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as T);
+export const jsonLines = <T>(text: string): T[] =>
+  text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as T);
 
 /** Runs bfcl_transcript_check.py, whose standard output is JSON lines. */
 export async function transcriptCheck<T>(...args: string[]): Promise<T[]> {

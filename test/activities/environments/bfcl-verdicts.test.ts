@@ -26,15 +26,24 @@ after(() => sidecar.kill());
 async function play(scripts: readonly Script[], options: string, maxTurns: number) {
   const environment = new RestoringEnvironment(sidecarEnvironment('bfcl', sidecar.url));
   const byKey = new Map(scripts.map((script) => [`${script.policy}/${script.taskId}`, script]));
-  const seats = [...byKey].map(([key, { taskId }], sample): Seat => ({
-    task: { id: `${taskId}?${options}`, split: 'train', turns: 1 }, sample, episodeId: key, randomKey: key,
-  }));
+  const seats = [...byKey].map(
+    ([key, { taskId }], sample): Seat => ({
+      task: { id: `${taskId}?${options}`, split: 'train', turns: 1 },
+      sample,
+      episodeId: key,
+      randomKey: key,
+    }),
+  );
   const codec = toyCodec(Number.MAX_SAFE_INTEGER);
-  return playEpisodes(seats, { policy: scriptedPolicy(byKey), codec, environment }, { ...PlayConfig.parse({ maxResponseTokens: 10_000, maxTurns }), temperature: 1, seed: 0 });
+  return playEpisodes(
+    seats,
+    { policy: scriptedPolicy(byKey), codec, environment },
+    { ...PlayConfig.parse({ maxResponseTokens: 10_000, maxTurns }), temperature: 1, seed: 0 },
+  );
 }
 
 test('random, mutated and junk policies on all 800 tasks: our verdict is the official checker’s on the exported transcripts', async () => {
-  const scripts = (await bfclScripts());
+  const scripts = await bfclScripts();
   const folder = await mkdtemp(path.join(tmpdir(), 'seeupo-bfcl-results-'));
   const ours = new Map<string, boolean>();
   for (const policy of ['random', 'mutated', 'junk']) {
@@ -51,14 +60,21 @@ test('random, mutated and junk policies on all 800 tasks: our verdict is the off
   }
   const theirs = await transcriptCheck<{ folder: string; id: string; valid: boolean }>('verdicts', folder);
   assert.equal(theirs.length, 2400);
-  assert.deepEqual(theirs.filter(({ folder: name, id, valid }) => ours.get(`${name}/${id}`) !== valid), []);
+  assert.deepEqual(
+    theirs.filter(({ folder: name, id, valid }) => ours.get(`${name}/${id}`) !== valid),
+    [],
+  );
   const solved = (policy: string) => theirs.filter((one) => one.folder.startsWith(policy) && one.valid).length;
   // Policies that are always right or always wrong would prove little.
-  for (const policy of ['mutated', 'junk']) assert.ok(solved(policy) > 200 && solved(policy) < 700, `${policy}: ${solved(policy)} of 800`);
+  for (const policy of ['mutated', 'junk'])
+    assert.ok(solved(policy) > 200 && solved(policy) < 700, `${policy}: ${solved(policy)} of 800`);
 });
 
 const exported = (taskId: string, ...responses: string[]) =>
-  officialResult({ taskId, turns: responses.map((content) => ({ action: { content, calls: parseCalls(content, 'hermes') } })) });
+  officialResult({
+    taskId,
+    turns: responses.map((content) => ({ action: { content, calls: parseCalls(content, 'hermes') } })),
+  });
 const call = '<tool_call>\n{"name": "ls", "arguments": {"a": 5.0}}\n</tool_call>';
 
 test('an export deals responses over user turns, and keeps 5.0 apart from 5', () => {
@@ -80,9 +96,15 @@ test('names that Python would read as code are exported as text, not as calls', 
 });
 
 test('files lie where bfcl_eval looks for them, sorted by number', () => {
-  const files = officialResultFiles('my-model', [{ taskId: 'multi_turn_base_10', turns: [] }, { taskId: 'multi_turn_base_9', turns: [] }]);
+  const files = officialResultFiles('my-model', [
+    { taskId: 'multi_turn_base_10', turns: [] },
+    { taskId: 'multi_turn_base_9', turns: [] },
+  ]);
   assert.deepEqual([...files.keys()], ['my-model/multi_turn/BFCL_v4_multi_turn_base_result.json']);
-  assert.deepEqual(jsonLines<{ id: string }>([...files.values()][0]!).map(({ id }) => id), ['multi_turn_base_9', 'multi_turn_base_10']);
+  assert.deepEqual(
+    jsonLines<{ id: string }>([...files.values()][0]!).map(({ id }) => id),
+    ['multi_turn_base_9', 'multi_turn_base_10'],
+  );
 });
 
 test('the authors’ prompt: compact documents, results in one user message under name and place, and their closing word', async () => {
@@ -90,22 +112,43 @@ test('the authors’ prompt: compact documents, results in one user message unde
   const start = await environment.reset({ episodeId: 'authors', taskId: 'multi_turn_base_0?prompt=authors', seed: 0 });
   assert.match(start.messages[0]!.content, /<tools>\n\{"name":"\w+","description":/);
   assert.match(start.messages[0]!.content, /"response":/);
-  const step = (stepIndex: number, content: string) => environment.step({ episodeId: 'authors', stepIndex, action: { content, calls: parseCalls(content, 'hermes') } });
-  const { messages } = await step(1, '<tool_call>\n{"name": "pwd", "arguments": {}}\n</tool_call>\n<tool_call>\n{"name": "ls", "arguments": {}}\n</tool_call>');
+  const step = (stepIndex: number, content: string) =>
+    environment.step({ episodeId: 'authors', stepIndex, action: { content, calls: parseCalls(content, 'hermes') } });
+  const { messages } = await step(
+    1,
+    '<tool_call>\n{"name": "pwd", "arguments": {}}\n</tool_call>\n<tool_call>\n{"name": "ls", "arguments": {}}\n</tool_call>',
+  );
   assert.equal(messages.length, 1);
-  assert.match(messages[0]!.content, /^<tool_call>\n\{"name": "pwd_0", "content": .*\}\n<\/tool_call>\n<tool_call>\n\{"name": "ls_1", "content": .*\}\n<\/tool_call>$/);
-  assert.match((await step(2, '<tool_call>{"name": ')).messages[0]!.content, /^[A-Z]/, 'a malformed call ends the turn');
+  assert.match(
+    messages[0]!.content,
+    /^<tool_call>\n\{"name": "pwd_0", "content": .*\}\n<\/tool_call>\n<tool_call>\n\{"name": "ls_1", "content": .*\}\n<\/tool_call>$/,
+  );
+  assert.match(
+    (await step(2, '<tool_call>{"name": ')).messages[0]!.content,
+    /^[A-Z]/,
+    'a malformed call ends the turn',
+  );
   for (let n = 3; n < 5; n++) await step(n, 'Done.');
-  assert.deepEqual(await step(5, 'Done.').then(({ messages: last, done }) => ({ last, done })), { last: [{ role: 'user', content: '[CONVERSATION_COMPLETED]' }], done: true });
+  assert.deepEqual(await step(5, 'Done.').then(({ messages: last, done }) => ({ last, done })), {
+    last: [{ role: 'user', content: '[CONVERSATION_COMPLETED]' }],
+    done: true,
+  });
 });
 
 test('an episode that is cut in its last turn is judged by what it called there; irrelevance may cost it', async () => {
   const environment = sidecarEnvironment('bfcl', sidecar.url);
-  const [truth] = (await bfclScripts()).filter(({ taskId, policy }) => taskId === 'multi_turn_base_50' && policy === 'junk');
+  const [truth] = (await bfclScripts()).filter(
+    ({ taskId, policy }) => taskId === 'multi_turn_base_50' && policy === 'junk',
+  );
   assert.ok(truth);
   await environment.reset({ episodeId: 'cut', taskId: truth.taskId, seed: 0 });
   let index = 0;
-  for (const content of truth.responses.slice(0, -1)) await environment.step({ episodeId: 'cut', stepIndex: ++index, action: { content, calls: parseCalls(content, 'hermes') } });
+  for (const content of truth.responses.slice(0, -1))
+    await environment.step({
+      episodeId: 'cut',
+      stepIndex: ++index,
+      action: { content, calls: parseCalls(content, 'hermes') },
+    });
   const cut = await environment.evaluate('cut');
   await environment.step({ episodeId: 'cut', stepIndex: ++index, action: { content: 'Done.', calls: [] } });
   assert.deepEqual(await environment.evaluate('cut'), cut);

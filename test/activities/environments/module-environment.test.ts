@@ -21,7 +21,10 @@ for (const example of ['unit-prices', 'meeting-room']) {
     let environment = open();
     const subject: Subject = { open: () => environment, crash: async () => void (environment = open()) };
     const findings = await checkEnvironment(subject, QUICK);
-    assert.deepEqual(findings.filter(({ holds }) => holds !== true), []);
+    assert.deepEqual(
+      findings.filter(({ holds }) => holds !== true),
+      [],
+    );
   });
 }
 
@@ -43,14 +46,23 @@ const counting = (impure: boolean) =>
           return impure ? `draw ${drawn++}` : String(state.total);
         },
       },
-      fail: { description: '', parameters: z.object({}), run: () => { throw new Error('a bug'); } },
+      fail: {
+        description: '',
+        parameters: z.object({}),
+        run: () => {
+          throw new Error('a bug');
+        },
+      },
     },
     verify: ({ task, state }) => state.total === task.goal,
   });
 
 test('the conformance kit finds an environment that is not deterministic', async () => {
   const environment = openDefinition(counting(true), HERE);
-  const scripted = { open: () => Object.assign(environment, { solution: async () => ['CALL add(3)'] }), crash: async () => {} };
+  const scripted = {
+    open: () => Object.assign(environment, { solution: async () => ['CALL add(3)'] }),
+    crash: async () => {},
+  };
   const findings = await checkEnvironment(scripted, { ...QUICK, leakEpisodes: 0 });
   const failed = findings.filter(({ holds }) => holds === false).map(({ check }) => check.split(':')[0]);
   assert.ok(failed.includes('determinism') && failed.includes('restore'), failed.join(', '));
@@ -58,15 +70,27 @@ test('the conformance kit finds an environment that is not deterministic', async
 
 test('the conformance kit counts demonstrations, and says what their want costs', async () => {
   const environment = openDefinition(counting(false), HERE);
-  const findings = await checkEnvironment({ open: () => environment, crash: async () => undefined }, { ...QUICK, leakEpisodes: 0 });
+  const findings = await checkEnvironment(
+    { open: () => environment, crash: async () => undefined },
+    { ...QUICK, leakEpisodes: 0 },
+  );
   assert.match(findings[0]!.detail, /1 training, 0 held-out, 0 demonstrations: a run has no warm start/);
 });
 
 test('a field whose name is misspelt is told with the fields that there are', () => {
-  const { turns, ...spec } = { name: 'x', task: z.object({}), tasks: [], turns: 1, prompt: () => '', tools: { add: { description: '', parameters: z.object({}), run: () => 1 } }, verify: () => true };
+  const { turns, ...spec } = {
+    name: 'x',
+    task: z.object({}),
+    tasks: [],
+    turns: 1,
+    prompt: () => '',
+    tools: { add: { description: '', parameters: z.object({}), run: () => 1 } },
+    verify: () => true,
+  };
   assert.throws(() => defineEnvironment({ ...spec, turn: turns } as never), {
     name: 'BadConfig',
-    message: /^environment "x": tasks is an empty array, .*; turns is missing, expected a whole number from 1.*; turn is no field: did you mean turns\?$/,
+    message:
+      /^environment "x": tasks is an empty array, .*; turns is missing, expected a whole number from 1.*; turn is no field: did you mean turns\?$/,
   });
 });
 
@@ -83,12 +107,19 @@ test('tools take positional and named arguments; what does not fit is told to th
   assert.equal(await says('e4', 'CALL add(1, 2, 3)'), 'Result: Error: add: takes 2 argument(s), 3 were given');
   assert.equal(await says('e5', 'CALL toString()'), 'Result: Error: "toString" is not a tool, the tools are add, fail');
   // A bug of the environment is never an observation.
-  await assert.rejects(says('e6', 'CALL fail()'), { name: 'EnvironmentProtocolError', code: 'environment_fault', message: /tool fail threw Error: a bug/ });
+  await assert.rejects(says('e6', 'CALL fail()'), {
+    name: 'EnvironmentProtocolError',
+    code: 'environment_fault',
+    message: /tool fail threw Error: a bug/,
+  });
 });
 
 test('a prompt names the tools as signatures, optional parameters marked', async () => {
   const { messages } = await openDefinition(counting(false), HERE).reset({ episodeId: 'p', taskId: 'a', seed: 0 });
-  assert.deepEqual(messages.map(({ content }) => content), ['Tools:\nadd(n, times?)\nfail()\nAnswer with CALL lines only.', 'Reach 3.']);
+  assert.deepEqual(
+    messages.map(({ content }) => content),
+    ['Tools:\nadd(n, times?)\nfail()\nAnswer with CALL lines only.', 'Reach 3.'],
+  );
 });
 
 let root: string;
@@ -99,18 +130,34 @@ before(async () => {
   await writeFile(path.join(folder, 'outside.ts'), 'export default 1');
   await symlink(path.join(folder, 'outside.ts'), path.join(root, 'link.ts'));
   await writeFile(path.join(root, 'other.ts'), 'export default { name: "x" }');
-  await writeFile(path.join(root, 'leak.ts'), `
+  await writeFile(
+    path.join(root, 'leak.ts'),
+    `
     import { defineEnvironment, z } from 'seeupo/environment';
     export default defineEnvironment({ name: 'leak', task: z.object({}), tasks: '../outside.ts', turns: 1, prompt: () => '',
-      tools: { t: { description: '', parameters: z.object({}), run: () => '' } }, verify: () => 0 });`);
+      tools: { t: { description: '', parameters: z.object({}), run: () => '' } }, verify: () => 0 });`,
+  );
 });
 
 test('a configuration cannot make a worker read a file outside the configured roots', async () => {
-  const listed = (name: string, roots = [root]) => createEnvironments({ environmentRoots: roots })(name).listTasks('train');
-  for (const name of ['../outside.ts', path.join(root, '..', 'outside.ts'), './link.ts', '/etc/passwd.ts', './missing.ts']) {
+  const listed = (name: string, roots = [root]) =>
+    createEnvironments({ environmentRoots: roots })(name).listTasks('train');
+  for (const name of [
+    '../outside.ts',
+    path.join(root, '..', 'outside.ts'),
+    './link.ts',
+    '/etc/passwd.ts',
+    './missing.ts',
+  ]) {
     await assert.rejects(listed(name), { name: 'BadConfig', message: /there is no such file below/ }, name);
   }
   await assert.rejects(listed('./leak.ts'), { name: 'BadConfig', message: /^tasks: .*there is no such file below/ });
-  await assert.rejects(listed('./other.ts'), { name: 'BadConfig', message: /has no environment as its default export/ });
-  await assert.rejects(async () => listed('./other.ts', []), { name: 'UnknownEnvironment', message: /SEEUPO_ENVIRONMENTS_DIR/ });
+  await assert.rejects(listed('./other.ts'), {
+    name: 'BadConfig',
+    message: /has no environment as its default export/,
+  });
+  await assert.rejects(async () => listed('./other.ts', []), {
+    name: 'UnknownEnvironment',
+    message: /SEEUPO_ENVIRONMENTS_DIR/,
+  });
 });

@@ -11,15 +11,23 @@ import { parseCalls } from '../../../activities/rollout/tool-calls.js';
 import { startSidecar } from './sidecar-process.js';
 
 const act = (content: string): Action => ({ content, calls: parseCalls(content, 'call-lines') });
-const RIGHT = [act("CALL touch('Notes2023.txt')"), act("CALL echo('Study diligently, practice programming, master algorithms.', 'Notes2023.txt')")];
+const RIGHT = [
+  act("CALL touch('Notes2023.txt')"),
+  act("CALL echo('Study diligently, practice programming, master algorithms.', 'Notes2023.txt')"),
+];
 
 test('kill -9 of the sidecar before any step and before the verdict changes nothing', async () => {
   let sidecar = await startSidecar();
   const waits: number[] = [];
-  const environment = new RestoringEnvironment(new EnvService({ name: 'bfcl-windows', url: sidecar.url }), { onWait: ({ waitedMs }) => waits.push(waitedMs) });
+  const environment = new RestoringEnvironment(new EnvService({ name: 'bfcl-windows', url: sidecar.url }), {
+    onWait: ({ waitedMs }) => waits.push(waitedMs),
+  });
 
   /** Plays 42:0; `disturb` runs before each call after the reset. */
-  const played = async (episodeId: string, disturb: () => Promise<void>): Promise<{ observations: Observation[]; verdict: Verdict }> => {
+  const played = async (
+    episodeId: string,
+    disturb: () => Promise<void>,
+  ): Promise<{ observations: Observation[]; verdict: Verdict }> => {
     const observations = [await environment.reset({ episodeId, taskId: '42:0', seed: 0 })];
     for (const [index, action] of RIGHT.entries()) {
       await disturb();
@@ -60,13 +68,19 @@ describe('with a live sidecar', () => {
     withSidecar(async (url) => {
       const service = new EnvService({ name: 'bfcl-windows', url });
       const start = { episodeId: 'e', taskId: '42:0', seed: 0 };
-      const hashes = [(await service.reset(start)).hash, (await service.step({ episodeId: 'e', stepIndex: 1, action: RIGHT[0]! })).hash];
+      const hashes = [
+        (await service.reset(start)).hash,
+        (await service.step({ episodeId: 'e', stepIndex: 1, action: RIGHT[0]! })).hash,
+      ];
       await service.close('e');
       const restored = await service.restore({ ...start, actions: [RIGHT[0]!], observationHashes: hashes });
       assert.equal(restored.hash, hashes[1]);
       await assert.rejects(
         service.restore({ ...start, actions: [RIGHT[0]!], observationHashes: [hashes[0]!, '0'.repeat(64)] }),
-        (error) => error instanceof EnvironmentProtocolError && error.code === 'restore_mismatch' && /replayed observation 1 /.test(error.message),
+        (error) =>
+          error instanceof EnvironmentProtocolError &&
+          error.code === 'restore_mismatch' &&
+          /replayed observation 1 /.test(error.message),
       );
       // The live episode is untouched by the failed restore.
       assert.equal((await service.step({ episodeId: 'e', stepIndex: 2, action: RIGHT[1]! })).done, true);
@@ -74,7 +88,8 @@ describe('with a live sidecar', () => {
 
   test('what an earlier attempt left under the same id does not disturb the next one', () =>
     withSidecar(async (url) => {
-      const attempt = (): RestoringEnvironment => new RestoringEnvironment(new EnvService({ name: 'bfcl-windows', url }));
+      const attempt = (): RestoringEnvironment =>
+        new RestoringEnvironment(new EnvService({ name: 'bfcl-windows', url }));
       const [earlier, later] = [attempt(), attempt()];
       const start = { episodeId: 'e', taskId: '42:0', seed: 0 };
       await earlier.reset(start);
@@ -103,7 +118,9 @@ test('an environment that stays down is unavailable after the wait, and the mess
   await new Promise((resolve) => gone.close(resolve));
   await assert.rejects(createEnvironments({ bfclUrl })('bfcl-windows', { maxWaitMs: 300 }).listTasks('train'), {
     name: 'EnvironmentUnavailable',
-    message: new RegExp(`bfcl-windows at ${bfclUrl}/list-tasks cannot be reached \\(ECONNREFUSED\\): .*gave up after 0\\.\\d s`),
+    message: new RegExp(
+      `bfcl-windows at ${bfclUrl}/list-tasks cannot be reached \\(ECONNREFUSED\\): .*gave up after 0\\.\\d s`,
+    ),
   });
 });
 
@@ -114,10 +131,20 @@ test('a hanging reply is unavailable, a reply of another form is a protocol erro
     response.end('{"tasks":[{"id":8}]}');
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const service = new EnvService({ name: 'odd', url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, timeoutMs: 200 });
+  const service = new EnvService({
+    name: 'odd',
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    timeoutMs: 200,
+  });
   try {
-    await assert.rejects(service.reset({ episodeId: 'e', taskId: 't', seed: 0 }), { name: 'EnvironmentUnavailable', message: /did not answer within 200 ms/ });
-    await assert.rejects(service.listTasks('train'), { name: 'EnvironmentProtocolError', message: /in another form than expected/ });
+    await assert.rejects(service.reset({ episodeId: 'e', taskId: 't', seed: 0 }), {
+      name: 'EnvironmentUnavailable',
+      message: /did not answer within 200 ms/,
+    });
+    await assert.rejects(service.listTasks('train'), {
+      name: 'EnvironmentProtocolError',
+      message: /in another form than expected/,
+    });
     await assert.rejects(service.evaluate('e'), { name: 'EnvironmentUnavailable', message: /answered 503/ });
   } finally {
     server.closeAllConnections();
@@ -126,6 +153,12 @@ test('a hanging reply is unavailable, a reply of another form is a protocol erro
 });
 
 test('an unknown environment is refused with the known names, a known one without an address with the variable', () => {
-  assert.throws(() => createEnvironments({})('toString'), { name: 'UnknownEnvironment', message: /"toString" is unknown, expected one of: bfcl-windows/ });
-  assert.throws(() => createEnvironments({})('bfcl-windows'), { name: 'UnknownEnvironment', message: /SEEUPO_BFCL_URL/ });
+  assert.throws(() => createEnvironments({})('toString'), {
+    name: 'UnknownEnvironment',
+    message: /"toString" is unknown, expected one of: bfcl-windows/,
+  });
+  assert.throws(() => createEnvironments({})('bfcl-windows'), {
+    name: 'UnknownEnvironment',
+    message: /SEEUPO_BFCL_URL/,
+  });
 });

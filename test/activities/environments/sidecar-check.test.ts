@@ -16,7 +16,10 @@ describe('our executor and checks against the official ones, all multi-turn task
   });
 
   test('ground truth is valid on 800 of 800 tasks, by our check and by the official checker', () => {
-    assert.deepEqual([report['tasks'], report['groundTruthValid'], report['officialGroundTruthValid']], [800, 800, 800]);
+    assert.deepEqual(
+      [report['tasks'], report['groundTruthValid'], report['officialGroundTruthValid']],
+      [800, 800, 800],
+    );
   });
 
   test('the empty policy is valid on none', () => assert.equal(report['emptyValid'], 0));

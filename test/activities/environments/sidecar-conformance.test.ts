@@ -27,20 +27,34 @@ for (const name of sidecarEnvironments().filter((one) => sidecarComponent(one) =
       };
       const findings = await checkEnvironment({ open, crash, memory: () => sidecar.memory() }, QUICK);
       // A sidecar does not tell solutions; what it says of them is in bfcl_full_check.py and self_check.py.
-      assert.deepEqual(findings.filter(({ holds }) => holds !== true).map(({ check, detail }) => `${check}: ${detail}`), ['reference solutions score 1: not looked at: no solutions are known (`solve`)']);
+      assert.deepEqual(
+        findings.filter(({ holds }) => holds !== true).map(({ check, detail }) => `${check}: ${detail}`),
+        ['reference solutions score 1: not looked at: no solutions are known (`solve`)'],
+      );
     });
 
     test('keeps them as a remote server, of which only episodes can be closed', async () => {
-      const crash = async (episodeIds: readonly string[]) => void (await Promise.all(episodeIds.map((episodeId) => open().close(episodeId))));
+      const crash = async (episodeIds: readonly string[]) =>
+        void (await Promise.all(episodeIds.map((episodeId) => open().close(episodeId))));
       const findings = await checkEnvironment({ open, crash, memory: null }, QUICK);
-      assert.deepEqual(findings.filter(({ holds }) => holds === false), []);
+      assert.deepEqual(
+        findings.filter(({ holds }) => holds === false),
+        [],
+      );
     });
   });
 }
 
 test('a step that takes too long is ended, is no observation, and costs the episode only', async () => {
-  const { stdout } = await promisify(execFile)(PYTHON, [`${SIDECAR}/time_limit_check.py`], { env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' } });
-  const { spun, seconds, afterwards, next } = JSON.parse(stdout) as { spun: [number, { code: string }]; seconds: number; afterwards: string; next: number };
+  const { stdout } = await promisify(execFile)(PYTHON, [`${SIDECAR}/time_limit_check.py`], {
+    env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' },
+  });
+  const { spun, seconds, afterwards, next } = JSON.parse(stdout) as {
+    spun: [number, { code: string }];
+    seconds: number;
+    afterwards: string;
+    next: number;
+  };
   assert.deepEqual([spun[0], spun[1].code, afterwards, next], [500, 'internal', 'episode_lost', 200]);
   assert.ok(seconds < 5, `${seconds} s of processor time for a limit of 0.2 s`);
 });

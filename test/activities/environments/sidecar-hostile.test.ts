@@ -33,7 +33,10 @@ function planted(file: string): [string, Action][] {
   ];
 }
 
-for (const [name, taskId] of [['bfcl', 'multi_turn_base_0'], ['bfcl-windows', '8:0']] as const) {
+for (const [name, taskId] of [
+  ['bfcl', 'multi_turn_base_0'],
+  ['bfcl-windows', '8:0'],
+] as const) {
   describe(`hostile actions on ${name}`, () => {
     let sidecar: Sidecar;
     let environment: EnvService;
@@ -77,8 +80,16 @@ for (const [name, taskId] of [['bfcl', 'multi_turn_base_0'], ['bfcl-windows', '8
     });
 
     test('a request that is no HTTP, or no JSON of the protocol, is refused, and the sidecar lives on', async () => {
-      const post = (body: string, type = 'application/json') => fetch(`${sidecar.url}/step`, { method: 'POST', body, headers: { 'content-type': type } });
-      for (const body of ['', '[]', '{', '\u0000', '{"episodeId": NaN}', `${'['.repeat(50_000)}${']'.repeat(50_000)}`]) {
+      const post = (body: string, type = 'application/json') =>
+        fetch(`${sidecar.url}/step`, { method: 'POST', body, headers: { 'content-type': type } });
+      for (const body of [
+        '',
+        '[]',
+        '{',
+        '\u0000',
+        '{"episodeId": NaN}',
+        `${'['.repeat(50_000)}${']'.repeat(50_000)}`,
+      ]) {
         assert.equal((await post(body)).status, 400, JSON.stringify(body.slice(0, 20)));
       }
       assert.equal((await post('{}', 'text/plain')).status, 415);

@@ -21,7 +21,8 @@ const SAME_TASK = 4;
 /** As many requests at once as the client sends (env-service.ts): a step's time is then its own, without the wait for a connection. */
 const AT_ONCE = 16;
 const ROUNDS = 5;
-const meetsBar = ({ stepsPerSecond, p99 }: { stepsPerSecond: number; p99: number }): boolean => stepsPerSecond >= 1500 && p99 < 50;
+const meetsBar = ({ stepsPerSecond, p99 }: { stepsPerSecond: number; p99: number }): boolean =>
+  stepsPerSecond >= 1500 && p99 < 50;
 
 /** Hashes of all observations, and the verdict. */
 type Seen = readonly unknown[];
@@ -41,13 +42,18 @@ async function play(script: Script, episodeId: string, limit = pLimit(1), times:
   }
   return [...seen, await limit(() => environment.evaluate(episodeId))];
 }
-const reset = ({ taskId }: Script, episodeId: string) => environment.reset({ episodeId, taskId: `${taskId}?docs=compact`, seed: 0 });
+const reset = ({ taskId }: Script, episodeId: string) =>
+  environment.reset({ episodeId, taskId: `${taskId}?docs=compact`, seed: 0 });
 
 test('256 concurrent episodes, four of each task: at least 1,500 steps a second, p99 of a step under 50 ms, and none sees another', async (t) => {
-  const scripts = (await bfclScripts()).filter(({ policy, responses }) => policy === 'random' && responses.length <= 20);
+  const scripts = (await bfclScripts()).filter(
+    ({ policy, responses }) => policy === 'random' && responses.length <= 20,
+  );
   // Every tenth: all categories. The four of a task follow different scripts, so that a shared state would show.
   const chosen = scripts.filter((_, n) => n % 10 === 0).slice(0, EPISODES / SAME_TASK);
-  const seats = chosen.flatMap(({ taskId }, n) => Array.from({ length: SAME_TASK }, (_, g): Script => ({ ...chosen[(n + g) % chosen.length]!, taskId })));
+  const seats = chosen.flatMap(({ taskId }, n) =>
+    Array.from({ length: SAME_TASK }, (_, g): Script => ({ ...chosen[(n + g) % chosen.length]!, taskId })),
+  );
   assert.equal(seats.length, EPISODES);
 
   const alone: Seen[] = [];
@@ -67,10 +73,15 @@ test('256 concurrent episodes, four of each task: at least 1,500 steps a second,
     const together = await Promise.all(seats.map((script, n) => play(script, `${round}/${n}`, limit, times)));
     const stepsPerSecond = times.length / ((performance.now() - began) / 1000);
     measured.push({ stepsPerSecond, p99: quantile(times, 0.99) });
-    t.diagnostic(`${times.length} steps, ${stepsPerSecond.toFixed(0)} a second, p50 ${quantile(times, 0.5).toFixed(1)} ms, p99 ${quantile(times, 0.99).toFixed(1)} ms`);
+    t.diagnostic(
+      `${times.length} steps, ${stepsPerSecond.toFixed(0)} a second, p50 ${quantile(times, 0.5).toFixed(1)} ms, p99 ${quantile(times, 0.99).toFixed(1)} ms`,
+    );
     assert.deepEqual(together, alone);
     await Promise.all(seats.map((_, n) => environment.close(`${round}/${n}`)));
   }
-  assert.ok(new Set(alone.map((seen) => JSON.stringify(seen))).size > EPISODES / 2, 'most episodes see something of their own, or this proves nothing');
+  assert.ok(
+    new Set(alone.map((seen) => JSON.stringify(seen))).size > EPISODES / 2,
+    'most episodes see something of their own, or this proves nothing',
+  );
   assert.ok(measured.some(meetsBar), JSON.stringify(measured));
 });

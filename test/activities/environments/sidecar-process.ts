@@ -10,7 +10,9 @@ export const SIDECAR = 'activities/environments/sidecar';
 /** Fails, rather than skips, where the virtual environment is missing. */
 export async function requirePython(): Promise<void> {
   await access(PYTHON).catch(() => {
-    throw new Error(`${PYTHON} is missing: run \`npm run setup\` in the checkout's root, or start the tests from there`);
+    throw new Error(
+      `${PYTHON} is missing: run \`npm run setup\` in the checkout's root, or start the tests from there`,
+    );
   });
 }
 
@@ -23,12 +25,25 @@ export interface Sidecar {
 }
 
 /** The real sidecar in a process of its own; port 0 takes a free one. */
-export async function startSidecar(options: { environment?: string; port?: number; hashSeed?: string; args?: readonly string[] } = {}): Promise<Sidecar> {
+export async function startSidecar(
+  options: { environment?: string; port?: number; hashSeed?: string; args?: readonly string[] } = {},
+): Promise<Sidecar> {
   await requirePython();
-  const args = [`${SIDECAR}/server.py`, '--environment', options.environment ?? 'bfcl-windows', '--port', String(options.port ?? 0), ...(options.args ?? [])];
+  const args = [
+    `${SIDECAR}/server.py`,
+    '--environment',
+    options.environment ?? 'bfcl-windows',
+    '--port',
+    String(options.port ?? 0),
+    ...(options.args ?? []),
+  ];
   const child = spawn(PYTHON, args, {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1', ...(options.hashSeed === undefined ? {} : { PYTHONHASHSEED: options.hashSeed }) },
+    env: {
+      ...process.env,
+      PYTHONDONTWRITEBYTECODE: '1',
+      ...(options.hashSeed === undefined ? {} : { PYTHONHASHSEED: options.hashSeed }),
+    },
   });
   const url = await firstUrl(child);
   return {

@@ -29,22 +29,35 @@ describe('the BFCL windows sidecar', () => {
   };
   const play = (episodeId: string, stepIndex: number, content: string): Promise<Observation> =>
     environment.step({ episodeId, stepIndex, action: act(content) });
-  const rejected = (code: string) => (error: unknown): boolean => error instanceof EnvironmentProtocolError && error.code === code;
+  const rejected =
+    (code: string) =>
+    (error: unknown): boolean =>
+      error instanceof EnvironmentProtocolError && error.code === code;
 
   test('the train and held-out windows of a task set share no task, and the sets are data', async () => {
-    const ids = async (split: 'train' | 'heldout'): Promise<string[]> => (await environment.listTasks(split)).map(({ id }) => id);
+    const ids = async (split: 'train' | 'heldout'): Promise<string[]> =>
+      (await environment.listTasks(split)).map(({ id }) => id);
     assert.deepEqual(await ids('train'), ['8:0', '11:0', '21:0', '33:0', '33:1', '42:0', '43:0', '87:0']);
     assert.equal((await ids('heldout')).length, 12);
     assert.ok((await ids('heldout')).every((id) => Number(id.split(':')[0]) >= 100));
     const three = await client(sidecar, 'three-turns').listTasks('train');
-    assert.deepEqual(three.map(({ turns }) => turns), [2, 2, 2, 2, 3, 3, 3, 3]);
-    await assert.rejects(client(sidecar, 'nope').listTasks('train'), /'nope' is unknown, expected one of \['chaos', 'quickstart', 'smoke', 'three-turns'\]/);
+    assert.deepEqual(
+      three.map(({ turns }) => turns),
+      [2, 2, 2, 2, 3, 3, 3, 3],
+    );
+    await assert.rejects(
+      client(sidecar, 'nope').listTasks('train'),
+      /'nope' is unknown, expected one of \['chaos', 'quickstart', 'smoke', 'three-turns'\]/,
+    );
   });
 
   test('a prompt is tools, two examples, the user turn; the result and the next user turn follow a right response', async () => {
     const { messages, done } = await environment.reset({ episodeId: 'layout', taskId: '42:0', seed: 0 });
     assert.equal(done, false);
-    assert.deepEqual(messages.map(({ role }) => role), ['system', 'user', 'assistant', 'user', 'assistant', 'user']);
+    assert.deepEqual(
+      messages.map(({ role }) => role),
+      ['system', 'user', 'assistant', 'user', 'assistant', 'user'],
+    );
     assert.match(messages[0]!.content, /^Tools:\n(\w+\([^)]*\)\n){4}Answer with CALL lines only\.$/);
     const next = await play('layout', 1, "CALL touch('Notes2023.txt')");
     assert.equal(next.done, false);
@@ -63,14 +76,19 @@ describe('the BFCL windows sidecar', () => {
     };
     assert.deepEqual(await score('CALL touch("other.txt")'), { score: 0, success: false, turnsPassed: [false] });
     assert.deepEqual(await score('I cannot do that.'), { score: 0, success: false, turnsPassed: [false] });
-    assert.deepEqual(await score(first, 'CALL cat("Notes2023.txt")'), { score: 0.5, success: false, turnsPassed: [true, false] });
+    assert.deepEqual(await score(first, 'CALL cat("Notes2023.txt")'), {
+      score: 0.5,
+      success: false,
+      turnsPassed: [true, false],
+    });
     assert.deepEqual(await score(first, second), { score: 1, success: true, turnsPassed: [true, true] });
   });
 
   test('a window that plays on has all its turns, and a turn that is right after a wrong one earns nothing', async () => {
     const id = await begin('87:0:3:on');
     const dones: boolean[] = [];
-    for (const [index, content] of ['CALL displayCarStatus()', 'no call', 'no call'].entries()) dones.push((await play(id, index + 1, content)).done);
+    for (const [index, content] of ['CALL displayCarStatus()', 'no call', 'no call'].entries())
+      dones.push((await play(id, index + 1, content)).done);
     assert.deepEqual(dones, [false, false, true]);
     const { score, turnsPassed } = await environment.evaluate(id);
     assert.equal(score, 0);
@@ -81,7 +99,11 @@ describe('the BFCL windows sidecar', () => {
     const id = await begin('42:0');
     const once = await play(id, 1, "CALL touch('Notes2023.txt')");
     assert.deepEqual(await play(id, 1, "CALL touch('Notes2023.txt')"), once); // executed again, touch would report an error
-    assert.equal((await play(id, 2, "CALL echo('Study diligently, practice programming, master algorithms.', 'Notes2023.txt')")).done, true);
+    assert.equal(
+      (await play(id, 2, "CALL echo('Study diligently, practice programming, master algorithms.', 'Notes2023.txt')"))
+        .done,
+      true,
+    );
     assert.equal((await environment.evaluate(id)).score, 1);
   });
 
@@ -107,7 +129,15 @@ describe('the BFCL windows sidecar', () => {
     await assert.rejects(environment.reset({ episodeId: 'bad id', taskId: '42:0', seed: 0 }), rejected('bad_request'));
     const raw = (body: string, type = 'application/json', path = '/step'): Promise<Response> =>
       fetch(new URL(path, sidecar.url), { method: 'POST', body, headers: { 'content-type': type } });
-    for (const body of ['', '[', '[]', '{}', '{"a":NaN}', '['.repeat(200_000), '{"episodeId":"a","stepIndex":true,"action":{}}']) {
+    for (const body of [
+      '',
+      '[',
+      '[]',
+      '{}',
+      '{"a":NaN}',
+      '['.repeat(200_000),
+      '{"episodeId":"a","stepIndex":true,"action":{}}',
+    ]) {
       assert.equal((await raw(body)).status, 400, body.slice(0, 40));
     }
     assert.equal((await raw('{}', 'text/plain')).status, 415);
@@ -117,7 +147,10 @@ describe('the BFCL windows sidecar', () => {
 
   test('an action of 10 MB is a typed error and the sidecar lives on', async () => {
     const id = await begin('42:0');
-    await assert.rejects(play(id, 1, 'x'.repeat(10_000_000)), (error) => error instanceof Error && error.name.startsWith('Environment'));
+    await assert.rejects(
+      play(id, 1, 'x'.repeat(10_000_000)),
+      (error) => error instanceof Error && error.name.startsWith('Environment'),
+    );
     assert.equal((await play(id, 1, "CALL touch('Notes2023.txt')")).done, false);
   });
 
@@ -125,19 +158,42 @@ describe('the BFCL windows sidecar', () => {
     const mark = `/tmp/seeupo-hostile-${process.pid}`;
     const answerTo = async (call: object): Promise<string> => {
       const id = await begin('42:0');
-      const { messages } = await environment.step({ episodeId: id, stepIndex: 1, action: { content: '', calls: [call as never] } });
+      const { messages } = await environment.step({
+        episodeId: id,
+        stepIndex: 1,
+        action: { content: '', calls: [call as never] },
+      });
       assert.equal((await environment.evaluate(id)).score, 0);
       assert.equal(existsSync(mark), false, 'the call was executed');
       return messages[0]!.content;
     };
-    const call = (name: string, positional: unknown[] = [], keyword: object = {}): object => ({ name, positional, keyword });
+    const call = (name: string, positional: unknown[] = [], keyword: object = {}): object => ({
+      name,
+      positional,
+      keyword,
+    });
 
-    for (const name of [`__import__('os').system('touch ${mark}') or ls`, '__class__', '_load_scenario', '__init__', 'ls.__call__', 'globals', 'eval', 'exit', 'mv', '']) {
-      test(`name ${JSON.stringify(name.slice(0, 24))}`, async () => assert.match(await answerTo(call(name)), /^Result: Error: .* is not a tool, the tools are /));
+    for (const name of [
+      `__import__('os').system('touch ${mark}') or ls`,
+      '__class__',
+      '_load_scenario',
+      '__init__',
+      'ls.__call__',
+      'globals',
+      'eval',
+      'exit',
+      'mv',
+      '',
+    ]) {
+      test(`name ${JSON.stringify(name.slice(0, 24))}`, async () =>
+        assert.match(await answerTo(call(name)), /^Result: Error: .* is not a tool, the tools are /));
     }
 
     test('argument names that are code', async () => {
-      assert.match(await answerTo(call('touch', [], { [`x=__import__('os').system('touch ${mark}')`]: 1 })), /is no argument name/);
+      assert.match(
+        await answerTo(call('touch', [], { [`x=__import__('os').system('touch ${mark}')`]: 1 })),
+        /is no argument name/,
+      );
     });
 
     test('argument names and numbers of arguments that the function does not have', async () => {
@@ -157,20 +213,34 @@ describe('the BFCL windows sidecar', () => {
       const deep = JSON.parse(`${'['.repeat(60)}${']'.repeat(60)}`) as never;
       const id = await begin('42:0');
       await assert.rejects(
-        environment.step({ episodeId: id, stepIndex: 1, action: { content: '', calls: [{ name: 'touch', positional: [deep], keyword: {} }] } }),
+        environment.step({
+          episodeId: id,
+          stepIndex: 1,
+          action: { content: '', calls: [{ name: 'touch', positional: [deep], keyword: {} }] },
+        }),
         rejected('bad_request'),
       );
     });
 
     test('a fifth call is not executed, and the response is told', async () => {
       const id = await begin('42:0');
-      const { messages } = await play(id, 1, ["CALL touch('1')", "CALL touch('2')", "CALL touch('3')", "CALL touch('4')", "CALL touch('5')"].join('\n'));
-      assert.equal(messages[0]!.content, `${'Result: None\n'.repeat(4)}Result: Error: 5 calls in one response, only the first 4 were executed`);
+      const { messages } = await play(
+        id,
+        1,
+        ["CALL touch('1')", "CALL touch('2')", "CALL touch('3')", "CALL touch('4')", "CALL touch('5')"].join('\n'),
+      );
+      assert.equal(
+        messages[0]!.content,
+        `${'Result: None\n'.repeat(4)}Result: Error: 5 calls in one response, only the first 4 were executed`,
+      );
     });
 
     test('a line that is no call, with what was expected', async () => {
       const id = await begin('42:0');
-      assert.match((await play(id, 1, 'CALL touch(open("x"))')).messages[0]!.content, /^Result: Error: line 1: open is no value; quote a text .*expected e\.g\. CALL cd\('plans'\)/);
+      assert.match(
+        (await play(id, 1, 'CALL touch(open("x"))')).messages[0]!.content,
+        /^Result: Error: line 1: open is no value; quote a text .*expected e\.g\. CALL cd\('plans'\)/,
+      );
     });
   });
 
@@ -180,11 +250,17 @@ describe('the BFCL windows sidecar', () => {
     for (const { taskId, messages, firstTarget } of demonstrations) {
       assert.ok(Number(taskId.split(':')[0]) < 100, taskId);
       assert.ok(![4, 8, 11, 21, 25, 33, 37, 42, 43, 87, 92].includes(Number(taskId.split(':')[0])), taskId);
-      assert.deepEqual([messages[0]!.role, messages[firstTarget - 1]!.role, messages[firstTarget]!.role], ['system', 'user', 'assistant']);
+      assert.deepEqual(
+        [messages[0]!.role, messages[firstTarget - 1]!.role, messages[firstTarget]!.role],
+        ['system', 'user', 'assistant'],
+      );
       for (const { content } of messages.filter(({ role }) => role === 'assistant')) {
         const calls = parseCalls(content, 'call-lines');
         assert.equal(calls.length, content.split('\n').length, content);
-        assert.ok(calls.every((call) => 'name' in call), content);
+        assert.ok(
+          calls.every((call) => 'name' in call),
+          content,
+        );
       }
     }
   });
@@ -212,10 +288,16 @@ describe('the BFCL windows sidecar', () => {
       }
     }
     const targets = (await environment.demonstrations()).flatMap(({ messages, firstTarget }) =>
-      messages.slice(firstTarget - 1).filter(({ role }) => role === 'user').map(({ content }) => last(content)),
+      messages
+        .slice(firstTarget - 1)
+        .filter(({ role }) => role === 'user')
+        .map(({ content }) => last(content)),
     );
     assert.ok(windowTurns.size > 15 && targets.length > 100 && examples > 30);
-    assert.deepEqual(targets.filter((text) => windowTurns.has(text)), []);
+    assert.deepEqual(
+      targets.filter((text) => windowTurns.has(text)),
+      [],
+    );
   });
 });
 
@@ -228,7 +310,13 @@ test('everything the sidecar says is the same for any PYTHONHASHSEED', async () 
       const observations = [];
       for (const { id } of tasks) {
         observations.push(await environment.reset({ episodeId: id, taskId: id, seed: 0 }));
-        observations.push(await environment.step({ episodeId: id, stepIndex: 1, action: act("CALL ls(True)\nCALL nope('x')\nCALL get_watchlist()") }));
+        observations.push(
+          await environment.step({
+            episodeId: id,
+            stepIndex: 1,
+            action: act("CALL ls(True)\nCALL nope('x')\nCALL get_watchlist()"),
+          }),
+        );
       }
       return { observations, demonstrations: await environment.demonstrations() };
     } finally {
@@ -242,7 +330,8 @@ test('live episodes are bounded: one more is refused with 429, which the client 
   const sidecar = await startSidecar({ args: ['--max-episodes', '2'] });
   try {
     const environment = client(sidecar);
-    const reset = (episodeId: string): Promise<Observation> => environment.reset({ episodeId, taskId: '42:0', seed: 0 });
+    const reset = (episodeId: string): Promise<Observation> =>
+      environment.reset({ episodeId, taskId: '42:0', seed: 0 });
     await reset('a');
     await reset('b');
     await assert.rejects(reset('c'), { name: 'EnvironmentUnavailable' });

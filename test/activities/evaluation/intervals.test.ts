@@ -113,12 +113,14 @@ interface Kind {
   readonly mean: number;
 }
 const KINDS: readonly Kind[] = [
-  ...[0.1, 0.2, 0.5, 0.8].map((p): Kind => ({
-    name: `one episode, p ${p}`,
-    episodes: 1,
-    probability: () => p,
-    mean: p,
-  })),
+  ...[0.1, 0.2, 0.5, 0.8].map(
+    (p): Kind => ({
+      name: `one episode, p ${p}`,
+      episodes: 1,
+      probability: () => p,
+      mean: p,
+    }),
+  ),
   { name: 'four episodes, p 0.3', episodes: 4, probability: () => 0.3, mean: 0.3 },
   { name: 'four episodes, p uniform', episodes: 4, probability: (u) => u, mean: 0.5 },
   { name: 'four episodes, easy and hard', episodes: 4, probability: (u) => (u < 0.5 ? 0.1 : 0.9), mean: 0.5 },

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { shuffled, uniform, uniforms } from '../../../activities/numerics/random.js';
 
-test('a uniform number is the first 53 bits of its key\'s SHA-256', () => {
+test("a uniform number is the first 53 bits of its key's SHA-256", () => {
   const digest = createHash('sha256').update('seed/1').digest();
   assert.equal(uniform('seed/1'), Number(digest.readBigUInt64BE(0) >> 11n) / 2 ** 53);
 });

@@ -10,14 +10,18 @@ import { configOfModel, tiny, tinyAdapter, tinyModel, tinyWeights } from './tiny
 /** Oracle: transformers and PyTorch in fp32 on the same weights. */
 const policy = new TensorFlowPolicy('bf16');
 const scoring = { temperature: 1, microBatchTokens: 1024 };
-const differences = (ours: readonly number[], theirs: readonly number[]): number[] => theirs.map((value, l) => Math.abs(value - ours[l]!));
+const differences = (ours: readonly number[], theirs: readonly number[]): number[] =>
+  theirs.map((value, l) => Math.abs(value - ours[l]!));
 const adamW = { learningRate: 1e-3, betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0, maxGradientNorm: 1 } as const;
 
 test('log-probs of SmolLM2 are within 0.15 of transformers in fp32, 0.03 on average', async () => {
   await policy.use(smollm2());
   const off: number[] = [];
   for (const { ids, logProbs } of Object.values(fixture.prompts)) {
-    const [ours] = await policy.logProbs([{ row: 'a', promptIds: ids.slice(0, 1), responseIds: ids.slice(1) }], { ...scoring, weights: 'reference' });
+    const [ours] = await policy.logProbs([{ row: 'a', promptIds: ids.slice(0, 1), responseIds: ids.slice(1) }], {
+      ...scoring,
+      weights: 'reference',
+    });
     off.push(...differences(ours!, logProbs));
   }
   assert.ok(Math.max(...off) < 0.15 && mean(off) < 0.03, `largest ${Math.max(...off)}, mean ${mean(off)}`);
@@ -34,20 +38,37 @@ test("SmolLM2's loss is PyTorch's in fp32 within 0.03 nats, its gradient norm wi
     (_, rows) => rows.map((row) => row.map(() => -1 / row.length)),
     { ...scoring, temperature, ...adamW },
   );
-  assert.ok(Math.abs(step.gradientNorm / gradientNorm - 1) < 0.02, `gradient norm ${step.gradientNorm}, PyTorch ${gradientNorm}`);
-  assert.ok(Math.abs(mean(step.logProbs[0]!) - mean(logProbs)) < 0.03, `loss ${-mean(step.logProbs[0]!)}, PyTorch ${-mean(logProbs)}`);
+  assert.ok(
+    Math.abs(step.gradientNorm / gradientNorm - 1) < 0.02,
+    `gradient norm ${step.gradientNorm}, PyTorch ${gradientNorm}`,
+  );
+  assert.ok(
+    Math.abs(mean(step.logProbs[0]!) - mean(logProbs)) < 0.03,
+    `loss ${-mean(step.logProbs[0]!)}, PyTorch ${-mean(logProbs)}`,
+  );
 });
 
 for (const name of Object.keys(tiny.models)) {
   test(`${name}: log-probs are those of transformers in fp32 within 0.15, the sampler's those of the trainer`, async () => {
     await policy.use(await tinyWeights(tinyModel(name), tinyAdapter(await configOfModel(tinyModel(name)))));
     const { ids, prompt } = tiny;
-    const [ours] = await policy.logProbs([{ row: 'a', promptIds: ids.slice(0, 1), responseIds: ids.slice(1) }], { ...scoring, weights: 'reference' });
+    const [ours] = await policy.logProbs([{ row: 'a', promptIds: ids.slice(0, 1), responseIds: ids.slice(1) }], {
+      ...scoring,
+      weights: 'reference',
+    });
     const off = differences(ours!, tiny.models[name]!.logProbs);
     assert.ok(Math.max(...off) < 0.15 && mean(off) < 0.03, `largest ${Math.max(...off)}, mean ${mean(off)}`);
-    const sampled = await policy.sample([0, 1, 2].map((i) => ({ row: 'a', promptIds: prompt.slice(i), randomKey: `k/${i}` })), { temperature: 0.9, maxResponseTokens: 8 });
-    const again = await policy.logProbs(sampled.map(({ ids: responseIds }, i) => ({ row: 'a', promptIds: prompt.slice(i), responseIds })), { temperature: 0.9, microBatchTokens: 1024, weights: 'current' });
-    sampled.forEach((response: SampledResponse, i: number) => assert.ok(Math.max(...differences(response.logProbs, again[i]!)) < 0.15));
+    const sampled = await policy.sample(
+      [0, 1, 2].map((i) => ({ row: 'a', promptIds: prompt.slice(i), randomKey: `k/${i}` })),
+      { temperature: 0.9, maxResponseTokens: 8 },
+    );
+    const again = await policy.logProbs(
+      sampled.map(({ ids: responseIds }, i) => ({ row: 'a', promptIds: prompt.slice(i), responseIds })),
+      { temperature: 0.9, microBatchTokens: 1024, weights: 'current' },
+    );
+    sampled.forEach((response: SampledResponse, i: number) =>
+      assert.ok(Math.max(...differences(response.logProbs, again[i]!)) < 0.15),
+    );
   });
 }
 
@@ -63,21 +84,31 @@ test('a folded adapter is the reference, and acts in scoring and sampling as it 
   await policy.use(await tinyWeights(tinyModel(name), tinyAdapter(await configOfModel(tinyModel(name)))));
   const [asTrainable] = await policy.logProbs([sequence], { ...scoring, weights: 'current' });
   const [bare] = await policy.logProbs([sequence], { ...scoring, weights: 'reference' });
-  const drawn = await policy.sample([{ row: 'a', promptIds: tiny.prompt, randomKey: 'x' }], { temperature: 0.9, maxResponseTokens: 12 });
+  const drawn = await policy.sample([{ row: 'a', promptIds: tiny.prompt, randomKey: 'x' }], {
+    temperature: 0.9,
+    maxResponseTokens: 12,
+  });
   await policy.use(await folded(name));
   const [reference] = await policy.logProbs([sequence], { ...scoring, weights: 'reference' });
   const [current] = await policy.logProbs([sequence], { ...scoring, weights: 'current' });
   assert.ok(Math.max(...differences(reference!, asTrainable!)) < 1e-3);
   assert.ok(Math.max(...differences(current!, asTrainable!)) < 1e-3);
-  assert.ok(Math.max(...differences(bare!, asTrainable!)) > 1e-2, 'the adapter changes too little for this test to show anything');
-  const again = await policy.sample([{ row: 'a', promptIds: tiny.prompt, randomKey: 'x' }], { temperature: 0.9, maxResponseTokens: 12 });
+  assert.ok(
+    Math.max(...differences(bare!, asTrainable!)) > 1e-2,
+    'the adapter changes too little for this test to show anything',
+  );
+  const again = await policy.sample([{ row: 'a', promptIds: tiny.prompt, randomKey: 'x' }], {
+    temperature: 0.9,
+    maxResponseTokens: 12,
+  });
   assert.deepEqual(again[0]!.ids, drawn[0]!.ids);
 });
 
 test('a step moves the trainable adapter beside a folded one by the gradient that it has on weights with that adapter folded in', async () => {
   const name = 'llama-untied';
   const sequence = { row: 'a', promptIds: tiny.prompt, responseIds: tiny.response };
-  const towards = (_: readonly number[], rows: readonly (readonly number[])[]) => rows.map((row) => row.map(() => -1 / row.length));
+  const towards = (_: readonly number[], rows: readonly (readonly number[])[]) =>
+    rows.map((row) => row.map(() => -1 / row.length));
   await policy.use(await folded(name));
   await policy.useMoments(null, 0);
   const { logProbs } = await policy.step([sequence], towards, { ...scoring, ...adamW, learningRate: 1e-2 });
@@ -91,10 +122,20 @@ test('the same inputs give the same bytes, and nothing stays on the device', asy
   const round = async (): Promise<{ hash: string; tensors: number }> => {
     await policy.use(await folded('qwen2-tied'));
     await policy.useMoments(null, 0);
-    const [drawn] = await policy.sample([{ row: 'a', promptIds: tiny.prompt, randomKey: 'x' }], { temperature: 0.9, maxResponseTokens: 8 });
-    await policy.step([{ row: 'a', promptIds: tiny.prompt, responseIds: drawn!.ids }], (_, rows) => rows.map((row) => row.map(() => -1)), { ...scoring, ...adamW });
+    const [drawn] = await policy.sample([{ row: 'a', promptIds: tiny.prompt, randomKey: 'x' }], {
+      temperature: 0.9,
+      maxResponseTokens: 8,
+    });
+    await policy.step(
+      [{ row: 'a', promptIds: tiny.prompt, responseIds: drawn!.ids }],
+      (_, rows) => rows.map((row) => row.map(() => -1)),
+      { ...scoring, ...adamW },
+    );
     const { adapter } = await policy.trained();
-    return { hash: createHash('sha256').update(adapter).update(JSON.stringify(drawn)).digest('hex'), tensors: (await policy.device()).tensors };
+    return {
+      hash: createHash('sha256').update(adapter).update(JSON.stringify(drawn)).digest('hex'),
+      tensors: (await policy.device()).tensors,
+    };
   };
   const first = await round();
   await policy.use(await tinyWeights(tinyModel('llama-tied')));

@@ -14,7 +14,8 @@ const { prompt, response, temperature, rank, alpha } = tiny;
 const sequence = { row: 'a', promptIds: prompt, responseIds: response };
 const scored = async (weights: 'current' | 'reference'): Promise<number[]> =>
   (await policy.logProbs([sequence], { temperature, microBatchTokens: 1024, weights }))[0]!;
-const largest = (a: readonly number[], b: readonly number[]): number => Math.max(...a.map((value, i) => Math.abs(value - b[i]!)));
+const largest = (a: readonly number[], b: readonly number[]): number =>
+  Math.max(...a.map((value, i) => Math.abs(value - b[i]!)));
 
 let folder: string;
 before(async () => {
@@ -56,22 +57,36 @@ test('adapters folded one after another act as the one joint adapter, whose scal
   const config = await configOfModel(source);
   const first = tinyAdapter(config);
   // Another one: the first times -3.
-  const bytes = writeSafetensors([...readSafetensors(await first.read()).tensors.values()].map((t) => ({ ...t, values: t.values.map((value) => -3 * value) })));
+  const bytes = writeSafetensors(
+    [...readSafetensors(await first.read()).tensors.values()].map((t) => ({
+      ...t,
+      values: t.values.map((value) => -3 * value),
+    })),
+  );
   const second = { sha256: 'f'.repeat(64), read: async () => bytes };
   await policy.use({ ...(await tinyWeights(source, second)), folded: [first] });
   const apart = await scored('current');
   const joint = jointAdapter([await first.read(), bytes], config, { rank, alpha });
   assert.deepEqual(joint.lora, { rank: 2 * rank, alpha: 2 * alpha });
   const together = writeSafetensors(joint.tensors);
-  await policy.use({ ...(await tinyWeights(source, { sha256: 'e'.repeat(64), read: async () => together })), lora: joint.lora });
+  await policy.use({
+    ...(await tinyWeights(source, { sha256: 'e'.repeat(64), read: async () => together })),
+    lora: joint.lora,
+  });
   assert.ok(largest(await scored('current'), apart) < 1e-5);
 });
 
 test('an adapter of another model, of another kind or half there is refused with what is wrong', async () => {
   const directory = await peftDirectory('qwen3-tied');
   const config = await configOfModel(tinyModel('qwen3-tied'));
-  await assert.rejects(readPeftAdapter(directory, await configOfModel(tinyModel('qwen2-tied'))), { name: 'ModelFileInvalid', message: /tensor \S+lora_B\.weight has shape \[64, 4\], expected \[32, 4\]/ });
-  await assert.rejects(readPeftAdapter(directory, { ...config, layers: 1 }), /has tensor \S+layers\.1\.\S+, which an adapter of this model does not have/);
+  await assert.rejects(readPeftAdapter(directory, await configOfModel(tinyModel('qwen2-tied'))), {
+    name: 'ModelFileInvalid',
+    message: /tensor \S+lora_B\.weight has shape \[64, 4\], expected \[32, 4\]/,
+  });
+  await assert.rejects(
+    readPeftAdapter(directory, { ...config, layers: 1 }),
+    /has tensor \S+layers\.1\.\S+, which an adapter of this model does not have/,
+  );
   await assert.rejects(readPeftAdapter(folder, config), /adapter_config\.json: does not exist/);
 
   const file = path.join(directory, 'adapter_config.json');
@@ -82,8 +97,18 @@ test('an adapter of another model, of another kind or half there is refused with
     await writeFile(path.join(copy, 'adapter_config.json'), JSON.stringify({ ...settings, ...change }));
     return copy;
   };
-  for (const change of [{ use_dora: true }, { use_rslora: true }, { peft_type: 'IA3' }, { modules_to_save: ['lm_head'] }, { rank_pattern: { q_proj: 2 } }, { bias: 'all' }]) {
-    await assert.rejects(readPeftAdapter(await changed(change), config), new RegExp(`has ${Object.keys(change)[0]} = .*which is not computed`));
+  for (const change of [
+    { use_dora: true },
+    { use_rslora: true },
+    { peft_type: 'IA3' },
+    { modules_to_save: ['lm_head'] },
+    { rank_pattern: { q_proj: 2 } },
+    { bias: 'all' },
+  ]) {
+    await assert.rejects(
+      readPeftAdapter(await changed(change), config),
+      new RegExp(`has ${Object.keys(change)[0]} = .*which is not computed`),
+    );
   }
   const half = await changed({});
   const { tensors } = readSafetensors(await readFile(path.join(half, 'adapter_model.safetensors')));
@@ -92,5 +117,9 @@ test('an adapter of another model, of another kind or half there is refused with
   // Both halves gone is a module that the adapter leaves alone.
   await writeFile(path.join(half, 'adapter_model.safetensors'), writeSafetensors([...tensors.values()].slice(2)));
   const { adapter } = await readPeftAdapter(half, config);
-  assert.ok(readSafetensors(await adapter.read()).tensors.get([...tensors.keys()][1]!)!.values.every((value) => value === 0));
+  assert.ok(
+    readSafetensors(await adapter.read())
+      .tensors.get([...tensors.keys()][1]!)!
+      .values.every((value) => value === 0),
+  );
 });

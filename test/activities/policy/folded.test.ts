@@ -8,7 +8,8 @@ test('an adapter that could not be read is folded by the next attempt, not left 
   const adapter = tinyAdapter(await configOfModel(model));
   const weights = { ...(await tinyWeights(model)), folded: [adapter] };
   const sequences = [{ row: 'a', promptIds: tiny.prompt, responseIds: tiny.response }];
-  const logProbsOf = (policy: TensorFlowPolicy) => policy.logProbs(sequences, { temperature: 1, microBatchTokens: 1024, weights: 'reference' });
+  const logProbsOf = (policy: TensorFlowPolicy) =>
+    policy.logProbs(sequences, { temperature: 1, microBatchTokens: 1024, weights: 'reference' });
 
   const undisturbed = new TensorFlowPolicy();
   await undisturbed.use(await tinyWeights(model));

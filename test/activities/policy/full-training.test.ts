@@ -17,7 +17,10 @@ import { configOfModel, tiny, tinyFolder, tinyModel, tinyWeights } from './tiny-
 /** Oracle: PyTorch in fp64 on the same weights (fixtures/make_full_gradients.py). */
 const oracle = JSON.parse(readFileSync(path.join(tinyFolder, 'full.json'), 'utf8')) as {
   responses: number[][];
-  models: Record<string, { loss: number; gradientNorm: number; norms: Record<string, number>; lossAfterOneStep: number }>;
+  models: Record<
+    string,
+    { loss: number; gradientNorm: number; norms: Record<string, number>; lossAfterOneStep: number }
+  >;
 };
 const policy = new TensorFlowPolicy();
 const { temperature } = tiny;
@@ -27,20 +30,33 @@ const still = { learningRate: 1e-9, betas: [0, 0] as const, epsilon: 1e-8, weigh
 const adamW = { learningRate: 1e-3, betas: [0.9, 0.95] as const, epsilon: 1e-8, weightDecay: 0.01, maxGradientNorm: 1 };
 
 const sequences = oracle.responses.map((responseIds) => ({ row: 'a', promptIds: tiny.prompt, responseIds }));
-const meanLoss = (_: readonly number[], rows: readonly (readonly number[])[]) => rows.map((row) => row.map(() => -1 / (row.length * sequences.length)));
-const lossOf = (rows: readonly (readonly number[])[]): number => -rows.reduce((sum, row) => sum + row.reduce((a, b) => a + b, 0) / row.length, 0) / rows.length;
+const meanLoss = (_: readonly number[], rows: readonly (readonly number[])[]) =>
+  rows.map((row) => row.map(() => -1 / (row.length * sequences.length)));
+const lossOf = (rows: readonly (readonly number[])[]): number =>
+  -rows.reduce((sum, row) => sum + row.reduce((a, b) => a + b, 0) / row.length, 0) / rows.length;
 const norm = (values: Float32Array): number => Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
 
-const fullWeights = async (name: string, weights: StoredParts | null = null, reference = true): Promise<PolicyWeights> => ({ ...(await tinyWeights(tinyModel(name))), full: { weights, reference } });
+const fullWeights = async (
+  name: string,
+  weights: StoredParts | null = null,
+  reference = true,
+): Promise<PolicyWeights> => ({ ...(await tinyWeights(tinyModel(name))), full: { weights, reference } });
 async function trainedGroups(): Promise<TrainedGroup[]> {
   const groups = [await policy.trainedGroup(0)];
   while (groups.length < groups[0]!.groups) groups.push(await policy.trainedGroup(groups.length));
   return groups;
 }
 const gradients = async (): Promise<Map<string, Float32Array>> =>
-  new Map((await trainedGroups()).flatMap(({ moments }) => [...readSafetensors(moments).tensors].filter(([key]) => key.startsWith('first.')).map(([key, { values }]) => [key.slice('first.'.length), values])));
+  new Map(
+    (await trainedGroups()).flatMap(({ moments }) =>
+      [...readSafetensors(moments).tensors]
+        .filter(([key]) => key.startsWith('first.'))
+        .map(([key, { values }]) => [key.slice('first.'.length), values]),
+    ),
+  );
 const stored = (blobs: readonly Uint8Array[]): StoredParts => ({
-  parts: async () => blobs.map((bytes) => ({ sha256: createHash('sha256').update(bytes).digest('hex'), read: async () => bytes })),
+  parts: async () =>
+    blobs.map((bytes) => ({ sha256: createHash('sha256').update(bytes).digest('hex'), read: async () => bytes })),
 });
 
 for (const [name, expected] of Object.entries(oracle.models)) {
@@ -49,7 +65,10 @@ for (const [name, expected] of Object.entries(oracle.models)) {
     await policy.useMoments(null, 0);
     const { gradientNorm, logProbs } = await policy.step(sequences, meanLoss, { ...scoring, ...still });
     assert.ok(Math.abs(lossOf(logProbs) / expected.loss - 1) < 1e-4);
-    assert.ok(Math.abs(gradientNorm / expected.gradientNorm - 1) < 1e-4, `norm of all ${gradientNorm}, PyTorch ${expected.gradientNorm}`);
+    assert.ok(
+      Math.abs(gradientNorm / expected.gradientNorm - 1) < 1e-4,
+      `norm of all ${gradientNorm}, PyTorch ${expected.gradientNorm}`,
+    );
     const ours = await gradients();
     assert.deepEqual([...ours.keys()].sort(), Object.keys(expected.norms).sort());
     for (const [tensor, values] of ours) {
@@ -62,7 +81,10 @@ for (const [name, expected] of Object.entries(oracle.models)) {
     await policy.useMoments(null, 0);
     await policy.step(sequences, meanLoss, { ...scoring, ...adamW });
     const after = lossOf(await policy.logProbs(sequences, { ...scoring, weights: 'current' }));
-    assert.ok(Math.abs(after / expected.lossAfterOneStep - 1) < 1e-4, `loss after a step ${after}, PyTorch ${expected.lossAfterOneStep}`);
+    assert.ok(
+      Math.abs(after / expected.lossAfterOneStep - 1) < 1e-4,
+      `loss after a step ${after}, PyTorch ${expected.lossAfterOneStep}`,
+    );
     const reference = lossOf(await policy.logProbs(sequences, { ...scoring, weights: 'reference' }));
     assert.ok(Math.abs(reference / expected.loss - 1) < 1e-4, 'the reference stays where it was');
   });
@@ -99,7 +121,10 @@ test('the state goes out group by group and comes back: the next step is the sam
   await step(other);
   for (const group of [0, 1, 2, 3]) {
     const { weights, moments } = await other.trainedGroup(group);
-    assert.ok(Buffer.from(weights).equals(straight[group]!.weights) && Buffer.from(moments).equals(straight[group]!.moments), `group ${group}`);
+    assert.ok(
+      Buffer.from(weights).equals(straight[group]!.weights) && Buffer.from(moments).equals(straight[group]!.moments),
+      `group ${group}`,
+    );
   }
 });
 
@@ -110,10 +135,17 @@ test('what was just stored is recognised and not read again; the model file come
   await policy.step(sequences, meanLoss, { ...scoring, ...adamW });
   const groups = await trainedGroups();
   const unread: StoredParts = {
-    parts: async () => (await stored(groups.map(({ weights }) => weights)).parts()).map(({ sha256 }) => ({ sha256, read: () => Promise.reject(new Error('read again')) })),
+    parts: async () =>
+      (await stored(groups.map(({ weights }) => weights)).parts()).map(({ sha256 }) => ({
+        sha256,
+        read: () => Promise.reject(new Error('read again')),
+      })),
   };
   await policy.use(await fullWeights('llama-tied', unread, false));
-  await assert.rejects(policy.logProbs(sequences, { ...scoring, weights: 'reference' }), /keeps no frozen reference: set algorithm\.klCoefficient above 0/);
+  await assert.rejects(
+    policy.logProbs(sequences, { ...scoring, weights: 'reference' }),
+    /keeps no frozen reference: set algorithm\.klCoefficient above 0/,
+  );
   await policy.use(await fullWeights('llama-tied', null, false));
   assert.deepEqual((await policy.logProbs(sequences, { ...scoring, weights: 'current' }))[0], untouched);
 });
@@ -122,9 +154,17 @@ test('sampling is from theta after the step: its log-probs are those of the same
   await policy.use(await fullWeights('qwen3-tied'));
   await policy.useMoments(null, 0);
   await policy.step(sequences, meanLoss, { ...scoring, ...adamW, learningRate: 0.02 });
-  const responses = await policy.sample([0, 1].map((i) => ({ row: 'a', promptIds: tiny.prompt.slice(i), randomKey: `k/${i}` })), { temperature, maxResponseTokens: 8 });
-  const again = await policy.logProbs(responses.map(({ ids }, i) => ({ row: 'a', promptIds: tiny.prompt.slice(i), responseIds: ids })), { ...scoring, weights: 'current' });
-  responses.forEach(({ logProbs }, i) => logProbs.forEach((value, l) => assert.ok(Math.abs(value - again[i]![l]!) < 1e-4)));
+  const responses = await policy.sample(
+    [0, 1].map((i) => ({ row: 'a', promptIds: tiny.prompt.slice(i), randomKey: `k/${i}` })),
+    { temperature, maxResponseTokens: 8 },
+  );
+  const again = await policy.logProbs(
+    responses.map(({ ids }, i) => ({ row: 'a', promptIds: tiny.prompt.slice(i), responseIds: ids })),
+    { ...scoring, weights: 'current' },
+  );
+  responses.forEach(({ logProbs }, i) =>
+    logProbs.forEach((value, l) => assert.ok(Math.abs(value - again[i]![l]!) < 1e-4)),
+  );
 });
 
 test('steps, scores, samples and stored states leave the tensor count where it was, with a reference and without', async () => {
@@ -133,7 +173,10 @@ test('steps, scores, samples and stored states leave the tensor count where it w
     await policy.useMoments(null, 0);
     const round = async (): Promise<number> => {
       await policy.step(sequences, meanLoss, { ...scoring, ...adamW });
-      await policy.sample([{ row: 'a', promptIds: tiny.prompt, randomKey: 'k' }], { temperature, maxResponseTokens: 4 });
+      await policy.sample([{ row: 'a', promptIds: tiny.prompt, randomKey: 'k' }], {
+        temperature,
+        maxResponseTokens: 4,
+      });
       await policy.logProbs(sequences, { ...scoring, weights: 'current' });
       await trainedGroups();
       await policy.step(sequences, meanLoss, { ...scoring, ...adamW });
@@ -149,7 +192,10 @@ test('a failing loss leaves nothing behind and theta where it was', async () => 
   await policy.useMoments(null, 0);
   const before = await policy.logProbs(sequences, { ...scoring, weights: 'current' });
   const { tensors } = await policy.device();
-  await assert.rejects(policy.step(sequences, () => Promise.reject(new Error('no number')), { ...scoring, ...adamW }), /no number/);
+  await assert.rejects(
+    policy.step(sequences, () => Promise.reject(new Error('no number')), { ...scoring, ...adamW }),
+    /no number/,
+  );
   assert.equal((await policy.device()).tensors, tensors);
   assert.deepEqual(await policy.logProbs(sequences, { ...scoring, weights: 'current' }), before);
 });
@@ -173,8 +219,17 @@ test('theta written out as a model directory is theta: log-probs to the last bit
 test('AdamW in pieces is AdamW: parameters beyond the first 2^24 are stepped as those before', () => {
   tf.tidy(() => {
     const size = 2 ** 24 + 3;
-    const ends = (x: Tensor): number[] => [...(x.slice([0], [2]).dataSync() as Float32Array), ...(x.slice([size - 2], [2]).dataSync() as Float32Array)];
-    const { parameters, moments, gradientNorm } = adamWStep(tf.ones([size]), tf.fill([size], 0.5), { first: tf.zeros([size]), second: tf.zeros([size]) }, 1, { ...adamW, maxGradientNorm: null });
+    const ends = (x: Tensor): number[] => [
+      ...(x.slice([0], [2]).dataSync() as Float32Array),
+      ...(x.slice([size - 2], [2]).dataSync() as Float32Array),
+    ];
+    const { parameters, moments, gradientNorm } = adamWStep(
+      tf.ones([size]),
+      tf.fill([size], 0.5),
+      { first: tf.zeros([size]), second: tf.zeros([size]) },
+      1,
+      { ...adamW, maxGradientNorm: null },
+    );
     // The first step is the rate times the sign, after the decay: 1 (1 - 1e-3 0.01) - 1e-3
     ends(parameters).forEach((value) => assert.ok(Math.abs(value - (1 - 1e-5 - 1e-3)) < 1e-6));
     ends(moments.first).forEach((value) => assert.ok(Math.abs(value - 0.05) < 1e-7)); // (1 - 0.9) 0.5
@@ -187,8 +242,19 @@ test('AdamW in pieces is AdamW: parameters beyond the first 2^24 are stepped as 
 test('groups are the embedding, each layer, and the final norm with the head, end to end', async () => {
   for (const name of ['qwen3-tied', 'llama-untied']) {
     const { groups, tensors, parameters } = weightLayout(await configOfModel(tinyModel(name)));
-    assert.deepEqual(groups.map(({ tensors: [first] }) => first!.name), ['model.embed_tokens.weight', 'model.layers.0.input_layernorm.weight', 'model.layers.1.input_layernorm.weight', 'model.norm.weight']);
-    assert.deepEqual(groups.at(-1)!.tensors.map(({ name: tensor }) => tensor), name === 'qwen3-tied' ? ['model.norm.weight'] : ['model.norm.weight', 'lm_head.weight']);
+    assert.deepEqual(
+      groups.map(({ tensors: [first] }) => first!.name),
+      [
+        'model.embed_tokens.weight',
+        'model.layers.0.input_layernorm.weight',
+        'model.layers.1.input_layernorm.weight',
+        'model.norm.weight',
+      ],
+    );
+    assert.deepEqual(
+      groups.at(-1)!.tensors.map(({ name: tensor }) => tensor),
+      name === 'qwen3-tied' ? ['model.norm.weight'] : ['model.norm.weight', 'lm_head.weight'],
+    );
     let end = 0;
     for (const { shape, offset } of tensors) {
       assert.equal(offset, end);
@@ -227,6 +293,9 @@ for (const name of ['llama-tied', 'qwen3-untied']) {
     const h = 2e-5;
     const [forth, back] = [await at(h), await at(-h)];
     const expected = -2 * h * forth.gradientNorm ** 2;
-    assert.ok(Math.abs((forth.loss - back.loss) / expected - 1) < 0.01, `the loss moves by ${forth.loss - back.loss}, expected ${expected}`);
+    assert.ok(
+      Math.abs((forth.loss - back.loss) / expected - 1) < 0.01,
+      `the loss moves by ${forth.loss - back.loss}, expected ${expected}`,
+    );
   });
 }

@@ -43,7 +43,12 @@ for (const name of ['qwen2_5', 'qwen3']) {
     for (const { id, content } of original.added_tokens) tokens[id] = content;
     const kinds = new Map(original.added_tokens.map(({ id, special }) => [id, special ? 3 : 4]));
     const pairs = original.model.merges.map((pair) => (typeof pair === 'string' ? pair : pair.join(' ')));
-    const ours = tokenizerJsonOf('qwen2', tokens, tokens.map((_, id) => kinds.get(id) ?? 1), pairs) as unknown as Qwen;
+    const ours = tokenizerJsonOf(
+      'qwen2',
+      tokens,
+      tokens.map((_, id) => kinds.get(id) ?? 1),
+      pairs,
+    ) as unknown as Qwen;
     assert.deepEqual(ours.normalizer, original.normalizer);
     assert.deepEqual(ours.pre_tokenizer.pretokenizers[0], original.pre_tokenizer.pretokenizers[0]);
     const { type, use_regex: regex, add_prefix_space: prefix } = original.pre_tokenizer.pretokenizers[1]!;

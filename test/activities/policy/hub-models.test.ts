@@ -16,12 +16,24 @@ import { tiny, tinyModel, tinyWeights } from './tiny-models.js';
 const COMMIT = 'a'.repeat(40);
 const SECRET = 'hf_notForLogs';
 const SHARD = 'model-00002-of-00003.safetensors';
-const filesOf = (model: string): Record<string, Uint8Array> => Object.fromEntries(readdirSync(tinyModel(model)).map((name) => [name, readFileSync(path.join(tinyModel(model), name))]));
-const sharded: Record<string, Uint8Array> = { ...filesOf('qwen3-untied'), 'README.md': Buffer.from('not needed'), 'pytorch_model.bin': Buffer.alloc(5000) };
+const filesOf = (model: string): Record<string, Uint8Array> =>
+  Object.fromEntries(
+    readdirSync(tinyModel(model)).map((name) => [name, readFileSync(path.join(tinyModel(model), name))]),
+  );
+const sharded: Record<string, Uint8Array> = {
+  ...filesOf('qwen3-untied'),
+  'README.md': Buffer.from('not needed'),
+  'pytorch_model.bin': Buffer.alloc(5000),
+};
 const { [SHARD]: _, ...shardMissing } = sharded;
 const withSettings = (change: object): Record<string, Uint8Array> => {
   const files = filesOf('llama-tied');
-  return { ...files, 'config.json': Buffer.from(JSON.stringify({ ...(JSON.parse(Buffer.from(files['config.json']!).toString()) as object), ...change })) };
+  return {
+    ...files,
+    'config.json': Buffer.from(
+      JSON.stringify({ ...(JSON.parse(Buffer.from(files['config.json']!).toString()) as object), ...change }),
+    ),
+  };
 };
 
 let hub: Awaited<ReturnType<typeof startHub>>;
@@ -52,7 +64,10 @@ const contentOf = (file: string) => hub.asked.filter((asked) => asked.file === f
 
 test('a sharded model arrives as the directory that it is, without what no model needs, and computes what it computes', async () => {
   const steps: number[] = [];
-  const relative = await models().fetch('hf://tiny/qwen3', ({ phase, done, of }) => void (phase === 'download' && steps.push(done / of)));
+  const relative = await models().fetch(
+    'hf://tiny/qwen3',
+    ({ phase, done, of }) => void (phase === 'download' && steps.push(done / of)),
+  );
   assert.equal(relative, `hub/tiny/qwen3/${COMMIT}`);
   const folder = path.join(modelsDir, relative);
   assert.deepEqual(await modelFingerprint(folder), await modelFingerprint(tinyModel('qwen3-untied')));
@@ -60,7 +75,10 @@ test('a sharded model arrives as the directory that it is, without what no model
   assert.ok(steps.every((share, i) => i === 0 || share >= steps[i - 1]!) && steps.at(-1) === 1);
   const policy = new TensorFlowPolicy();
   await policy.use(await tinyWeights(folder));
-  const [logProbs] = await policy.logProbs([{ row: 'a', promptIds: tiny.ids.slice(0, 1), responseIds: tiny.ids.slice(1) }], { temperature: 1, microBatchTokens: 1024, weights: 'reference' });
+  const [logProbs] = await policy.logProbs(
+    [{ row: 'a', promptIds: tiny.ids.slice(0, 1), responseIds: tiny.ids.slice(1) }],
+    { temperature: 1, microBatchTokens: 1024, weights: 'reference' },
+  );
   tiny.models['qwen3-untied']!.logProbs.forEach((value, i) => assert.ok(Math.abs(value - logProbs![i]!) < 1e-4));
 });
 
@@ -84,21 +102,40 @@ test('a path that a run has stored brings the same model to a machine that lacks
 
 test('a download that breaks off says so and goes on from the byte where it ended', async () => {
   hub.mishaps.push({ file: SHARD, kind: 'break-off', after: 2000 });
-  await assert.rejects(models().fetch('hf://tiny/qwen3'), { name: 'HubUnavailable', message: /model-00002-of-00003\.safetensors.*(kept|goes on from there)/ });
-  assert.deepEqual(await readdir(path.join(modelsDir, 'hub/tiny/qwen3')), [`${COMMIT}.partial`], 'nothing half-done has the name of a model, and no lock is left');
+  await assert.rejects(models().fetch('hf://tiny/qwen3'), {
+    name: 'HubUnavailable',
+    message: /model-00002-of-00003\.safetensors.*(kept|goes on from there)/,
+  });
+  assert.deepEqual(
+    await readdir(path.join(modelsDir, 'hub/tiny/qwen3')),
+    [`${COMMIT}.partial`],
+    'nothing half-done has the name of a model, and no lock is left',
+  );
   const first = contentOf('model-00001-of-00003.safetensors').length;
   await models().fetch('hf://tiny/qwen3');
-  assert.deepEqual(contentOf(SHARD).map(({ from }) => from), [0, 2000]);
+  assert.deepEqual(
+    contentOf(SHARD).map(({ from }) => from),
+    [0, 2000],
+  );
   assert.equal(contentOf('model-00001-of-00003.safetensors').length, first, 'whole files are kept');
-  assert.deepEqual(await modelFingerprint(path.join(modelsDir, `hub/tiny/qwen3/${COMMIT}`)), await modelFingerprint(tinyModel('qwen3-untied')));
+  assert.deepEqual(
+    await modelFingerprint(path.join(modelsDir, `hub/tiny/qwen3/${COMMIT}`)),
+    await modelFingerprint(tinyModel('qwen3-untied')),
+  );
 });
 
 for (const file of [SHARD, 'config.json']) {
   test(`a bit that fell over on the way is seen by the hub's checksum (${file}), and the file is fetched anew`, async () => {
     hub.mishaps.push({ file, kind: 'damage', after: 700 });
-    await assert.rejects(models().fetch('hf://tiny/qwen3'), { name: 'HubUnavailable', message: new RegExp(`${file.replaceAll('.', '\\.')} arrived with checksum [0-9a-f]{40,64}.*the hub says`) });
+    await assert.rejects(models().fetch('hf://tiny/qwen3'), {
+      name: 'HubUnavailable',
+      message: new RegExp(`${file.replaceAll('.', '\\.')} arrived with checksum [0-9a-f]{40,64}.*the hub says`),
+    });
     await models().fetch('hf://tiny/qwen3');
-    assert.deepEqual(contentOf(file).map(({ from }) => from), [0, 0]);
+    assert.deepEqual(
+      contentOf(file).map(({ from }) => from),
+      [0, 0],
+    );
   });
 }
 
@@ -116,17 +153,34 @@ test('the lock of a process that is gone holds nobody up', async () => {
 });
 
 test('a gated model needs its token, which goes to the hub and into no message', async () => {
-  await assert.rejects(models().fetch('hf://tiny/gated'), { name: 'ModelFileInvalid', message: /without a token \(status 401\).*Set HF_TOKEN/ });
-  await assert.rejects(models('hf_wrong').fetch('hf://tiny/gated'), (error: Error) => /with this HF_TOKEN \(status 403\)/.test(error.message) && !error.message.includes('hf_wrong'));
-  await assert.rejects(models('secret').fetch('hf://tiny/gated'), (error: Error) => error.name === 'ModelFileInvalid' && /HF_TOKEN does not begin with hf_/.test(error.message) && !error.message.includes('secret'));
+  await assert.rejects(models().fetch('hf://tiny/gated'), {
+    name: 'ModelFileInvalid',
+    message: /without a token \(status 401\).*Set HF_TOKEN/,
+  });
+  await assert.rejects(
+    models('hf_wrong').fetch('hf://tiny/gated'),
+    (error: Error) => /with this HF_TOKEN \(status 403\)/.test(error.message) && !error.message.includes('hf_wrong'),
+  );
+  await assert.rejects(
+    models('secret').fetch('hf://tiny/gated'),
+    (error: Error) =>
+      error.name === 'ModelFileInvalid' &&
+      /HF_TOKEN does not begin with hf_/.test(error.message) &&
+      !error.message.includes('secret'),
+  );
   await models(SECRET).fetch('hf://tiny/gated');
   assert.ok(contentOf('config.json').every(({ token }) => token === SECRET));
 });
 
 test('score takes hf://, from the hub that HF_ENDPOINT names and with HF_TOKEN; neither standard output nor error tells the token', async () => {
-  const run = promisify(execFile)(process.execPath, [path.join(root, 'dist/scripts/score.js'), '--model', 'hf://tiny/gated@v1.0'], {
-    cwd: root, env: { ...process.env, HF_ENDPOINT: hub.endpoint, HF_TOKEN: SECRET, SEEUPO_MODELS_DIR: modelsDir },
-  });
+  const run = promisify(execFile)(
+    process.execPath,
+    [path.join(root, 'dist/scripts/score.js'), '--model', 'hf://tiny/gated@v1.0'],
+    {
+      cwd: root,
+      env: { ...process.env, HF_ENDPOINT: hub.endpoint, HF_TOKEN: SECRET, SEEUPO_MODELS_DIR: modelsDir },
+    },
+  );
   run.child.stdin!.end(`${JSON.stringify({ ids: tiny.ids })}\n`);
   const { stdout, stderr } = await run;
   const { logprobs } = JSON.parse(stdout) as { logprobs: number[] };
@@ -137,8 +191,14 @@ test('score takes hf://, from the hub that HF_ENDPOINT names and with HF_TOKEN; 
 });
 
 test('a config.json that is refused is so before any weight is asked for, and nothing of the model stays; what is accepted by name comes', async () => {
-  await assert.rejects(models().fetch('hf://tiny/strange'), { name: 'ModelFileInvalid', message: /hf:\/\/tiny\/strange, config\.json: has my_mark = 1.*--accept-setting my_mark/ });
-  await assert.rejects(models().fetch('hf://tiny/awq'), { name: 'ModelFileInvalid', message: /quantised to 4 bits by awq/ });
+  await assert.rejects(models().fetch('hf://tiny/strange'), {
+    name: 'ModelFileInvalid',
+    message: /hf:\/\/tiny\/strange, config\.json: has my_mark = 1.*--accept-setting my_mark/,
+  });
+  await assert.rejects(models().fetch('hf://tiny/awq'), {
+    name: 'ModelFileInvalid',
+    message: /quantised to 4 bits by awq/,
+  });
   assert.deepEqual(contentOf('model.safetensors'), []);
   for (const name of ['strange', 'awq']) assert.deepEqual(await readdir(path.join(modelsDir, 'hub/tiny', name)), []);
   const relative = await models().fetch('hf://tiny/strange', undefined, ['my_mark']);
@@ -147,16 +207,31 @@ test('a config.json that is refused is so before any weight is asked for, and no
 
 test('what cannot be had is named: no such model or revision, pickled weights, a missing shard, a reference that is none, a hub that is away', async () => {
   const cases: [string, string, RegExp][] = [
-    ['hf://tiny/nothing', 'ModelFileInvalid', /hf:\/\/tiny\/nothing: does not exist at http.*status 404.*hf:\/\/owner\/name@revision/],
+    [
+      'hf://tiny/nothing',
+      'ModelFileInvalid',
+      /hf:\/\/tiny\/nothing: does not exist at http.*status 404.*hf:\/\/owner\/name@revision/,
+    ],
     ['hf://tiny/llama@v9', 'ModelFileInvalid', /hf:\/\/tiny\/llama@v9: does not exist/],
-    ['hf://tiny/pickle', 'ModelFileInvalid', /has neither model\.safetensors nor model\.safetensors\.index\.json.*pickled/],
-    ['hf://tiny/gguf', 'ModelFileInvalid', /has no config\.json\. Download the GGUF file that you want, e\.g\. model-Q4_K_M\.gguf/],
+    [
+      'hf://tiny/pickle',
+      'ModelFileInvalid',
+      /has neither model\.safetensors nor model\.safetensors\.index\.json.*pickled/,
+    ],
+    [
+      'hf://tiny/gguf',
+      'ModelFileInvalid',
+      /has no config\.json\. Download the GGUF file that you want, e\.g\. model-Q4_K_M\.gguf/,
+    ],
     ['hf://tiny/no-shard', 'ModelFileInvalid', /lacks the shard model-00002-of-00003\.safetensors/],
     ['hf://tiny', 'ModelFileInvalid', /is no reference to a hub.*hf:\/\/owner\/name@revision/],
     ['hf://../..@main', 'ModelFileInvalid', /is no reference/],
   ];
   for (const [model, name, message] of cases) await assert.rejects(models().fetch(model), { name, message });
-  await assert.rejects(new HubModels(modelsDir, { endpoint: 'http://127.0.0.1:1', token: null }).fetch('hf://tiny/llama'), { name: 'HubUnavailable', message: /cannot be read \(.*\): try again/ });
+  await assert.rejects(
+    new HubModels(modelsDir, { endpoint: 'http://127.0.0.1:1', token: null }).fetch('hf://tiny/llama'),
+    { name: 'HubUnavailable', message: /cannot be read \(.*\): try again/ },
+  );
   hub.mishaps.push({ file: 'config.json', kind: 'status-503' });
   await assert.rejects(models().fetch('hf://tiny/llama'), { name: 'HubUnavailable', message: /503|broke off/ });
 });

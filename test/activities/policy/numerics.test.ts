@@ -13,19 +13,28 @@ const scoring = { temperature: 1, microBatchTokens: 1024 };
 
 for (const [name, { ids, logProbs, greedy, top }] of Object.entries(fixture.prompts)) {
   test(`log-probs of "${name}" equal those of transformers within 1e-4`, async () => {
-    const [ours] = await policy.logProbs([{ row: 'a', promptIds: ids.slice(0, 1), responseIds: ids.slice(1) }], { ...scoring, weights: 'reference' });
+    const [ours] = await policy.logProbs([{ row: 'a', promptIds: ids.slice(0, 1), responseIds: ids.slice(1) }], {
+      ...scoring,
+      weights: 'reference',
+    });
     const worst = Math.max(...logProbs.map((value, l) => Math.abs(value - ours![l]!)));
     assert.ok(worst < 1e-4, `largest difference ${worst}`);
   });
 
   test(`the ten likeliest next tokens after "${name}" have transformers' logits up to their normalisation, within 2e-3`, async () => {
-    const ours = await policy.logProbs(top.map(([id], i) => ({ row: String(i), promptIds: ids, responseIds: [id] })), { ...scoring, weights: 'reference' });
+    const ours = await policy.logProbs(
+      top.map(([id], i) => ({ row: String(i), promptIds: ids, responseIds: [id] })),
+      { ...scoring, weights: 'reference' },
+    );
     // Differences of logits are differences of log-probs.
     top.forEach(([, logit], i) => assert.ok(Math.abs(ours[i]![0]! - ours[0]![0]! - (logit - top[0]![1])) < 2e-3));
   });
 
   test(`64 greedy tokens after "${name}" are those of transformers`, async () => {
-    const [response] = await policy.sample([{ row: 'a', promptIds: ids, randomKey: 'greedy' }], { temperature: 1e-4, maxResponseTokens: 64 });
+    const [response] = await policy.sample([{ row: 'a', promptIds: ids, randomKey: 'greedy' }], {
+      temperature: 1e-4,
+      maxResponseTokens: 64,
+    });
     // transformers was told to go on after the end of the turn; we stop there.
     assert.deepEqual(response!.ids, greedy.slice(0, response!.ids.length));
     assert.ok(response!.ids.length === 64 || response!.end === 'end-of-turn');
@@ -39,7 +48,13 @@ test('LoRA: log-probs, the norm of every gradient and the log-probs after one Ad
   const sequence = { row: 'a', promptIds: prompt, responseIds: response };
   // With betas of 0 and no clipping the first moment after a step is the gradient itself.
   await policy.step([sequence], (_, rows) => rows.map((row) => row.map(() => -1 / row.length)), {
-    ...scoring, temperature, learningRate: 1e-9, betas: [0, 0], epsilon: 1e-8, weightDecay: 0, maxGradientNorm: null,
+    ...scoring,
+    temperature,
+    learningRate: 1e-9,
+    betas: [0, 0],
+    epsilon: 1e-8,
+    weightDecay: 0,
+    maxGradientNorm: null,
   });
   const { tensors } = readSafetensors((await policy.trained()).moments);
   for (let layer = 0; layer < shape.layers; layer++) {
@@ -48,19 +63,38 @@ test('LoRA: log-probs, the norm of every gradient and the log-probs after one Ad
         const { values } = tensors.get(`first.base_model.model.model.layers.${layer}.${module}.lora_${which}.weight`)!;
         const norm = Math.sqrt(values.reduce((total, value) => total + value * value, 0));
         const expected = norms[`${layer}.${module}`]![i]!;
-        assert.ok(Math.abs(norm - expected) < 1e-4 * expected, `layer ${layer} ${module} ${which}: norm ${norm}, PyTorch ${expected}`);
+        assert.ok(
+          Math.abs(norm - expected) < 1e-4 * expected,
+          `layer ${layer} ${module} ${which}: norm ${norm}, PyTorch ${expected}`,
+        );
       });
     }
   }
   await policy.use(smollm2(rank, alpha, formulaAdapter(rank)));
   await policy.useMoments(null, 0);
   const step = await policy.step([sequence], (_, rows) => rows.map((row) => row.map(() => -1 / row.length)), {
-    ...scoring, temperature, learningRate: 1e-3, betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0.01, maxGradientNorm: 1,
+    ...scoring,
+    temperature,
+    learningRate: 1e-3,
+    betas: [0.9, 0.95],
+    epsilon: 1e-8,
+    weightDecay: 0.01,
+    maxGradientNorm: 1,
   });
-  step.logProbs[0]!.forEach((value, l) => assert.ok(Math.abs(value - logProbs[l]!) < 1e-4, `token ${l}: ${value}, PyTorch ${logProbs[l]}`));
-  assert.ok(Math.abs(step.gradientNorm / gradientNorm - 1) < 1e-4, `gradient norm ${step.gradientNorm}, PyTorch ${gradientNorm}`);
+  step.logProbs[0]!.forEach((value, l) =>
+    assert.ok(Math.abs(value - logProbs[l]!) < 1e-4, `token ${l}: ${value}, PyTorch ${logProbs[l]}`),
+  );
+  assert.ok(
+    Math.abs(step.gradientNorm / gradientNorm - 1) < 1e-4,
+    `gradient norm ${step.gradientNorm}, PyTorch ${gradientNorm}`,
+  );
   const [after] = await policy.logProbs([sequence], { ...scoring, temperature, weights: 'current' });
-  after!.forEach((value, l) => assert.ok(Math.abs(value - afterOneStep[l]!) < 2e-4, `after the step, token ${l}: ${value}, PyTorch ${afterOneStep[l]}`));
+  after!.forEach((value, l) =>
+    assert.ok(
+      Math.abs(value - afterOneStep[l]!) < 2e-4,
+      `after the step, token ${l}: ${value}, PyTorch ${afterOneStep[l]}`,
+    ),
+  );
 });
 
 test('sequences packed as a trie have the log-probs and gradient that they have alone', async () => {
@@ -84,11 +118,23 @@ test('sequences packed as a trie have the log-probs and gradient that they have 
   const gradientOf = async (rows: typeof together, microBatchTokens: number): Promise<Float32Array> => {
     await policy.use(weights);
     await policy.useMoments(null, 0);
-    await policy.step(rows, (indices, logProbs) => logProbs.map((row, n) => row.map((_, l) => Math.sin(indices[n]! * 10 + l))), {
-      temperature: 1, microBatchTokens, learningRate: 1e-9, betas: [0, 0], epsilon: 1e-8, weightDecay: 0, maxGradientNorm: null,
-    });
+    await policy.step(
+      rows,
+      (indices, logProbs) => logProbs.map((row, n) => row.map((_, l) => Math.sin(indices[n]! * 10 + l))),
+      {
+        temperature: 1,
+        microBatchTokens,
+        learningRate: 1e-9,
+        betas: [0, 0],
+        epsilon: 1e-8,
+        weightDecay: 0,
+        maxGradientNorm: null,
+      },
+    );
     const { tensors } = readSafetensors((await policy.trained()).moments);
-    return Float32Array.from([...tensors].filter(([name]) => name.startsWith('first.')).flatMap(([, { values }]) => [...values]));
+    return Float32Array.from(
+      [...tensors].filter(([name]) => name.startsWith('first.')).flatMap(([, { values }]) => [...values]),
+    );
   };
   const [a, b] = [await gradientOf(together, 1024), await gradientOf(apart, 1)];
   const norm = Math.hypot(...sample(a));
@@ -124,7 +170,9 @@ test("the sampler's log-probs are the trainer's within 1e-3, with an adapter too
     responses.map((response, i) => ({ row: 'a', promptIds: requests[i]!.promptIds, responseIds: response.ids })),
     { temperature: 0.9, microBatchTokens: 1024, weights: 'current' },
   );
-  responses.forEach((response, i) => response.logProbs.forEach((value, l) => assert.ok(Math.abs(value - trained[i]![l]!) < 1e-3)));
+  responses.forEach((response, i) =>
+    response.logProbs.forEach((value, l) => assert.ok(Math.abs(value - trained[i]![l]!) < 1e-3)),
+  );
 });
 
 test('scoring, sampling and stepping leave the tensor count where it was', async () => {
@@ -133,9 +181,17 @@ test('scoring, sampling and stepping leave the tensor count where it was', async
   const sequence = { row: 'a', promptIds: [504, 2365], responseIds: [6354, 2] };
   const round = async (i: number): Promise<void> => {
     await policy.logProbs([sequence], { ...scoring, weights: 'current' });
-    await policy.sample([{ row: 'a', promptIds: [504, 2365], randomKey: String(i) }], { temperature: 1, maxResponseTokens: 2 });
+    await policy.sample([{ row: 'a', promptIds: [504, 2365], randomKey: String(i) }], {
+      temperature: 1,
+      maxResponseTokens: 2,
+    });
     await policy.step([sequence], (_, rows) => rows.map((row) => row.map(() => 1e-6)), {
-      ...scoring, learningRate: 1e-9, betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0, maxGradientNorm: 1,
+      ...scoring,
+      learningRate: 1e-9,
+      betas: [0.9, 0.95],
+      epsilon: 1e-8,
+      weightDecay: 0,
+      maxGradientNorm: 1,
     });
   };
   await round(0);

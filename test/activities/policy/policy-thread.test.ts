@@ -20,7 +20,10 @@ test('results of calls can be collected while the thread lives: a run of weeks h
       await sleep(20); // a WeakRef holds its target until the turn of the event loop ends
       collectGarbage();
     }
-    assert.deepEqual(results.map((result) => result.deref()?.length), [undefined, undefined, undefined, undefined, undefined]);
+    assert.deepEqual(
+      results.map((result) => result.deref()?.length),
+      [undefined, undefined, undefined, undefined, undefined],
+    );
   } finally {
     await policy.close();
   }
@@ -39,5 +42,8 @@ test('a death ends the calls under way and every later one with its reason', asy
 
 test("a call's own failure is its own", async () => {
   const alive = untilDeath(new Promise(() => undefined));
-  await assert.rejects(alive(Promise.reject(new RangeError('no such token'))), { name: 'RangeError', message: 'no such token' });
+  await assert.rejects(alive(Promise.reject(new RangeError('no such token'))), {
+    name: 'RangeError',
+    message: 'no such token',
+  });
 });

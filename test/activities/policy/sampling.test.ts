@@ -4,7 +4,13 @@ import { tf } from '../../../activities/policy/backend.js';
 import { DecodeGraphs } from '../../../activities/policy/decode-graph.js';
 import { fusedWeights } from '../../../activities/policy/decode-weights.js';
 import { KeyValueStore } from '../../../activities/policy/key-value-store.js';
-import type { Policy, PolicyProgress, Precision, SampledResponse, SampleRequest } from '../../../activities/policy/policy.js';
+import type {
+  Policy,
+  PolicyProgress,
+  Precision,
+  SampledResponse,
+  SampleRequest,
+} from '../../../activities/policy/policy.js';
 import { replicatedPolicy } from '../../../activities/policy/replicated-policy.js';
 import { sampleResponses } from '../../../activities/policy/sampling.js';
 import { TensorFlowPolicy } from '../../../activities/policy/tf-policy.js';
@@ -18,7 +24,10 @@ const names = ['llama-untied', 'qwen2-tied', 'qwen3-untied'];
 const options = { temperature: 0.9, maxResponseTokens: 7 };
 
 /** Three turns of two tasks, three samples each; observations of unlike length. One sample ends after the first turn. */
-async function play(policy: Policy, session?: string): Promise<{ turns: { requests: SampleRequest[]; responses: SampledResponse[] }[]; prefilled: number[] }> {
+async function play(
+  policy: Policy,
+  session?: string,
+): Promise<{ turns: { requests: SampleRequest[]; responses: SampledResponse[] }[]; prefilled: number[] }> {
   let prompts = [0, 0, 0, 1, 1, 1].map((task) => ({ row: `task ${task}`, ids: tiny.prompt.slice(task) }));
   const turns: { requests: SampleRequest[]; responses: SampledResponse[] }[] = [];
   const prefilled: number[] = [];
@@ -26,10 +35,19 @@ async function play(policy: Policy, session?: string): Promise<{ turns: { reques
     const requests = prompts.map(({ row, ids }, i) => ({ row, promptIds: ids, randomKey: `${turn}/${i}` }));
     let nodes = 0;
     const onProgress = ({ phase, of }: PolicyProgress): void => void (phase === 'prefill' && (nodes = of));
-    const responses = await policy.sample(requests, { ...options, ...(session !== undefined && { session }) }, onProgress);
+    const responses = await policy.sample(
+      requests,
+      { ...options, ...(session !== undefined && { session }) },
+      onProgress,
+    );
     turns.push({ requests, responses });
     prefilled.push(nodes);
-    prompts = prompts.map(({ row, ids }, i) => ({ row, ids: [...ids, ...responses[i]!.ids, ...tiny.response.slice(0, 1 + ((i + turn) % 3))] })).slice(turn === 0 ? 1 : 0);
+    prompts = prompts
+      .map(({ row, ids }, i) => ({
+        row,
+        ids: [...ids, ...responses[i]!.ids, ...tiny.response.slice(0, 1 + ((i + turn) % 3))],
+      }))
+      .slice(turn === 0 ? 1 : 0);
   }
   return { turns, prefilled };
 }
@@ -42,15 +60,29 @@ for (const name of names) {
       await policy.use(await tinyWeights(tinyModel(name), tinyAdapter(await configOfModel(tinyModel(name)))));
       const { turns, prefilled } = await play(policy, 'a play');
       for (const { requests, responses } of turns) {
-        const scored = await policy.logProbs(requests.map(({ row, promptIds }, i) => ({ row, promptIds, responseIds: responses[i]!.ids })), { temperature: options.temperature, microBatchTokens: 64, weights: 'current' });
-        responses.forEach(({ logProbs }, i) => logProbs.forEach((value, l) => assert.ok(Math.abs(value - scored[i]![l]!) < near, `request ${i}, token ${l}: ${value}, trainer ${scored[i]![l]}`)));
+        const scored = await policy.logProbs(
+          requests.map(({ row, promptIds }, i) => ({ row, promptIds, responseIds: responses[i]!.ids })),
+          { temperature: options.temperature, microBatchTokens: 64, weights: 'current' },
+        );
+        responses.forEach(({ logProbs }, i) =>
+          logProbs.forEach((value, l) =>
+            assert.ok(
+              Math.abs(value - scored[i]![l]!) < near,
+              `request ${i}, token ${l}: ${value}, trainer ${scored[i]![l]}`,
+            ),
+          ),
+        );
       }
       const whole = await play(policy);
       assert.equal(prefilled[0], whole.prefilled[0]);
       // A turn's new tokens are the last one sampled, whose keys nobody asked for, and the observation.
       assert.ok(prefilled[1]! <= 5 * 4 && prefilled[2]! <= 5 * 4, `read ${prefilled.join(', ')} tokens`);
       assert.ok(whole.prefilled[2]! > 40, `without a session ${whole.prefilled.join(', ')}`);
-      if (precision === 'fp32') assert.deepEqual(turns.map(({ responses }) => responses.map(({ ids }) => ids)), whole.turns.map(({ responses }) => responses.map(({ ids }) => ids)));
+      if (precision === 'fp32')
+        assert.deepEqual(
+          turns.map(({ responses }) => responses.map(({ ids }) => ids)),
+          whole.turns.map(({ responses }) => responses.map(({ ids }) => ids)),
+        );
     });
   }
 }
@@ -64,13 +96,20 @@ test('a session gives the same bytes every time, on replicas too; another one st
     assert.deepEqual(await play(policy, 'second'), first);
   }
   const { prefilled } = await play(replicas, 'third');
-  assert.ok(prefilled[1]! <= 5 * 4 && prefilled[2]! <= 5 * 4, `a row was read again elsewhere: ${prefilled.join(', ')}`);
+  assert.ok(
+    prefilled[1]! <= 5 * 4 && prefilled[2]! <= 5 * 4,
+    `a row was read again elsewhere: ${prefilled.join(', ')}`,
+  );
 });
 
 test('the same prompt twice in a session, and a prompt that goes on after an ended one, are sampled as if alone', async () => {
   const policy = new TensorFlowPolicy();
   await policy.use(await tinyWeights(tinyModel(names[0]!)));
-  const one = (ids: readonly number[], session?: string) => policy.sample([{ row: 'a', promptIds: ids, randomKey: 'k' }], { ...options, ...(session !== undefined && { session }) });
+  const one = (ids: readonly number[], session?: string) =>
+    policy.sample([{ row: 'a', promptIds: ids, randomKey: 'k' }], {
+      ...options,
+      ...(session !== undefined && { session }),
+    });
   const [alone] = await one(tiny.prompt);
   assert.deepEqual((await one(tiny.prompt, 's'))[0]!.ids, alone!.ids);
   assert.deepEqual((await one(tiny.prompt, 's'))[0]!.ids, alone!.ids);
@@ -86,10 +125,21 @@ for (const name of names) {
       await reader.close();
       const weights = fusedWeights({ weights: frozen, adapter: null, views: [] });
       const graphs = new DecodeGraphs(frozen.config);
-      const requests = [0, 0, 0, 1, 2].map((start, i) => ({ row: String(start), promptIds: tiny.prompt.slice(start), randomKey: `k/${i}` }));
+      const requests = [0, 0, 0, 1, 2].map((start, i) => ({
+        row: String(start),
+        promptIds: tiny.prompt.slice(start),
+        randomKey: `k/${i}`,
+      }));
       const drawn = async (of: DecodeGraphs | null, prefillTokens: number): Promise<SampledResponse[]> => {
         const store = new KeyValueStore();
-        const responses = await sampleResponses(weights, store, requests, rowsOf(requests), { ...options, endIds: new Set(), prefillTokens, keepResponses: true, graphs: of }, () => undefined);
+        const responses = await sampleResponses(
+          weights,
+          store,
+          requests,
+          rowsOf(requests),
+          { ...options, endIds: new Set(), prefillTokens, keepResponses: true, graphs: of },
+          () => undefined,
+        );
         store.dispose();
         return responses;
       };

@@ -9,9 +9,17 @@ import { tiny, tinyModel, tinyWeights } from './tiny-models.js';
 
 const scoring = { temperature: 1, microBatchTokens: 1024 };
 const adamW = { learningRate: 0.01, betas: [0.9, 0.95] as const, epsilon: 1e-8, weightDecay: 0.1, maxGradientNorm: 1 };
-const sequences: TokenSequence[] = ['a', 'a', 'b'].map((row, n) => ({ row, promptIds: tiny.prompt, responseIds: tiny.response.map((id) => (id + n) % 128) }));
-const loss: LossGradient = (_, logProbs) => logProbs.map((row) => row.map((logProb, l) => -1 / (1 + l) + 0.1 * logProb));
-const stored = (bytes: Uint8Array) => ({ sha256: createHash('sha256').update(bytes).digest('hex'), read: async () => bytes });
+const sequences: TokenSequence[] = ['a', 'a', 'b'].map((row, n) => ({
+  row,
+  promptIds: tiny.prompt,
+  responseIds: tiny.response.map((id) => (id + n) % 128),
+}));
+const loss: LossGradient = (_, logProbs) =>
+  logProbs.map((row) => row.map((logProb, l) => -1 / (1 + l) + 0.1 * logProb));
+const stored = (bytes: Uint8Array) => ({
+  sha256: createHash('sha256').update(bytes).digest('hex'),
+  read: async () => bytes,
+});
 
 async function fresh(): Promise<TensorFlowPolicy> {
   const policy = new TensorFlowPolicy();
@@ -32,7 +40,10 @@ test('a step along the gradient that another worker computed is the step taken a
 test('gradients of two shares add up to the whole gradient, and each leaves theta where it was', async () => {
   const policy = await fresh();
   const before = await policy.trained();
-  const values = async (members: readonly TokenSequence[]) => [...readSafetensors((await policy.gradient(members, loss, scoring)).gradient).tensors.values()].flatMap((tensor) => [...tensor.values]);
+  const values = async (members: readonly TokenSequence[]) =>
+    [...readSafetensors((await policy.gradient(members, loss, scoring)).gradient).tensors.values()].flatMap(
+      (tensor) => [...tensor.values],
+    );
   const all = await values(sequences);
   const [first, second] = [await values(sequences.slice(0, 2)), await values(sequences.slice(2))];
   const largest = Math.max(...all.map(Math.abs));
@@ -40,7 +51,7 @@ test('gradients of two shares add up to the whole gradient, and each leaves thet
   assert.deepEqual(await policy.trained(), before);
 });
 
-test('a gradient comes out of the policy\'s thread as the bytes that it has inside, and a step along it too', async () => {
+test("a gradient comes out of the policy's thread as the bytes that it has inside, and a step along it too", async () => {
   const [inside, thread] = [await fresh(), await startPolicy('fp32', 1)];
   try {
     await thread.use(await tinyWeights(tinyModel('llama-tied')));

@@ -16,10 +16,22 @@ interface TinyNumbers {
   lastLogits: number[];
   logProbs: number[];
   greedy: number[];
-  lora: { logProbs: number[]; gradientNorm: number; norms: Record<string, [number, number]>; lossAfterOneStep: number; afterOneStep: number[] };
+  lora: {
+    logProbs: number[];
+    gradientNorm: number;
+    norms: Record<string, [number, number]>;
+    lossAfterOneStep: number;
+    afterOneStep: number[];
+  };
 }
 export const tiny = JSON.parse(readFileSync(path.join(tinyFolder, 'tiny.json'), 'utf8')) as {
-  ids: number[]; prompt: number[]; response: number[]; rank: number; alpha: number; temperature: number; models: Record<string, TinyNumbers>;
+  ids: number[];
+  prompt: number[];
+  response: number[];
+  rank: number;
+  alpha: number;
+  temperature: number;
+  models: Record<string, TinyNumbers>;
 };
 
 export async function tinyWeights(model: string, adapter: StoredTensors | null = null): Promise<PolicyWeights> {
@@ -39,10 +51,18 @@ export function tinyAdapter(config: ModelConfig): StoredTensors {
   for (let layer = 0; layer < config.layers; layer++) {
     moduleNames.forEach((module, m) => {
       const [outWidth, inWidth] = moduleShape(config, module);
-      for (const [which, rows, columns, seed] of [['A', tiny.rank, inWidth, layer * 7 + m], ['B', outWidth, tiny.rank, layer * 7 + m + 0.5]] as const) {
+      for (const [which, rows, columns, seed] of [
+        ['A', tiny.rank, inWidth, layer * 7 + m],
+        ['B', outWidth, tiny.rank, layer * 7 + m + 0.5],
+      ] as const) {
         const values = new Float32Array(rows * columns);
-        for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) values[i * columns + j] = 0.02 * Math.sin(0.7 * i + 0.3 * j + seed);
-        tensors.push({ name: `base_model.model.model.layers.${layer}.${module}.lora_${which}.weight`, shape: [rows, columns], values });
+        for (let i = 0; i < rows; i++)
+          for (let j = 0; j < columns; j++) values[i * columns + j] = 0.02 * Math.sin(0.7 * i + 0.3 * j + seed);
+        tensors.push({
+          name: `base_model.model.model.layers.${layer}.${module}.lora_${which}.weight`,
+          shape: [rows, columns],
+          values,
+        });
       }
     });
   }

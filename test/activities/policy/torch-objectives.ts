@@ -28,8 +28,13 @@ export interface TorchModel {
     readonly valueHeadGradient: number[];
   }[];
 }
-export const torch = JSON.parse(readFileSync(path.join(root, 'test/activities/policy/fixtures/objectives.json'), 'utf8')) as {
-  spans: [number, number][]; longest: number; weights: number[]; models: Record<string, TorchModel>;
+export const torch = JSON.parse(
+  readFileSync(path.join(root, 'test/activities/policy/fixtures/objectives.json'), 'utf8'),
+) as {
+  spans: [number, number][];
+  longest: number;
+  weights: number[];
+  models: Record<string, TorchModel>;
 };
 
 export const algorithmOf = (config: object): AlgorithmConfig => AlgorithmConfig.parse(config);
@@ -45,5 +50,7 @@ export const poolOf = (model: TorchModel, { name }: { readonly name: string }): 
     reference: model.reference[i]!,
     advantage: torch.weights[i]!,
     suffixProduct: 1,
-    ...(name === 'ppo' && { critic: { advantages: model.tokenAdvantages[i]!, returns: model.returns[i]!, values: model.oldValues[i]! } }),
+    ...(name === 'ppo' && {
+      critic: { advantages: model.tokenAdvantages[i]!, returns: model.returns[i]!, values: model.oldValues[i]! },
+    }),
   }));

@@ -38,7 +38,11 @@ test('top-p is a share of what top-k left: of 0.5 and 0.25, the first holds two 
 
 /** Oracle: transformers' own warpers, in its order (fixtures/make_truncation.py). */
 const cases = JSON.parse(readFileSync(path.join(root, 'test/activities/policy/fixtures/truncation.json'), 'utf8')) as {
-  logits: number[]; temperature: number; options: { topK?: number; topP?: number; minP?: number }; kept: number[] | number; logProbs: number[];
+  logits: number[];
+  temperature: number;
+  options: { topK?: number; topP?: number; minP?: number };
+  kept: number[] | number;
+  logProbs: number[];
 }[];
 
 test('120 random cases, 30 with ties: temperature, top-k, top-p and min-p together leave the tokens that transformers leaves, with its log-probs', () => {
@@ -78,10 +82,19 @@ test('property: probabilities of what can be drawn add up to 1', () => {
       const total = values.reduce((a, b) => a + b, 0);
       const sorted = values.map((value) => value / total).sort((a, b) => b - a);
       const kept = keptTokens(sorted, { topK: k }, true)!;
-      const starts = sorted.slice(0, kept).map((_, i) => sorted.slice(0, i).reduce((a, b) => a + b, 0) / sorted.slice(0, kept).reduce((a, b) => a + b, 0));
-      const drawn = starts.map((start, i) => drawTruncated(sorted, kept, Math.min(start + 1e-9, 1 - 1e-12)).place === i);
+      const starts = sorted
+        .slice(0, kept)
+        .map(
+          (_, i) => sorted.slice(0, i).reduce((a, b) => a + b, 0) / sorted.slice(0, kept).reduce((a, b) => a + b, 0),
+        );
+      const drawn = starts.map(
+        (start, i) => drawTruncated(sorted, kept, Math.min(start + 1e-9, 1 - 1e-12)).place === i,
+      );
       assert.ok(drawn.every(Boolean));
-      const sum = starts.reduce((s, start) => s + Math.exp(drawTruncated(sorted, kept, Math.min(start + 1e-9, 1 - 1e-12)).logProb), 0);
+      const sum = starts.reduce(
+        (s, start) => s + Math.exp(drawTruncated(sorted, kept, Math.min(start + 1e-9, 1 - 1e-12)).logProb),
+        0,
+      );
       assert.ok(Math.abs(sum - 1) < 1e-9);
     }),
   );
@@ -95,7 +108,8 @@ test('a model sampled with top-k 1 is greedy; with top-p 1 and a min-p of 0 it d
   const policy = new TensorFlowPolicy();
   await policy.use(await tinyWeights(tinyModel('qwen3-tied')));
   const request = [{ row: 'a', promptIds: tiny.prompt, randomKey: 'x' }];
-  const drawn = async (truncation: object) => (await policy.sample(request, { temperature: 1.3, maxResponseTokens: 12, truncation }))[0]!;
+  const drawn = async (truncation: object) =>
+    (await policy.sample(request, { temperature: 1.3, maxResponseTokens: 12, truncation }))[0]!;
   const greedy = (await policy.sample(request, { temperature: 1e-4, maxResponseTokens: 12 }))[0]!;
   const first = await drawn({ topK: 1 });
   assert.deepEqual(first.ids, greedy.ids);

@@ -56,7 +56,12 @@ export const metrics = (changes: Partial<RolloutMetrics> = {}): RolloutMetrics =
 });
 
 /** An episode of 2-turn tasks with a reward of passed turns / 2. */
-export function trajectory(taskId: string, sample: number, passed: readonly boolean[], response = "CALL ls('a')"): Trajectory {
+export function trajectory(
+  taskId: string,
+  sample: number,
+  passed: readonly boolean[],
+  response = "CALL ls('a')",
+): Trajectory {
   const reward = passed.filter(Boolean).length / 2;
   return {
     id: `${taskId}#${sample}`,
@@ -84,7 +89,8 @@ export function trajectory(taskId: string, sample: number, passed: readonly bool
 export function evaluation(name: string, split: Split, trajectories: readonly Trajectory[], temperature = 0.9) {
   const n = trajectories.length;
   const share = (holds: (x: Trajectory) => boolean): number => trajectories.filter(holds).length / n;
-  const mean = (some: readonly Trajectory[]): number => some.reduce((total, { reward }) => total + reward, 0) / some.length;
+  const mean = (some: readonly Trajectory[]): number =>
+    some.reduce((total, { reward }) => total + reward, 0) / some.length;
   const ids = [...new Set(trajectories.map(({ taskId }) => taskId))];
   const manifest: EvaluationManifest = {
     kind: 'evaluation',
@@ -170,7 +176,11 @@ export const sources = (changes: Partial<ReportSources> = {}): ReportSources => 
   run: runManifest(),
   warmStart: warmStart(),
   evaluations: [
-    evaluation('untouched', 'train', ['a', 'b'].flatMap((id) => [0, 1].map((g) => trajectory(id, g, [false])))),
+    evaluation(
+      'untouched',
+      'train',
+      ['a', 'b'].flatMap((id) => [0, 1].map((g) => trajectory(id, g, [false]))),
+    ),
     evaluation('start', 'train', [
       trajectory('a', 0, [true, false]),
       trajectory('a', 1, [true, false]),

@@ -50,7 +50,8 @@ test('ids are unique and every link within the page leads somewhere', () => {
 
 test('every metric is defined with its formula', () => {
   const rendered = page();
-  for (const { name, formula } of metricDefinitions) assert.ok(rendered.includes(html`<dt>${name}</dt><dd><code>${formula}</code>`.text), name);
+  for (const { name, formula } of metricDefinitions)
+    assert.ok(rendered.includes(html`<dt>${name}</dt><dd><code>${formula}</code>`.text), name);
 });
 
 test('the page says that the tasks are a derivative of BFCL and that the checker is lenient', () => {
@@ -73,6 +74,9 @@ test('html escapes every value that is not html already', () => {
 });
 
 test('settings that could not act are listed with the facts of the run', () => {
-  assert.match(page({ run: runManifest({ inertSettings: ['algorithm.clip never acts'] }) }), /Settings without effect<\/dt><dd><ul><li>algorithm\.clip never acts<\/li>/);
+  assert.match(
+    page({ run: runManifest({ inertSettings: ['algorithm.clip never acts'] }) }),
+    /Settings without effect<\/dt><dd><ul><li>algorithm\.clip never acts<\/li>/,
+  );
   assert.match(page(), /Settings without effect<\/dt><dd>none/);
 });

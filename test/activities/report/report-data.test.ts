@@ -72,7 +72,9 @@ test('the rise is the mean of the last three rollouts less the evaluation before
 });
 
 test('storage is taken out of every step and the shares add up to 1', () => {
-  const time = timeShares({ timings: { warmStart: sources().timings.warmStart, evaluations: [], checkpoints: [iterationTiming] } });
+  const time = timeShares({
+    timings: { warmStart: sources().timings.warmStart, evaluations: [], checkpoints: [iterationTiming] },
+  });
   assert.deepEqual(
     time.map(({ part, seconds }) => [part, seconds]),
     [
@@ -83,7 +85,10 @@ test('storage is taken out of every step and the shares add up to 1', () => {
       ['storage', 5], //      2 + 1 + 1 + 0 + 1
     ],
   );
-  close(time.reduce((total, { share }) => total + share, 0), 1);
+  close(
+    time.reduce((total, { share }) => total + share, 0),
+    1,
+  );
 });
 
 test('iterations are counted from 1 and their seconds and tokens are those of all steps', () => {
@@ -95,7 +100,15 @@ test('iterations are counted from 1 and their seconds and tokens are those of al
 
 test('turn updates keep the order in which they were made', () => {
   const { turnUpdates } = reportContent(sources());
-  assert.deepEqual(turnUpdates.map(({ iteration, turn }) => [iteration, turn]), [[1, 2], [1, 1], [2, 2], [2, 1]]);
+  assert.deepEqual(
+    turnUpdates.map(({ iteration, turn }) => [iteration, turn]),
+    [
+      [1, 2],
+      [1, 1],
+      [2, 2],
+      [2, 1],
+    ],
+  );
 });
 
 test('shown trajectories: worst before and best after of the most improved task, and a failure after', () => {
@@ -114,21 +127,33 @@ test('shown trajectories: worst before and best after of the most improved task,
 test('no failure is shown if every trajectory after succeeded', () => {
   const all = (name: string) => evaluation(name, 'train', [trajectory('a', 0, [true, true])]);
   const { episodes } = reportContent(sources({ evaluations: [all('start'), all('end')] }));
-  assert.deepEqual(episodes.map(({ heading }) => heading), ['Before SeeUPO', 'After SeeUPO, the same task']);
+  assert.deepEqual(
+    episodes.map(({ heading }) => heading),
+    ['Before SeeUPO', 'After SeeUPO, the same task'],
+  );
 });
 
 test('without a warm start the untouched model is where SeeUPO starts, in one row', () => {
   const content = reportContent(
-    sources({ warmStart: null, evaluations: sources().evaluations.filter(({ manifest }) => manifest.name !== 'start') }),
+    sources({
+      warmStart: null,
+      evaluations: sources().evaluations.filter(({ manifest }) => manifest.name !== 'start'),
+    }),
   );
   assert.deepEqual(content.warmStartGains, []);
-  assert.deepEqual(content.stages.filter(({ split }) => split === 'train').map(({ label }) => label), ['untouched model', 'after SeeUPO']);
+  assert.deepEqual(
+    content.stages.filter(({ split }) => split === 'train').map(({ label }) => label),
+    ['untouched model', 'after SeeUPO'],
+  );
   close(content.seeupoGains[0]?.meanReward, 0.75);
 });
 
 test('without a warm start, evaluations named untouched and start are one row', () => {
   const { stages, seeupoGains } = reportContent(sources({ warmStart: null }));
-  assert.deepEqual(stages.filter(({ split }) => split === 'train').map(({ stage }) => stage), ['start', 'end']);
+  assert.deepEqual(
+    stages.filter(({ split }) => split === 'train').map(({ stage }) => stage),
+    ['start', 'end'],
+  );
   close(seeupoGains[0]?.meanReward, 0.5);
 });
 
@@ -140,7 +165,10 @@ test('without held-out tasks the verdict speaks of training tasks only', () => {
     }),
   );
   // SE of both evaluations is 0: all samples of a task agree.
-  assert.equal(content.verdict, 'On the training tasks the mean reward went from 0.250 to 0.750 (+0.500 ± 0.255) in 2 iterations, which is within sampling noise.');
+  assert.equal(
+    content.verdict,
+    'On the training tasks the mean reward went from 0.250 to 0.750 (+0.500 ± 0.255) in 2 iterations, which is within sampling noise.',
+  );
 });
 
 test('with no iteration nothing is claimed', () => {
@@ -152,19 +180,25 @@ test('with no iteration nothing is claimed', () => {
 
 test('an evaluation in between is listed and is no stage', () => {
   const midway = evaluation('iteration-0001', 'train', [trajectory('a', 0, [true, false])]);
-  const content = reportContent(sources({ evaluations: [...sources().evaluations, { ...midway, trajectories: null }] }));
+  const content = reportContent(
+    sources({ evaluations: [...sources().evaluations, { ...midway, trajectories: null }] }),
+  );
   assert.deepEqual(content.midway, [{ name: 'iteration-0001', split: 'train', meanReward: 0.5, successRate: 0 }]);
   assert.equal(content.stages.length, 6);
 });
 
 test('a call reads as it would be written, a malformed one with its reason', () => {
-  assert.equal(readableCall({ name: 'grep', positional: ['a.txt', 1], keyword: { deep: true } }), 'grep("a.txt", 1, deep=true)');
+  assert.equal(
+    readableCall({ name: 'grep', positional: ['a.txt', 1], keyword: { deep: true } }),
+    'grep("a.txt", 1, deep=true)',
+  );
   assert.equal(readableCall({ malformed: 'no closing bracket' }), 'not a call: no closing bracket');
 });
 
 test('checks are shown beside responses only where each response has one', () => {
   const one = trajectory('a', 0, [true, false]);
-  const shown = (turnsPassed: boolean[], end = one.end) => readableEpisode({ ...one, turnsPassed, end }, 'train', null).turns.map(({ passed }) => passed);
+  const shown = (turnsPassed: boolean[], end = one.end) =>
+    readableEpisode({ ...one, turnsPassed, end }, 'train', null).turns.map(({ passed }) => passed);
   assert.deepEqual(shown([true, false]), [true, false]);
   assert.deepEqual(shown([true]), [null, null]); // a call and the reply that closes its user turn
   assert.deepEqual(shown([true], 'truncated'), [true, null]);

@@ -39,5 +39,8 @@ test('a bar is empty at 0, full at 1 and never longer', () => {
 
 test('settings that could not act stand above the verdict', () => {
   const run = runManifest({ inertSettings: ['algorithm.clip never acts'] });
-  assert.match(terminalSummary(reportContent(sources({ run }))), /\n\nSettings without effect\n {2}algorithm\.clip never acts\n\n[^\n]*$/);
+  assert.match(
+    terminalSummary(reportContent(sources({ run }))),
+    /\n\nSettings without effect\n {2}algorithm\.clip never acts\n\n[^\n]*$/,
+  );
 });

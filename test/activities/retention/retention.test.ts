@@ -17,7 +17,11 @@ import { trainInProcess } from '../../support/train-in-process.js';
 
 const rule = (given: object) => RetentionRule.parse(given);
 const rewards = [0.1, 0.9, 0.3, 0.9, 0.2, 0.5];
-const candidates: Candidate[] = rewards.map((meanReward, iteration) => ({ iteration, meanReward, successRate: 1 - meanReward }));
+const candidates: Candidate[] = rewards.map((meanReward, iteration) => ({
+  iteration,
+  meanReward,
+  successRate: 1 - meanReward,
+}));
 const kept = (given: object, tagged: number[] = []) => [...keptIterations(rule(given), candidates, tagged)].sort();
 
 test('a rule keeps the last n, every k-th counted from 1, the n best by a metric, and what is tagged', () => {
@@ -35,9 +39,17 @@ async function trained() {
   const artifacts = createMemoryStore();
   const { dependencies } = toyRun(artifacts);
   await trainInProcess(dependencies, 'run-1', { ...pipelineConfig, iterations: 4 });
-  await trainInProcess(dependencies, 'fork-1', { forkFrom: { run: 'run-1', iteration: 1 }, change: { optimizer: { learningRate: 0.1 } } });
+  await trainInProcess(dependencies, 'fork-1', {
+    forkFrom: { run: 'run-1', iteration: 1 },
+    change: { optimizer: { learningRate: 0.1 } },
+  });
   for (const key of artifacts.objects.keys()) artifacts.modified.set(key, Date.now() - AGES);
-  const verify = (run: string) => verifyRun(artifacts, run, { policy: dependencies.policy, modelsDir: dependencies.modelsDir, tolerance: () => 1e-9 });
+  const verify = (run: string) =>
+    verifyRun(artifacts, run, {
+      policy: dependencies.policy,
+      modelsDir: dependencies.modelsDir,
+      tolerance: () => 1e-9,
+    });
   return { artifacts, dependencies, verify };
 }
 
@@ -45,14 +57,20 @@ test('dropping and sweeping leave a run that verifies, a fork that shares its be
   const { artifacts, dependencies, verify } = await trained();
   const blobs = () => [...artifacts.objects.keys()].filter((key) => key.startsWith('blobs/')).length;
   const before = blobs();
-  assert.deepEqual(await dropIterations(artifacts, 'run-1', rule({ last: 1, every: 2 })), { kept: [1, 3], dropped: [0, 2] });
+  assert.deepEqual(await dropIterations(artifacts, 'run-1', rule({ last: 1, every: 2 })), {
+    kept: [1, 3],
+    dropped: [0, 2],
+  });
   const swept = await sweepBlobs(artifacts);
   assert.ok(swept.blobs > 0 && blobs() === before - swept.blobs, JSON.stringify(swept));
   assert.equal((await verify('run-1')).iterations, 2);
   assert.equal((await verify('fork-1')).iterations, 4);
   const { run } = await createOpenRun(dependencies)(openInput('run-1', { resumeFrom: { run: 'run-1' } }));
   const report = await createWriteReport(dependencies)({ run, completedIterations: 4 });
-  assert.deepEqual((await artifacts.getJson(report.json, ReportContent)).iterations.map(({ iteration }) => iteration), [1, 2, 3, 4]);
+  assert.deepEqual(
+    (await artifacts.getJson(report.json, ReportContent)).iterations.map(({ iteration }) => iteration),
+    [1, 2, 3, 4],
+  );
 });
 
 test('a dry run says the same and deletes nothing', async () => {
@@ -94,7 +112,9 @@ test('blobs that are not named yet stay while they are young, also one that was 
 test('an iteration that is half dropped is dropped when it is asked for again', async () => {
   const { artifacts } = await trained();
   const stored = [...artifacts.objects.keys()];
-  for (const key of stored) if (key.startsWith('runs/run-1/iterations/0000/') && !key.endsWith('checkpoint.json')) artifacts.objects.delete(key);
+  for (const key of stored)
+    if (key.startsWith('runs/run-1/iterations/0000/') && !key.endsWith('checkpoint.json'))
+      artifacts.objects.delete(key);
   assert.deepEqual((await dropIterations(artifacts, 'run-1', rule({ last: 3 }))).dropped, [0]);
   assert.ok(![...artifacts.objects.keys()].some((key) => key.startsWith('runs/run-1/iterations/0000/')));
 });

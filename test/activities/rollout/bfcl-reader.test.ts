@@ -18,7 +18,9 @@ interface Case {
 }
 
 /** Oracle: bfcl_eval's own handler (fixtures/make_bfcl_reader.py). */
-const { cases } = JSON.parse(readFileSync(path.join(root, 'test/activities/rollout/fixtures/bfcl-reader.json'), 'utf8')) as { cases: Case[] };
+const { cases } = JSON.parse(
+  readFileSync(path.join(root, 'test/activities/rollout/fixtures/bfcl-reader.json'), 'utf8'),
+) as { cases: Case[] };
 const read = (text: string): ToolCall[] => parseCalls(text, 'bfcl-fc');
 
 function typed(value: ArgumentValue): Typed {
@@ -35,7 +37,8 @@ const typedNumber = (text: string): Typed => (/^-?\d+$/.test(text) ? { int: text
 const respelled = (value: unknown): unknown =>
   JSON.parse(JSON.stringify(value), (key, item) => (key === 'float' ? String(Number(item)) : (item as unknown)));
 
-const executed = (calls: readonly ToolCall[]): unknown => calls.flatMap((call) => ('malformed' in call ? [] : [[call.name, typed(call.keyword)]]));
+const executed = (calls: readonly ToolCall[]): unknown =>
+  calls.flatMap((call) => ('malformed' in call ? [] : [[call.name, typed(call.keyword)]]));
 const isDeparture = ({ case: name }: Case): boolean => name.startsWith('departure: ');
 
 test('the table is large enough, and most of it is no departure', () => {
@@ -77,7 +80,10 @@ const DEPARTURES: Readonly<Record<string, readonly (string | RegExp)[]>> = {
 
 test('each departure from the official reader is pinned, and is one', () => {
   const departures = cases.filter(isDeparture);
-  assert.deepEqual(departures.map((one) => one.case.slice('departure: '.length)).sort(), Object.keys(DEPARTURES).sort());
+  assert.deepEqual(
+    departures.map((one) => one.case.slice('departure: '.length)).sort(),
+    Object.keys(DEPARTURES).sort(),
+  );
   for (const one of departures) {
     const ours = read(one.text);
     const expected = DEPARTURES[one.case.slice('departure: '.length)]!;

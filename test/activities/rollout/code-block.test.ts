@@ -9,7 +9,10 @@ const parse = (response: string) => parseCalls(response, 'code-block');
 const code = (text: string) => [{ name: 'python', positional: [text], keyword: {} }];
 
 test('the first python block is the call; what stands around it is not', () => {
-  assert.deepEqual(parse('Let me look.\n```python\nprint(1)\nprint(2)\n```\nThen:\n```python\nprint(3)\n```'), code('print(1)\nprint(2)'));
+  assert.deepEqual(
+    parse('Let me look.\n```python\nprint(1)\nprint(2)\n```\nThen:\n```python\nprint(3)\n```'),
+    code('print(1)\nprint(2)'),
+  );
 });
 
 test('a block that is not closed counts, also with nothing after it', () => {
@@ -20,7 +23,11 @@ test('a block that is not closed counts, also with nothing after it', () => {
 test('a response without a block has no call', () => assert.deepEqual(parse('I am done: `print(1)`.'), []));
 
 test('a block of another language, or an empty one, is told what was expected', () => {
-  assert.deepEqual(parse('```json\n{}\n```'), [{ malformed: 'the code block is of language "json", expected a block that begins with ```python and ends with ```' }]);
+  assert.deepEqual(parse('```json\n{}\n```'), [
+    {
+      malformed: 'the code block is of language "json", expected a block that begins with ```python and ends with ```',
+    },
+  ]);
   assert.match(JSON.stringify(parse('```\nprint(1)\n```')), /of language \\"\\"/);
   assert.match(JSON.stringify(parse('```python\n\n```')), /the code block is empty/);
 });
@@ -29,7 +36,8 @@ test('another language before the python block does not hide it', () => {
   assert.deepEqual(parse('```json\n{}\n```\n```python\nprint(1)\n```'), code('print(1)'));
 });
 
-test('code beyond the limit is refused, not cut', () => assert.match(JSON.stringify(parse(`\`\`\`python\n${'x'.repeat(70_000)}`)), /70000 characters, the limit is 65536/));
+test('code beyond the limit is refused, not cut', () =>
+  assert.match(JSON.stringify(parse(`\`\`\`python\n${'x'.repeat(70_000)}`)), /70000 characters, the limit is 65536/));
 
 test('fences are read by the rules of CommonMark', () => {
   for (const [response, read] of [
@@ -65,9 +73,18 @@ test('a fence that begins no block is told, with its line; tags and inline code 
     ['```\nprint(1)\n```', 'the code block is of language ""'],
   ] as const) {
     const [call, ...more] = parse(response);
-    assert.ok(call && 'malformed' in call && call.malformed.startsWith(told) && more.length === 0, `${response} -> ${JSON.stringify(call)}`);
+    assert.ok(
+      call && 'malformed' in call && call.malformed.startsWith(told) && more.length === 0,
+      `${response} -> ${JSON.stringify(call)}`,
+    );
   }
-  for (const response of ['<code>print(1)</code>', 'Use `print(1)` or ``x``.', 'Well ~~~ no.', '<think>\n```python\nx()\n```']) assert.deepEqual(parse(response), [], response);
+  for (const response of [
+    '<code>print(1)</code>',
+    'Use `print(1)` or ``x``.',
+    'Well ~~~ no.',
+    '<think>\n```python\nx()\n```',
+  ])
+    assert.deepEqual(parse(response), [], response);
 });
 
 /** Oracle: markdown-it-py (fixtures/make_fences.py). */

@@ -14,7 +14,12 @@ const untouched: PolicyState = { folded: [], adapter: null, moments: null, optim
 async function opened() {
   const toy = toyDependencies();
   const { run } = await createOpenRun(toy.dependencies)(openInput('run-1', toyConfig));
-  return { ...toy, run, collect: createCollectRollouts(toy.dependencies), evaluate: createEvaluatePolicy(toy.dependencies) };
+  return {
+    ...toy,
+    run,
+    collect: createCollectRollouts(toy.dependencies),
+    evaluate: createEvaluatePolicy(toy.dependencies),
+  };
 }
 
 test('a shard holds G trajectories of each of its tasks', async () => {
@@ -65,11 +70,19 @@ test('an evaluation plays every task of its split so many times, under random nu
   const { run, evaluate, artifacts, batches } = await opened();
   const result = await evaluate({ run, name: 'start', split: 'train', iterationsDone: 0, policy: untouched });
   const manifest = await artifacts.getJson(result.manifest, EvaluationManifest);
-  assert.deepEqual(manifest.tasks.map(({ taskId, samples }) => [taskId, samples]), [['a', 3], ['b', 3], ['c', 3]]);
+  assert.deepEqual(
+    manifest.tasks.map(({ taskId, samples }) => [taskId, samples]),
+    [
+      ['a', 3],
+      ['b', 3],
+      ['c', 3],
+    ],
+  );
   assert.equal(manifest.metrics.trajectories, 9);
   const mean = manifest.tasks.reduce((sum, { meanReward }) => sum + meanReward / 3, 0);
   assert.ok(Math.abs(result.meanReward - mean) < 1e-12);
-  for (const batch of batches) for (const { randomKey } of batch) assert.match(randomKey, /^1\/evaluation-start\/[abc]\/[012]\/[12]$/);
+  for (const batch of batches)
+    for (const { randomKey } of batch) assert.match(randomKey, /^1\/evaluation-start\/[abc]\/[012]\/[12]$/);
   const heldout = await evaluate({ run, name: 'start', split: 'heldout', iterationsDone: 0, policy: untouched });
   assert.notEqual(heldout.manifest.key, result.manifest.key);
 });

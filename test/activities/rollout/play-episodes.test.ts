@@ -17,13 +17,24 @@ const tasks: Task[] = [
   { id: 'b', split: 'train', turns: 3 },
 ];
 const options: PlayOptions = { ...PlayConfig.parse({ maxResponseTokens: 32, maxTurns: 3 }), temperature: 1, seed: 7 };
-const seats = seatsOf(tasks, 3, ({ id }, sample) => ({ episodeId: `run/0/${id}/${sample}`, randomKey: `7/0/${id}/${sample}` }));
+const seats = seatsOf(tasks, 3, ({ id }, sample) => ({
+  episodeId: `run/0/${id}/${sample}`,
+  randomKey: `7/0/${id}/${sample}`,
+}));
 const codec = toyCodec();
-const with_ = (players: Partial<Players>): Players => ({ policy: toyPolicy().policy, codec, environment: toyEnvironment(tasks).environment, ...players });
+const with_ = (players: Partial<Players>): Players => ({
+  policy: toyPolicy().policy,
+  codec,
+  environment: toyEnvironment(tasks).environment,
+  ...players,
+});
 
 test('seats are by task then sample, and trajectories come back in the order of the seats', async () => {
   const trajectories = await playEpisodes(seats, with_({}), options);
-  assert.deepEqual(trajectories.map(({ id }) => id), ['a#0', 'a#1', 'a#2', 'b#0', 'b#1', 'b#2']);
+  assert.deepEqual(
+    trajectories.map(({ id }) => id),
+    ['a#0', 'a#1', 'a#2', 'b#0', 'b#1', 'b#2'],
+  );
   for (const trajectory of trajectories) Trajectory.parse(trajectory);
 });
 
@@ -37,12 +48,18 @@ test('the result depends neither on the latency of the environment nor on who el
 test('every live episode is sampled in one batch per turn, with its own random key', async () => {
   const { policy, batches } = toyPolicy((key) => (key === '7/0/a/1/1' ? 'wrong' : 'right'));
   await playEpisodes(seats, with_({ policy }), options);
-  assert.deepEqual(batches.map((batch) => batch.map(({ randomKey }) => randomKey)), [
-    ['7/0/a/0/1', '7/0/a/1/1', '7/0/a/2/1', '7/0/b/0/1', '7/0/b/1/1', '7/0/b/2/1'],
-    ['7/0/a/0/2', '7/0/a/2/2', '7/0/b/0/2', '7/0/b/1/2', '7/0/b/2/2'],
-    ['7/0/b/0/3', '7/0/b/1/3', '7/0/b/2/3'],
-  ]);
-  assert.deepEqual(batches[0]!.map(({ row }) => row), ['a', 'a', 'a', 'b', 'b', 'b']);
+  assert.deepEqual(
+    batches.map((batch) => batch.map(({ randomKey }) => randomKey)),
+    [
+      ['7/0/a/0/1', '7/0/a/1/1', '7/0/a/2/1', '7/0/b/0/1', '7/0/b/1/1', '7/0/b/2/1'],
+      ['7/0/a/0/2', '7/0/a/2/2', '7/0/b/0/2', '7/0/b/1/2', '7/0/b/2/2'],
+      ['7/0/b/0/3', '7/0/b/1/3', '7/0/b/2/3'],
+    ],
+  );
+  assert.deepEqual(
+    batches[0]!.map(({ row }) => row),
+    ['a', 'a', 'a', 'b', 'b', 'b'],
+  );
 });
 
 test('all turns of a play are one session of the policy, and a second attempt is another', async () => {
@@ -57,7 +74,13 @@ test('all turns of a play are one session of the policy, and a second attempt is
     };
     await playEpisodes(seats, with_({ policy: { sample } }), options);
   }
-  assert.deepEqual(sessions.map((own) => [own.length, new Set(own).size]), [[3, 1], [3, 1]]);
+  assert.deepEqual(
+    sessions.map((own) => [own.length, new Set(own).size]),
+    [
+      [3, 1],
+      [3, 1],
+    ],
+  );
   assert.notEqual(sessions[0]![0], sessions[1]![0]);
   assert.ok(sessions[0]![0]);
 });
@@ -75,7 +98,9 @@ test('each prompt continues the one before it by the very ids that were sampled'
 
 test('an episode ends completed, at the failed turn, or at the turn limit, and says which', async () => {
   const play = async (answer: 'right' | 'wrong' | 'cut', maxTurns: number) =>
-    (await playEpisodes(seats.slice(3, 4), with_({ policy: toyPolicy(() => answer).policy }), { ...options, maxTurns }))[0]!;
+    (
+      await playEpisodes(seats.slice(3, 4), with_({ policy: toyPolicy(() => answer).policy }), { ...options, maxTurns })
+    )[0]!;
   assert.deepEqual([(await play('right', 3)).end, (await play('right', 3)).reward], ['completed', 1]);
   const failed = await play('wrong', 3);
   assert.deepEqual([failed.end, failed.turns.length, failed.reward, failed.success], ['failed-turn', 1, 0, false]);
@@ -88,15 +113,20 @@ test('an episode ends completed, at the failed turn, or at the turn limit, and s
 test('a context that has no room for another response is an overflow; no room at all is a bad config', async () => {
   const { policy } = toyPolicy(() => 'right');
   const room = codec.encode('<user>a turn 1<end>\n<assistant>').length;
-  const play = (contextLength: number) => playEpisodes(seats.slice(0, 1), with_({ policy, codec: toyCodec(contextLength) }), options);
+  const play = (contextLength: number) =>
+    playEpisodes(seats.slice(0, 1), with_({ policy, codec: toyCodec(contextLength) }), options);
   assert.equal((await play(room + 32))[0]!.end, 'context-overflow');
-  await assert.rejects(play(room + 31), { name: 'BadConfig', message: /task a: its first prompt has \d+ tokens and rollout.maxResponseTokens is 32/ });
+  await assert.rejects(play(room + 31), {
+    name: 'BadConfig',
+    message: /task a: its first prompt has \d+ tokens and rollout.maxResponseTokens is 32/,
+  });
 });
 
 test('a prompt beyond maxPromptTokens is an overflow; its reward is the verifier’s or 0, as configured', async () => {
   const { policy } = toyPolicy(() => 'right');
   const room = codec.encode('<user>a turn 1<end>\n<assistant>').length;
-  const play = async (changes: Partial<PlayOptions>) => (await playEpisodes(seats.slice(0, 1), with_({ policy }), { ...options, maxPromptTokens: room, ...changes }))[0]!;
+  const play = async (changes: Partial<PlayOptions>) =>
+    (await playEpisodes(seats.slice(0, 1), with_({ policy }), { ...options, maxPromptTokens: room, ...changes }))[0]!;
   const kept = await play({});
   assert.deepEqual([kept.end, kept.turns.length, kept.reward], ['context-overflow', 1, 0.5]);
   const zero = await play({ cutEpisodeReward: 'zero' });
@@ -106,9 +136,15 @@ test('a prompt beyond maxPromptTokens is an overflow; its reward is the verifier
 test('a cut response ends the episode where that is configured, and the environment does not hear of it', async () => {
   const { environment, episodes } = toyEnvironment(tasks);
   let heard = 0;
-  const counting = { ...environment, step: (request: Parameters<typeof environment.step>[0]) => (heard++, environment.step(request)) };
+  const counting = {
+    ...environment,
+    step: (request: Parameters<typeof environment.step>[0]) => (heard++, environment.step(request)),
+  };
   const { policy } = toyPolicy((key) => (key.endsWith('/2') ? 'cut' : 'right'));
-  const [trajectory] = await playEpisodes(seats.slice(3, 4), with_({ policy, environment: counting }), { ...options, truncatedResponse: 'end' });
+  const [trajectory] = await playEpisodes(seats.slice(3, 4), with_({ policy, environment: counting }), {
+    ...options,
+    truncatedResponse: 'end',
+  });
   assert.deepEqual([trajectory!.end, trajectory!.turns.length, heard, episodes.size], ['truncated', 2, 1, 0]);
   assert.equal(trajectory!.turns[1]!.observationHash, trajectory!.turns[0]!.observationHash);
   assert.ok(Math.abs(trajectory!.reward - 1 / 3) < 1e-12);
@@ -117,14 +153,23 @@ test('a cut response ends the episode where that is configured, and the environm
 test("an end that is not the template's is recorded with its text and is no part of what the environment hears; others leave no mark", async () => {
   const STOP = 9;
   const stopping: TextCodec = { ...codec, ends: new Map([...codec.ends, [STOP, '<stop>']]) };
-  const policy = { sample: async (requests: readonly { randomKey: string }[]) => requests.map(({ randomKey }) => {
-    const end = randomKey.endsWith('/2') ? STOP : codec.endOfTurn.id;
-    const ids = [...codec.encode(`CALL say('a')`), end];
-    return { ids, logProbs: ids.map(() => -1), end: 'end-of-turn' as const };
-  }) };
+  const policy = {
+    sample: async (requests: readonly { randomKey: string }[]) =>
+      requests.map(({ randomKey }) => {
+        const end = randomKey.endsWith('/2') ? STOP : codec.endOfTurn.id;
+        const ids = [...codec.encode(`CALL say('a')`), end];
+        return { ids, logProbs: ids.map(() => -1), end: 'end-of-turn' as const };
+      }),
+  };
   const [trajectory] = await playEpisodes(seats.slice(3, 4), with_({ policy, codec: stopping }), options);
-  assert.deepEqual(trajectory!.turns.map(({ endedBy }) => endedBy), [undefined, '<stop>', undefined]);
-  assert.deepEqual(trajectory!.turns.map((turn) => 'endedBy' in turn), [false, true, false]);
+  assert.deepEqual(
+    trajectory!.turns.map(({ endedBy }) => endedBy),
+    [undefined, '<stop>', undefined],
+  );
+  assert.deepEqual(
+    trajectory!.turns.map((turn) => 'endedBy' in turn),
+    [false, true, false],
+  );
   assert.ok(trajectory!.turns.every(({ action }) => action.content === `CALL say('a')`));
   assert.equal(trajectory!.turns[1]!.responseIds.at(-1), STOP);
   assert.deepEqual(Trajectory.parse(trajectory), trajectory);
@@ -133,16 +178,25 @@ test("an end that is not the template's is recorded with its text and is no part
 
 for (const history of ['thinking-stripped', { slidingWindow: 1 }] as const) {
   test(`with history ${JSON.stringify(history)} every turn keeps the very prompt that it was sampled from`, async () => {
-    const thinking = { sample: async (requests: readonly { promptIds: readonly number[] }[]) => {
-      seen.push(...requests.map(({ promptIds }) => [...promptIds]));
-      return requests.map(() => {
-        const ids = [...codec.encode(`<think>hm</think>\n\nCALL say('a')`), codec.endOfTurn.id];
-        return { ids, logProbs: ids.map(() => 0), end: 'end-of-turn' as const };
-      });
-    } };
+    const thinking = {
+      sample: async (requests: readonly { promptIds: readonly number[] }[]) => {
+        seen.push(...requests.map(({ promptIds }) => [...promptIds]));
+        return requests.map(() => {
+          const ids = [...codec.encode(`<think>hm</think>\n\nCALL say('a')`), codec.endOfTurn.id];
+          return { ids, logProbs: ids.map(() => 0), end: 'end-of-turn' as const };
+        });
+      },
+    };
     const seen: number[][] = [];
-    const [trajectory] = await playEpisodes(seats.slice(3, 4), with_({ policy: thinking }), { ...options, maxResponseTokens: 64, history });
-    assert.deepEqual(trajectory!.turns.map(({ promptIds }) => promptIds), seen);
+    const [trajectory] = await playEpisodes(seats.slice(3, 4), with_({ policy: thinking }), {
+      ...options,
+      maxResponseTokens: 64,
+      history,
+    });
+    assert.deepEqual(
+      trajectory!.turns.map(({ promptIds }) => promptIds),
+      seen,
+    );
     const said = history === 'thinking-stripped' ? `CALL say('a')` : `<think>hm</think>\n\nCALL say('a')`;
     const turn = (t: number) => `${said}<end>\n<user>turn ${t}<end>\n<assistant>`;
     const third = history === 'thinking-stripped' ? `${turn(2)}${turn(3)}` : turn(3);
@@ -153,11 +207,18 @@ for (const history of ['thinking-stripped', { slidingWindow: 1 }] as const) {
 }
 
 test('with maxObservationTokens the model sees the first tokens of what the environment says; the record keeps all of it', async () => {
-  const [trajectory] = await playEpisodes(seats.slice(3, 4), with_({ policy: toyPolicy(() => 'right').policy }), { ...options, maxObservationTokens: 4 });
+  const [trajectory] = await playEpisodes(seats.slice(3, 4), with_({ policy: toyPolicy(() => 'right').policy }), {
+    ...options,
+    maxObservationTokens: 4,
+  });
   const [first, second, third] = trajectory!.turns;
-  const after = (turn: typeof first, before: typeof first) => codec.decode(turn!.promptIds.slice(before!.promptIds.length + before!.responseIds.length));
+  const after = (turn: typeof first, before: typeof first) =>
+    codec.decode(turn!.promptIds.slice(before!.promptIds.length + before!.responseIds.length));
   // `turn 2` and `turn 3` have six characters, a token each.
-  assert.deepEqual([after(second, first), after(third, second)], ['\n<user>turn<end>\n<assistant>', '\n<user>turn<end>\n<assistant>']);
+  assert.deepEqual(
+    [after(second, first), after(third, second)],
+    ['\n<user>turn<end>\n<assistant>', '\n<user>turn<end>\n<assistant>'],
+  );
   assert.deepEqual(first!.observation, [{ role: 'user', content: 'turn 2' }]);
 });
 
@@ -166,7 +227,10 @@ test('a failure of the environment is thrown, never scored, and the episodes of 
   const step = async () => {
     throw new EnvironmentUnavailable('gone');
   };
-  await assert.rejects(playEpisodes(seats, with_({ environment: { ...environment, step } }), options), EnvironmentUnavailable);
+  await assert.rejects(
+    playEpisodes(seats, with_({ environment: { ...environment, step } }), options),
+    EnvironmentUnavailable,
+  );
   assert.equal(episodes.size, 0);
 });
 
@@ -182,7 +246,9 @@ test('episodes are closed at the end, also when sampling was cancelled', async (
 });
 
 test('metrics of three trajectories worked by hand', async () => {
-  const { policy } = toyPolicy((key) => ({ '7/0/a/0/1': 'right', '7/0/a/0/2': 'right', '7/0/a/1/1': 'wrong', '7/0/a/2/1': 'cut' })[key] as 'right');
+  const { policy } = toyPolicy(
+    (key) => ({ '7/0/a/0/1': 'right', '7/0/a/0/2': 'right', '7/0/a/1/1': 'wrong', '7/0/a/2/1': 'cut' })[key] as 'right',
+  );
   const trajectories = await playEpisodes(seats.slice(0, 3), with_({ policy }), options);
   const right = "CALL say('a')".length + 1;
   const wrong = 'no'.length + 1;

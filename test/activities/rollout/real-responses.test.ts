@@ -14,7 +14,9 @@ interface Case {
   readonly right: readonly (string | [name: string, positional: unknown[], keyword: object])[];
 }
 
-const { cases } = JSON.parse(readFileSync(path.join(root, 'test/activities/rollout/fixtures/calls.json'), 'utf8')) as { cases: Case[] };
+const { cases } = JSON.parse(readFileSync(path.join(root, 'test/activities/rollout/fixtures/calls.json'), 'utf8')) as {
+  cases: Case[];
+};
 
 for (const { notation, name, text, thinkingBegun = false, right } of cases) {
   test(`${notation} ${name}`, () => {
@@ -22,7 +24,8 @@ for (const { notation, name, text, thinkingBegun = false, right } of cases) {
     assert.equal(calls.length, right.length, JSON.stringify(calls));
     for (const [index, expected] of right.entries()) {
       const call = calls[index]!;
-      if (typeof expected === 'string') assert.ok('malformed' in call && call.malformed.includes(expected), JSON.stringify(call));
+      if (typeof expected === 'string')
+        assert.ok('malformed' in call && call.malformed.includes(expected), JSON.stringify(call));
       else assert.deepEqual(call, { name: expected[0], positional: expected[1], keyword: expected[2] });
     }
   });

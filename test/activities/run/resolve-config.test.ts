@@ -30,21 +30,37 @@ const problems = (change: (config: Record<string, any>) => void): readonly strin
 test('defaults are spelled out', () => {
   const { lora, algorithm, rollout, warmStart } = resolveConfig(smallConfig);
   assert.ok(algorithm.name === 'seeupo');
-  assert.deepEqual([lora, algorithm.clip, rollout.temperature, warmStart], [{ rank: 8, alpha: 16 }, { low: 0.2, high: 0.2 }, 0.9, null]);
+  assert.deepEqual(
+    [lora, algorithm.clip, rollout.temperature, warmStart],
+    [{ rank: 8, alpha: 16 }, { low: 0.2, high: 0.2 }, 0.9, null],
+  );
 });
 
 test('the shipped configurations resolve', () => {
-  for (const name of ['quickstart', 'smoke']) resolveConfig(JSON.parse(readFileSync(`scripts/runs/${name}.json`, 'utf8')));
+  for (const name of ['quickstart', 'smoke'])
+    resolveConfig(JSON.parse(readFileSync(`scripts/runs/${name}.json`, 'utf8')));
 });
 
 test('an unknown setting is answered with the nearest one that is known', () => {
-  assert.deepEqual(problems((c) => (c.rolout = {})), ['rolout is no setting: did you mean "rollout"?']);
-  assert.deepEqual(problems((c) => (c.rollout.groupsize = 4)), ['rollout.groupsize is no setting: did you mean "groupSize"?']);
-  assert.deepEqual(problems((c) => (c.algorithm.klCoeff = 4)), ['algorithm.klCoeff is no setting: did you mean "klCoefficient"?']);
+  assert.deepEqual(
+    problems((c) => (c.rolout = {})),
+    ['rolout is no setting: did you mean "rollout"?'],
+  );
+  assert.deepEqual(
+    problems((c) => (c.rollout.groupsize = 4)),
+    ['rollout.groupsize is no setting: did you mean "groupSize"?'],
+  );
+  assert.deepEqual(
+    problems((c) => (c.algorithm.klCoeff = 4)),
+    ['algorithm.klCoeff is no setting: did you mean "klCoefficient"?'],
+  );
 });
 
 test('a setting that belongs elsewhere is answered with its place', () => {
-  assert.deepEqual(problems((c) => (c.groupSize = 4)), ['groupSize is no setting: did you mean rollout.groupSize?']);
+  assert.deepEqual(
+    problems((c) => (c.groupSize = 4)),
+    ['groupSize is no setting: did you mean rollout.groupSize?'],
+  );
   assert.match(problems((c) => (c.rollout.learningRate = 1))[0]!, /did you mean .*optimizer.learningRate/);
 });
 
@@ -65,13 +81,24 @@ test('all that is wrong is listed at once, each with path, value found and what 
     /^algorithm.name is "trpo": .*/,
     /^wamStart is no setting: did you mean "warmStart"\?/,
   ];
-  for (const pattern of expected) assert.ok(found.some((line) => pattern.test(line)), `${pattern} in\n${found.join('\n')}`);
+  for (const pattern of expected)
+    assert.ok(
+      found.some((line) => pattern.test(line)),
+      `${pattern} in\n${found.join('\n')}`,
+    );
   assert.equal(found.length, expected.length);
 });
 
 test('what is no configuration at all is named as that', () => {
-  for (const [input, shown] of [[null, 'null'], ['quickstart.json', '"quickstart.json"'], [[], '[]']] as const) {
-    assert.throws(() => resolveConfig(input), { name: 'BadConfig', message: new RegExp(`the configuration is ${shown.replace(/[[\]]/g, '\\$&')}: .*expected object`) });
+  for (const [input, shown] of [
+    [null, 'null'],
+    ['quickstart.json', '"quickstart.json"'],
+    [[], '[]'],
+  ] as const) {
+    assert.throws(() => resolveConfig(input), {
+      name: 'BadConfig',
+      message: new RegExp(`the configuration is ${shown.replace(/[[\]]/g, '\\$&')}: .*expected object`),
+    });
   }
 });
 
@@ -91,7 +118,10 @@ test('a configuration is held against the tasks that it names', () => {
     rollout: { ...smallConfig.rollout, maxTurns: 2, tasksPerIteration: 5 },
     algorithm: { name: 'seeupo', minibatches: 3 },
   });
-  assert.deepEqual(problemsWithTasks(config, [task('a', 2), task('b', 1), task('c', 2), task('d', 2), task('e', 2)], []), []);
+  assert.deepEqual(
+    problemsWithTasks(config, [task('a', 2), task('b', 1), task('c', 2), task('d', 2), task('e', 2)], []),
+    [],
+  );
   const found = problemsWithTasks(config, [task('a', 2), task('b', 4)], [task('a', 3)]);
   assert.match(found[0]!, /rollout.maxTurns is 2, but 2 task\(s\).*b: 4, a: 3.*raise it to 4/);
   assert.match(found[1]!, /tasksPerIteration is 5, but.*2 training task/);
@@ -101,7 +131,10 @@ test('a configuration is held against the tasks that it names', () => {
 
 test('with all tasks in every iteration, minibatches are held against their number', () => {
   const config = resolveConfig({ ...smallConfig, algorithm: { name: 'seeupo', minibatches: 3 } });
-  assert.match(problemsWithTasks(config, [task('a', 2), task('b', 2)], [])[0]!, /minibatches is 3, but an iteration has only 2/);
+  assert.match(
+    problemsWithTasks(config, [task('a', 2), task('b', 2)], [])[0]!,
+    /minibatches is 3, but an iteration has only 2/,
+  );
 });
 
 test('differences name the path and both values', () => {

@@ -23,9 +23,11 @@ const rate = (learningRate: number) => ({ optimizer: { learningRate } });
 test('a change acts from its iteration on; before it, the settings and the hashes of steps are those of a run without it', async () => {
   const { artifacts, run, revise } = await opened();
   const changed = await revise({ run, revision: 1, from: 3, change: rate(1e-5) });
-  const at = async (iteration: number) => (await openedRun(artifacts, changed, { iteration })).config.optimizer.learningRate;
+  const at = async (iteration: number) =>
+    (await openedRun(artifacts, changed, { iteration })).config.optimizer.learningRate;
   assert.deepEqual([await at(0), await at(2), await at(3), await at(9)], [3e-4, 3e-4, 1e-5, 1e-5]);
-  const hash = async (ref: typeof run, iteration: number) => stepOf(await openedRun(artifacts, ref, { iteration }), { iteration }).inputHash;
+  const hash = async (ref: typeof run, iteration: number) =>
+    stepOf(await openedRun(artifacts, ref, { iteration }), { iteration }).inputHash;
   assert.equal(await hash(changed, 2), await hash(run, 2));
   assert.notEqual(await hash(changed, 3), await hash(run, 3));
 });
@@ -38,7 +40,10 @@ test('a second change builds on the first, and each is committed under its numbe
   assert.deepEqual([config.optimizer.learningRate, config.algorithm.klCoefficient], [1e-5, 0.1]);
   assert.equal((await openedRun(artifacts, second, { iteration: 1 })).config.algorithm.klCoefficient, 0.002);
   const stored = await artifacts.findManifest(keys.settingsRevision('run-1', 2), SettingsRevision);
-  assert.deepEqual([stored!.manifest.revision, stored!.manifest.change, stored!.manifest.settings], [2, { algorithm: { klCoefficient: 0.1 } }, second.settings]);
+  assert.deepEqual(
+    [stored!.manifest.revision, stored!.manifest.change, stored!.manifest.settings],
+    [2, { algorithm: { klCoefficient: 0.1 } }, second.settings],
+  );
 });
 
 test('a retry finds the change that was committed, and another change under its number is refused', async () => {
@@ -50,15 +55,26 @@ test('a retry finds the change that was committed, and another change under its 
 
 test('what the workflow carries follows: iterations, evaluation interval, shards', async () => {
   const { run, revise } = await opened();
-  const changed = await revise({ run, revision: 1, from: 1, change: { iterations: 7, evaluation: { everyIterations: 2 }, rollout: { tasksPerIteration: 1 } } });
+  const changed = await revise({
+    run,
+    revision: 1,
+    from: 1,
+    change: { iterations: 7, evaluation: { everyIterations: 2 }, rollout: { tasksPerIteration: 1 } },
+  });
   assert.deepEqual([run.iterations, run.evaluateEvery, run.shards], [2, null, 2]);
   assert.deepEqual([changed.iterations, changed.evaluateEvery, changed.shards], [7, 2, 1]);
 });
 
 test('settings that the whole configuration cannot bear are refused, and nothing is committed', async () => {
   const { artifacts, run, revise } = await opened();
-  await assert.rejects(revise({ run, revision: 1, from: 1, change: { rollout: { tasksPerIteration: 99 } } }), { name: 'BadConfig', message: /tasksPerIteration is 99, but the task set .* has 3/ });
-  await assert.rejects(revise({ run, revision: 1, from: 1, change: { algorithm: { klEstimator: 'none' } } }), { name: 'BadConfig', message: /klEstimator is "none"/ });
+  await assert.rejects(revise({ run, revision: 1, from: 1, change: { rollout: { tasksPerIteration: 99 } } }), {
+    name: 'BadConfig',
+    message: /tasksPerIteration is 99, but the task set .* has 3/,
+  });
+  await assert.rejects(revise({ run, revision: 1, from: 1, change: { algorithm: { klEstimator: 'none' } } }), {
+    name: 'BadConfig',
+    message: /klEstimator is "none"/,
+  });
   assert.equal(await artifacts.findManifest(keys.settingsRevision('run-1', 1), SettingsRevision), null);
 });
 
@@ -75,8 +91,17 @@ test('more trajectories per task are sampled from the iteration on, none of thos
 
 test('settings from the middle of an iteration act on the turns that were not kept, and on all that comes later', () => {
   const from = { iteration: 4, keptTurns: [3] };
-  const steps = [{ iteration: 3, turn: 1 }, { iteration: 4 }, { iteration: 4, turn: 3 }, { iteration: 4, turn: 2 }, { iteration: 5 }];
-  assert.deepEqual(steps.map((step) => actsOn(from, step)), [false, false, false, true, true]);
+  const steps = [
+    { iteration: 3, turn: 1 },
+    { iteration: 4 },
+    { iteration: 4, turn: 3 },
+    { iteration: 4, turn: 2 },
+    { iteration: 5 },
+  ];
+  assert.deepEqual(
+    steps.map((step) => actsOn(from, step)),
+    [false, false, false, true, true],
+  );
   assert.ok(actsOn({ iteration: 4, keptTurns: null }, { iteration: 4 }));
 });
 
@@ -95,10 +120,13 @@ test('a run that was changed on the way and is resumed makes what a fork with th
   const { run } = await createOpenRun(dependencies)(openInput('changed', pipelineConfig));
   await createReviseSettings(dependencies)({ run, revision: 1, from: 1, change });
   // Another execution: all it knows is in the store.
-  await trainInProcess({ ...dependencies, executionState: async () => 'closed' }, 'other', { resumeFrom: { run: 'changed' } });
+  await trainInProcess({ ...dependencies, executionState: async () => 'closed' }, 'other', {
+    resumeFrom: { run: 'changed' },
+  });
   await trainInProcess(dependencies, 'plain', pipelineConfig);
   await trainInProcess(dependencies, 'fork', { forkFrom: { run: 'plain', iteration: 1 }, change });
-  const iterations = async (runId: string) => new Map([...(await stepsOf(artifacts, runId))].filter(([key]) => key.startsWith('iterations/')));
+  const iterations = async (runId: string) =>
+    new Map([...(await stepsOf(artifacts, runId))].filter(([key]) => key.startsWith('iterations/')));
   const changed = await iterations('changed');
   assert.ok(changed.has('iterations/0002/checkpoint.json'));
   assert.deepEqual(changed, await iterations('fork'));

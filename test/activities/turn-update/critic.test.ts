@@ -1,20 +1,37 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { explainedVariance, steppedValueHead, valueLoss, zeroValueHead, type ValueSample } from '../../../activities/turn-update/critic.js';
+import {
+  explainedVariance,
+  steppedValueHead,
+  valueLoss,
+  zeroValueHead,
+  type ValueSample,
+} from '../../../activities/turn-update/critic.js';
 
-const near = (a: number, b: number, tolerance = 1e-12): void => assert.ok(Math.abs(a - b) <= tolerance, `${a}, expected ${b}`);
+const near = (a: number, b: number, tolerance = 1e-12): void =>
+  assert.ok(Math.abs(a - b) <= tolerance, `${a}, expected ${b}`);
 
 test('the value loss is half the squared error, averaged as the aggregation says', () => {
-  const { value, gradient } = valueLoss({ current: [1, 3], old: [1, 3], returns: [0, 1] }, { count: 4, scale: 1 / 2 }, null);
+  const { value, gradient } = valueLoss(
+    { current: [1, 3], old: [1, 3], returns: [0, 1] },
+    { count: 4, scale: 1 / 2 },
+    null,
+  );
   near(value, (1 / 2 + 4 / 2) / 2);
   assert.deepEqual(gradient, [1 / 2 / 4, 2 / 2 / 4]);
 });
 
 test('a value past its clip towards the return earns nothing more; away from it it is paid in full', () => {
   // V_old = 0, R = 2: V = 1 is clipped at 0.5, whose error 1.5 is the larger one
-  assert.deepEqual(valueLoss({ current: [1], old: [0], returns: [2] }, { count: 1, scale: 1 }, 0.5), { value: 1.5 ** 2 / 2, gradient: [0] });
-  assert.deepEqual(valueLoss({ current: [-1], old: [0], returns: [2] }, { count: 1, scale: 1 }, 0.5), { value: 9 / 2, gradient: [-3] });
+  assert.deepEqual(valueLoss({ current: [1], old: [0], returns: [2] }, { count: 1, scale: 1 }, 0.5), {
+    value: 1.5 ** 2 / 2,
+    gradient: [0],
+  });
+  assert.deepEqual(valueLoss({ current: [-1], old: [0], returns: [2] }, { count: 1, scale: 1 }, 0.5), {
+    value: 9 / 2,
+    gradient: [-3],
+  });
 });
 
 test('property: the gradient is that of the value loss, by finite differences', () => {
@@ -33,8 +50,18 @@ test('property: the gradient is that of the value loss, by finite differences', 
         const held = given.old[l]! + Math.min(0.5, Math.max(-0.5, value - given.old[l]!)) - given.returns[l]!;
         // Where the larger of the two errors changes there is no derivative.
         const isOutside = Math.abs(value - given.old[l]!) > 0.5;
-        if (clip !== null && (Math.abs(Math.abs(value - given.old[l]!) - 0.5) < 1e-4 || (isOutside && Math.abs(Math.abs(error) - Math.abs(held)) < 1e-4))) return;
-        const at = (delta: number): number => valueLoss({ ...given, current: given.current.map((v, m) => (m === l ? v + delta : v)) }, { count: 3, scale }, clip).value / 3;
+        if (
+          clip !== null &&
+          (Math.abs(Math.abs(value - given.old[l]!) - 0.5) < 1e-4 ||
+            (isOutside && Math.abs(Math.abs(error) - Math.abs(held)) < 1e-4))
+        )
+          return;
+        const at = (delta: number): number =>
+          valueLoss(
+            { ...given, current: given.current.map((v, m) => (m === l ? v + delta : v)) },
+            { count: 3, scale },
+            clip,
+          ).value / 3;
         near(gradient[l]!, (at(h) - at(-h)) / (2 * h), 1e-6);
       });
     }),

@@ -4,9 +4,14 @@ import { decisionOn, violationsOf } from '../../../activities/turn-update/guard.
 import { GuardConfig } from '../../../schemas/train-config.js';
 
 const guard = (given: object = {}) => GuardConfig.parse({ maxKl: 0.015, ...given });
-const moved = (surrogateBefore: number, surrogateAfter: number, kl: number) => ({ surrogateBefore, surrogateAfter, kl });
+const moved = (surrogateBefore: number, surrogateAfter: number, kl: number) => ({
+  surrogateBefore,
+  surrogateAfter,
+  kl,
+});
 
-test('a surrogate that rises within the KL limit is no violation', () => assert.deepEqual(violationsOf(moved(0.1, 0.2, 0.015), guard()), []));
+test('a surrogate that rises within the KL limit is no violation', () =>
+  assert.deepEqual(violationsOf(moved(0.1, 0.2, 0.015), guard()), []));
 
 test('a surrogate below the one before, by more than the tolerance, fell', () => {
   const given = guard({ surrogateTolerance: 0.25 });
@@ -19,7 +24,8 @@ test('a divergence above the limit is one, and both can be', () => {
   assert.deepEqual(violationsOf(moved(1, 0, 1), guard()), ['surrogate-fell', 'kl-over-limit']);
 });
 
-test('null switches a check off', () => assert.deepEqual(violationsOf(moved(1, 0, 9), guard({ maxKl: null, surrogateTolerance: null })), []));
+test('null switches a check off', () =>
+  assert.deepEqual(violationsOf(moved(1, 0, 9), guard({ maxKl: null, surrogateTolerance: null })), []));
 
 test('what is no number is that and nothing else, also where the checks are off', () => {
   assert.deepEqual(violationsOf(moved(0, NaN, 0), guard()), ['non-finite']);

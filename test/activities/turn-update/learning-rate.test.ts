@@ -6,9 +6,15 @@ import { ScheduledOptimizerConfig } from '../../../schemas/train-config.js';
 const rates = (schedule: object, iterations: number, stepsPerIteration: number): number[] =>
   Array.from({ length: iterations }, (_, iteration) =>
     Array.from({ length: stepsPerIteration }, (_, s) =>
-      learningRateAt(ScheduledOptimizerConfig.parse({ learningRate: 8, schedule }), { iteration, iterations, step: iteration * stepsPerIteration + s }),
+      learningRateAt(ScheduledOptimizerConfig.parse({ learningRate: 8, schedule }), {
+        iteration,
+        iterations,
+        step: iteration * stepsPerIteration + s,
+      }),
     ),
-  ).flat().map((rate) => Number(rate.toFixed(9)));
+  )
+    .flat()
+    .map((rate) => Number(rate.toFixed(9)));
 
 test('constant: every step has the rate; it is the default', () => {
   assert.deepEqual(rates({}, 3, 2), [8, 8, 8, 8, 8, 8]);
@@ -32,5 +38,12 @@ test('warm-up: the share of steps taken, this one included, of what the shape sa
 
 test('a single iteration has the whole rate, and one beyond the last the last rate', () => {
   assert.deepEqual(rates({ shape: 'linear' }, 1, 2), [8, 8]);
-  assert.equal(learningRateAt(ScheduledOptimizerConfig.parse({ learningRate: 8, schedule: { shape: 'linear', finalRate: 0.5 } }), { iteration: 7, iterations: 4, step: 9 }), 4);
+  assert.equal(
+    learningRateAt(ScheduledOptimizerConfig.parse({ learningRate: 8, schedule: { shape: 'linear', finalRate: 0.5 } }), {
+      iteration: 7,
+      iterations: 4,
+      step: 9,
+    }),
+    4,
+  );
 });

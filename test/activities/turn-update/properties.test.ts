@@ -9,7 +9,8 @@ import { updatePool } from '../../../activities/turn-update/update-pool.js';
 import { AlgorithmConfig, GuardConfig, OptimizerConfig } from '../../../schemas/train-config.js';
 import { TabularPolicy } from '../../support/tabular-policy.js';
 
-const near = (a: number, b: number, tolerance = 1e-9): void => assert.ok(Math.abs(a - b) <= tolerance * Math.max(1, Math.abs(b)), `${a}, expected ${b}`);
+const near = (a: number, b: number, tolerance = 1e-9): void =>
+  assert.ok(Math.abs(a - b) <= tolerance * Math.max(1, Math.abs(b)), `${a}, expected ${b}`);
 const old = Math.log(1 / 4);
 
 /** Pools of a policy that starts uniform over four tokens. */
@@ -24,10 +25,23 @@ const pool = fc
     { minLength: 1, maxLength: 6 },
   )
   .map((seats) =>
-    seats.map(({ task, tokens, advantage, suffixProduct }, i): PoolSample => ({
-      id: `${task}#${i}`, taskId: task, promptIds: [0], responseIds: tokens, old: tokens.map(() => old), reference: tokens.map(() => old), advantage, suffixProduct,
-      critic: { advantages: tokens.map((token) => advantage * (token + 1)), returns: tokens.map(() => advantage), values: tokens.map(() => 0) },
-    })),
+    seats.map(
+      ({ task, tokens, advantage, suffixProduct }, i): PoolSample => ({
+        id: `${task}#${i}`,
+        taskId: task,
+        promptIds: [0],
+        responseIds: tokens,
+        old: tokens.map(() => old),
+        reference: tokens.map(() => old),
+        advantage,
+        suffixProduct,
+        critic: {
+          advantages: tokens.map((token) => advantage * (token + 1)),
+          returns: tokens.map(() => advantage),
+          values: tokens.map(() => 0),
+        },
+      }),
+    ),
   );
 /** PPO's advantages are per token; of all others, per response. */
 const algorithms = ['seeupo', 'gspo', 'grpo', 'reinforce', 'ppo'] as const;
@@ -40,8 +54,15 @@ async function updated(samples: readonly PoolSample[], name: (typeof algorithms)
     policy,
     seats,
     {
-      turn: 1, algorithm: AlgorithmConfig.parse({ name, epochs }), optimizer: OptimizerConfig.parse({ learningRate: 0.3 }), guard: GuardConfig.parse({}),
-      temperature: 1, microBatchTokens: 8, maxResponseTokens: 8, randomKey: 'k', unmoved: true,
+      turn: 1,
+      algorithm: AlgorithmConfig.parse({ name, epochs }),
+      optimizer: OptimizerConfig.parse({ learningRate: 0.3 }),
+      guard: GuardConfig.parse({}),
+      temperature: 1,
+      microBatchTokens: 8,
+      maxResponseTokens: 8,
+      randomKey: 'k',
+      unmoved: true,
       ...(name === 'ppo' && { valueHead: { weights: [], first: [], second: [], steps: 0 } }),
     },
     () => undefined,
@@ -74,8 +95,16 @@ test('property: one trajectory that stands twice is one of double weight, to the
     fc.asyncProperty(pool, async (samples) => {
       // On-policy the step is linear in M: n responses, the first twice, against the first with 2 M, over n + 1 and n.
       const n = samples.length;
-      const twice = await updated([samples[0]!, ...samples].map((sample, i) => ({ ...sample, id: `${i}` })), 'seeupo', 1);
-      const heavy = await updated([{ ...samples[0]!, advantage: 2 * samples[0]!.advantage }, ...samples.slice(1)], 'seeupo', 1);
+      const twice = await updated(
+        [samples[0]!, ...samples].map((sample, i) => ({ ...sample, id: `${i}` })),
+        'seeupo',
+        1,
+      );
+      const heavy = await updated(
+        [{ ...samples[0]!, advantage: 2 * samples[0]!.advantage }, ...samples.slice(1)],
+        'seeupo',
+        1,
+      );
       twice.policy.logits.forEach((logit, v) => near(logit * (n + 1), heavy.policy.logits[v]! * n));
     }),
   ));
@@ -105,7 +134,10 @@ test('property: with one step from theta_k, the weights that later turns gave ar
   ));
 
 test('property: who is inactive at a turn keeps its product, and nobody else’s depends on it', () => {
-  const products = fc.dictionary(fc.stringMatching(/^[a-z]{1,3}$/), fc.double({ min: 0.1, max: 3, noNaN: true }), { minKeys: 2, maxKeys: 6 });
+  const products = fc.dictionary(fc.stringMatching(/^[a-z]{1,3}$/), fc.double({ min: 0.1, max: 3, noNaN: true }), {
+    minKeys: 2,
+    maxKeys: 6,
+  });
   fc.assert(
     fc.property(products, fc.double({ min: 0.1, max: 3, noNaN: true }), (given, ratio) => {
       const [inactive, ...active] = Object.keys(given) as [string, ...string[]];
@@ -124,7 +156,8 @@ test('property: with statistics per turn pool, a trajectory that is inactive mov
   const group = fc.array(reward, { minLength: 2, maxLength: 5 });
   fc.assert(
     fc.property(group, group, (active, ended) => {
-      const seats = (task: string, rewards: readonly number[]) => rewards.map((value, g) => ({ id: `${task}#${g}`, taskId: task, reward: value }));
+      const seats = (task: string, rewards: readonly number[]) =>
+        rewards.map((value, g) => ({ id: `${task}#${g}`, taskId: task, reward: value }));
       const options = { normalization: 'batch', advantageClip: null } as const;
       const ids = new Set(seats('a', active).map(({ id }) => id));
       const both = groupRelativeAdvantages([...seats('a', active), ...seats('b', ended)], options, ids);
@@ -136,16 +169,29 @@ test('property: with statistics per turn pool, a trajectory that is inactive mov
 
 test('property: a constant added to all rewards of a task changes no step', () =>
   fc.assert(
-    fc.asyncProperty(fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 2, maxLength: 5 }), fc.double({ min: -3, max: 3, noNaN: true }), async (rewards, shift) => {
-      const theta = async (given: readonly number[]) => {
-        const trajectories = given.map((value, g) => ({ id: `a#${g}`, taskId: 'a', reward: value }));
-        const advantages = groupRelativeAdvantages(trajectories, { normalization: 'none', advantageClip: null });
-        const samples = trajectories.map(({ id, taskId }, g): PoolSample => ({
-          id, taskId, promptIds: [0], responseIds: [g % 4], old: [old], reference: [old], advantage: advantages.get(id)!, suffixProduct: 1,
-        }));
-        return (await updated(samples, 'seeupo')).policy.logits;
-      };
-      const [as, moved] = [await theta(rewards), await theta(rewards.map((value) => value + shift))];
-      as.forEach((logit, v) => near(logit, moved[v]!));
-    }),
+    fc.asyncProperty(
+      fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 2, maxLength: 5 }),
+      fc.double({ min: -3, max: 3, noNaN: true }),
+      async (rewards, shift) => {
+        const theta = async (given: readonly number[]) => {
+          const trajectories = given.map((value, g) => ({ id: `a#${g}`, taskId: 'a', reward: value }));
+          const advantages = groupRelativeAdvantages(trajectories, { normalization: 'none', advantageClip: null });
+          const samples = trajectories.map(
+            ({ id, taskId }, g): PoolSample => ({
+              id,
+              taskId,
+              promptIds: [0],
+              responseIds: [g % 4],
+              old: [old],
+              reference: [old],
+              advantage: advantages.get(id)!,
+              suffixProduct: 1,
+            }),
+          );
+          return (await updated(samples, 'seeupo')).policy.logits;
+        };
+        const [as, moved] = [await theta(rewards), await theta(rewards.map((value) => value + shift))];
+        as.forEach((logit, v) => near(logit, moved[v]!));
+      },
+    ),
   ));

@@ -7,7 +7,14 @@ import { TabularPolicy } from '../../support/tabular-policy.js';
 
 const old = Math.log(1 / 4);
 const seat = (id: string, token: number, advantage: number): PoolSample => ({
-  id, taskId: id.split('#')[0]!, promptIds: [0], responseIds: [token], old: [old], reference: [old], advantage, suffixProduct: 1,
+  id,
+  taskId: id.split('#')[0]!,
+  promptIds: [0],
+  responseIds: [token],
+  old: [old],
+  reference: [old],
+  advantage,
+  suffixProduct: 1,
 });
 const options = (algorithm: object = {}, learningRate = 0.1, guard: object = {}) => ({
   turn: 2,
@@ -36,7 +43,12 @@ test('one step moves theta along the weighted score, and rho is the ratio of the
 
 test('from theta_k, before any step, every ratio is 1 and nothing is clipped', async () => {
   const policy = new TabularPolicy();
-  const { ratios, metrics } = await updatePool(policy, [seat('a#0', 1, 1), seat('a#1', 2, -1)], options({}, 1e-300), silent);
+  const { ratios, metrics } = await updatePool(
+    policy,
+    [seat('a#0', 1, 1), seat('a#1', 2, -1)],
+    options({}, 1e-300),
+    silent,
+  );
   assert.deepEqual([...ratios.values()], [1, 1]);
   assert.equal(metrics.clipFraction, 0);
 });
@@ -116,7 +128,12 @@ test('`warn` keeps an update past the KL limit and says so', async () => {
 });
 
 test('`reject` gives no ratio and no step, and the figures that it was rejected for', async () => {
-  const { ratios, metrics } = await updatePool(new TabularPolicy(), pair(), options({}, 1, { onViolation: 'reject' }), silent);
+  const { ratios, metrics } = await updatePool(
+    new TabularPolicy(),
+    pair(),
+    options({}, 1, { onViolation: 'reject' }),
+    silent,
+  );
   assert.deepEqual(metrics.guard, { decision: 'rejected', violations: ['kl-over-limit'] });
   assert.equal(ratios.size, 0);
   assert.equal(metrics.optimizerSteps, 0);
@@ -124,14 +141,24 @@ test('`reject` gives no ratio and no step, and the figures that it was rejected 
 });
 
 test('`reject` keeps an update that is none of these', async () => {
-  const { ratios, metrics } = await updatePool(new TabularPolicy(), pair(), options({}, 0.1, { onViolation: 'reject' }), silent);
+  const { ratios, metrics } = await updatePool(
+    new TabularPolicy(),
+    pair(),
+    options({}, 0.1, { onViolation: 'reject' }),
+    silent,
+  );
   assert.deepEqual(metrics.guard, { decision: 'kept', violations: [] });
   assert.equal(ratios.size, 2);
 });
 
 test('`stop-epochs` takes no epoch after the one that went past the limit', async () => {
   const policy = new TabularPolicy();
-  const { metrics } = await updatePool(policy, pair(), options({ epochs: 4 }, 0.4, { onViolation: 'stop-epochs' }), silent);
+  const { metrics } = await updatePool(
+    policy,
+    pair(),
+    options({ epochs: 4 }, 0.4, { onViolation: 'stop-epochs' }),
+    silent,
+  );
   assert.deepEqual(policy.calls, ['step 2', 'logProbs current 2']);
   assert.deepEqual(metrics.guard, { decision: 'stopped', violations: ['kl-over-limit'] });
   assert.equal(metrics.optimizerSteps, 1);
@@ -141,14 +168,24 @@ test('`stop-epochs` takes no epoch after the one that went past the limit', asyn
 });
 
 test('a step against the surrogate is found: it fell', async () => {
-  const { metrics } = await updatePool(new TabularPolicy(), pair(), { ...options(), optimizer: { ...options().optimizer, learningRate: -0.1 } }, silent);
+  const { metrics } = await updatePool(
+    new TabularPolicy(),
+    pair(),
+    { ...options(), optimizer: { ...options().optimizer, learningRate: -0.1 } },
+    silent,
+  );
   assert.ok(metrics.surrogateAfter < metrics.surrogateBefore);
   assert.deepEqual(metrics.guard.violations, ['surrogate-fell']);
 });
 
 test('with `reject`, a loss that is no number leaves the update out, and its figures are those of the turn as found', async () => {
   const policy = new TabularPolicy();
-  const { ratios, metrics } = await updatePool(policy, [seat('a#0', 1, NaN), seat('a#1', 2, 1)], options({}, 0.1, { onViolation: 'reject' }), silent);
+  const { ratios, metrics } = await updatePool(
+    policy,
+    [seat('a#0', 1, NaN), seat('a#1', 2, 1)],
+    options({}, 0.1, { onViolation: 'reject' }),
+    silent,
+  );
   assert.equal(metrics.guard.decision, 'rejected');
   assert.ok(metrics.guard.violations.includes('non-finite'));
   assert.equal(ratios.size, 0);
@@ -166,9 +203,17 @@ class Overflowing extends TabularPolicy {
 
 test('a step that makes theta no number is never kept: it fails, or with `reject` it is left out', async () => {
   for (const onViolation of ['warn', 'stop-epochs']) {
-    await assert.rejects(updatePool(new Overflowing(), pair(), options({}, 0.1, { onViolation }), silent), { name: 'NonFiniteLoss', message: /turn 2: a step made theta no number/ });
+    await assert.rejects(updatePool(new Overflowing(), pair(), options({}, 0.1, { onViolation }), silent), {
+      name: 'NonFiniteLoss',
+      message: /turn 2: a step made theta no number/,
+    });
   }
-  const { metrics, ratios } = await updatePool(new Overflowing(), pair(), options({}, 0.1, { onViolation: 'reject' }), silent);
+  const { metrics, ratios } = await updatePool(
+    new Overflowing(),
+    pair(),
+    options({}, 0.1, { onViolation: 'reject' }),
+    silent,
+  );
   assert.deepEqual(metrics.guard, { decision: 'rejected', violations: ['non-finite'] });
   assert.equal(ratios.size, 0);
   assert.deepEqual([metrics.klIteration, metrics.ratio.max, metrics.surrogateAfter], [0, 1, 0]);
@@ -177,5 +222,7 @@ test('a step that makes theta no number is never kept: it fails, or with `reject
 test('an error of the policy that is no loss is not taken for one', async () => {
   const policy = new TabularPolicy();
   policy.step = async () => Promise.reject(new Error('the device is gone'));
-  await assert.rejects(updatePool(policy, pair(), options({}, 0.1, { onViolation: 'reject' }), silent), { message: 'the device is gone' });
+  await assert.rejects(updatePool(policy, pair(), options({}, 0.1, { onViolation: 'reject' }), silent), {
+    message: 'the device is gone',
+  });
 });

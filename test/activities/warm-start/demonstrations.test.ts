@@ -26,21 +26,33 @@ const demonstration = {
 
 test('targets are the assistant messages from firstTarget on; examples before it are context', () => {
   const turns = demonstratedTurns(codec, demonstration, 450);
-  assert.deepEqual(turns.map(({ responseIds }) => codec.decode(responseIds)), ["CALL cd('b')<|im_end|>", "CALL cd('..')<|im_end|>"]);
+  assert.deepEqual(
+    turns.map(({ responseIds }) => codec.decode(responseIds)),
+    ["CALL cd('b')<|im_end|>", "CALL cd('..')<|im_end|>"],
+  );
 });
 
 test('each prompt is the conversation as a rollout would have shown it', () => {
   const turns = demonstratedTurns(codec, demonstration, 450);
   turns.forEach(({ promptIds }, i) => {
     const until = i === 0 ? 4 : 6;
-    assert.equal(codec.decode(promptIds), codec.render(demonstration.messages.slice(0, until), { generationPrompt: true }));
+    assert.equal(
+      codec.decode(promptIds),
+      codec.render(demonstration.messages.slice(0, until), { generationPrompt: true }),
+    );
   });
 });
 
 test('where the prompt begins thinking, an answer ends it first: what was only thought is no call', () => {
-  const thinking: TextCodec = { ...codec, render: (...given) => `${codec.render(...given)}${given[1].generationPrompt ? '<think>\n' : ''}` };
+  const thinking: TextCodec = {
+    ...codec,
+    render: (...given) => `${codec.render(...given)}${given[1].generationPrompt ? '<think>\n' : ''}`,
+  };
   const turns = demonstratedTurns(thinking, demonstration, 450);
-  assert.deepEqual(turns.map(({ responseIds }) => codec.decode(responseIds)), ["\n</think>\n\nCALL cd('b')<|im_end|>", "\n</think>\n\nCALL cd('..')<|im_end|>"]);
+  assert.deepEqual(
+    turns.map(({ responseIds }) => codec.decode(responseIds)),
+    ["\n</think>\n\nCALL cd('b')<|im_end|>", "\n</think>\n\nCALL cd('..')<|im_end|>"],
+  );
 });
 
 test('a conversation is cut before the turn that would pass maxTokens', () => {
@@ -52,9 +64,24 @@ test('a conversation is cut before the turn that would pass maxTokens', () => {
 });
 
 test('the learning rate climbs over the warm-up and falls linearly to finalRate at the last step', () => {
-  assert.deepEqual([0, 1, 2, 3, 4].map((step) => rateAt(step, 5, 2, 0.1)), [0.5, 1, 1, 0.55, 0.1].map((x) => (x === 0.55 ? 1 - 0.9 * 0.5 : x === 0.1 ? 1 - 0.9 : x)));
+  assert.deepEqual(
+    [0, 1, 2, 3, 4].map((step) => rateAt(step, 5, 2, 0.1)),
+    [0.5, 1, 1, 0.55, 0.1].map((x) => (x === 0.55 ? 1 - 0.9 * 0.5 : x === 0.1 ? 1 - 0.9 : x)),
+  );
 });
 
 test('every turn weighs the same however long', () => {
-  assert.deepEqual(imitationGradient([[-1, -1], [-1, -1, -1, -1]], 2), [[-1 / 4, -1 / 4], [-1 / 8, -1 / 8, -1 / 8, -1 / 8]]);
+  assert.deepEqual(
+    imitationGradient(
+      [
+        [-1, -1],
+        [-1, -1, -1, -1],
+      ],
+      2,
+    ),
+    [
+      [-1 / 4, -1 / 4],
+      [-1 / 8, -1 / 8, -1 / 8, -1 / 8],
+    ],
+  );
 });

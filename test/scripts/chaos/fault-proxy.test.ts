@@ -36,7 +36,12 @@ test('without a fault everything goes through, and commits are told by their key
   store.close();
 });
 
-const inTrouble: Record<Exclude<StoreFault, 'slow'>, string> = { '500': 'StoreUnavailable', '503': 'StoreUnavailable', cut: 'StoreUnavailable', full: 'StoreFull' };
+const inTrouble: Record<Exclude<StoreFault, 'slow'>, string> = {
+  '500': 'StoreUnavailable',
+  '503': 'StoreUnavailable',
+  cut: 'StoreUnavailable',
+  full: 'StoreFull',
+};
 for (const [fault, name] of Object.entries(inTrouble) as [keyof typeof inTrouble, string][]) {
   test(`${fault}: a store without patience fails as ${name}, a patient one commits what it has once the fault is over`, async () => {
     const [hasty, patient] = [storeOf(0), storeOf(30_000)];

@@ -6,7 +6,12 @@ import { everyFault, instant, KILLED, named, planTrial, STORE_FAULTS } from '../
 test('a series of as many trials as there are kinds of faults sees each of them', () => {
   const kinds = everyFault('any').length;
   assert.equal(kinds, KILLED.length + STORE_FAULTS.length + 2); // freeze, twin
-  const named_ = (seed: number) => new Set(Array.from({ length: kinds }, (_, n) => planTrial(seed, n)).flatMap((blows) => blows.map(({ fault }) => named(fault).replace(/ \d+ s$/, ''))));
+  const named_ = (seed: number) =>
+    new Set(
+      Array.from({ length: kinds }, (_, n) => planTrial(seed, n)).flatMap((blows) =>
+        blows.map(({ fault }) => named(fault).replace(/ \d+ s$/, '')),
+      ),
+    );
   for (const seed of [1, 2, 3]) assert.equal(named_(seed).size, kinds);
 });
 
@@ -23,7 +28,9 @@ test('a trial is a function of seed and number: one to three blows in their orde
 });
 
 test('a run without the sidecar has none to kill', () => {
-  const faults = Array.from({ length: 100 }, (_, n) => planTrial(1, n, ['bfcl'])).flat().map(({ fault }) => named(fault));
+  const faults = Array.from({ length: 100 }, (_, n) => planTrial(1, n, ['bfcl']))
+    .flat()
+    .map(({ fault }) => named(fault));
   assert.ok(!faults.includes('SIGKILL bfcl') && faults.includes('SIGKILL s3'));
 });
 

@@ -15,7 +15,8 @@ const [EPOCHS, RATE, H] = [3, 0.8, 1e-5];
 const within = (x: number, low: number, high: number): number => Math.min(high, Math.max(low, x));
 
 function logPis(tree: GameTree, sharing: Sharing, theta: readonly number[]): number[] {
-  const logit = (first: number, tokens: readonly number[], v: number): number => theta[first + v]! + (sharing === 'shared' ? theta[tree.logits + tokens[v]!]! : 0);
+  const logit = (first: number, tokens: readonly number[], v: number): number =>
+    theta[first + v]! + (sharing === 'shared' ? theta[tree.logits + tokens[v]!]! : 0);
   return tree.contexts.flatMap(({ first, tokens }) => {
     const logits = tokens.map((_, v) => logit(first, tokens, v));
     const z = Math.log(logits.reduce((total, l) => total + Math.exp(l), 0));
@@ -23,11 +24,23 @@ function logPis(tree: GameTree, sharing: Sharing, theta: readonly number[]): num
   });
 }
 
-function iterationByEnumeration(tree: GameTree, sharing: Sharing, start: readonly number[], objective: Objective): number[] {
+function iterationByEnumeration(
+  tree: GameTree,
+  sharing: Sharing,
+  start: readonly number[],
+  objective: Objective,
+): number[] {
   const authors = objective === 'authors';
   const { paths } = tree;
-  const responseAt = (path: number, turn: number): readonly number[] => tree.responses[paths[path]!.responses[turn - 1]!]!.logits;
-  const probability = (logs: number[], path: number): number => Math.exp(paths[path]!.responses.reduce((total, r) => total + tree.responses[r]!.logits.reduce((t, l) => t + logs[l]!, 0), 0));
+  const responseAt = (path: number, turn: number): readonly number[] =>
+    tree.responses[paths[path]!.responses[turn - 1]!]!.logits;
+  const probability = (logs: number[], path: number): number =>
+    Math.exp(
+      paths[path]!.responses.reduce(
+        (total, r) => total + tree.responses[r]!.logits.reduce((t, l) => t + logs[l]!, 0),
+        0,
+      ),
+    );
   const ratio = (logs: number[], before: number[], path: number, turn: number): number => {
     const tokens = responseAt(path, turn);
     return Math.exp(tokens.reduce((total, l) => total + logs[l]! - before[l]!, 0) / tokens.length);
@@ -46,10 +59,17 @@ function iterationByEnumeration(tree: GameTree, sharing: Sharing, start: readonl
     const counted = objective === 'turn-pool' ? active : everyone;
     const shift = expected((i) => reward[i]! - centre, counted);
     const deviation = Math.sqrt(expected((i) => (reward[i]! - centre - shift) ** 2, counted));
-    const advantage = everyone.map((i) => (reward[i]! - centre - shift) / (deviation + 1e-6)).map((a) => (authors ? within(a, -3, 3) : a));
+    const advantage = everyone
+      .map((i) => (reward[i]! - centre - shift) / (deviation + 1e-6))
+      .map((a) => (authors ? within(a, -3, 3) : a));
     const atStart = logPis(tree, sharing, theta);
     if (objective === 'exact-suffix') {
-      product = everyone.map((i) => Array.from({ length: tree.turns - turn }, (_, n) => turn + 1 + n).reduce((m, u) => (paths[i]!.responses.length >= u ? m * ratio(atStart, old, i, u) : m), 1));
+      product = everyone.map((i) =>
+        Array.from({ length: tree.turns - turn }, (_, n) => turn + 1 + n).reduce(
+          (m, u) => (paths[i]!.responses.length >= u ? m * ratio(atStart, old, i, u) : m),
+          1,
+        ),
+      );
     }
     const reference = authors ? atStart : old;
     const surrogate = (x: readonly number[]): number => {
@@ -83,13 +103,26 @@ for (const objective of ['paper', 'authors', 'exact-suffix', 'turn-pool'] as con
         const tree = gameTree(gameOf(name, 'enumeration'));
         const policy = randomPolicy(tree, sharing, `${objective}/${name}`);
         const expected = iterationByEnumeration(tree, sharing, [...policy.parameters], objective);
-        const algorithm = SeeupoConfig.parse({ name: 'seeupo', ...(objective === 'turn-pool' ? { advantageStatistics: objective } : { objective }), klEstimator: 'none', epochs: EPOCHS });
-        const learner = new Learner(policy, { algorithm, step: { rule: 'gradient', learningRate: RATE }, rollouts: 'exact', seed: '' });
+        const algorithm = SeeupoConfig.parse({
+          name: 'seeupo',
+          ...(objective === 'turn-pool' ? { advantageStatistics: objective } : { objective }),
+          klEstimator: 'none',
+          epochs: EPOCHS,
+        });
+        const learner = new Learner(policy, {
+          algorithm,
+          step: { rule: 'gradient', learningRate: RATE },
+          rollouts: 'exact',
+          seed: '',
+        });
         const start = [...policy.parameters];
         learner.iterate(0);
         const off = Math.max(...expected.map((value, j) => Math.abs(value - policy.parameters[j]!)));
         assert.ok(off < 1e-6, `${name}, ${sharing}: ${off}`);
-        assert.ok(Math.max(...start.map((value, j) => Math.abs(value - policy.parameters[j]!))) > 0.05, 'the iteration moved the policy far enough to tell objectives apart');
+        assert.ok(
+          Math.max(...start.map((value, j) => Math.abs(value - policy.parameters[j]!))) > 0.05,
+          'the iteration moved the policy far enough to tell objectives apart',
+        );
       }
     }
   });

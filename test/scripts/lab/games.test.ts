@@ -35,13 +35,19 @@ test('the optimum of a game is that of the best of all its deterministic policie
 });
 
 test('stopping has trajectories of 1, 2, 3, 4 and 4 turns', () => {
-  assert.deepEqual(gameTree(gameOf('stopping', '')).paths.map(({ responses }) => responses.length), [1, 2, 3, 4, 4]);
+  assert.deepEqual(
+    gameTree(gameOf('stopping', '')).paths.map(({ responses }) => responses.length),
+    [1, 2, 3, 4, 4],
+  );
 });
 
 test('a response of two tokens is two decisions: spelled climbing has 4 histories with 2 places each', () => {
   const { contexts, responses, paths, maxResponseTokens } = gameTree(gameOf('spelled climbing', ''));
   assert.equal(contexts.length, 8);
-  assert.deepEqual(responses.slice(0, 3).map(({ logits }) => logits), [[0, 2], [0, 3], [1]]); // "0 0", "0 1", "1"
+  assert.deepEqual(
+    responses.slice(0, 3).map(({ logits }) => logits),
+    [[0, 2], [0, 3], [1]],
+  ); // "0 0", "0 1", "1"
   assert.deepEqual([paths.length, maxResponseTokens], [9, 2]);
 });
 

@@ -31,8 +31,26 @@ test('the median of 5 values has no interval of 95 %: 1/32 of chance is outside 
 test('the bootstrap interval of a mean is that of the normal approximation where n is large, and the same every time', () => {
   const values = Array.from({ length: 400 }, (_, i) => i % 2); // mean 0.5, standard error 0.5 / 20 = 0.025
   const resample = bootstrap('seed');
-  const found = resample(400, ratioOf(values, values.map(() => 1)));
+  const found = resample(
+    400,
+    ratioOf(
+      values,
+      values.map(() => 1),
+    ),
+  );
   assert.equal(found.value, 0.5);
-  assert.ok(Math.abs(found.low - (0.5 - 1.96 * 0.025)) < 0.006 && Math.abs(found.high - (0.5 + 1.96 * 0.025)) < 0.006, JSON.stringify(found));
-  assert.deepEqual(bootstrap('seed')(400, ratioOf(values, values.map(() => 1))), found);
+  assert.ok(
+    Math.abs(found.low - (0.5 - 1.96 * 0.025)) < 0.006 && Math.abs(found.high - (0.5 + 1.96 * 0.025)) < 0.006,
+    JSON.stringify(found),
+  );
+  assert.deepEqual(
+    bootstrap('seed')(
+      400,
+      ratioOf(
+        values,
+        values.map(() => 1),
+      ),
+    ),
+    found,
+  );
 });

@@ -7,7 +7,11 @@ const task = (id: string, split: 'train' | 'heldout' | 'demonstration') => ({ id
 export default defineEnvironment({
   name: 'letters',
   task: z.object({ word: z.string() }),
-  tasks: [...['a', 'b', 'c', 'd'].map((id) => task(id, 'train')), task('e', 'heldout'), ...['f', 'g'].map((id) => task(id, 'demonstration'))],
+  tasks: [
+    ...['a', 'b', 'c', 'd'].map((id) => task(id, 'train')),
+    task('e', 'heldout'),
+    ...['f', 'g'].map((id) => task(id, 'demonstration')),
+  ],
   turns: TURNS,
   prompt: ({ word }) => `Say ${word}.`,
   tools: { say: { description: 'says', parameters: z.object({ text: z.string() }), run: ({ text }) => text } },

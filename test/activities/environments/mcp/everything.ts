@@ -11,6 +11,11 @@ export default defineMcpEnvironment({
   prompt: ({ a, b }) => `What is ${a} + ${b}?`,
   observe: ({ text }) => text.replaceAll(/session [0-9a-f-]+/g, 'this session'), // differs from run to run
   next: ({ turns }) => (turns.length < 3 ? 'Go on.' : null),
-  verify: ({ task: { a, b }, turns }) => turns.some(({ calls }) => calls.some(({ tool, result }) => tool === 'get_sum' && result.includes(` ${a + b}.`))),
-  solve: ({ a, b }) => ['CALL toggle_simulated_logging()', `CALL get_sum(${a}, ${b})`, 'CALL toggle_simulated_logging()'],
+  verify: ({ task: { a, b }, turns }) =>
+    turns.some(({ calls }) => calls.some(({ tool, result }) => tool === 'get_sum' && result.includes(` ${a + b}.`))),
+  solve: ({ a, b }) => [
+    'CALL toggle_simulated_logging()',
+    `CALL get_sum(${a}, ${b})`,
+    'CALL toggle_simulated_logging()',
+  ],
 });

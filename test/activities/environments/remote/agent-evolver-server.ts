@@ -12,7 +12,10 @@ let episodes = 0;
 let steps = 0;
 
 class Refused extends Error {
-  constructor(readonly status: number, detail: string) {
+  constructor(
+    readonly status: number,
+    detail: string,
+  ) {
     super(detail);
   }
 }
@@ -33,7 +36,11 @@ const find = ({ instance_id: id }: Body) => {
 
 const calls: Record<string, (body: Body) => Promise<unknown>> = {
   async '/get_env_profile'({ params }) {
-    if (params?.split !== 'train' && params?.split !== 'val') throw new Refused(500, `Traceback (most recent call last):\n  File "env.py", line 1\nKeyError: '${params?.split}'`);
+    if (params?.split !== 'train' && params?.split !== 'val')
+      throw new Refused(
+        500,
+        `Traceback (most recent call last):\n  File "env.py", line 1\nKeyError: '${params?.split}'`,
+      );
     return (await environment.listTasks(params.split === 'train' ? 'train' : 'heldout')).map(({ id }) => id);
   },
   async '/create'({ instance_id: id, task_id: taskId }) {
@@ -44,11 +51,26 @@ const calls: Record<string, (body: Body) => Promise<unknown>> = {
   },
   async '/step'(body) {
     const instance = find(body);
-    if (instance.done) return { state: [{ role: 'user', content: '[ERROR] the conversation is over' }], reward: 0, is_terminated: false, info: {} };
+    if (instance.done)
+      return {
+        state: [{ role: 'user', content: '[ERROR] the conversation is over' }],
+        reward: 0,
+        is_terminated: false,
+        info: {},
+      };
     const { content } = body.messages!;
-    const { messages, done } = await environment.step({ episodeId: instance.episodeId, stepIndex: ++instance.steps, action: { content, calls: parseCalls(content, 'call-lines') } });
+    const { messages, done } = await environment.step({
+      episodeId: instance.episodeId,
+      stepIndex: ++instance.steps,
+      action: { content, calls: parseCalls(content, 'call-lines') },
+    });
     instance.done = done;
-    return { state: messages.map((message) => ({ ...message, tool_calls: [] })), reward: 0, is_terminated: done, info: {} };
+    return {
+      state: messages.map((message) => ({ ...message, tool_calls: [] })),
+      reward: 0,
+      is_terminated: done,
+      info: {},
+    };
   },
   async '/evaluate'(body) {
     const { score, success } = await environment.evaluate(find(body).episodeId);
@@ -72,13 +94,16 @@ createServer((request, response) => {
   void (async () => {
     if (request.url === '/healthz') return response.end('OK');
     if (request.url === '/counts') return response.end(JSON.stringify({ instances: instances.size, steps }));
-    const reply = (status: number, value: unknown) => response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
+    const reply = (status: number, value: unknown) =>
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
     try {
       const data = await calls[request.url!]!(await bodyOf(request));
       if (request.url === '/step' && ++steps === Number(lose)) return request.socket.destroy();
       return reply(200, { success: true, data });
     } catch (error) {
-      return error instanceof Refused ? reply(error.status, { detail: error.message }) : reply(500, { detail: (error as Error).stack });
+      return error instanceof Refused
+        ? reply(error.status, { detail: error.message })
+        : reply(500, { detail: (error as Error).stack });
     }
   })();
 }).listen(Number(port), '127.0.0.1', () => console.log('listening'));

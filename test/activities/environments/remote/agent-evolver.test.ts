@@ -25,7 +25,11 @@ after(() => Promise.all([...running].map((server) => server.kill())));
 /** The service in a process of its own. */
 async function startService({ port, lose = 0 }: { port?: number; lose?: number } = {}): Promise<Server> {
   const chosen = port ?? (await getPort());
-  const child = spawn(process.execPath, ['dist/test/activities/environments/remote/agent-evolver-server.js', String(chosen), String(lose)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(
+    process.execPath,
+    ['dist/test/activities/environments/remote/agent-evolver-server.js', String(chosen), String(lose)],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
   await once(child.stdout, 'data');
   const server: Server = {
     url: `http://127.0.0.1:${chosen}`,
@@ -42,13 +46,24 @@ async function startService({ port, lose = 0 }: { port?: number; lose?: number }
   return server;
 }
 
-const counts = async ({ url }: Server) => (await fetch(`${url}/counts`)).json() as Promise<{ instances: number; steps: number }>;
+const counts = async ({ url }: Server) =>
+  (await fetch(`${url}/counts`)).json() as Promise<{ instances: number; steps: number }>;
 
 type Spec = Parameters<typeof defineAgentEvolverEnvironment>[0];
 const meetingRoom = new ModuleEnvironment('./meeting-room.ts', ['examples']);
 const open = (url: string, more: Partial<Spec> = {}) =>
   openDefinition(
-    defineAgentEvolverEnvironment({ name: 'rooms', url, envType: 'meeting-room', splits: { train: 'train', heldout: 'val' }, turns: 4, format: 'call-lines', sparse: false, score: (data) => (data as { accuracy: number }).accuracy, ...more }),
+    defineAgentEvolverEnvironment({
+      name: 'rooms',
+      url,
+      envType: 'meeting-room',
+      splits: { train: 'train', heldout: 'val' },
+      turns: 4,
+      format: 'call-lines',
+      sparse: false,
+      score: (data) => (data as { accuracy: number }).accuracy,
+      ...more,
+    }),
     { folder: '.', file: (relative) => relative },
   );
 
@@ -56,7 +71,13 @@ const open = (url: string, more: Partial<Spec> = {}) =>
 async function solve(environment: Environment, taskId: string) {
   const observations: Observation[] = [await environment.reset({ episodeId: 'e', taskId, seed: 0 })];
   for (const content of (await meetingRoom.solution(taskId))!) {
-    observations.push(await environment.step({ episodeId: 'e', stepIndex: observations.length, action: { content, calls: parseCalls(content, 'call-lines') } }));
+    observations.push(
+      await environment.step({
+        episodeId: 'e',
+        stepIndex: observations.length,
+        action: { content, calls: parseCalls(content, 'call-lines') },
+      }),
+    );
   }
   const verdict = await environment.evaluate('e');
   await environment.close('e');
@@ -72,8 +93,14 @@ test('an env_service keeps every promise of the interface, and no instance is le
     server = await startService({ port: server.port });
     environment = connect();
   };
-  const findings = await checkEnvironment({ open: () => environment, crash }, { leakEpisodes: 500, maxLeakMs: 20_000, tasks: 3, maxStepMs: 5_000 });
-  assert.deepEqual(findings.filter(({ holds }) => holds !== true), []);
+  const findings = await checkEnvironment(
+    { open: () => environment, crash },
+    { leakEpisodes: 500, maxLeakMs: 20_000, tasks: 3, maxStepMs: 5_000 },
+  );
+  assert.deepEqual(
+    findings.filter(({ holds }) => holds !== true),
+    [],
+  );
   assert.equal((await counts(server)).instances, 0);
 });
 
@@ -93,25 +120,51 @@ test('kill -9 of the service during an episode, and a restart, change nothing', 
   const environment = new RestoringEnvironment(open(server.url));
   const undisturbed = await solve(environment, task!.id);
   const restarting = Object.create(environment, {
-    step: { value: async (request: Parameters<Environment['step']>[0]) => {
-      await server.kill();
-      const { port } = server;
-      setTimeout(() => void startService({ port }).then((started) => (server = started)), 200);
-      return environment.step(request);
-    } },
+    step: {
+      value: async (request: Parameters<Environment['step']>[0]) => {
+        await server.kill();
+        const { port } = server;
+        setTimeout(() => void startService({ port }).then((started) => (server = started)), 200);
+        return environment.step(request);
+      },
+    },
   }) as Environment;
   assert.deepEqual(await solve(restarting, task!.id), undisturbed);
 });
 
 test('faults are thrown with the service’s words, never scored and never an observation', async () => {
   const server = await startService();
-  await assert.rejects(open(server.url, { splits: { train: 'training', heldout: 'val' } }).listTasks('train'), { name: 'EnvironmentUnavailable', message: /get_env_profile answered 500: KeyError: 'training'$/ });
-  await assert.rejects(open(server.url).reset({ episodeId: 'e', taskId: 'nope', seed: 0 }), { name: 'EnvironmentUnavailable', message: /create answered 500/ });
-  await assert.rejects(async () => solve(open(server.url, { score: () => 1.5 }), (await meetingRoom.listTasks('train'))[0]!.id), { code: 'environment_fault', message: /evaluate: score gave the number 1.5, expected a score from 0 to 1/ });
-  assert.throws(() => open('127.0.0.1'), { name: 'BadConfig', message: /url is the text "127\.0\.0\.1", expected an address/ });
-  const episode = await new AgentEvolver({ name: 'rooms', url: server.url, envType: 'x', splits: { train: 'train', heldout: 'val' }, turns: 1 }).open('rooms-0');
+  await assert.rejects(open(server.url, { splits: { train: 'training', heldout: 'val' } }).listTasks('train'), {
+    name: 'EnvironmentUnavailable',
+    message: /get_env_profile answered 500: KeyError: 'training'$/,
+  });
+  await assert.rejects(open(server.url).reset({ episodeId: 'e', taskId: 'nope', seed: 0 }), {
+    name: 'EnvironmentUnavailable',
+    message: /create answered 500/,
+  });
+  await assert.rejects(
+    async () => solve(open(server.url, { score: () => 1.5 }), (await meetingRoom.listTasks('train'))[0]!.id),
+    { code: 'environment_fault', message: /evaluate: score gave the number 1.5, expected a score from 0 to 1/ },
+  );
+  assert.throws(() => open('127.0.0.1'), {
+    name: 'BadConfig',
+    message: /url is the text "127\.0\.0\.1", expected an address/,
+  });
+  const episode = await new AgentEvolver({
+    name: 'rooms',
+    url: server.url,
+    envType: 'x',
+    splits: { train: 'train', heldout: 'val' },
+    turns: 1,
+  }).open('rooms-0');
   for (let done = false; !done; ) ({ done } = await episode.step({ content: 'nothing', calls: [] }));
-  await assert.rejects(episode.step({ content: 'more', calls: [] }), { code: 'environment_fault', message: /was answered with "\[ERROR\] the conversation is over"/ });
+  await assert.rejects(episode.step({ content: 'more', calls: [] }), {
+    code: 'environment_fault',
+    message: /was answered with "\[ERROR\] the conversation is over"/,
+  });
   await server.kill();
-  await assert.rejects(open(server.url).listTasks('train'), { name: 'EnvironmentUnavailable', message: /rooms at http:.*get_env_profile cannot be reached \(ECONNREFUSED\): is the service running\?/ });
+  await assert.rejects(open(server.url).listTasks('train'), {
+    name: 'EnvironmentUnavailable',
+    message: /rooms at http:.*get_env_profile cannot be reached \(ECONNREFUSED\): is the service running\?/,
+  });
 });

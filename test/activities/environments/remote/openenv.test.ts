@@ -27,9 +27,20 @@ after(() => Promise.all([...running].map((server) => server.kill())));
 /** OpenEnv's own server, in a process of its own. */
 async function startServer({ port, sessions = 100 }: { port?: number; sessions?: number } = {}): Promise<Server> {
   const chosen = port ?? (await getPort());
-  const child = spawn(openenvPython, ['test/activities/environments/remote/openenv_server.py', String(chosen), String(sessions)], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const child = spawn(
+    openenvPython,
+    ['test/activities/environments/remote/openenv_server.py', String(chosen), String(sessions)],
+    { stdio: ['ignore', 'ignore', 'inherit'] },
+  );
   const url = `http://127.0.0.1:${chosen}`;
-  while (child.exitCode === null && !(await fetch(`${url}/health`).then(({ ok }) => ok, () => false))) await sleep(100);
+  while (
+    child.exitCode === null &&
+    !(await fetch(`${url}/health`).then(
+      ({ ok }) => ok,
+      () => false,
+    ))
+  )
+    await sleep(100);
   assert.equal(child.exitCode, null, 'the server ended; its error output is above');
   const server: Server = {
     url,
@@ -52,7 +63,10 @@ const guess = (url: string) =>
       name: 'guess',
       url,
       task: z.object({ goal: z.int() }),
-      tasks: [{ id: 'low', split: 'train', goal: 7 }, { id: 'high', split: 'heldout', goal: 900 }],
+      tasks: [
+        { id: 'low', split: 'train', goal: 7 },
+        { id: 'high', split: 'heldout', goal: 900 },
+      ],
       turns: 4,
       reset: ({ goal }, seed) => ({ seed, goal }),
       prompt: (_, { observation }) => `Tools:\nguess(number)\nGuess ${String(observation['hint'])}.`,
@@ -66,9 +80,16 @@ const guess = (url: string) =>
   );
 
 const act = (content: string) => ({ content, calls: parseCalls(content, 'call-lines') });
-const SOLUTION: Readonly<Record<string, readonly string[]>> = { low: ['CALL guess(5)', 'CALL guess(7)'], high: ['CALL guess(500)', 'CALL guess(950)', 'CALL guess(900)'] };
+const SOLUTION: Readonly<Record<string, readonly string[]>> = {
+  low: ['CALL guess(5)', 'CALL guess(7)'],
+  high: ['CALL guess(500)', 'CALL guess(950)', 'CALL guess(900)'],
+};
 
-async function play(environment: Environment, script: readonly string[], before: (step: number) => Promise<void> = async () => {}) {
+async function play(
+  environment: Environment,
+  script: readonly string[],
+  before: (step: number) => Promise<void> = async () => {},
+) {
   const observations: Observation[] = [await environment.reset({ episodeId: 'e', taskId: 'low', seed: 3 })];
   for (const [index, content] of script.entries()) {
     await before(index);
@@ -89,8 +110,14 @@ test('an OpenEnv server keeps every promise of the interface', async () => {
     server = await startServer({ port: server.port });
     environment = connect();
   };
-  const findings = await checkEnvironment({ open: () => environment, crash }, { leakEpisodes: 500, maxLeakMs: 20_000, tasks: 2, maxStepMs: 5_000 });
-  assert.deepEqual(findings.filter(({ holds }) => holds !== true), []);
+  const findings = await checkEnvironment(
+    { open: () => environment, crash },
+    { leakEpisodes: 500, maxLeakMs: 20_000, tasks: 2, maxStepMs: 5_000 },
+  );
+  assert.deepEqual(
+    findings.filter(({ holds }) => holds !== true),
+    [],
+  );
 });
 
 test('kill -9 of the server before the first step and before the verdict changes nothing: a new session plays the actions again', async () => {
@@ -114,15 +141,29 @@ test('an action that is not of the server’s form is not executed, and the mode
   assert.match(said[2]!, /^Error: number: Input should be a valid integer/);
   assert.equal(said[3], 'right'); // the first that was executed
   assert.equal(verdict.score, 1);
-  await assert.rejects(play(guess(server.url), ['CALL guess(666)']), { code: 'environment_fault', message: /guess at ws:.*\/ws, step: EXECUTION_ERROR: the dice fell off the table .*turn 1\)\. A second try, in a fresh environment, failed as well/ });
+  await assert.rejects(play(guess(server.url), ['CALL guess(666)']), {
+    code: 'environment_fault',
+    message:
+      /guess at ws:.*\/ws, step: EXECUTION_ERROR: the dice fell off the table .*turn 1\)\. A second try, in a fresh environment, failed as well/,
+  });
 });
 
 test('a server without room and one that is away are named, with what to do', async () => {
   const server = await startServer({ sessions: 1 });
   const environment = guess(server.url);
   await environment.reset({ episodeId: 'a', taskId: 'low', seed: 0 });
-  await assert.rejects(environment.reset({ episodeId: 'b', taskId: 'low', seed: 0 }), { name: 'EnvironmentUnavailable', message: /no room for another session .*max_concurrent_envs of at least rollout\.tasksPerShard x rollout\.groupSize/ });
+  await assert.rejects(environment.reset({ episodeId: 'b', taskId: 'low', seed: 0 }), {
+    name: 'EnvironmentUnavailable',
+    message:
+      /no room for another session .*max_concurrent_envs of at least rollout\.tasksPerShard x rollout\.groupSize/,
+  });
   await server.kill();
-  await assert.rejects(guess(server.url).reset({ episodeId: 'c', taskId: 'low', seed: 0 }), { name: 'EnvironmentUnavailable', message: /cannot be reached \(.*ECONNREFUSED.*\): is the OpenEnv server running\?/ });
-  assert.throws(() => guess('localhost'), { name: 'BadConfig', message: /url is the text "localhost", expected an address/ });
+  await assert.rejects(guess(server.url).reset({ episodeId: 'c', taskId: 'low', seed: 0 }), {
+    name: 'EnvironmentUnavailable',
+    message: /cannot be reached \(.*ECONNREFUSED.*\): is the OpenEnv server running\?/,
+  });
+  assert.throws(() => guess('localhost'), {
+    name: 'BadConfig',
+    message: /url is the text "localhost", expected an address/,
+  });
 });

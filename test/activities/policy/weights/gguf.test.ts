@@ -237,7 +237,10 @@ test('metadata that would change the numbers, or that says none, is refused by i
     [{ 'qwen3.attention.layer_norm_rms_epsilon': NaN }, /layer_norm_rms_epsilon = NaN, expected a number/],
     [{ 'qwen3.attention.head_count_kv': 3 }, /4 heads, no multiple of its 3/],
     [{ 'qwen3.rope.freq_base': 0 }, /rope\.freq_base = 0, expected a number above 0/],
-    [{ 'qwen3.attention.layer_norm_rms_epsilon': -1e-6 }, /layer_norm_rms_epsilon = -0\.000001, expected a number above 0/],
+    [
+      { 'qwen3.attention.layer_norm_rms_epsilon': -1e-6 },
+      /layer_norm_rms_epsilon = -0\.000001, expected a number above 0/,
+    ],
     [{ 'general.type': 'adapter' }, /is an adapter, not a model/],
     [{ 'general.architecture': 'qwen3moe' }, /architecture "qwen3moe", known are llama, qwen2, qwen3/],
   ];

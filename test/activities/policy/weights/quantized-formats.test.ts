@@ -6,7 +6,10 @@ import { ggmlFormats, ggmlName } from '../../../../activities/policy/weights/qua
 import { tinyFolder } from '../tiny-models.js';
 
 /** Oracle: dequantize of the gguf package (fixtures/make_quantized.py). */
-const formats = JSON.parse(readFileSync(path.join(tinyFolder, 'quantized.json'), 'utf8')) as Record<string, { type: number; bytes: string; values: number[] }>;
+const formats = JSON.parse(readFileSync(path.join(tinyFolder, 'quantized.json'), 'utf8')) as Record<
+  string,
+  { type: number; bytes: string; values: number[] }
+>;
 
 for (const [name, { type, bytes, values }] of Object.entries(formats)) {
   test(`${name}: whole blocks of random bits widen to the very numbers of the gguf package`, () => {
@@ -20,7 +23,7 @@ for (const [name, { type, bytes, values }] of Object.entries(formats)) {
   });
 }
 
-test('every GGML type that the gguf package knows has its name in messages, and what is read is under the package\'s number', () => {
+test("every GGML type that the gguf package knows has its name in messages, and what is read is under the package's number", () => {
   const types = JSON.parse(readFileSync(path.join(tinyFolder, 'ggml-types.json'), 'utf8')) as Record<string, number>;
   for (const [name, type] of Object.entries(types)) assert.equal(ggmlName(type), name);
   for (const [type, { name }] of ggmlFormats) assert.equal(types[name], type);

@@ -21,7 +21,10 @@ test('a Buffer out of the pool, as small files are read, gives the same values',
 
 test('a file cut short is refused, naming the tensor that does not fit', () => {
   const bytes = writeSafetensors(tensors);
-  assert.throws(() => readSafetensors(bytes.subarray(0, bytes.length - 1)), { name: 'TensorFileInvalid', message: /tensor b/ });
+  assert.throws(() => readSafetensors(bytes.subarray(0, bytes.length - 1)), {
+    name: 'TensorFileInvalid',
+    message: /tensor b/,
+  });
   assert.throws(() => readSafetensors(bytes.subarray(0, 4)), /too short/);
   assert.throws(() => readSafetensors(bytes.subarray(0, 40)), /header claims/);
 });
