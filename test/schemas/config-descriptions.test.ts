@@ -29,7 +29,9 @@ for (const [name, schema, least] of [
   ['EvaluateConfig', EvaluateConfig, 25],
 ] as const) {
   test(`every field of ${name} has a description: sentences that begin with a capital and end with a full stop`, () => {
-    const fields = fieldsIn(z.toJSONSchema(schema, { io: 'input' }), '').filter(([path]) => !/^algorithm\./.test(path));
+    const fields = fieldsIn(z.toJSONSchema(schema, { io: 'input' }), '').filter(
+      ([path]) => !path.startsWith('algorithm.'),
+    );
     assert.ok(fields.length >= (name === 'TrainConfig' ? 50 : least), `${fields.length} fields`);
     // A symbol of the paper, as `B: ...`, or a value, may come first.
     const wrong = fields.filter(([, description]) => !/^[A-Za-z`][^\n]*\.$/.test(description ?? ''));

@@ -11,7 +11,7 @@ const hostile = fc.oneof(
   fc.string({ unit: 'binary' }),
   fc
     .array(
-      fc.constantFrom('..', '.', '/', '\\', '%2e', '%2F', '\0', 'runs', 'blobs', 'a', '-', '_', '\n', '？', 'ａ'),
+      fc.constantFrom('..', '.', '/', '\\', '%2e', '%2F', '\0', 'runs', 'blobs', 'a', '-', '_', ':', '\n', '？', 'ａ'),
       { maxLength: 8 },
     )
     .map((parts) => parts.join('')),
@@ -45,7 +45,7 @@ test('whatever a run is called, its keys lie below its own prefix: one that coul
       for (const key of made) {
         assert.ok(key.startsWith(`runs/${id}/`), key);
         assert.ok(!key.split('/').some((part) => part === '..' || part === '.'), key);
-        assert.match(key, /^[A-Za-z0-9_./-]+$/);
+        assert.match(key, /^[A-Za-z0-9_.:/-]+$/);
       }
     }),
     { numRuns: 5_000 },
@@ -53,14 +53,15 @@ test('whatever a run is called, its keys lie below its own prefix: one that coul
 });
 
 test('run ids are tried with texts that are some: the property above is not empty', () => {
-  const valid = fc.sample(fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/), 200);
+  const some = fc.sample(fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9_:-]{0,127}$/), 200);
+  const valid = [...some, 'nightly-2026-11-28T13:39:47Z', 'v1.5-run', 'x'.repeat(128)];
   assert.ok(valid.every((id) => RunId.safeParse(id).success && keys.run(id) === `runs/${id}/`));
-  for (const id of ['', '..', 'a/b', '../a', 'a..', 'a.b', '-a', 'a b', 'a\n', 'x'.repeat(65), 'ａ'])
+  for (const id of ['', '.', '..', 'a/b', '../a', 'a..', 'a..b', 'a.', '-a', ':a', 'a b', 'a\n', 'x'.repeat(129), 'ａ'])
     assert.ok(!RunId.safeParse(id).success, JSON.stringify(id));
 });
 
 test('two runs never share a key', () => {
-  const id = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9_-]{0,10}$/);
+  const id = fc.stringMatching(/^[A-Za-z0-9](?:[A-Za-z0-9_:-]|\.[a-z]){0,10}$/);
   fc.assert(
     fc.property(
       id,
