@@ -2,8 +2,8 @@ import type { AlgorithmConfig } from '../../schemas/train-config.js';
 import type { Trajectory } from '../../schemas/trajectory.js';
 import type { GroupedTrajectory, GroupsManifest } from '../../schemas/turn-pool.js';
 import { rolloutMetrics } from '../rollout/rollout-metrics.js';
-import { groupRelativeAdvantages, groupsWithoutVariance } from './advantages.js';
-import { onePool, turnPools } from './turn-pools.js';
+import { groupRelativeAdvantages, groupsWithoutVariance } from '../algorithms/advantages.js';
+import { onePool, turnPools } from '../algorithms/turn-pools.js';
 
 /** Steps 2 and 3: the seats of an iteration's trajectories in the turn pools, their advantages (Eq. 9), and what they amount to. */
 export function groupTrajectories(

@@ -4,7 +4,7 @@ import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
 import { computeOnce } from '../run/arithmetic.js';
 import { openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
-import type { LossParts } from './objectives.js';
+import type { LossParts } from '../algorithms/objectives.js';
 import { readTurn } from './read-turn.js';
 import { shardOf } from './shard-of.js';
 import { denominatorsOf, epochsOf, lossGradient, scoringOf, sequenceOf, startsAtOne, tokensOf } from './update-pool.js';

@@ -9,7 +9,7 @@ import type { CpuDependencies } from '../dependencies.js';
 import { openedRun, stepOf } from '../run/run-context.js';
 import { mean } from '../numerics/statistics.js';
 import { readTurn } from './read-turn.js';
-import { extendSuffixProducts } from './suffix-ratios.js';
+import { extendSuffixProducts } from '../algorithms/suffix-ratios.js';
 import { violationsOf } from './guard.js';
 import { divergenceOf, measuredAtOne, suffixRatioOf, surrogateOf, turnMetrics } from './turn-metrics.js';
 import { startsAtOne } from './update-pool.js';

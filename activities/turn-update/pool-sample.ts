@@ -1,4 +1,4 @@
-import type { ResponseSample } from './objectives.js';
+import type { ResponseSample } from '../algorithms/objectives.js';
 
 /** One active trajectory's seat in D_t: its turn's tokens and what is known about them. */
 export interface PoolSample {

@@ -5,14 +5,14 @@ import { ScoresManifest, TrajectoryScores } from '../../schemas/turn-pool.js';
 import { SuffixProducts } from '../../schemas/turn-state.js';
 import { keptFromLast } from '../artifacts/last-read.js';
 import type { ArtifactStore } from '../artifacts/store.js';
-import { groupRelativeAdvantages, shapedReward } from '../grouping/advantages.js';
+import { groupRelativeAdvantages, shapedReward } from '../algorithms/advantages.js';
 import { readGroups, trainedOn, type SeatedTrajectory } from '../grouping/read-groups.js';
 import { mean } from '../numerics/statistics.js';
 import type { OpenedRun } from '../run/run-context.js';
 import { learningRateAt } from './learning-rate.js';
-import { tokenAdvantagesOf } from './generalized-advantages.js';
+import { tokenAdvantagesOf } from '../algorithms/generalized-advantages.js';
 import type { PoolSample } from './pool-sample.js';
-import { initialSuffixProducts } from './suffix-ratios.js';
+import { initialSuffixProducts } from '../algorithms/suffix-ratios.js';
 import type { UpdatePoolOptions } from './update-pool.js';
 
 /** A turn's update before theta comes into it. */

@@ -3,10 +3,10 @@ import type { AlgorithmConfig } from '../../schemas/train-config.js';
 import { groupBy } from '../numerics/group-by.js';
 import { quantile } from '../numerics/quantile.js';
 import { mean, sum } from '../numerics/statistics.js';
-import { explainedVariance } from './critic.js';
-import { batchLoss, k3, totalLoss, type LossParts } from './objectives.js';
+import { explainedVariance } from '../algorithms/critic.js';
+import { batchLoss, k3, totalLoss, type LossParts } from '../algorithms/objectives.js';
 import { responseOf, weightOf, type PoolSample } from './pool-sample.js';
-import { densityRatio, sequenceRatio } from './suffix-ratios.js';
+import { densityRatio, sequenceRatio } from '../algorithms/suffix-ratios.js';
 
 /** What one optimiser step was made of: the parts of its minibatch's loss, before the step. */
 export interface PoolStep {

@@ -3,10 +3,10 @@ import type { AlgorithmConfig, GuardConfig, OptimizerConfig } from '../../schema
 import type { ValueHead } from '../../schemas/turn-state.js';
 import { mean } from '../numerics/statistics.js';
 import type { LossGradient, OnProgress, Policy, TokenSequence } from '../policy/policy.js';
-import { steppedValueHead, valueLoss } from './critic.js';
+import { steppedValueHead, valueLoss } from '../algorithms/critic.js';
 import { decisionOn, violationsOf } from './guard.js';
 import { dealMinibatches } from './minibatches.js';
-import { batchLoss, entropyGradient, tokenScale, type LossParts, type SampleLoss } from './objectives.js';
+import { batchLoss, entropyGradient, tokenScale, type LossParts, type SampleLoss } from '../algorithms/objectives.js';
 import { responseOf, weightOf, type PoolSample } from './pool-sample.js';
 import { divergenceOf, measured, suffixRatioOf, surrogateOf, turnMetrics, type PoolStep } from './turn-metrics.js';
 

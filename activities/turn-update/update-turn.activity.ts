@@ -5,10 +5,10 @@ import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
 import { computeOnce } from '../run/arithmetic.js';
 import { momentsOf, openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
-import { zeroValueHead } from './critic.js';
+import { zeroValueHead } from '../algorithms/critic.js';
 import { readTurn } from './read-turn.js';
 import { storeTrained } from './store-trained.js';
-import { extendSuffixProducts, initialSuffixProducts, sequenceRatio } from './suffix-ratios.js';
+import { extendSuffixProducts, initialSuffixProducts, sequenceRatio } from '../algorithms/suffix-ratios.js';
 import { updatePool, type PoolUpdate } from './update-pool.js';
 
 /**

@@ -1,15 +1,15 @@
-import { groupRelativeAdvantages } from '../../activities/grouping/advantages.js';
+import { groupRelativeAdvantages } from '../../activities/algorithms/advantages.js';
 import { trainedOn } from '../../activities/grouping/read-groups.js';
-import { onePool, turnPools } from '../../activities/grouping/turn-pools.js';
+import { onePool, turnPools } from '../../activities/algorithms/turn-pools.js';
 import { sum } from '../../activities/numerics/statistics.js';
-import { generalizedAdvantages } from '../../activities/turn-update/generalized-advantages.js';
-import { batchLoss } from '../../activities/turn-update/objectives.js';
+import { generalizedAdvantages } from '../../activities/algorithms/generalized-advantages.js';
+import { batchLoss } from '../../activities/algorithms/objectives.js';
 import {
   densityRatio,
   extendSuffixProducts,
   initialSuffixProducts,
   sequenceRatio,
-} from '../../activities/turn-update/suffix-ratios.js';
+} from '../../activities/algorithms/suffix-ratios.js';
 import type { AlgorithmConfig, PpoConfig, SeeupoConfig } from '../../schemas/train-config.js';
 import { turnOrder } from '../../workflows/turn-order.js';
 import { exactReturn } from './game-tree.js';

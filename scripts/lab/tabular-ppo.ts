@@ -1,6 +1,6 @@
 import { groupBy } from '../../activities/numerics/group-by.js';
 import { sum } from '../../activities/numerics/statistics.js';
-import { grpoLoss, type ResponseSample, type SampleLoss } from '../../activities/turn-update/objectives.js';
+import { grpoLoss, type ResponseSample, type SampleLoss } from '../../activities/algorithms/objectives.js';
 import type { AlgorithmConfig, PpoConfig } from '../../schemas/train-config.js';
 
 /**

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { groupRelativeAdvantages } from '../../../activities/grouping/advantages.js';
-import { batchLoss } from '../../../activities/turn-update/objectives.js';
+import { groupRelativeAdvantages } from '../../../activities/algorithms/advantages.js';
+import { batchLoss } from '../../../activities/algorithms/objectives.js';
 import type { PoolSample } from '../../../activities/turn-update/pool-sample.js';
-import { extendSuffixProducts } from '../../../activities/turn-update/suffix-ratios.js';
+import { extendSuffixProducts } from '../../../activities/algorithms/suffix-ratios.js';
 import { updatePool } from '../../../activities/turn-update/update-pool.js';
 import { AlgorithmConfig, GuardConfig, OptimizerConfig } from '../../../schemas/train-config.js';
 import { TabularPolicy } from '../../support/tabular-policy.js';

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { groupRelativeAdvantages } from '../../../activities/grouping/advantages.js';
+import { groupRelativeAdvantages } from '../../../activities/algorithms/advantages.js';
 import type { Policy } from '../../../activities/policy/policy.js';
 import type { PoolSample } from '../../../activities/turn-update/pool-sample.js';
 import { updatePool } from '../../../activities/turn-update/update-pool.js';
-import { extendSuffixProducts, initialSuffixProducts } from '../../../activities/turn-update/suffix-ratios.js';
+import { extendSuffixProducts, initialSuffixProducts } from '../../../activities/algorithms/suffix-ratios.js';
 import { SeeupoConfig, GuardConfig, OptimizerConfig } from '../../../schemas/train-config.js';
 import { gameTree } from '../../../scripts/lab/game-tree.js';
 import { gameOf } from '../../../scripts/lab/games.js';

@@ -9,9 +9,9 @@ import {
   seeupoLoss,
   totalLoss,
   type ResponseSample,
-} from '../../../activities/turn-update/objectives.js';
+} from '../../../activities/algorithms/objectives.js';
 import { AlgorithmConfig, GrpoConfig, SeeupoConfig } from '../../../schemas/train-config.js';
-import { groupRelativeAdvantages, shapedReward } from '../../../activities/grouping/advantages.js';
+import { groupRelativeAdvantages, shapedReward } from '../../../activities/algorithms/advantages.js';
 import { turnOrder } from '../../../workflows/turn-order.js';
 
 const near = (a: number, b: number, tolerance = 1e-9): void =>

@@ -5,7 +5,7 @@ import {
   generalizedAdvantages,
   normalizedAdvantages,
   tokenAdvantagesOf,
-} from '../../../activities/turn-update/generalized-advantages.js';
+} from '../../../activities/algorithms/generalized-advantages.js';
 
 const near = (a: readonly number[], b: readonly number[], tolerance = 1e-9): void => {
   assert.equal(a.length, b.length);

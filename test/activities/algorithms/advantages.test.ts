@@ -6,7 +6,7 @@ import {
   groupRelativeAdvantages,
   groupsWithoutVariance,
   type RewardedTrajectory,
-} from '../../../activities/grouping/advantages.js';
+} from '../../../activities/algorithms/advantages.js';
 
 const batch = (rewards: Record<string, number[]>): RewardedTrajectory[] =>
   Object.entries(rewards).flatMap(([taskId, group]) =>

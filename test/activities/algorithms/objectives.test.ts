@@ -11,7 +11,7 @@ import {
   totalLoss,
   type KlEstimator,
   type ResponseSample,
-} from '../../../activities/turn-update/objectives.js';
+} from '../../../activities/algorithms/objectives.js';
 
 const clip = { low: 0.2, high: 0.2 };
 const near = (a: number, b: number, tolerance = 1e-12): void =>
@@ -51,7 +51,7 @@ interface Divergence {
 }
 /** Oracle: PyTorch's autograd on the formulas of verl and TRL (fixtures/make_divergence.py). */
 const divergences = JSON.parse(
-  readFileSync('test/activities/turn-update/fixtures/divergence.json', 'utf8'),
+  readFileSync('test/activities/algorithms/fixtures/divergence.json', 'utf8'),
 ) as Divergence[];
 
 test('every estimate of the divergence, weighted or not, has the value and gradient that PyTorch gives the formulas of verl and TRL', () => {

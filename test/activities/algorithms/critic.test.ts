@@ -7,7 +7,7 @@ import {
   valueLoss,
   zeroValueHead,
   type ValueSample,
-} from '../../../activities/turn-update/critic.js';
+} from '../../../activities/algorithms/critic.js';
 
 const near = (a: number, b: number, tolerance = 1e-12): void =>
   assert.ok(Math.abs(a - b) <= tolerance, `${a}, expected ${b}`);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { trainedOn } from '../../../activities/grouping/read-groups.js';
-import { turnPools } from '../../../activities/grouping/turn-pools.js';
+import { turnPools } from '../../../activities/algorithms/turn-pools.js';
 
 test('D_t holds the trajectories that played turn t; T is the longest', () => {
   assert.deepEqual(

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { valueLoss } from '../../../activities/turn-update/critic.js';
-import { batchLoss, entropyGradient, tokenScale, totalLoss } from '../../../activities/turn-update/objectives.js';
+import { valueLoss } from '../../../activities/algorithms/critic.js';
+import { batchLoss, entropyGradient, tokenScale, totalLoss } from '../../../activities/algorithms/objectives.js';
 import { responseOf } from '../../../activities/turn-update/pool-sample.js';
 import { algorithmOf, poolOf, torch } from '../policy/torch-objectives.js';
 

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { groupRelativeAdvantages } from '../../../activities/grouping/advantages.js';
-import { seeupoLoss } from '../../../activities/turn-update/objectives.js';
+import { groupRelativeAdvantages } from '../../../activities/algorithms/advantages.js';
+import { seeupoLoss } from '../../../activities/algorithms/objectives.js';
 import {
   extendSuffixProducts,
   initialSuffixProducts,
   sequenceRatio,
-} from '../../../activities/turn-update/suffix-ratios.js';
+} from '../../../activities/algorithms/suffix-ratios.js';
 
 /** The climbing game, played in two turns; turn 2 sees turn 1. */
 const PAYOFF = [

@@ -8,7 +8,7 @@ import {
   initialSuffixProducts,
   meanLogRatio,
   sequenceRatio,
-} from '../../../activities/turn-update/suffix-ratios.js';
+} from '../../../activities/algorithms/suffix-ratios.js';
 
 const off = { suffixRatioClip: null, suffixProductClip: null };
 
