@@ -291,21 +291,21 @@ export const TrainConfig = z
         message: `is ${config.update.shards}, but training "full" keeps its gradient on one worker: set it to 1, or choose training "lora"`,
       });
     }
-    if (config.update.shards > 1 && (algorithm.name === 'ppo' || config.guard.onViolation !== 'warn')) {
+    if (config.update.shards > 1 && ('valueCoefficient' in algorithm || config.guard.onViolation !== 'warn')) {
       context.addIssue({
         code: 'custom',
         path: ['update', 'shards'],
-        message: `is ${config.update.shards}, but ${algorithm.name === 'ppo' ? "ppo's value head is" : `guard.onViolation "${config.guard.onViolation}" is`} for one worker a turn: set it to 1`,
+        message: `is ${config.update.shards}, but ${'valueCoefficient' in algorithm ? `${algorithm.name}'s value head is` : `guard.onViolation "${config.guard.onViolation}" is`} for one worker a turn: set it to 1`,
       });
     }
-    if (config.update.shards > 1 && algorithm.name === 'seeupo' && algorithm.suffixRatio === 'exact') {
+    if (config.update.shards > 1 && 'suffixRatio' in algorithm && algorithm.suffixRatio === 'exact') {
       context.addIssue({
         code: 'custom',
         path: ['update', 'shards'],
         message: `is ${config.update.shards}, but suffixRatio "exact" recomputes ratios over the whole pool: set it to 1, or choose suffixRatio "running"`,
       });
     }
-    if (algorithm.name === 'seeupo' && Array.isArray(algorithm.updateOrder)) {
+    if ('updateOrder' in algorithm && Array.isArray(algorithm.updateOrder)) {
       const listed = [...algorithm.updateOrder].sort((a, b) => a - b);
       if (listed.length !== rollout.maxTurns || listed.some((turn, index) => turn !== index + 1)) {
         context.addIssue({

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import { AlgorithmConfig } from '../schemas/train-config.js';
 import { bundleWorkflows } from './support/workflow-bundle.js';
 
 interface Import {
@@ -123,6 +124,17 @@ test('the policy is reached through its interface: tensors stay in activities/po
       ({ file, of, typeOnly }) => within('activities/policy')(of) && outside(file) && !typeOnly && !doors.includes(of),
     ),
     'import policy.ts',
+  );
+});
+
+test('the stages know no algorithm by its name: they ask the object of activities/algorithms', () => {
+  const NAMED = new RegExp(
+    `(?:[!=]==|case) '(?:${AlgorithmConfig.options.map((variant) => variant.in.shape.name.value).join('|')})'`,
+  );
+  const known = (file: string) => within('activities/algorithms')(file) || within('scripts')(file);
+  assert.deepEqual(
+    files.filter((file) => !known(file) && NAMED.test(readFileSync(file, 'utf8'))),
+    [],
   );
 });
 

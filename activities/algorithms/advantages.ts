@@ -74,6 +74,18 @@ export function groupRelativeAdvantages(
   return new Map([...centred].map(([id, value]) => [id, Math.min(clip, Math.max(-clip, (value - shift) / scale))]));
 }
 
+/** Advantages of an algorithm that learns all turns of a trajectory from the trajectory's one advantage. */
+export const trajectoryAdvantages =
+  (options: AdvantageOptions) =>
+  ({
+    episodes,
+  }: {
+    readonly episodes: readonly RewardedTrajectory[];
+  }): ((id: string) => { readonly advantage: number }) => {
+    const advantages = groupRelativeAdvantages(episodes, options);
+    return (id) => ({ advantage: advantages.get(id)! });
+  };
+
 /** Mean and deviation, weighted by the trajectories' shares if they have any: then they are all that there are, and no sample. */
 function moments(
   values: readonly number[],

@@ -1,4 +1,3 @@
-import type { AlgorithmConfig } from '../../schemas/train-config.js';
 import { mean, sum } from '../numerics/statistics.js';
 import { differentiableRatio, sequenceRatio } from './suffix-ratios.js';
 
@@ -221,36 +220,13 @@ export function tokenScale(
         : 1 / maxResponseTokens;
 }
 
-/**
- * The configured loss of one response of a minibatch.
- *
- * @param lengths            tokens of each response of the minibatch: its means are over them
- * @param maxResponseTokens  longest response that the rollout allows
- */
-export function batchLoss(
-  algorithm: AlgorithmConfig,
-  lengths: readonly number[],
-  maxResponseTokens: number,
+/** GRPO's and PPO's loss of one response of a batch, which `aggregation` makes a mean. */
+export function tokenLoss(
+  { lengths, maxResponseTokens }: { readonly lengths: readonly number[]; readonly maxResponseTokens: number },
+  options: ObjectiveOptions & Parameters<typeof tokenScale>[0],
 ): (sample: ResponseSample) => SampleLoss {
-  const count = lengths.length;
-  switch (algorithm.name) {
-    case 'seeupo':
-      return (sample) => seeupoLoss(sample, count, algorithm);
-    case 'gspo': // all turns at once, so M is A
-      return (sample) => seeupoLoss(sample, count, algorithm);
-    case 'grpo':
-    case 'ppo': {
-      const scaleOf = tokenScale(algorithm, lengths, maxResponseTokens);
-      return (sample) => grpoLoss(sample, { count, scale: scaleOf(sample.current.length) }, algorithm);
-    }
-    case 'reinforce':
-      return (sample) =>
-        reinforceLoss(
-          sample,
-          { count, scale: algorithm.aggregation === 'token-sum' ? 1 : 1 / sample.current.length },
-          algorithm,
-        );
-  }
+  const scaleOf = tokenScale(options, lengths, maxResponseTokens);
+  return (sample) => grpoLoss(sample, { count: lengths.length, scale: scaleOf(sample.current.length) }, options);
 }
 
 /**

@@ -3,9 +3,12 @@ import type { Trajectory } from '../../schemas/trajectory.js';
 import type { GroupedTrajectory, GroupsManifest } from '../../schemas/turn-pool.js';
 import { rolloutMetrics } from '../rollout/rollout-metrics.js';
 import { groupRelativeAdvantages, groupsWithoutVariance } from '../algorithms/advantages.js';
-import { onePool, turnPools } from '../algorithms/turn-pools.js';
+import { algorithmOf } from '../algorithms/index.js';
 
-/** Steps 2 and 3: the seats of an iteration's trajectories in the turn pools, their advantages (Eq. 9), and what they amount to. */
+/**
+ * Steps 2 and 3: the rewards of an iteration's trajectories, their seats in the pools, and what they amount to. Beside each reward its
+ * advantage within its group (Eq. 9) is recorded, for readers of the store; what an update learns from its algorithm makes of the rewards.
+ */
 export function groupTrajectories(
   ofShards: readonly (readonly Trajectory[])[],
   algorithm: AlgorithmConfig,
@@ -27,7 +30,7 @@ export function groupTrajectories(
       }),
     ),
   );
-  const pools = algorithm.name === 'seeupo' ? turnPools(grouped) : onePool(grouped);
+  const pools = algorithmOf(algorithm).pooling.pools(grouped);
   return {
     turns: pools.length,
     active: pools.map((pool) => pool.length),

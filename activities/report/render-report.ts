@@ -1,5 +1,6 @@
 import type { Gain, ReportContent, ReportEpisode, Stage, TaskRow } from '../../schemas/report.js';
 import type { Split } from '../../schemas/task.js';
+import { algorithmOf } from '../algorithms/index.js';
 import { charts } from './charts.js';
 import { outcomeOf, turnsOf } from './episode.js';
 import { figure } from './figure.js';
@@ -200,10 +201,10 @@ ${table(
 function turnUpdateTable({ turnUpdates, config }: ReportContent): SafeHtml {
   if (turnUpdates.length === 0) return html`<p>No turn was updated.</p>`;
   const { algorithm } = config;
-  const order =
-    algorithm.name === 'seeupo'
-      ? `In the order in which they were made (${String(algorithm.updateOrder)}): the sequential update is what SeeUPO is about.`
-      : `${algorithm.name} updates all turns at once: one pool, named turn 1.`;
+  const { pooling, updateOrder } = algorithmOf(algorithm);
+  const order = pooling.isSequential
+    ? `In the order in which they were made (${String(updateOrder)}): the sequential update is what SeeUPO is about.`
+    : `${algorithm.name} updates all turns at once: one pool, named turn 1.`;
   const hasCritic = turnUpdates.some(({ critic }) => critic !== null);
   return html`<p>${order}</p>
 ${table(

@@ -7,6 +7,7 @@ import type { ForkRequest } from '../../schemas/run-request.js';
 import type { Settings } from '../../schemas/settings.js';
 import { GroupsManifest } from '../../schemas/turn-pool.js';
 import type { TrainConfig } from '../../schemas/train-config.js';
+import { algorithmOf } from '../algorithms/index.js';
 import { keys, type ArtifactStore } from '../artifacts/store.js';
 import { mergedChange, withChange } from './change-config.js';
 import { BadConfig } from './resolve-config.js';
@@ -117,7 +118,7 @@ async function turnsKept(
     );
   const { turns } = groups.manifest;
   if (turn! > turns) throw refuse(`iteration ${iteration} of run "${run}" has turns 1 to ${turns}, not ${turn}`);
-  const order = algorithm.name === 'seeupo' ? algorithm.updateOrder : 'forward';
+  const order = algorithmOf(algorithm).updateOrder;
   if (order === 'random') throw refuse('a random order of turns cannot be forked between two of them: leave turn out');
   const forward = Array.from({ length: turns }, (_, index) => index + 1);
   const listed =

@@ -1,4 +1,5 @@
 import type { TrainConfig } from '../../schemas/train-config.js';
+import { algorithmOf } from '../algorithms/index.js';
 
 /** Settings that cannot act in this combination, each as a sentence that says why; none is an empty list. */
 export function inertSettings({
@@ -7,15 +8,15 @@ export function inertSettings({
   guard,
 }: Pick<TrainConfig, 'algorithm' | 'rollout' | 'guard'>): string[] {
   const found: string[] = [];
-  const oneStep = algorithm.epochs === 1 && algorithm.minibatches === 1;
+  const { pooling, ratioReference, inert } = algorithmOf(algorithm);
+  const isOneStep = algorithm.epochs === 1 && algorithm.minibatches === 1;
   // With shared parameters and ratios against theta_k, turns updated before have moved this turn already; the first of the order has ratio 1.
-  const ratioIsOne =
-    oneStep && (algorithm.name !== 'seeupo' || algorithm.ratioReference === 'turn' || rollout.maxTurns === 1);
+  const ratioIsOne = isOneStep && (!pooling.isSequential || ratioReference === 'turn' || rollout.maxTurns === 1);
   if ('clip' in algorithm && ratioIsOne) {
     found.push(
       'algorithm.clip never acts: with one epoch of one minibatch every ratio is 1 at the gradient. Raise epochs or minibatches',
     );
-    if (algorithm.name === 'ppo' && algorithm.valueClip !== null)
+    if ('valueClip' in algorithm && algorithm.valueClip !== null)
       found.push('algorithm.valueClip never acts: with one step every value is the one that it is clipped around');
     if (algorithm.dualClip !== null) found.push('algorithm.dualClip never acts, as every ratio is 1 at the gradient');
   }
@@ -28,30 +29,9 @@ export function inertSettings({
       'algorithm.klEstimator "k1" only adds noise: its gradient, that of log pi, is 0 in expectation on-policy. Choose k3',
     );
   }
-  if (algorithm.name === 'seeupo' && rollout.maxTurns === 1) {
-    found.push(
-      'algorithm.updateOrder, suffixRatio, suffixRatioClip and suffixProductClip never act: with one turn SeeUPO is GSPO',
-    );
-  }
-  if (
-    algorithm.name === 'seeupo' &&
-    algorithm.advantageStatistics === 'turn-pool' &&
-    algorithm.normalization !== 'batch'
-  ) {
-    found.push(`algorithm.advantageStatistics "turn-pool" never acts: normalization is "${algorithm.normalization}"`);
-  }
+  found.push(...inert({ maxTurns: rollout.maxTurns, isOneStep }));
   if ('deviation' in algorithm && algorithm.deviation !== undefined && algorithm.normalization === 'none')
     found.push('algorithm.deviation never acts: normalization is "none"');
-  if (algorithm.name === 'reinforce' && !oneStep) {
-    found.push(
-      'algorithm.epochs and minibatches above 1 are not REINFORCE: it has no ratio, so every step after the first treats tokens of theta_k as drawn by theta. Set both to 1, or choose gspo',
-    );
-  }
-  if (algorithm.name === 'ppo' && algorithm.valueCoefficient === 0) {
-    found.push(
-      'algorithm.valueLearningRate and valueClip never act: valueCoefficient is 0, so the value head stays 0 and the advantage of every token is the reward',
-    );
-  }
   if (guard.onViolation === 'stop-epochs' && algorithm.epochs === 1) {
     found.push(
       'guard.onViolation "stop-epochs" acts only on a loss that is no number: there is one epoch. Raise algorithm.epochs, or choose reject',

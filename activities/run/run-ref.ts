@@ -1,5 +1,6 @@
 import type { RunManifest, RunRef } from '../../schemas/run.js';
 import type { TrainConfig } from '../../schemas/train-config.js';
+import { algorithmOf } from '../algorithms/index.js';
 import { selectTasks, shardsOf } from '../rollout/select-tasks.js';
 
 /** What a workflow carries of a run under some of its settings. */
@@ -31,8 +32,8 @@ export function runRefOf(
   };
 }
 
-/** What the iteration workflow walks through; the rivals have one pool with all turns, so any order does. */
+/** What the iteration workflow walks through; where all turns are one pool any order does. */
 function updateOrderOf({ algorithm, seed }: TrainConfig): RunRef['updateOrder'] {
-  if (algorithm.name !== 'seeupo') return 'forward';
-  return algorithm.updateOrder === 'random' ? { random: seed } : algorithm.updateOrder;
+  const { updateOrder } = algorithmOf(algorithm);
+  return updateOrder === 'random' ? { random: seed } : updateOrder;
 }

@@ -1,30 +1,11 @@
 import type { TrainConfig } from '../../schemas/train-config.js';
+import type { SettingReader } from '../algorithms/algorithm.js';
+import { algorithmOf, isAlgorithm, readersOfAlgorithms } from '../algorithms/index.js';
 
 /**
- * The steps that a setting goes into, in the order in which a run does them.
- *
- * - `start`: the model, the tasks and the form of theta, on which everything stands
- * - `rollout`, `grouping`, `scoring`: an iteration before its updates
- * - `order`: which updates an iteration consists of; it is fixed when the iteration begins
- * - `update`: the update of a turn, which reads it afresh
- * - `product`: the product of ratios (Eq. 8) that an update hands on to the next one
- * - `evaluation`, `after`: evaluations; what is done with results, and how long a run is
- */
-export type SettingReader =
-  | 'start'
-  | 'rollout'
-  | 'grouping'
-  | 'scoring'
-  | 'order'
-  | 'update'
-  | 'product'
-  | 'evaluation'
-  | 'after';
-
-/**
- * Which steps read which setting: one line a setting, and the one place that says it. What may change when (in a fork,
- * during a run) is derived from this. A test holds it against the schema, and against what the steps of a run do when
- * the setting is another.
+ * Which steps read which setting: one line a setting, and the one place that says it, but for settings that not every
+ * algorithm has: each algorithm says that of its own. What may change when (in a fork, during a run) is derived from
+ * this. A test holds it against the schema, and against what the steps of a run do when the setting is another.
  */
 export const SETTING_READERS: Readonly<Record<string, readonly SettingReader[]>> = {
   title: ['after'],
@@ -62,17 +43,9 @@ export const SETTING_READERS: Readonly<Record<string, readonly SettingReader[]>>
   'warmStart.warmUpSteps': ['start'],
   'warmStart.finalRate': ['start'],
   'algorithm.name': ['grouping', 'scoring', 'order', 'update'],
-  // The name of a set of options, each of which is listed by itself.
-  'algorithm.objective': [],
-  'algorithm.variant': [],
-  'algorithm.updateOrder': ['order'],
+  ...Object.fromEntries(Object.entries(readersOfAlgorithms()).map(([name, readers]) => [`algorithm.${name}`, readers])),
   'algorithm.normalization': ['grouping', 'update'],
   'algorithm.deviation': ['grouping', 'update'],
-  'algorithm.advantageStatistics': ['update'],
-  'algorithm.ratioReference': ['update', 'product'],
-  'algorithm.suffixRatio': ['update', 'product'],
-  'algorithm.suffixRatioClip': ['update', 'product'],
-  'algorithm.suffixProductClip': ['update', 'product'],
   'algorithm.clip.low': ['update'],
   'algorithm.clip.high': ['update'],
   'algorithm.dualClip': ['update'],
@@ -86,13 +59,6 @@ export const SETTING_READERS: Readonly<Record<string, readonly SettingReader[]>>
   'algorithm.entropyCoefficient': ['update'],
   'algorithm.epochs': ['update'],
   'algorithm.minibatches': ['update'],
-  'algorithm.baseline': ['grouping'],
-  'algorithm.aggregation': ['update'],
-  'algorithm.gamma': ['update'],
-  'algorithm.lambda': ['update'],
-  'algorithm.valueCoefficient': ['update'],
-  'algorithm.valueClip': ['update'],
-  'algorithm.valueLearningRate': ['update'],
   'optimizer.learningRate': ['update'],
   'optimizer.betas': ['update'],
   'optimizer.epsilon': ['update'],
@@ -174,7 +140,8 @@ export function refusedInFork({ begun, kept }: ForkedAt, given: TrainConfig): st
         );
     }
   }
-  const takesAllRatiosAgain = given.algorithm.name === 'seeupo' && given.algorithm.suffixRatio === 'exact';
+  const takesAllRatiosAgain =
+    isAlgorithm(given.algorithm.name) && algorithmOf(given.algorithm).carried?.isRecomputed === true;
   for (const { path, made, given: is, readers } of (kept ?? []).flatMap((update) => changedSettings(update, given))) {
     if (!readers.includes('product') || takesAllRatiosAgain || isOfOther(is, path) || reasons.has(path)) continue;
     reasons.set(

@@ -3,13 +3,13 @@ import type { ArtifactRef } from '../../schemas/artifact-ref.js';
 import { FinishTurnInput, type UpdateTurnResult } from '../../schemas/steps.js';
 import { MeasuredSample, OptimizerStepManifest, RatiosManifest } from '../../schemas/turn-parts.js';
 import { TurnStateManifest } from '../../schemas/turn-state.js';
+import { algorithmOf } from '../algorithms/index.js';
 import { commitOnce } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { CpuDependencies } from '../dependencies.js';
 import { openedRun, stepOf } from '../run/run-context.js';
 import { mean } from '../numerics/statistics.js';
 import { readTurn } from './read-turn.js';
-import { extendSuffixProducts } from '../algorithms/suffix-ratios.js';
 import { violationsOf } from './guard.js';
 import { divergenceOf, measuredAtOne, suffixRatioOf, surrogateOf, turnMetrics } from './turn-metrics.js';
 import { startsAtOne } from './update-pool.js';
@@ -52,9 +52,7 @@ export const createFinishTurn = ({ artifacts }: Pick<CpuDependencies, 'artifacts
           iteration,
           turn,
           policy: stepped,
-          suffixProducts: await artifacts.putJson(
-            algorithm.name === 'seeupo' ? extendSuffixProducts(products, ratios, algorithm) : products,
-          ),
+          suffixProducts: await artifacts.putJson(algorithmOf(algorithm).carried?.extend(products, ratios) ?? products),
           metrics: turnMetrics(
             measured,
             { surrogateBefore, steps: taken },

@@ -1,7 +1,8 @@
+import type { TurnAdvantage } from '../algorithms/algorithm.js';
 import type { ResponseSample } from '../algorithms/objectives.js';
 
 /** One active trajectory's seat in D_t: its turn's tokens and what is known about them. */
-export interface PoolSample {
+export interface PoolSample extends TurnAdvantage {
   readonly id: string;
   readonly taskId: string;
   readonly promptIds: readonly number[];
@@ -9,16 +10,8 @@ export interface PoolSample {
   /** log pi_theta_k, nats. */
   readonly old: readonly number[];
   readonly reference: readonly number[] | null;
-  /** A_i of Eq. 9; of PPO, the mean of its tokens'. */
-  readonly advantage: number;
   /** Product of the ratios of the turns updated before: M_{t+1,i} is it times A_i. */
   readonly suffixProduct: number;
-  /** Of each token, where there is a learned critic: advantages, what V is trained towards, and V under theta_k. */
-  readonly critic?: {
-    readonly advantages: readonly number[];
-    readonly returns: readonly number[];
-    readonly values: readonly number[];
-  };
 }
 
 /** M_{t+1,i}: the advantage times the ratios of the turns updated before. */
@@ -29,5 +22,5 @@ export const weightOf = ({ advantage, suffixProduct }: Pick<PoolSample, 'advanta
 export const responseOf = (sample: PoolSample): Pick<ResponseSample, 'reference' | 'weight' | 'advantages'> => ({
   reference: sample.reference,
   weight: weightOf(sample),
-  ...(sample.critic && { advantages: sample.critic.advantages }),
+  ...(sample.critic?.advantages && { advantages: sample.critic.advantages }),
 });

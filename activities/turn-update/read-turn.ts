@@ -5,14 +5,12 @@ import { ScoresManifest, TrajectoryScores } from '../../schemas/turn-pool.js';
 import { SuffixProducts } from '../../schemas/turn-state.js';
 import { keptFromLast } from '../artifacts/last-read.js';
 import type { ArtifactStore } from '../artifacts/store.js';
-import { groupRelativeAdvantages, shapedReward } from '../algorithms/advantages.js';
+import { algorithmOf } from '../algorithms/index.js';
+import { initialSuffixProducts } from '../algorithms/suffix-ratios.js';
 import { readGroups, trainedOn, type SeatedTrajectory } from '../grouping/read-groups.js';
-import { mean } from '../numerics/statistics.js';
 import type { OpenedRun } from '../run/run-context.js';
 import { learningRateAt } from './learning-rate.js';
-import { tokenAdvantagesOf } from '../algorithms/generalized-advantages.js';
 import type { PoolSample } from './pool-sample.js';
-import { initialSuffixProducts } from '../algorithms/suffix-ratios.js';
 import type { UpdatePoolOptions } from './update-pool.js';
 
 /** A turn's update before theta comes into it. */
@@ -26,7 +24,7 @@ export interface Turn {
   readonly options: UpdatePoolOptions;
   /** A trajectory's tokens and scores at a turn, as a list of one; empty if it ended earlier: inactive, its ratio stays 1. */
   seatAt(seat: SeatedTrajectory, turn: number): Omit<PoolSample, 'advantage' | 'suffixProduct' | 'critic'>[];
-  /** D_t, weighted by M_{t+1} = product x A; one pool with all turns for SeeUPO's rivals. */
+  /** D_t, weighted by M_{t+1} = product x A; one pool with all turns where the algorithm updates them at once. */
   poolOf(products: SuffixProducts): PoolSample[];
 }
 
@@ -55,14 +53,13 @@ export async function readTurn(
       : await artifacts.getJson(suffixProducts, SuffixProducts);
   const scoresById = await keptScores(artifacts, scores.sha256, () => readScores(artifacts, scores));
   const trained = trainedOn(seated, algorithm);
-  const advantages =
-    algorithm.name === 'seeupo' && algorithm.advantageStatistics === 'turn-pool'
-      ? groupRelativeAdvantages(
-          seated,
-          algorithm,
-          new Set(seated.filter(({ turns }) => turns >= turn).map(({ id }) => id)),
-        )
-      : new Map(seated.map(({ id, advantage }) => [id, advantage]));
+  const { pooling, advantages } = algorithmOf(algorithm);
+  const advantageOf = advantages({
+    episodes: seated.map(({ trajectory }) => trajectory),
+    trained: trained.map(({ trajectory }) => trajectory),
+    turn,
+    valuesOf: (id) => scoresById.get(id)!.map(({ values }) => values!),
+  });
 
   const seatAt: Turn['seatAt'] = ({ id, taskId, trajectory }, t) => {
     const played = trajectory.turns[t - 1];
@@ -70,24 +67,16 @@ export async function readTurn(
     const { old, reference } = scoresById.get(id)![t - 1]!;
     return [{ id, taskId, promptIds: played.promptIds, responseIds: played.responseIds, old, reference }];
   };
-  const turnsOf = ({ trajectory }: SeatedTrajectory): number[] =>
-    algorithm.name === 'seeupo' ? [turn] : trajectory.turns.map((_, t) => t + 1);
-  const poolOf: Turn['poolOf'] = (weights) => {
-    const valued = (seat: SeatedTrajectory) => ({
-      reward: shapedReward(seat.reward, algorithm.rewardShaping),
-      values: scoresById.get(seat.id)!.map(({ values }) => values!),
-    });
-    const critics = algorithm.name === 'ppo' ? tokenAdvantagesOf(trained.map(valued), algorithm) : null;
-    return trained.flatMap((seat, i) =>
-      turnsOf(seat).flatMap((t) =>
-        seatAt(seat, t).map((sample): PoolSample => {
-          const critic = critics?.[i]![t - 1];
-          const advantage = critic ? mean(critic.advantages) : advantages.get(seat.id)!;
-          return { ...sample, advantage, suffixProduct: weights[seat.id]!, ...(critic && { critic }) };
-        }),
-      ),
+  const poolOf: Turn['poolOf'] = (weights) =>
+    trained.flatMap((seat) =>
+      pooling
+        .turnsIn(turn, seat.turns)
+        .flatMap((t) =>
+          seatAt(seat, t).map(
+            (sample): PoolSample => ({ ...sample, ...advantageOf(seat.id, t), suffixProduct: weights[seat.id]! }),
+          ),
+        ),
     );
-  };
   const { temperature, maxResponseTokens } = rollout;
   return {
     seated,
@@ -103,7 +92,7 @@ export async function readTurn(
       microBatchTokens,
       maxResponseTokens,
       randomKey: `${seed}/${iteration}/${turn}`,
-      unmoved: algorithm.name !== 'seeupo' || suffixProducts === null,
+      unmoved: !pooling.isSequential || suffixProducts === null,
     },
     seatAt,
     poolOf,

@@ -2,6 +2,7 @@ import { ScoreTrajectoriesInput, type ScoreTrajectoriesResult } from '../../sche
 import { ValueHead } from '../../schemas/turn-state.js';
 import { ScoresManifest, type TrajectoryScores } from '../../schemas/turn-pool.js';
 import { keys } from '../artifacts/store.js';
+import { algorithmOf } from '../algorithms/index.js';
 import type { GpuDependencies } from '../dependencies.js';
 import { readGroups, trainedOn } from '../grouping/read-groups.js';
 import { mean } from '../numerics/statistics.js';
@@ -22,6 +23,7 @@ export const createScoreTrajectories = (dependencies: GpuDependencies) =>
     const { ref, manifest } = await computeOnce(dependencies, opened, key, ScoresManifest, step, () =>
       heartbeats(async (report) => {
         const { algorithm, rollout, microBatchTokens, training } = opened.config;
+        const needed = algorithmOf(algorithm).scores;
         const { seated } = await readGroups(artifacts, groups);
         const scored = trainedOn(seated, algorithm);
         const turns = scored.flatMap(({ trajectory }) =>
@@ -37,20 +39,18 @@ export const createScoreTrajectories = (dependencies: GpuDependencies) =>
         const old = await policy.logProbs(sequences, { ...options, weights: 'current' }, report);
         // The zero adapter on the frozen weights: theta_k is the reference. (Weights of their own are rounded where frozen ones are not.)
         const isReference = training === 'lora' && theta.adapter === null;
-        const reference =
-          algorithm.klCoefficient === 0
-            ? null
-            : isReference
-              ? old
-              : await policy.logProbs(sequences, { ...options, weights: 'reference' }, report);
-        const head =
-          algorithm.name === 'ppo' && theta.valueHead ? await artifacts.getJson(theta.valueHead, ValueHead) : null;
+        const reference = !needed.reference
+          ? null
+          : isReference
+            ? old
+            : await policy.logProbs(sequences, { ...options, weights: 'reference' }, report);
+        const head = needed.values && theta.valueHead ? await artifacts.getJson(theta.valueHead, ValueHead) : null;
         const values = head && (await policy.values(sequences, head.weights, options, report));
         const perTurn = old.map((logProbs, i) => ({
           old: logProbs,
           reference: reference && reference[i]!,
           // Before its first update the value head foretells 0.
-          ...(algorithm.name === 'ppo' && { values: values ? values[i]! : logProbs.map(() => 0) }),
+          ...(needed.values && { values: values ? values[i]! : logProbs.map(() => 0) }),
         }));
         const scores = scored.map(
           ({ id, trajectory }): TrajectoryScores => ({ id, turns: perTurn.splice(0, trajectory.turns.length) }),

@@ -4,7 +4,8 @@ import { groupBy } from '../numerics/group-by.js';
 import { quantile } from '../numerics/quantile.js';
 import { mean, sum } from '../numerics/statistics.js';
 import { explainedVariance } from '../algorithms/critic.js';
-import { batchLoss, k3, totalLoss, type LossParts } from '../algorithms/objectives.js';
+import { algorithmOf } from '../algorithms/index.js';
+import { k3, totalLoss, type LossParts } from '../algorithms/objectives.js';
 import { responseOf, weightOf, type PoolSample } from './pool-sample.js';
 import { densityRatio, sequenceRatio } from '../algorithms/suffix-ratios.js';
 
@@ -39,19 +40,15 @@ export function measured(
   pool: readonly PoolSample[],
   { algorithm, maxResponseTokens }: { readonly algorithm: AlgorithmConfig; readonly maxResponseTokens: number },
 ): MeasuredSample[] {
-  const lossOf = batchLoss(
-    algorithm,
-    pool.map(({ responseIds }) => responseIds.length),
-    maxResponseTokens,
-  );
+  const { loss, carried } = algorithmOf(algorithm);
+  const lossOf = loss({ lengths: pool.map(({ responseIds }) => responseIds.length), maxResponseTokens });
   return samples.map((sample, i) => {
     const current = logProbs[i]!;
     const old = denominators.get(sample)!;
     const { surrogate, clipped } = lossOf({ ...responseOf(sample), reference: null, old, current });
     const { id, taskId, advantage, suffixProduct } = sample;
     const kl = mean(sample.old.map((logProb, l) => k3(logProb, current[l]!)));
-    const density =
-      algorithm.name === 'seeupo' && algorithm.suffixRatio === 'density' ? { density: densityRatio(current, old) } : {};
+    const density = carried?.isDensity ? { density: densityRatio(current, old) } : {};
     return {
       id,
       taskId,

@@ -3,10 +3,11 @@ import type { AlgorithmConfig, GuardConfig, OptimizerConfig } from '../../schema
 import type { ValueHead } from '../../schemas/turn-state.js';
 import { mean } from '../numerics/statistics.js';
 import type { LossGradient, OnProgress, Policy, TokenSequence } from '../policy/policy.js';
-import { steppedValueHead, valueLoss } from '../algorithms/critic.js';
+import { steppedValueHead } from '../algorithms/critic.js';
 import { decisionOn, violationsOf } from './guard.js';
 import { dealMinibatches } from './minibatches.js';
-import { batchLoss, entropyGradient, tokenScale, type LossParts, type SampleLoss } from '../algorithms/objectives.js';
+import { algorithmOf } from '../algorithms/index.js';
+import { entropyGradient, type LossParts, type SampleLoss } from '../algorithms/objectives.js';
 import { responseOf, weightOf, type PoolSample } from './pool-sample.js';
 import { divergenceOf, measured, suffixRatioOf, surrogateOf, turnMetrics, type PoolStep } from './turn-metrics.js';
 
@@ -165,9 +166,10 @@ async function stepOn(
       stepOptions,
       onProgress,
     );
+    const { critic } = algorithmOf(algorithm);
     const stepped =
-      valueHead && valueHeadGradient && algorithm.name === 'ppo'
-        ? steppedValueHead(valueHead, valueHeadGradient, { ...optimizer, learningRate: algorithm.valueLearningRate })
+      valueHead && valueHeadGradient && critic
+        ? steppedValueHead(valueHead, valueHeadGradient, { ...optimizer, learningRate: critic.learningRate })
         : valueHead;
     return Number.isFinite(gradientNorm) ? { parts, gradientNorm, logProbs, valueHead: stepped } : nonFiniteTheta(turn);
   } catch (error) {
@@ -179,8 +181,7 @@ async function stepOn(
 type Denominators = ReadonlyMap<PoolSample, readonly number[]>;
 
 /** The ratio is taken against theta as the turn found it, as in the authors' code, and not against theta_k. */
-const isAgainstTurn = (algorithm: AlgorithmConfig): boolean =>
-  algorithm.name === 'seeupo' && algorithm.ratioReference === 'turn';
+const isAgainstTurn = (algorithm: AlgorithmConfig): boolean => algorithmOf(algorithm).ratioReference === 'turn';
 
 /** The turn begins with ratios that are 1 by construction: at its first step, of which see `isAtOne`. */
 export const startsAtOne = ({ algorithm, unmoved }: Pick<UpdatePoolOptions, 'algorithm' | 'unmoved'>): boolean =>
@@ -232,7 +233,9 @@ export function lossGradient(
 ): LossGradient {
   const lengths = minibatch.map(({ responseIds }) => responseIds.length);
   const count = lengths.length;
-  const lossOf = batchLoss(algorithm, lengths, maxResponseTokens);
+  const { loss, critic: learned } = algorithmOf(algorithm);
+  const lossOf = loss({ lengths, maxResponseTokens });
+  const valueLossOf = learned?.loss({ lengths, maxResponseTokens });
   const { entropyCoefficient } = algorithm;
   return (indices, logProbs, { entropies, values }) => {
     const rows = indices.map((i, n) => {
@@ -243,12 +246,8 @@ export function lossGradient(
       const old = isAtOne ? current : denominators.get(sample)!;
       const part = lossOf({ ...responseOf(sample), current, old, drawn: isAtOne && unmoved ? current : sample.old });
       const ofValue =
-        algorithm.name === 'ppo' && critic && values
-          ? valueLoss(
-              { current: values[n]!, old: critic.values, returns: critic.returns },
-              { count, scale: tokenScale(algorithm, lengths, maxResponseTokens)(L) },
-              algorithm.valueClip,
-            )
+        valueLossOf && critic && values
+          ? valueLossOf({ current: values[n]!, old: critic.values, returns: critic.returns })
           : null;
       if (![part.surrogate, part.kl, ...part.gradient, ofValue?.value ?? 0].every(Number.isFinite))
         throw (noted.failure = nonFinite(turn, sample, part));
@@ -264,11 +263,10 @@ export function lossGradient(
     return {
       logProbs: rows.map(({ part }) => part.gradient),
       ...(entropyCoefficient > 0 && { entropies: rows.map(({ L }) => entropyGradient(L, count, entropyCoefficient)) }),
-      ...(algorithm.name === 'ppo' &&
+      ...(learned &&
         values && {
           values: rows.map(
-            ({ ofValue, L }) =>
-              ofValue?.gradient.map((g) => algorithm.valueCoefficient * g) ?? new Array<number>(L).fill(0),
+            ({ ofValue, L }) => ofValue?.gradient.map((g) => learned.coefficient * g) ?? new Array<number>(L).fill(0),
           ),
         }),
     };

@@ -6,9 +6,10 @@ import type { GpuDependencies } from '../dependencies.js';
 import { computeOnce } from '../run/arithmetic.js';
 import { momentsOf, openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
 import { zeroValueHead } from '../algorithms/critic.js';
+import { algorithmOf } from '../algorithms/index.js';
+import { initialSuffixProducts, sequenceRatio } from '../algorithms/suffix-ratios.js';
 import { readTurn } from './read-turn.js';
 import { storeTrained } from './store-trained.js';
-import { extendSuffixProducts, initialSuffixProducts, sequenceRatio } from '../algorithms/suffix-ratios.js';
 import { updatePool, type PoolUpdate } from './update-pool.js';
 
 /**
@@ -33,10 +34,11 @@ export const createUpdateTurn = (dependencies: GpuDependencies) =>
       () =>
         heartbeats(async (report) => {
           const { seated, trained, options, seatAt, poolOf, ...found } = await readTurn(artifacts, opened, given);
-          const { algorithm, temperature, microBatchTokens } = options;
+          const { temperature, microBatchTokens } = options;
+          const { carried, critic } = algorithmOf(options.algorithm);
           await policy.use(policyWeightsOf(dependencies, opened, theta), report);
           let { products } = found;
-          if (algorithm.name === 'seeupo' && algorithm.suffixRatio === 'exact') {
+          if (carried?.isRecomputed) {
             products = initialSuffixProducts(seated.map(({ id }) => id));
             for (const earlier of updatedBefore) {
               const seats = trained.flatMap((seat) => seatAt(seat, earlier));
@@ -47,16 +49,15 @@ export const createUpdateTurn = (dependencies: GpuDependencies) =>
               }));
               const scoring = { temperature, microBatchTokens, weights: 'current' } as const;
               const current = seats.length === 0 ? [] : await policy.logProbs(sequences, scoring, report);
-              products = extendSuffixProducts(
+              products = carried.extend(
                 products,
                 new Map(seats.map(({ id, old }, i) => [id, sequenceRatio(current[i]!, old)])),
-                algorithm,
               );
             }
           }
           await policy.useMoments(momentsOf(artifacts, opened, theta), theta.optimizerSteps);
           const valueHead =
-            algorithm.name !== 'ppo'
+            critic === null
               ? undefined
               : theta.valueHead
                 ? await artifacts.getJson(theta.valueHead, ValueHead)
@@ -73,9 +74,7 @@ export const createUpdateTurn = (dependencies: GpuDependencies) =>
             turn,
             policy:
               update.metrics.guard.decision === 'rejected' ? theta : await stepped(opened.config.training, update),
-            suffixProducts: await artifacts.putJson(
-              algorithm.name === 'seeupo' ? extendSuffixProducts(products, update.ratios, algorithm) : products,
-            ),
+            suffixProducts: await artifacts.putJson(carried?.extend(products, update.ratios) ?? products),
             metrics: update.metrics,
           };
           return { manifest: made, tokens: update.tokens };

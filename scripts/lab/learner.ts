@@ -3,14 +3,14 @@ import { trainedOn } from '../../activities/grouping/read-groups.js';
 import { onePool, turnPools } from '../../activities/algorithms/turn-pools.js';
 import { sum } from '../../activities/numerics/statistics.js';
 import { generalizedAdvantages } from '../../activities/algorithms/generalized-advantages.js';
-import { batchLoss } from '../../activities/algorithms/objectives.js';
+import { batchLoss } from '../../activities/algorithms/index.js';
 import {
   densityRatio,
   extendSuffixProducts,
   initialSuffixProducts,
   sequenceRatio,
 } from '../../activities/algorithms/suffix-ratios.js';
-import type { AlgorithmConfig, PpoConfig, SeeupoConfig } from '../../schemas/train-config.js';
+import type { SeeupoConfig } from '../../schemas/train-config.js';
 import { turnOrder } from '../../workflows/turn-order.js';
 import { exactReturn } from './game-tree.js';
 import { rollOut, type Rollouts, type Seat } from './rollouts.js';
@@ -144,7 +144,7 @@ export class Learner {
   }
 
   /** One pool with every turn of every trajectory. */
-  private iterateRival(algorithm: Exclude<AlgorithmConfig, SeeupoConfig | PpoConfig>, seats: readonly Seat[]): void {
+  private iterateRival(algorithm: Exclude<LabAlgorithm, SeeupoConfig | LabPpo>, seats: readonly Seat[]): void {
     const advantages = groupRelativeAdvantages(seats, algorithm);
     const byId = new Map(seats.map((seat) => [seat.id, seat]));
     const taken = new Map<string, number>();

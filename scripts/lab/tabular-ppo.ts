@@ -1,7 +1,7 @@
 import { groupBy } from '../../activities/numerics/group-by.js';
 import { sum } from '../../activities/numerics/statistics.js';
 import { grpoLoss, type ResponseSample, type SampleLoss } from '../../activities/algorithms/objectives.js';
-import type { AlgorithmConfig, PpoConfig } from '../../schemas/train-config.js';
+import type { GrpoConfig, GspoConfig, ReinforceConfig, SeeupoConfig } from '../../schemas/train-config.js';
 
 /**
  * PPO with a learned critic, **the laboratory's own**: where real runs' `ppo` has a linear value head, it has a value for every
@@ -26,7 +26,8 @@ export const labPpo = (epochs: number): LabPpo => ({
   criticRate: 1,
 });
 
-export type LabAlgorithm = Exclude<AlgorithmConfig, PpoConfig> | LabPpo;
+/** What the laboratory plays: an algorithm that is none of these has no place in it yet. */
+export type LabAlgorithm = SeeupoConfig | ReinforceConfig | GrpoConfig | GspoConfig | LabPpo;
 
 /** One token of one trajectory. */
 export interface TokenVisit {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { batchLoss } from '../../../activities/algorithms/index.js';
 import {
-  batchLoss,
   clippedTerm,
   grpoLoss,
   reinforceLoss,

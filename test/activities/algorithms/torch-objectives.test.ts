@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { valueLoss } from '../../../activities/algorithms/critic.js';
-import { batchLoss, entropyGradient, tokenScale, totalLoss } from '../../../activities/algorithms/objectives.js';
+import { batchLoss } from '../../../activities/algorithms/index.js';
+import { entropyGradient, tokenScale, totalLoss } from '../../../activities/algorithms/objectives.js';
 import { responseOf } from '../../../activities/turn-update/pool-sample.js';
 import { algorithmOf, poolOf, torch } from '../policy/torch-objectives.js';
 

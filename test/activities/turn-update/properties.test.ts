@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { groupRelativeAdvantages } from '../../../activities/algorithms/advantages.js';
-import { batchLoss } from '../../../activities/algorithms/objectives.js';
+import { batchLoss } from '../../../activities/algorithms/index.js';
 import type { PoolSample } from '../../../activities/turn-update/pool-sample.js';
 import { extendSuffixProducts } from '../../../activities/algorithms/suffix-ratios.js';
 import { updatePool } from '../../../activities/turn-update/update-pool.js';
