@@ -3,16 +3,14 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
 import { readHuggingFaceConfig } from '../activities/policy/weights/hugging-face.js';
 import { resolveConfig } from '../activities/run/resolve-config.js';
-import { RunId } from '../schemas/train-config.js';
 import { daysWords, readDays, withDay, writeDays } from './bench/days.js';
 import { committedPlay, plainModel } from './bench/inputs.js';
 import { measure } from './bench/measure.js';
 import { markdown, type RowResult, type SideName } from './bench/results.js';
 import { workRows } from './bench/works.js';
-import { callersPath, command, readJsonFile, UsageError } from './models/command.js';
+import { callersPath, command, idOf, oneOf, readJsonFile, UsageError, wholeNumber } from './cli.js';
 import { suitedSettings, thisMachine } from './services/workers.js';
 import { setUp, smolLm2Path } from './setup/index.js';
 import { inRuntime, repositoryRoot } from './setup/paths.js';
@@ -32,40 +30,28 @@ const USAGE = `npm run bench -- [OPTIONS]
 
 The first time, PyTorch and transformers are installed below .runtime: a download of 3.7 GB, 7 GB on disk.`;
 
-await command(async () => {
-  const { values } = parseArgs({
-    options: {
-      only: { type: 'string' },
-      rounds: { type: 'string' },
-      side: { type: 'string' },
-      run: { type: 'string' },
-      iteration: { type: 'string' },
-      threads: { type: 'string' },
-      replicas: { type: 'string' },
-      out: { type: 'string' },
-      help: { type: 'boolean', short: 'h' },
-    },
-  });
-  if (values.help) return console.log(USAGE);
-  const whole = (name: 'rounds' | 'iteration' | 'threads' | 'replicas', otherwise: number, least: number): number => {
-    const value = values[name] === undefined ? otherwise : Number(values[name]);
-    if (!Number.isInteger(value) || value < least)
-      throw new UsageError(`--${name} is "${values[name]}": expected a whole number from ${least}`);
-    return value;
-  };
-  const rounds = whole('rounds', 5, 1);
-  const threads = whole('threads', availableParallelism(), 1);
-  const replicas = whole('replicas', Number(suited.SEEUPO_REPLICAS ?? 1), 1);
-  const iteration = whole('iteration', 0, 0);
+const OPTIONS = {
+  only: { type: 'string' },
+  rounds: { type: 'string' },
+  side: { type: 'string' },
+  run: { type: 'string' },
+  iteration: { type: 'string' },
+  threads: { type: 'string' },
+  replicas: { type: 'string' },
+  out: { type: 'string' },
+} as const;
+
+await command(USAGE, OPTIONS, async (values) => {
+  const rounds = wholeNumber('--rounds', values.rounds, 1, 5);
+  const threads = wholeNumber('--threads', values.threads, 1, availableParallelism());
+  const replicas = wholeNumber('--replicas', values.replicas, 1, Number(suited.SEEUPO_REPLICAS ?? 1));
+  const iteration = wholeNumber('--iteration', values.iteration, 0, 0);
   const chosen = values.only?.split(',') ?? names;
   const unknown = chosen.find((name) => !names.includes(name));
   if (unknown !== undefined) throw new UsageError(`--only names "${unknown}": expected some of ${names.join(', ')}`);
-  const side = values.side ?? 'both';
-  if (!['ours', 'torch', 'both'].includes(side))
-    throw new UsageError(`--side is "${side}": expected ours, torch or both`);
-  const wanted: SideName[] = side === 'both' ? ['ours', 'torch'] : [side as SideName];
-  if (values.run !== undefined && !RunId.safeParse(values.run).success)
-    throw new UsageError(`--run is "${values.run}": that is no run's id`);
+  const side = oneOf('--side', values.side, ['ours', 'torch', 'both'], 'both');
+  const wanted: SideName[] = side === 'both' ? ['ours', 'torch'] : [side];
+  if (values.run !== undefined) idOf('--run', values.run);
 
   await setUp([
     'tensorflow',

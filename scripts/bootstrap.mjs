@@ -27,7 +27,7 @@ const dist = join(root, 'dist');
 const [command, ...args] = process.argv.slice(2);
 
 /** Modules of scripts/ that others import; they are no commands. */
-const NOT_COMMANDS = new Set(['services']);
+const NOT_COMMANDS = new Set(['services', 'cli']);
 
 function fail(message, code = 1) {
   console.error(message);

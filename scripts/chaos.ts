@@ -2,16 +2,15 @@
 // npm run chaos -- --trials N --seed S: a short real run, undisturbed and then N times under random faults; the same bytes?
 import { mkdir, mkdtemp, rmdir } from 'node:fs/promises';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
-import { readTextFile } from '../activities/text-file.js';
 import { canonicalJson, sha256 } from '../activities/artifacts/canonical-json.js';
 import { TrainConfig, type TrainConfigInput } from '../schemas/train-config.js';
 import { named, planTrial } from './chaos/faults.js';
-import { OtherSeries, readSeries, summaryOf, withOutcome, writeSeries, type Series } from './chaos/series.js';
+import { readSeries, summaryOf, withOutcome, writeSeries, type Series } from './chaos/series.js';
 import { taught } from './chaos/taught-model.js';
 import { playTrial, playUndisturbed, type Outcome } from './chaos/trial.js';
+import { callersPath, command, readJsonFile, wholeNumber, type Values } from './cli.js';
 import { compiledVersion } from './services/workers.js';
-import { describeFailure, setUp } from './setup/index.js';
+import { setUp } from './setup/index.js';
 import { inRuntime, repositoryRoot } from './setup/paths.js';
 import { onStopSignal } from './services/stop-signal.js';
 
@@ -39,39 +38,20 @@ process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
 const LIMIT = { factor: 5, seconds: 300 };
 
 const OPTIONS = {
-  trials: { type: 'string', default: '6' },
-  seed: { type: 'string', default: '1' },
-  from: { type: 'string', default: '0' },
-  config: { type: 'string', default: 'scripts/runs/chaos.json' },
+  trials: { type: 'string' },
+  seed: { type: 'string' },
+  from: { type: 'string' },
+  config: { type: 'string' },
   json: { type: 'string' },
-  help: { type: 'boolean', short: 'h', default: false },
 } as const;
 
-class UsageError extends Error {}
-
-function optionsOf(args: readonly string[]) {
-  let values;
-  try {
-    ({ values } = parseArgs({ args: [...args], options: OPTIONS, strict: true }));
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
-  const count = (name: 'trials' | 'seed' | 'from'): number => {
-    if (/^\d{1,9}$/.test(values[name])) return Number(values[name]);
-    throw new UsageError(`--${name} is "${values[name]}": expected a whole number, 0 or more`);
-  };
-  // npm runs its scripts at the root of the checkout; the paths were written where the user is.
-  const callers = (file: string): string => path.resolve(process.env.INIT_CWD ?? '.', file);
-  return {
-    ...values,
-    trials: count('trials'),
-    seed: count('seed'),
-    from: count('from'),
-    config:
-      values.config === OPTIONS.config.default ? path.join(repositoryRoot, values.config) : callers(values.config),
-    json: values.json === undefined ? null : callers(values.json),
-  };
-}
+const optionsOf = ({ trials, seed, from, config, json }: Values<typeof OPTIONS>) => ({
+  trials: wholeNumber('--trials', trials, 0, 6),
+  seed: wholeNumber('--seed', seed, 0, 1),
+  from: wholeNumber('--from', from, 0, 0),
+  config: config === undefined ? path.join(repositoryRoot, 'scripts', 'runs', 'chaos.json') : callersPath(config),
+  json: json === undefined ? null : callersPath(json),
+});
 
 /** One line of the table. */
 function row({ trial, blows, passed, seconds, repeated, recoverySeconds }: Outcome): string {
@@ -81,10 +61,9 @@ function row({ trial, blows, passed, seconds, repeated, recoverySeconds }: Outco
   return `${String(trial).padStart(5)}  ${passed ? 'same bytes' : 'FAILED    '} ${seconds.toFixed(0).padStart(5)} s  again: ${repeated.join(', ') || 'nothing'}${recovery}  |  ${faults}`;
 }
 
-async function main(): Promise<number> {
-  const options = optionsOf(process.argv.slice(2));
-  if (options.help) return (console.log(USAGE), 0);
-  const given = JSON.parse(await readTextFile(options.config)) as TrainConfigInput;
+async function main(values: Values<typeof OPTIONS>): Promise<number> {
+  const options = optionsOf(values);
+  const given = (await readJsonFile(options.config, '--config')) as TrainConfigInput;
   const { environment } = TrainConfig.parse(given);
   const identity = { seed: options.seed, config: sha256(canonicalJson(given)), code: await compiledVersion() };
   const series: Series =
@@ -139,15 +118,4 @@ async function main(): Promise<number> {
   return !stopping.signal.aborted && series.trials.every(({ passed }) => passed) ? 0 : 1;
 }
 
-try {
-  process.exitCode = await main();
-} catch (error) {
-  console.error(
-    error instanceof UsageError
-      ? `${error.message}\n\n${USAGE}`
-      : error instanceof OtherSeries
-        ? error.message
-        : describeFailure(error),
-  );
-  process.exitCode = error instanceof UsageError ? 2 : 1;
-}
+await command(USAGE, OPTIONS, main);

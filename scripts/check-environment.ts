@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 // npm run check-environment -- NAME: tries every promise of the environment interface, prints what holds and what does not.
 import path from 'node:path';
-import { parseArgs } from 'node:util';
 import {
   checkEnvironment,
   DEFAULT_CHECK_OPTIONS,
@@ -10,13 +9,14 @@ import {
 } from '../activities/environments/conformance/check-environment.js';
 import { isModuleName, ModuleEnvironment } from '../activities/environments/module-environment.js';
 import { sidecarEnvironment, sidecarEnvironments } from '../activities/environments/registry.js';
+import { callersPath, command, UsageError, wholeNumber, type Values } from './cli.js';
 import { watchForHangs } from './check-environment/hang-watch.js';
 import { readConfig } from './quickstart/current-run.js';
 import { DEFAULT_CONFIG } from './quickstart/options.js';
 import { roomNotices } from './quickstart/room-notices.js';
 import { sidecarComponent } from './services/sidecar-command.js';
 import { startSidecarProcess } from './services/sidecar-process.js';
-import { describeFailure, setUp } from './setup/index.js';
+import { setUp } from './setup/index.js';
 import { repositoryRoot } from './setup/paths.js';
 
 const USAGE = `npm run check-environment -- NAME [OPTIONS]
@@ -32,34 +32,25 @@ actions, limits, leaks, whether its tools were called at all. What could not be 
 
 appworld plays the data below SEEUPO_APPWORLD_ROOT, or else a small world that set-up builds.`;
 
-class UsageError extends Error {}
-
 /** A thread that is not given back for the time of so many of the longest steps hangs. */
 const STEPS_OF_A_HANG = 6;
 
-async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
-    options: {
-      url: { type: 'string' },
-      episodes: { type: 'string' },
-      tasks: { type: 'string' },
-      'max-step-ms': { type: 'string' },
-      json: { type: 'boolean' },
-      help: { type: 'boolean', short: 'h' },
-    },
-    allowPositionals: true,
-  });
-  const [name, ...rest] = positionals;
-  if (values.help) {
-    console.log(USAGE);
-    return 0;
-  }
-  if (name === undefined || rest.length > 0) throw new UsageError(`expected one name.\n\n${USAGE}`);
+const OPTIONS = {
+  url: { type: 'string' },
+  episodes: { type: 'string' },
+  tasks: { type: 'string' },
+  'max-step-ms': { type: 'string' },
+  json: { type: 'boolean' },
+} as const;
+
+async function main(values: Values<typeof OPTIONS>, [name, ...rest]: readonly string[]): Promise<number> {
+  if (name === undefined || rest.length > 0) throw new UsageError('expected one name', true);
+  const { leakEpisodes, tasks, maxStepMs } = DEFAULT_CHECK_OPTIONS;
   const options = {
     ...DEFAULT_CHECK_OPTIONS,
-    leakEpisodes: count('--episodes', values.episodes, DEFAULT_CHECK_OPTIONS.leakEpisodes, 0),
-    tasks: count('--tasks', values.tasks, DEFAULT_CHECK_OPTIONS.tasks, 1),
-    maxStepMs: count('--max-step-ms', values['max-step-ms'], DEFAULT_CHECK_OPTIONS.maxStepMs, 1),
+    leakEpisodes: wholeNumber('--episodes', values.episodes, 0, leakEpisodes),
+    tasks: wholeNumber('--tasks', values.tasks, 1, tasks),
+    maxStepMs: wholeNumber('--max-step-ms', values['max-step-ms'], 1, maxStepMs),
   };
   const { subject, end } = await subjectOf(name, values.url);
   const endWatch = isModuleName(name) ? watchForHangs(name, STEPS_OF_A_HANG * options.maxStepMs) : async () => {};
@@ -98,7 +89,7 @@ async function subjectOf(
   url: string | undefined,
 ): Promise<{ subject: Subject; end: () => Promise<void> }> {
   if (isModuleName(name)) {
-    const file = path.resolve(process.env.INIT_CWD ?? '.', name);
+    const file = callersPath(name);
     const open = () => new ModuleEnvironment(path.basename(file), [path.dirname(file)]);
     let environment = open();
     return {
@@ -148,13 +139,6 @@ function remote(name: string, url: string): Subject {
   };
 }
 
-function count(option: string, text: string | undefined, otherwise: number, from: number): number {
-  if (text === undefined) return otherwise;
-  if (!/^\d+$/.test(text) || Number(text) < from)
-    throw new UsageError(`${option} is "${text}": expected a whole number from ${from}`);
-  return Number(text);
-}
-
 function table(name: string, findings: readonly Finding[]): string {
   const word = (holds: Finding['holds']) => (holds === null ? '  -  ' : holds ? 'holds' : 'FAILS');
   const count = (wanted: Finding['holds']) => findings.filter(({ holds }) => holds === wanted).length;
@@ -170,10 +154,4 @@ function table(name: string, findings: readonly Finding[]): string {
   return [`environment ${name}`, ...findings.map(line), summary].join('\n');
 }
 
-try {
-  process.exitCode = await main();
-} catch (error) {
-  const usage = error instanceof UsageError || String((error as { code?: unknown }).code).startsWith('ERR_PARSE_ARGS');
-  console.error(usage ? (error as Error).message : describeFailure(error));
-  process.exitCode = usage ? 2 : 1;
-}
+await command(USAGE, OPTIONS, main, { positionals: true });

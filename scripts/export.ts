@@ -1,13 +1,12 @@
 #!/usr/bin/env node
 // npm run export -- --run ID --out DIR [--merged]: a run's adapter, or the whole model with it, for PEFT and transformers.
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
 import { modelFingerprint } from '../activities/policy/model-files.js';
 import { writeMergedModel } from '../activities/policy/weights/merged-model.js';
 import { writePeftAdapter } from '../activities/policy/weights/peft-adapter.js';
-import { callersPath, command, UsageError } from './models/command.js';
-import { policyAt, requireRun, runIdOf, thetaOf } from './models/runs.js';
+import { command, emptyDirectory, idOf, required, UsageError, wholeNumber } from './cli.js';
+import { policyAt, requireRun, thetaOf } from './models/runs.js';
 import { withStore } from './models/with-store.js';
 
 const USAGE = `npm run export -- --run ID --out DIR [--iteration K] [--merged]
@@ -20,26 +19,17 @@ const USAGE = `npm run export -- --run ID --out DIR [--iteration K] [--merged]
 
 Reads the store of this checkout, or the one that SEEUPO_S3_BUCKET and the AWS variables name.`;
 
-await command(async () => {
-  const { values } = parseArgs({
-    options: {
-      run: { type: 'string' },
-      iteration: { type: 'string' },
-      out: { type: 'string' },
-      merged: { type: 'boolean' },
-      help: { type: 'boolean', short: 'h' },
-    },
-  });
-  if (values.help) return console.log(USAGE);
-  for (const name of ['run', 'out'] as const)
-    if (values[name] === undefined) throw new UsageError(`--${name} is missing\n\n${USAGE}`);
-  const runId = runIdOf(values.run!);
-  const iteration = values.iteration === undefined ? null : Number(values.iteration);
-  if (iteration !== null && (values.iteration!.trim() === '' || !Number.isInteger(iteration) || iteration < -1))
-    throw new UsageError(`--iteration is "${values.iteration}": expected a whole number from -1`);
-  const out = callersPath(values.out!);
-  if (existsSync(out) && readdirSync(out).length > 0)
-    throw new UsageError(`--out: ${out} is not empty: choose a new directory`);
+const OPTIONS = {
+  run: { type: 'string' },
+  iteration: { type: 'string' },
+  out: { type: 'string' },
+  merged: { type: 'boolean' },
+} as const;
+
+await command(USAGE, OPTIONS, async (values) => {
+  const runId = idOf('--run', required('--run', values.run));
+  const iteration = wholeNumber('--iteration', values.iteration, -1, null);
+  const out = emptyDirectory('--out', required('--out', values.out));
 
   await withStore(async (store, modelsDir) => {
     const run = await requireRun(store, runId);

@@ -1,11 +1,11 @@
 #!/usr/bin/env node
 // npm run -s generate -- --model PATH --messages FILE: answers of a model, as they are drawn.
 import { buffer } from 'node:stream/consumers';
-import { parseArgs } from 'node:util';
 import { loadTextCodec } from '../activities/policy/text-codec.js';
 import { endedBy, withoutEnd } from '../activities/rollout/response-end.js';
 import { decodeText, NotUtf8, readTextFile } from '../activities/text-file.js';
-import { callersModel, callersPath, command, openPolicy, UsageError } from './models/command.js';
+import { callersPath, command, number, required, share, UsageError, wholeNumber } from './cli.js';
+import { callersModel, openPolicy } from './models/command.js';
 import { conversationOf, optionValue, promptOf, templateFlags, type Conversation } from './models/conversation.js';
 
 const USAGE = `npm run -s generate -- --model PATH --messages FILE [OPTIONS]
@@ -29,74 +29,44 @@ const USAGE = `npm run -s generate -- --model PATH --messages FILE [OPTIONS]
 /** Logits divided by it leave no doubt, and stay finite. */
 const GREEDY_TEMPERATURE = 1e-4;
 
-await command(async () => {
-  const { values } = parseArgs({
-    options: {
-      model: { type: 'string' },
-      messages: { type: 'string' },
-      tools: { type: 'string' },
-      'template-args': { type: 'string' },
-      adapter: { type: 'string' },
-      temperature: { type: 'string' },
-      'top-k': { type: 'string' },
-      'top-p': { type: 'string' },
-      'min-p': { type: 'string' },
-      'max-tokens': { type: 'string' },
-      seed: { type: 'string' },
-      n: { type: 'string' },
-      json: { type: 'boolean' },
-      precision: { type: 'string' },
-      'accept-setting': { type: 'string', multiple: true },
-      help: { type: 'boolean', short: 'h' },
-    },
-  });
-  if (values.help) return console.log(USAGE);
-  for (const name of ['model', 'messages'] as const)
-    if (values[name] === undefined) throw new UsageError(`--${name} is missing\n\n${USAGE}`);
-  const number = (
-    name: 'temperature' | 'top-k' | 'max-tokens' | 'seed' | 'n',
-    otherwise: number,
-    least: number,
-  ): number => {
-    const given = values[name];
-    const value = given === undefined ? otherwise : Number(given);
-    if (
-      given?.trim() === '' ||
-      !(value >= least && Number.isFinite(value)) ||
-      (name !== 'temperature' && !Number.isInteger(value))
-    ) {
-      throw new UsageError(
-        `--${name} is "${given}": expected a ${name === 'temperature' ? '' : 'whole '}number from ${least}`,
-      );
-    }
-    return value;
-  };
-  const temperature = number('temperature', 0.7, 0);
-  const maxTokens = number('max-tokens', 256, 1);
-  const share = (name: 'top-p' | 'min-p'): number | undefined => {
-    const given = values[name];
-    if (given === undefined) return undefined;
-    const value = Number(given);
-    if (given.trim() === '' || !(value >= 0 && value <= 1) || (name === 'top-p' && value === 0))
-      throw new UsageError(
-        `--${name} is "${given}": expected a share ${name === 'top-p' ? 'above 0, at most' : 'from 0 to'} 1`,
-      );
-    return value;
-  };
-  const [topP, minP] = [share('top-p'), share('min-p')];
+const OPTIONS = {
+  model: { type: 'string' },
+  messages: { type: 'string' },
+  tools: { type: 'string' },
+  'template-args': { type: 'string' },
+  adapter: { type: 'string' },
+  temperature: { type: 'string' },
+  'top-k': { type: 'string' },
+  'top-p': { type: 'string' },
+  'min-p': { type: 'string' },
+  'max-tokens': { type: 'string' },
+  seed: { type: 'string' },
+  n: { type: 'string' },
+  json: { type: 'boolean' },
+  precision: { type: 'string' },
+  'accept-setting': { type: 'string', multiple: true },
+} as const;
+
+await command(USAGE, OPTIONS, async (values) => {
+  const [given, messages] = [required('--model', values.model), required('--messages', values.messages)];
+  const temperature = number('--temperature', values.temperature, 0, 0.7);
+  const maxTokens = wholeNumber('--max-tokens', values['max-tokens'], 1, 256);
+  const topK = wholeNumber('--top-k', values['top-k'], 1, undefined);
+  const topP = share('--top-p', values['top-p'], { aboveZero: true });
+  const minP = share('--min-p', values['min-p']);
   const truncation = {
-    ...(values['top-k'] !== undefined && { topK: number('top-k', 1, 1) }),
+    ...(topK !== undefined && { topK }),
     ...(topP !== undefined && { topP }),
     ...(minP !== undefined && { minP }),
   };
-  const seed = number('seed', 0, 0);
-  const n = number('n', 1, 1);
+  const seed = wholeNumber('--seed', values.seed, 0, 0);
+  const n = wholeNumber('--n', values.n, 1, 1);
   const fail = (problem: string): never => {
     throw new UsageError(problem);
   };
   const flags = templateFlags({ tools: values.tools, templateArgs: values['template-args'] }, fail);
-  const conversation = await readConversation(values.messages!);
-  const model = await callersModel(values.model!, values['accept-setting']);
+  const conversation = await readConversation(messages);
+  const model = await callersModel(given, values['accept-setting']);
   const codec = await loadTextCodec(model);
   const promptIds = codec.encode(promptOf(codec, conversation, flags, fail));
   const policy = await openPolicy(model, {

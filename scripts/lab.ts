@@ -1,13 +1,12 @@
 #!/usr/bin/env node
 // npm run lab: what converges, on small games whose optimum and exact returns are known by enumeration.
 import { writeFile } from 'node:fs/promises';
-import { parseArgs } from 'node:util';
+import { callersPath, command, oneOf, wholeNumber } from './cli.js';
 import { allArms } from './lab/arms.js';
 import { gameNames } from './lab/games.js';
 import { labPage } from './lab/lab-page.js';
 import { runLaboratory } from './lab/laboratory.js';
 import { markdown } from './lab/words.js';
-import { callersPath, command, UsageError } from './models/command.js';
 
 const QUICK_STARTS = 20;
 const STARTS = 200;
@@ -26,37 +25,26 @@ exact return, iterations needed. Markdown on standard output; the same options g
   --json FILE       all figures, per game, with intervals and curves
   --html FILE       the same as a page with curves`;
 
-await command(async () => {
-  const { values } = parseArgs({
-    options: {
-      quick: { type: 'boolean' },
-      starts: { type: 'string' },
-      game: { type: 'string' },
-      part: { type: 'string' },
-      algorithm: { type: 'string' },
-      seed: { type: 'string' },
-      json: { type: 'string' },
-      html: { type: 'string' },
-      help: { type: 'boolean', short: 'h' },
-    },
-  });
-  if (values.help) return console.log(USAGE);
-  const whole = (name: 'starts' | 'seed', otherwise: number, least: number): number => {
-    const value = values[name] === undefined ? otherwise : Number(values[name]);
-    if (!Number.isSafeInteger(value) || value < least)
-      throw new UsageError(`--${name} is "${values[name]}": expected a whole number from ${least}`);
-    return value;
-  };
-  if (values.game !== undefined && !gameNames.includes(values.game))
-    throw new UsageError(`--game is "${values.game}": expected one of ${gameNames.join(', ')}`);
-  const quick = values.quick ?? false;
+const OPTIONS = {
+  quick: { type: 'boolean' },
+  starts: { type: 'string' },
+  game: { type: 'string' },
+  part: { type: 'string' },
+  algorithm: { type: 'string' },
+  seed: { type: 'string' },
+  json: { type: 'string' },
+  html: { type: 'string' },
+} as const;
+
+await command(USAGE, OPTIONS, async (values) => {
+  const { quick = false, part, algorithm } = values;
   const options = {
     quick,
-    starts: whole('starts', quick ? QUICK_STARTS : STARTS, 2),
-    seed: whole('seed', 1, 0),
-    part: values.part,
-    game: values.game,
-    algorithm: values.algorithm,
+    starts: wholeNumber('--starts', values.starts, 2, quick ? QUICK_STARTS : STARTS),
+    seed: wholeNumber('--seed', values.seed, 0, 1),
+    part,
+    game: oneOf('--game', values.game, gameNames, undefined),
+    algorithm,
   };
   const findings = await runLaboratory(options, (done, cells) => {
     if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${cells} cells${done === cells ? '\n' : ''}`);

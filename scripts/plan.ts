@@ -2,13 +2,12 @@
 // npm run plan -- --config FILE --gpu 80GB: memory that a run needs, part by part, before anything is started.
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
 import { resolveConfig } from '../activities/run/resolve-config.js';
-import { isPrecision, PRECISIONS } from '../activities/policy/policy.js';
+import { PRECISIONS } from '../activities/policy/policy.js';
 import type { ModelConfig } from '../activities/policy/model-config.js';
 import { readGgufHeader } from '../activities/policy/weights/gguf-header.js';
 import { readHuggingFaceConfig } from '../activities/policy/weights/hugging-face.js';
-import { callersPath, command, readJsonFile, UsageError } from './models/command.js';
+import { callersPath, command, oneOf, readJsonFile, required, UsageError, wholeNumber } from './cli.js';
 import { memoryPlan, remedies } from './plan/memory-model.js';
 import { modelsDir } from './setup/paths.js';
 
@@ -27,43 +26,34 @@ Exit code 0 if it fits, 1 if not.`;
 
 const units: Readonly<Record<string, number>> = { GB: 1e9, GiB: 2 ** 30, MB: 1e6, MiB: 2 ** 20 };
 
-await command(async () => {
-  const { values } = parseArgs({
-    options: {
-      config: { type: 'string' },
-      gpu: { type: 'string' },
-      model: { type: 'string' },
-      precision: { type: 'string' },
-      'prompt-tokens': { type: 'string' },
-      'observation-tokens': { type: 'string' },
-      'accept-setting': { type: 'string', multiple: true },
-      json: { type: 'boolean' },
-      help: { type: 'boolean', short: 'h' },
-    },
-  });
-  if (values.help) return console.log(USAGE);
-  for (const name of ['config', 'gpu'] as const)
-    if (values[name] === undefined) throw new UsageError(`--${name} is missing\n\n${USAGE}`);
-  const [, amount, unit] = /^(\d+(?:\.\d+)?)\s*(GB|GiB|MB|MiB)$/.exec(values.gpu!) ?? [];
+const OPTIONS = {
+  config: { type: 'string' },
+  gpu: { type: 'string' },
+  model: { type: 'string' },
+  precision: { type: 'string' },
+  'prompt-tokens': { type: 'string' },
+  'observation-tokens': { type: 'string' },
+  'accept-setting': { type: 'string', multiple: true },
+  json: { type: 'boolean' },
+} as const;
+
+await command(USAGE, OPTIONS, async (values) => {
+  const configFile = callersPath(required('--config', values.config));
+  const [, amount, unit] = /^(\d+(?:\.\d+)?)\s*(GB|GiB|MB|MiB)$/.exec(required('--gpu', values.gpu)) ?? [];
   if (amount === undefined) throw new UsageError(`--gpu is "${values.gpu}": expected a size like 80GB or 24GiB`);
   const capacity = Number(amount) * units[unit!]!;
-  const tokens = (name: 'prompt-tokens' | 'observation-tokens', otherwise: number): number => {
-    const value = values[name] === undefined ? otherwise : Number(values[name]);
-    if (!Number.isInteger(value) || value < 1)
-      throw new UsageError(`--${name} is "${values[name]}": expected a whole number from 1`);
-    return value;
+  const lengths = {
+    prompt: wholeNumber('--prompt-tokens', values['prompt-tokens'], 1, 512),
+    observation: wholeNumber('--observation-tokens', values['observation-tokens'], 1, 64),
   };
-  const lengths = { prompt: tokens('prompt-tokens', 512), observation: tokens('observation-tokens', 64) };
-  const config = resolveConfig(await readJsonFile(callersPath(values.config!), '--config'));
+  const config = resolveConfig(await readJsonFile(configFile, '--config'));
   const accepted = [...(values['accept-setting'] ?? []), ...(config.model.acceptSettings ?? [])];
   const model = await modelConfigOf(
     values.model === undefined ? path.join(modelsDir, config.model.path) : callersPath(values.model),
     accepted,
   );
 
-  const precision = values.precision ?? 'fp32';
-  if (!isPrecision(precision))
-    throw new UsageError(`--precision is "${precision}": expected ${PRECISIONS.join(' or ')}`);
+  const precision = oneOf('--precision', values.precision, PRECISIONS, 'fp32');
   const plan = memoryPlan(model, config, lengths, precision);
   const fits = plan.peak <= capacity;
   const changes = remedies(model, config, lengths, capacity, precision);

@@ -13,6 +13,7 @@ import { RunManifest } from '../schemas/run.js';
 import type { TrainConfig } from '../schemas/train-config.js';
 import { readSettings, type Settings } from '../workers/dependencies.js';
 import { executionStateAt } from '../workers/execution-state.js';
+import { callersPath, exitCodeOf, plainWords, UsageError } from './cli.js';
 import {
   firstFreeId,
   pickedUpId,
@@ -25,7 +26,7 @@ import {
 import { createDisplay } from './quickstart/display.js';
 import { failureLine } from './quickstart/failure.js';
 import { freeRun } from './quickstart/held-run.js';
-import { parseOptions, USAGE, UsageError, type QuickstartOptions } from './quickstart/options.js';
+import { DEFAULT_CONFIG, parseOptions, USAGE, type QuickstartOptions } from './quickstart/options.js';
 import { duration } from './quickstart/progress-view.js';
 import { RunClient } from './quickstart/run-client.js';
 import { watchRun } from './quickstart/watch-run.js';
@@ -34,7 +35,7 @@ import { ownEnvironment } from './quickstart/own-environment.js';
 import { commandLine } from '../activities/command-line.js';
 import { onStopSignal } from './services/stop-signal.js';
 import { startServices, type Services } from './services.js';
-import { describeFailure, setUp } from './setup/index.js';
+import { setUp } from './setup/index.js';
 import { outliveLostOutput } from '../workers/logging.js';
 import { inRuntime } from './setup/paths.js';
 
@@ -59,7 +60,8 @@ async function main(): Promise<number> {
     return 0;
   }
   const own = options.environment === null ? null : await ownEnvironment(options.environment);
-  const config = await readConfig(options.config, options, own);
+  const configFile = options.config === DEFAULT_CONFIG ? options.config : callersPath(options.config);
+  const config = await readConfig(configFile, options, own);
   if (own?.notice) console.log(own.notice);
   const stateFile = inRuntime('quickstart.json');
   const current = await readCurrentRun(stateFile);
@@ -311,17 +313,9 @@ try {
   // An interrupted step fails in its own way; what was asked for is what is told.
   if (interrupt.signal.aborted) process.exitCode = 130;
   else {
-    console.error(plainWords(error));
-    process.exitCode = error instanceof UsageError ? 2 : 1;
+    const help = error instanceof UsageError ? '\nnpm run quickstart -- --help lists what there is' : '';
+    console.error(`${plainWords(error)}${help}`);
+    process.exitCode = exitCodeOf(error);
   }
 }
 if (process.exitCode === 130) stopped();
-
-/** One clear line where a person can act; a stack only where it is our own bug. */
-function plainWords(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const forPeople = ['UsageError', 'QuickstartError', 'BadConfig', 'BadEnvironmentVariables', 'ConflictingCommit'];
-  const named = forPeople.includes(error.name) || /^(Store|Artifact|Environment)/.test(error.name);
-  const help = error instanceof UsageError ? '\nnpm run quickstart -- --help lists what there is' : '';
-  return named ? `${error.message}${help}` : describeFailure(error);
-}

@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 // npm run retention -- --run ID --last N ...: drops old iterations of a run and deletes what nothing names any more.
-import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { keys } from '../activities/artifacts/store.js';
 import { dropIterations } from '../activities/retention/drop-iterations.js';
@@ -8,9 +7,8 @@ import { GRACE_HOURS, sweepBlobs, sweptInWords } from '../activities/retention/s
 import { CheckpointManifest } from '../schemas/checkpoint.js';
 import { Tag } from '../schemas/retention.js';
 import { RetentionRule } from '../schemas/retention-rule.js';
-import { RunId } from '../schemas/train-config.js';
-import { command, UsageError } from './models/command.js';
-import { requireRun, runIdOf } from './models/runs.js';
+import { command, idOf, required, UsageError, wholeNumber, type Values } from './cli.js';
+import { requireRun } from './models/runs.js';
 import { withStore } from './models/with-store.js';
 
 const USAGE = `npm run retention -- --run ID [--last N] [--every K] [--best N --by meanReward|successRate] [--dry-run]
@@ -25,43 +23,34 @@ of any run names. Safe while runs train: blobs younger than ${GRACE_HOURS} hours
   --tag NAME --iteration I    gives iteration I, counted from 1, a name, which keeps it for good
   --dry-run                   says what would go, and deletes nothing`;
 
-await command(async () => {
-  const text = { type: 'string' } as const;
-  const { values } = parseArgs({
-    options: {
-      run: text,
-      last: text,
-      every: text,
-      best: text,
-      by: text,
-      tag: text,
-      iteration: text,
-      'dry-run': { type: 'boolean', default: false },
-      help: { type: 'boolean', short: 'h' },
-    },
-  });
-  if (values.help) return console.log(USAGE);
-  if (values.run === undefined) throw new UsageError(`--run is missing\n\n${USAGE}`);
-  const runId = runIdOf(values.run);
+const OPTIONS = {
+  run: { type: 'string' },
+  last: { type: 'string' },
+  every: { type: 'string' },
+  best: { type: 'string' },
+  by: { type: 'string' },
+  tag: { type: 'string' },
+  iteration: { type: 'string' },
+  'dry-run': { type: 'boolean', default: false },
+} as const;
+
+await command(USAGE, OPTIONS, async (values) => {
+  const runId = idOf('--run', required('--run', values.run));
   await withStore(
     async (store) => {
       const run = await requireRun(store, runId);
       if (values.tag !== undefined) {
-        const iteration = numberOf('iteration', values.iteration ?? '') - 1;
-        const name = RunId.safeParse(values.tag);
-        if (!name.success) throw new UsageError(`--tag is "${values.tag}": it ${name.error.issues[0]!.message}`);
+        const iteration = wholeNumber('--iteration', required('--iteration', values.iteration), 1, 1) - 1;
+        const name = idOf('--tag', values.tag);
         if (!(await store.findManifest(keys.checkpoint(runId, iteration), CheckpointManifest)))
           throw new UsageError(`--iteration: run "${runId}" has no checkpoint of iteration ${iteration + 1}`);
-        const { manifest } = await store.commitManifest(keys.tag(runId, name.data), { kind: 'tag', iteration }, Tag);
+        const { manifest } = await store.commitManifest(keys.tag(runId, name), { kind: 'tag', iteration }, Tag);
         if (manifest.iteration !== iteration)
-          throw new UsageError(
-            `--tag: "${name.data}" is iteration ${manifest.iteration + 1} already: choose another name`,
-          );
-        return console.log(`iteration ${iteration + 1} of run ${runId} is tagged ${name.data}`);
+          throw new UsageError(`--tag: "${name}" is iteration ${manifest.iteration + 1} already: choose another name`);
+        return console.log(`iteration ${iteration + 1} of run ${runId} is tagged ${name}`);
       }
       const given = values.last === undefined ? run.config.retention : ruleOf(values);
-      if (given === null)
-        throw new UsageError(`--last is missing, and the run has no retention of its own\n\n${USAGE}`);
+      if (given === null) throw new UsageError('--last is missing, and the run has no retention of its own', true);
       const dryRun = values['dry-run'];
       const { kept, dropped } = await dropIterations(store, runId, given, { dryRun });
       const list = (iterations: readonly number[]) => iterations.map((k) => k + 1).join(', ') || 'none';
@@ -72,28 +61,12 @@ await command(async () => {
   );
 });
 
-function ruleOf({
-  last,
-  every,
-  best,
-  by,
-}: {
-  last?: string | undefined;
-  every?: string | undefined;
-  best?: string | undefined;
-  by?: string | undefined;
-}): RetentionRule {
+function ruleOf({ last, every, best, by }: Values<typeof OPTIONS>): RetentionRule {
   const rule = RetentionRule.safeParse({
-    last: numberOf('last', last ?? ''),
-    every: every === undefined ? null : numberOf('every', every),
-    best: best === undefined ? null : { metric: by ?? 'meanReward', count: numberOf('best', best) },
+    last: wholeNumber('--last', last, 1, null),
+    every: wholeNumber('--every', every, 1, null),
+    best: best === undefined ? null : { metric: by ?? 'meanReward', count: wholeNumber('--best', best, 1, 1) },
   });
   if (rule.success) return rule.data;
   throw new UsageError(z.prettifyError(rule.error));
-}
-
-function numberOf(option: string, given: string): number {
-  const number = Number(given);
-  if (given.trim() !== '' && Number.isInteger(number) && number > 0) return number;
-  throw new UsageError(`--${option} is "${given}": expected a whole number above 0`);
 }

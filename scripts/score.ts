@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 // npm run -s score -- --model PATH < in.jsonl > out.jsonl: log-probabilities of given tokens or text, line by line.
-import { parseArgs } from 'node:util';
 import { loadTextCodec } from '../activities/policy/text-codec.js';
 import { decodedLines } from '../activities/text-file.js';
-import { callersModel, callersPath, command, openPolicy, UsageError } from './models/command.js';
+import { callersPath, command, required, UsageError } from './cli.js';
+import { callersModel, openPolicy } from './models/command.js';
 import { templateFlags } from './models/conversation.js';
 import { scoreLine } from './models/score-lines.js';
 
@@ -26,24 +26,21 @@ Natural logarithms of the probabilities that the model gives to tokens.
 const BATCH_TOKENS = 2048;
 const LIKELIEST = 10;
 
-await command(async () => {
-  const { values } = parseArgs({
-    options: {
-      model: { type: 'string' },
-      tools: { type: 'string' },
-      'template-args': { type: 'string' },
-      adapter: { type: 'string' },
-      precision: { type: 'string' },
-      'accept-setting': { type: 'string', multiple: true },
-      help: { type: 'boolean', short: 'h' },
-    },
-  });
-  if (values.help) return console.log(USAGE);
-  if (values.model === undefined) throw new UsageError(`--model is missing\n\n${USAGE}`);
+const OPTIONS = {
+  model: { type: 'string' },
+  tools: { type: 'string' },
+  'template-args': { type: 'string' },
+  adapter: { type: 'string' },
+  precision: { type: 'string' },
+  'accept-setting': { type: 'string', multiple: true },
+} as const;
+
+await command(USAGE, OPTIONS, async (values) => {
+  const given = required('--model', values.model);
   const flags = templateFlags({ tools: values.tools, templateArgs: values['template-args'] }, (problem) => {
     throw new UsageError(problem);
   });
-  const model = await callersModel(values.model, values['accept-setting']);
+  const model = await callersModel(given, values['accept-setting']);
   const policy = await openPolicy(model, {
     adapter: values.adapter && callersPath(values.adapter),
     precision: values.precision,

@@ -2,19 +2,19 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import type { TrainConfigInput } from '../schemas/train-config.js';
 import { tinyRun, tinyWorkerEnv } from '../test/support/tiny-run.js';
+import { callersPath, command, wholeNumber } from './cli.js';
 import { withStack, type Stack } from './chaos/stack.js';
 import { readHistories } from './chaos/histories.js';
 import { onStopSignal } from './services/stop-signal.js';
-import { describeFailure, setUp } from './setup/index.js';
+import { setUp } from './setup/index.js';
 import { inRuntime } from './setup/paths.js';
 import { drifts, FEWEST_ITERATIONS, residentSet } from './soak/resident-sets.js';
 
 const USAGE = `npm run soak -- [--iterations N] [--json FILE]
 
-N iterations (default 300) of a random model of 128 tokens on the real Temporal, S3, TensorFlow and workers. The
+N iterations (default 300; growth shows from ${FEWEST_ITERATIONS} on) of a random model of 128 tokens on the real Temporal, S3, TensorFlow and workers. The
 resident set of every process is read after each iteration: it must stay within 5 % after the first 20. The services
 idle for 90 s before: what they take to start is not the run's.`;
 
@@ -95,25 +95,8 @@ async function measured(stack: Stack, iterations: number, json: string | null, s
   return grown.every(({ growth }) => growth <= MAX_GROWTH) ? 0 : 1;
 }
 
-try {
-  const { values } = parseArgs({
-    options: {
-      iterations: { type: 'string', default: '300' },
-      json: { type: 'string' },
-      help: { type: 'boolean', short: 'h' },
-    },
-  });
-  if (values.help) console.log(USAGE);
-  else if (!/^\d{1,6}$/.test(values.iterations))
-    throw new Error(`--iterations is "${values.iterations}": expected a whole number\n\n${USAGE}`);
-  else if (Number(values.iterations) < FEWEST_ITERATIONS)
-    throw new Error(`--iterations is ${values.iterations}: growth shows from ${FEWEST_ITERATIONS} on`);
-  else
-    process.exitCode = await soak(
-      Number(values.iterations),
-      values.json === undefined ? null : path.resolve(process.env.INIT_CWD ?? '.', values.json),
-    );
-} catch (error) {
-  console.error(describeFailure(error));
-  process.exitCode = 1;
-}
+const OPTIONS = { iterations: { type: 'string' }, json: { type: 'string' } } as const;
+
+await command(USAGE, OPTIONS, ({ iterations, json }) =>
+  soak(wholeNumber('--iterations', iterations, FEWEST_ITERATIONS, 300), json === undefined ? null : callersPath(json)),
+);

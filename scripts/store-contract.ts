@@ -1,9 +1,8 @@
 #!/usr/bin/env node
 // npm run store-contract -- --endpoint URL --bucket NAME: whether an S3 server keeps what runs are built on.
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { execa } from 'execa';
-import { command, UsageError } from './models/command.js';
+import { command, required } from './cli.js';
 
 const USAGE = `npm run store-contract -- --endpoint URL --bucket NAME [--region NAME]
 
@@ -12,16 +11,12 @@ bucket of its own; objects stay there. Keys come from AWS_ACCESS_KEY_ID and AWS_
 
 const tests = fileURLToPath(new URL('../test/activities/artifacts/contract-of-server.js', import.meta.url));
 
-await command(async () => {
-  const text = { type: 'string' } as const;
-  const { values } = parseArgs({
-    options: { endpoint: text, bucket: text, region: text, help: { type: 'boolean', short: 'h' } },
-  });
-  if (values.help) return console.log(USAGE);
-  if (values.bucket === undefined) throw new UsageError(`--bucket is missing\n\n${USAGE}`);
+const OPTIONS = { endpoint: { type: 'string' }, bucket: { type: 'string' }, region: { type: 'string' } } as const;
+
+await command(USAGE, OPTIONS, async (values) => {
   const server = {
     SEEUPO_S3_ENDPOINT: values.endpoint ?? '',
-    SEEUPO_S3_BUCKET: values.bucket,
+    SEEUPO_S3_BUCKET: required('--bucket', values.bucket),
     SEEUPO_S3_REGION: values.region ?? 'us-east-1',
   };
   const env = { ...server, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' };
@@ -30,5 +25,5 @@ await command(async () => {
     stdio: 'inherit',
     reject: false,
   });
-  process.exitCode = exitCode ?? 1;
+  return exitCode ?? 1;
 });

@@ -1,11 +1,10 @@
 #!/usr/bin/env node
 // npm run store-rate: how fast artifacts go to the store and back, beside the bare AWS SDK on the same server.
 import { createHash, randomBytes } from 'node:crypto';
-import { parseArgs } from 'node:util';
 import { GetObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import { readSettings } from '../workers/dependencies.js';
-import { command, UsageError } from './models/command.js';
+import { command, wholeNumber } from './cli.js';
 import { withStore } from './models/with-store.js';
 
 const USAGE = `npm run store-rate -- [--megabytes 64] [--rounds 5] [--json]
@@ -15,19 +14,11 @@ verified), and prints the median rates in MB/s and their ratio.`;
 
 const PART_BYTES = 16 * 1024 * 1024;
 
-await command(async () => {
-  const { values } = parseArgs({
-    options: {
-      megabytes: { type: 'string', default: '64' },
-      rounds: { type: 'string', default: '5' },
-      json: { type: 'boolean' },
-      help: { type: 'boolean', short: 'h' },
-    },
-  });
-  if (values.help) return console.log(USAGE);
-  const [megabytes, rounds] = [Number(values.megabytes), Number(values.rounds)];
-  if (![megabytes, rounds].every((number) => Number.isInteger(number) && number > 0))
-    throw new UsageError(`--megabytes and --rounds must be whole numbers above 0\n\n${USAGE}`);
+const OPTIONS = { megabytes: { type: 'string' }, rounds: { type: 'string' }, json: { type: 'boolean' } } as const;
+
+await command(USAGE, OPTIONS, async (values) => {
+  const megabytes = wholeNumber('--megabytes', values.megabytes, 1, 64);
+  const rounds = wholeNumber('--rounds', values.rounds, 1, 5);
   await withStore(
     async (store) => {
       const { s3 } = readSettings();

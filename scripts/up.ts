@@ -1,17 +1,23 @@
 #!/usr/bin/env node
 // npm run up: sets up, starts the servers and workers, prints where they are, and stays until Ctrl-C.
-// npm run up -- --gpus 2: two GPU workers.   npm run up -- --down: stops what a `--keep` or a kill -9 left running.
 import { existsSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { parseArgs } from 'node:util';
 import { commandLine } from '../activities/command-line.js';
-import { defaultComponents, describeFailure, programPath, setUp, SetUpError } from './setup/index.js';
+import { command, wholeNumber } from './cli.js';
+import { defaultComponents, programPath, setUp } from './setup/index.js';
 import { repositoryRoot, runtimeDir } from './setup/paths.js';
 import { startServices, stopRecordedServices, type Services } from './services.js';
 import { appworld } from './services/appworld.js';
 import { bfclFull } from './services/bfcl.js';
 import { outliveLostOutput } from '../workers/logging.js';
 import { onStopSignal } from './services/stop-signal.js';
+
+const USAGE = `npm run up [-- OPTIONS]
+
+Sets up, starts the servers and workers, prints where they are, and stays until Ctrl-C.
+
+  --gpus N   GPU workers (default 1)
+  --down     stops what a \`--keep\` or a kill -9 left running`;
 
 outliveLostOutput(); // a full disk under `npm run up > file`, or a closed pipe, must not end the servers
 
@@ -76,20 +82,11 @@ async function up(gpus: number): Promise<void> {
   await stopped;
 }
 
-try {
-  const { values } = parseArgs({
-    options: { gpus: { type: 'string', default: '1' }, down: { type: 'boolean', default: false } },
-  });
-  const gpus = Number(values.gpus);
-  if (!Number.isInteger(gpus) || gpus < 1)
-    throw new SetUpError(`--gpus is "${values.gpus}", expected a whole number from 1`);
-  if (values.down) {
-    const stopped = await stopRecordedServices();
-    console.log(stopped.length === 0 ? 'nothing was running' : `stopped ${stopped.join(', ')}`);
-  } else {
-    await up(gpus);
-  }
-} catch (error) {
-  console.error(describeFailure(error));
-  process.exitCode = 1;
-}
+const OPTIONS = { gpus: { type: 'string' }, down: { type: 'boolean' } } as const;
+
+await command(USAGE, OPTIONS, async (values) => {
+  const gpus = wholeNumber('--gpus', values.gpus, 1, 1);
+  if (!values.down) return up(gpus);
+  const stopped = await stopRecordedServices();
+  console.log(stopped.length === 0 ? 'nothing was running' : `stopped ${stopped.join(', ')}`);
+});

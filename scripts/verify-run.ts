@@ -1,12 +1,12 @@
 #!/usr/bin/env node
 // npm run verify-run -- ID [--no-model]: reads a whole run again and names the first thing that is wrong.
-import { parseArgs } from 'node:util';
 import { keys } from '../activities/artifacts/store.js';
 import { verifyRun } from '../activities/verification/verify-run.js';
-import { isPrecision, PRECISIONS, type Precision } from '../activities/policy/policy.js';
+import { PRECISIONS, type Precision } from '../activities/policy/policy.js';
 import { ArithmeticManifest } from '../schemas/arithmetic.js';
-import { command, setUpSilently, UsageError } from './models/command.js';
-import { requireRun, runIdOf } from './models/runs.js';
+import { command, idOf, number, oneOf, UsageError, type Values } from './cli.js';
+import { setUpSilently } from './models/command.js';
+import { requireRun } from './models/runs.js';
 import { withStore } from './models/with-store.js';
 import { suitedSettings, thisMachine } from './services/workers.js';
 
@@ -28,26 +28,19 @@ one that SEEUPO_S3_BUCKET and the AWS variables name.`;
 /** The sampler takes a token's log-prob in a batch of other shapes than the check: the same but for rounding. */
 const TOLERANCES: Readonly<Record<Precision, number>> = { fp32: 0.001, bf16: 0.15 };
 
-await command(async () => {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      'no-model': { type: 'boolean' },
-      precision: { type: 'string' },
-      tolerance: { type: 'string' },
-      json: { type: 'boolean' },
-      help: { type: 'boolean', short: 'h' },
-    },
-  });
-  if (values.help) return console.log(USAGE);
-  if (positionals.length !== 1) throw new UsageError(`expected one run id, found ${positionals.length}\n\n${USAGE}`);
-  const runId = runIdOf(positionals[0]!);
-  const chosen = values.precision;
-  if (chosen !== undefined && !isPrecision(chosen))
-    throw new UsageError(`--precision is "${chosen}": expected ${PRECISIONS.join(' or ')}`);
-  const given = values.tolerance === undefined ? null : Number(values.tolerance);
-  if (given !== null && !(given > 0))
-    throw new UsageError(`--tolerance is "${values.tolerance}": expected a positive number of nats`);
+const OPTIONS = {
+  'no-model': { type: 'boolean' },
+  precision: { type: 'string' },
+  tolerance: { type: 'string' },
+  json: { type: 'boolean' },
+} as const;
+
+const verify = async (values: Values<typeof OPTIONS>, positionals: readonly string[]): Promise<void> => {
+  if (positionals.length !== 1) throw new UsageError(`expected one run id, found ${positionals.length}`, true);
+  const runId = idOf('the run id', positionals[0]!);
+  const chosen = oneOf('--precision', values.precision, PRECISIONS, undefined);
+  const given = number('--tolerance', values.tolerance, 0, null);
+  if (given === 0) throw new UsageError('--tolerance is 0: expected a positive number of nats');
   await withStore(async (store, modelsDir) => {
     await requireRun(store, runId);
     const recorded = (await store.findManifest(keys.arithmetic(runId), ArithmeticManifest))?.manifest.arithmetic;
@@ -76,7 +69,7 @@ await command(async () => {
           : `${tokens} log-probabilities taken again, at most ${largestGap!.toExponential(1)} nats from the record`),
     );
   });
-});
+};
 
 /** TensorFlow loads only if it is asked for. */
 async function openedPolicy(precision: Precision) {
@@ -84,3 +77,5 @@ async function openedPolicy(precision: Precision) {
   const { TensorFlowPolicy } = await import('../activities/policy/tf-policy.js');
   return new TensorFlowPolicy(precision);
 }
+
+await command(USAGE, OPTIONS, verify, { positionals: true });

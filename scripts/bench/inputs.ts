@@ -14,7 +14,7 @@ import { RolloutShardManifest } from '../../schemas/rollout.js';
 import { RunManifest } from '../../schemas/run.js';
 import type { TrainConfig } from '../../schemas/train-config.js';
 import { Trajectory } from '../../schemas/trajectory.js';
-import { UsageError } from '../models/command.js';
+import { UsageError } from '../cli.js';
 import { policyAt, runsOf, thetaOf } from '../models/runs.js';
 import { withStore } from '../models/with-store.js';
 import { emptyTemporary } from '../setup/pip.js';

@@ -1,32 +1,12 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { isPrecision, PRECISIONS } from '../../activities/policy/policy.js';
+import { PRECISIONS } from '../../activities/policy/policy.js';
 import type { TensorFlowPolicy } from '../../activities/policy/tf-policy.js';
 import { HubModels, isHubReference } from '../../activities/policy/hub-models.js';
-import { NotUtf8, readTextFile } from '../../activities/text-file.js';
 import { fetchThrough, proxiesOf } from '../../workers/proxy.js';
+import { callersPath, oneOf, UsageError } from '../cli.js';
 import { setUp, smolLm2Path, type ComponentName } from '../setup/index.js';
 import { modelsDir as defaultModelsDir } from '../setup/paths.js';
-
-/** The command line or the input asks for something that is not there; the message says what to write. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
-
-/** A path as the caller meant it: npm runs scripts in the root of the checkout, wherever it was called. */
-export const callersPath = (given: string): string => path.resolve(process.env['INIT_CWD'] ?? process.cwd(), given);
-
-/** @param what  the option that named it, for the message */
-export async function readJsonFile(file: string, what: string): Promise<unknown> {
-  const text = await readTextFile(file).catch((error: Error) => {
-    throw new UsageError(`${what}: ${error instanceof NotUtf8 ? error.message : `there is no readable file ${file}`}`);
-  });
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new UsageError(`${what}: ${file} is no JSON (${(error as Error).message})`);
-  }
-}
 
 /** Set-up that leaves standard output to what the command writes. */
 export async function setUpSilently(components: readonly ComponentName[]): Promise<void> {
@@ -73,9 +53,7 @@ export async function openPolicy(
     readonly acceptSettings?: readonly string[] | undefined;
   },
 ): Promise<TensorFlowPolicy> {
-  const precision = options.precision ?? 'fp32';
-  if (!isPrecision(precision))
-    throw new UsageError(`--precision is "${precision}": expected ${PRECISIONS.join(' or ')}`);
+  const precision = oneOf('--precision', options.precision, PRECISIONS, 'fp32');
   await setUpSilently(['tensorflow', 'tensorflow-binding', ...(model === smolLm2Path ? (['model'] as const) : [])]);
   if (!existsSync(model))
     throw new UsageError(`--model: there is no ${model}; expected a GGUF file or a Hugging Face directory`);
@@ -102,31 +80,4 @@ export async function openPolicy(
     adapter,
   });
   return policy;
-}
-
-/** Runs a command: its problems in one line on standard error, and exit code 1, or 2 if it was called wrongly. */
-export async function command(main: () => Promise<void>): Promise<void> {
-  // A reader that has seen enough, like `head`, closes the pipe.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
-  try {
-    await main();
-  } catch (error) {
-    const { name, code, message } = error as Error & { code?: string };
-    const usage = name === 'UsageError' || name === 'NotUtf8' || code?.startsWith('ERR_PARSE_ARGS') === true;
-    const known =
-      usage ||
-      [
-        'ModelFileInvalid',
-        'TensorFileInvalid',
-        'SetUpError',
-        'SideFailed',
-        'HubUnavailable',
-        'RangeError',
-        'Unverified',
-        'BadEnvironmentVariables',
-      ].includes(name) ||
-      /^(Store|Artifact)/.test(name);
-    console.error(known ? message : error);
-    process.exitCode = usage ? 2 : 1;
-  }
 }

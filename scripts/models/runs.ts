@@ -6,9 +6,9 @@ import { readSafetensors, type NamedTensor } from '../../activities/policy/weigh
 import type { ArtifactRef } from '../../schemas/artifact-ref.js';
 import { CheckpointManifest, WarmStartManifest } from '../../schemas/checkpoint.js';
 import { RunManifest } from '../../schemas/run.js';
-import { RunId, type LoraConfig } from '../../schemas/train-config.js';
+import type { LoraConfig } from '../../schemas/train-config.js';
 import { TensorGroups } from '../../schemas/turn-state.js';
-import { UsageError } from './command.js';
+import { UsageError } from '../cli.js';
 
 export interface PolicyAt {
   /** For people: which policy of the run this is. */
@@ -83,13 +83,6 @@ export async function runsOf(store: ArtifactStore): Promise<string[]> {
   const runs: string[] = [];
   for await (const key of store.list('runs/')) if (key.endsWith('/run.json')) runs.push(key.split('/')[1]!);
   return runs;
-}
-
-/** @throws {UsageError} if it cannot be a run's id */
-export function runIdOf(given: string): string {
-  const runId = RunId.safeParse(given);
-  if (runId.success) return runId.data;
-  throw new UsageError(`--run is "${given}": it ${runId.error.issues[0]!.message}`);
 }
 
 /** @throws {UsageError} if the store has no such run, naming those it has */

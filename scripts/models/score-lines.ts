@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ModelCodec } from '../../activities/policy/text-codec.js';
 import { readJson } from '../../activities/policy/chat-template/json.js';
 import { Dict } from '../../activities/policy/chat-template/values.js';
-import { UsageError } from './command.js';
+import { UsageError } from '../cli.js';
 import { conversationOf, promptOf, type TemplateFlags } from './conversation.js';
 
 const Id = z.int().nonnegative();

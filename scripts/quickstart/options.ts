@@ -1,5 +1,4 @@
-import { parseArgs } from 'node:util';
-import { RunId } from '../../schemas/train-config.js';
+import { idOf, readOptions, wholeNumber } from '../cli.js';
 
 export interface QuickstartOptions {
   /** A new run, whatever there is. */
@@ -17,11 +16,6 @@ export interface QuickstartOptions {
   readonly seed: number | null;
   readonly iterations: number | null;
   readonly help: boolean;
-}
-
-/** The command line asks for something that is not there; the message says what to write. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError';
 }
 
 export const DEFAULT_CONFIG = 'scripts/runs/quickstart.json';
@@ -52,49 +46,20 @@ const OPTIONS = {
   'run-id': { type: 'string' },
   seed: { type: 'string' },
   iterations: { type: 'string' },
-  help: { type: 'boolean', short: 'h' },
 } as const;
 
 /** @throws {UsageError} on an unknown option, a missing value, a number that is none, a run id that cannot be one */
 export function parseOptions(args: readonly string[]): QuickstartOptions {
-  const { values } = parsed(args);
-  const runId = values['run-id'] ?? null;
-  if (runId !== null) {
-    const checked = RunId.safeParse(runId);
-    if (!checked.success)
-      throw new UsageError(`--run-id is "${runId}": it ${checked.error.issues[0]?.message ?? 'is no run id'}`);
-  }
+  const { values } = readOptions(OPTIONS, args);
   return {
     fresh: values.fresh ?? false,
     takeOver: values['take-over'] ?? false,
     keep: values.keep ?? false,
     config: values.config ?? DEFAULT_CONFIG,
     environment: values.environment ?? null,
-    runId,
-    seed: count('--seed', values.seed),
-    iterations: count('--iterations', values.iterations),
+    runId: values['run-id'] === undefined ? null : idOf('--run-id', values['run-id']),
+    seed: wholeNumber('--seed', values.seed, 0, null),
+    iterations: wholeNumber('--iterations', values.iterations, 0, null),
     help: values.help ?? false,
   };
-}
-
-function parsed(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options: OPTIONS, strict: true, allowPositionals: false });
-  } catch (error) {
-    // Node's message names the option; its advice on `--` does not apply here.
-    const reason = (error as Error).message.split(/\. (?:To specify|Did you)/)[0] ?? '';
-    throw new UsageError(
-      `${reason.replace(/\.$/, '')}. Known: ${Object.keys(OPTIONS)
-        .map((name) => `--${name}`)
-        .join(', ')}`,
-    );
-  }
-}
-
-function count(name: string, text: string | undefined): number | null {
-  if (text === undefined) return null;
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(Number(text))) {
-    throw new UsageError(`${name} is "${text}": expected a whole number, 0 or more, e.g. ${name} 3`);
-  }
-  return Number(text);
 }

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import type { Demonstration } from '../../schemas/environment-protocol.js';
+import { callersPath } from '../cli.js';
 import { ModuleEnvironment } from '../../activities/environments/module-environment.js';
 
 /** An environment of the user's own, and what a run on it differs in. */
@@ -16,8 +17,7 @@ export interface OwnEnvironment {
 
 /** @throws {EnvironmentModuleInvalid} naming what is wrong, before anything is set up */
 export async function ownEnvironment(given: string): Promise<OwnEnvironment> {
-  // npm runs its scripts at the root of the checkout; the path was written where the user is.
-  const file = path.resolve(process.env.INIT_CWD ?? '.', given);
+  const file = callersPath(given);
   const name = `./${path.basename(file)}`;
   const folder = path.dirname(file);
   const environment = new ModuleEnvironment(name, [folder]);

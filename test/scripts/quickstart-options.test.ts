@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DEFAULT_CONFIG, parseOptions, UsageError } from '../../scripts/quickstart/options.js';
+import { UsageError } from '../../scripts/cli.js';
+import { DEFAULT_CONFIG, parseOptions } from '../../scripts/quickstart/options.js';
 
 const refused = (args: string[], message: RegExp): void => {
   assert.throws(
