@@ -193,6 +193,31 @@ export const PpoConfig = z
   .transform((given) => resolved(given, {}));
 export type PpoConfig = z.infer<typeof PpoConfig>;
 
+/**
+ * GiGPO (arXiv 2505.10978): GRPO whose advantage has a second part, taken over the turns of a task that answer the same
+ * observation. Defaults are those of the paper's experiments.
+ */
+export const GigpoConfig = z
+  .strictObject({
+    name: z.literal('gigpo'),
+    /** w: weight of the step advantage beside the episode's; 0 is GRPO. */
+    stepWeight: z.number().nonnegative().default(1),
+    /** Discount per turn of what a turn is worth: gamma^(turns to come) R. */
+    gamma: z.number().gt(0).max(1).default(0.95),
+    /** Whether both advantages are divided by the deviation of their group. */
+    normalization: z.enum(['group', 'none']).default('group'),
+    deviation: Deviation,
+    /** Mean per response then over responses; over all tokens; or the sum over rollout.maxResponseTokens, then over responses. */
+    aggregation: z.enum(['sequence-mean', 'token-mean', 'constant']).default('sequence-mean'),
+    clip: Clip.default({ low: 0.2, high: 0.2 }),
+    /** c: a term with negative A is at least c A, however large its ratio; null disables. */
+    dualClip: z.number().gt(1).nullable().default(null),
+    ...common,
+  })
+  .check(klIsOneThing)
+  .transform((given) => resolved(given, given.normalization === 'group' ? { deviation: 'sample' } : {}));
+export type GigpoConfig = z.infer<typeof GigpoConfig>;
+
 /** Which rule makes theta_{k+1} of theta_k and its rollouts. */
 export const AlgorithmConfig = z.discriminatedUnion('name', [
   SeeupoConfig,
@@ -200,5 +225,6 @@ export const AlgorithmConfig = z.discriminatedUnion('name', [
   GrpoConfig,
   GspoConfig,
   PpoConfig,
+  GigpoConfig,
 ]);
 export type AlgorithmConfig = z.infer<typeof AlgorithmConfig>;

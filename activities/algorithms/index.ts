@@ -1,5 +1,6 @@
 import type { AlgorithmConfig } from '../../schemas/train-config.js';
 import type { Algorithm, AlgorithmDefinition, SettingReader } from './algorithm.js';
+import { gigpo } from './gigpo.js';
 import { grpo } from './grpo.js';
 import { gspo } from './gspo.js';
 import type { ResponseSample, SampleLoss } from './objectives.js';
@@ -16,6 +17,7 @@ const ALGORITHMS: { readonly [N in Name]: AlgorithmDefinition<Extract<AlgorithmC
   grpo,
   gspo,
   ppo,
+  gigpo,
 };
 
 /** An algorithm with its settings: what the stages of a run ask, so that they know none by name. */

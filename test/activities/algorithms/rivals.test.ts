@@ -99,6 +99,7 @@ const configs = [
   { name: 'gspo' },
   { name: 'reinforce' },
   { name: 'reinforce', aggregation: 'token-mean' },
+  { name: 'gigpo', dualClip: 3 },
   { name: 'ppo' },
   { name: 'ppo', aggregation: 'token-mean' },
   { name: 'grpo' },

@@ -66,6 +66,8 @@ const OTHERWISE: readonly [change: Record<string, unknown>, base?: TrainConfigIn
     { suffixProductClip: [0.9, 1.1] },
   ].map((algorithm): [Record<string, unknown>] => [{ algorithm }]),
   [{ algorithm: { aggregation: 'token-mean' } }, { name: 'grpo' }],
+  [{ algorithm: { stepWeight: 0.5 } }, { name: 'gigpo' }],
+  [{ algorithm: { gamma: 0.5 } }, { name: 'gigpo' }],
   ...[{ gamma: 0.9 }, { lambda: 0.5 }, { valueCoefficient: 1 }, { valueClip: 0.1 }, { valueLearningRate: 1 }].map(
     (algorithm): [Record<string, unknown>, TrainConfigInput['algorithm']] => [{ algorithm }, { name: 'ppo' }],
   ),
