@@ -218,6 +218,37 @@ export const GigpoConfig = z
   .transform((given) => resolved(given, given.normalization === 'group' ? { deviation: 'sample' } : {}));
 export type GigpoConfig = z.infer<typeof GigpoConfig>;
 
+/**
+ * Turn-PPO (arXiv 2512.17008): PPO whose action is a whole turn, with a value, a step of GAE and a clipped ratio for each.
+ * The ratio is length-normalised, as GSPO's: the geometric mean of its tokens' ratios. Discounts are those that the paper
+ * found best; what it leaves to PPO is as in `ppo`.
+ */
+export const TurnPpoConfig = z
+  .strictObject({
+    name: z.literal('turn-ppo'),
+    /** Discount per turn; 1 is undiscounted. */
+    gamma: z.number().gt(0).max(1).default(0.99),
+    /** lambda of GAE over turns: 1 has no bias from V, 0 is the error of one turn. */
+    lambda: z.number().min(0).max(1).default(0.9),
+    /** Advantages of all turns of the iteration: minus their mean, over their deviation; or as they are. */
+    normalization: z.enum(['batch', 'none']).default('batch'),
+    clip: Clip.default({ low: 0.2, high: 0.2 }),
+    /** c: a term with negative A is at least c A, however large its ratio; null disables. */
+    dualClip: z.number().gt(1).nullable().default(null),
+    /** Weight of the value loss, which also moves the adapter under the head. */
+    valueCoefficient: z.number().nonnegative().default(0.5),
+    /** A value further than this from the one before the update earns nothing more by moving on; null disables. Units of the reward. */
+    valueClip: z.number().positive().nullable().default(0.5),
+    /** AdamW's rate for the value head, which starts at 0. */
+    valueLearningRate: z.number().positive().default(1e-4),
+    ...common,
+    /** A critic learns from groups without variance too, so they stay. */
+    skipGroupsWithoutVariance: z.literal(false).optional(),
+  })
+  .check(klIsOneThing)
+  .transform((given) => resolved(given, {}));
+export type TurnPpoConfig = z.infer<typeof TurnPpoConfig>;
+
 /** Which rule makes theta_{k+1} of theta_k and its rollouts. */
 export const AlgorithmConfig = z.discriminatedUnion('name', [
   SeeupoConfig,
@@ -226,5 +257,6 @@ export const AlgorithmConfig = z.discriminatedUnion('name', [
   GspoConfig,
   PpoConfig,
   GigpoConfig,
+  TurnPpoConfig,
 ]);
 export type AlgorithmConfig = z.infer<typeof AlgorithmConfig>;

@@ -7,6 +7,7 @@ import type { ResponseSample, SampleLoss } from './objectives.js';
 import { ppo } from './ppo.js';
 import { reinforce } from './reinforce.js';
 import { seeupo } from './seeupo.js';
+import { turnPpo } from './turn-ppo.js';
 
 type Name = AlgorithmConfig['name'];
 
@@ -18,6 +19,7 @@ const ALGORITHMS: { readonly [N in Name]: AlgorithmDefinition<Extract<AlgorithmC
   gspo,
   ppo,
   gigpo,
+  'turn-ppo': turnPpo,
 };
 
 /** An algorithm with its settings: what the stages of a run ask, so that they know none by name. */

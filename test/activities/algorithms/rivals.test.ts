@@ -100,6 +100,7 @@ const configs = [
   { name: 'reinforce' },
   { name: 'reinforce', aggregation: 'token-mean' },
   { name: 'gigpo', dualClip: 3 },
+  { name: 'turn-ppo', dualClip: 3 },
   { name: 'ppo' },
   { name: 'ppo', aggregation: 'token-mean' },
   { name: 'grpo' },

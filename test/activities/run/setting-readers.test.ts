@@ -71,6 +71,7 @@ const OTHERWISE: readonly [change: Record<string, unknown>, base?: TrainConfigIn
   ...[{ gamma: 0.9 }, { lambda: 0.5 }, { valueCoefficient: 1 }, { valueClip: 0.1 }, { valueLearningRate: 1 }].map(
     (algorithm): [Record<string, unknown>, TrainConfigInput['algorithm']] => [{ algorithm }, { name: 'ppo' }],
   ),
+  [{ algorithm: { gamma: 0.5, lambda: 0.5 } }, { name: 'turn-ppo' }],
   ...[
     { learningRate: 0.1 },
     { betas: [0.5, 0.5] },

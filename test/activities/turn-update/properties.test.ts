@@ -44,7 +44,7 @@ const pool = fc
     ),
   );
 /** PPO's advantages are per token; of all others, per response. */
-const algorithms = ['seeupo', 'gspo', 'grpo', 'gigpo', 'reinforce', 'ppo'] as const;
+const algorithms = ['seeupo', 'gspo', 'grpo', 'gigpo', 'turn-ppo', 'reinforce', 'ppo'] as const;
 const algorithm = fc.constantFrom(...algorithms);
 
 async function updated(samples: readonly PoolSample[], name: (typeof algorithms)[number], epochs = 2) {

@@ -127,7 +127,7 @@ test('groups hold every trajectory once, with its pool sizes', async () => {
   assert.equal(manifest.groups, 3);
 });
 
-for (const name of ['reinforce', 'grpo', 'gspo', 'gigpo', 'ppo'] as const) {
+for (const name of ['reinforce', 'grpo', 'gspo', 'gigpo', 'ppo', 'turn-ppo'] as const) {
   test(`${name} updates the turns of all trajectories at once, as one pool, and leaves M alone`, async () => {
     const { artifacts, groups, input, update } = await scoredIteration({ name });
     assert.equal(groups.turns, 1);
