@@ -103,7 +103,11 @@ export const EvaluateConfig = z.strictObject({
       'model needs it.',
   }),
   maxPromptTokens: PlayConfig.shape.maxPromptTokens.unwrap().optional().meta(asInTheRun('maxPromptTokens')),
-  templateArguments: PlayConfig.shape.templateArguments.meta(asInTheRun('templateArguments')),
+  templateArguments: PlayConfig.shape.templateArguments.meta({
+    description:
+      'What the chat template gets besides the messages, e.g. {"enable_thinking": false}. Left out: as in the run, ' +
+      'if one is evaluated, else nothing.',
+  }),
   templateDate: PlayConfig.shape.templateDate.meta({
     description:
       'The date and time that the function strftime_now of the chat template shows, e.g. 2026-11-28T15:30:00. Left ' +

@@ -93,8 +93,8 @@ export const PlayConfig = z.strictObject({
     .default(null)
     .meta({
       description:
-        'Number of tokens to which each message of the environment after a response is cut; null shows all of it. The ' +
-        "code of the paper's authors uses 3000.",
+        'Number of tokens to which each message of the environment after a response is cut; null shows all of it. ' +
+        "The code of the paper's authors uses 3000.",
     }),
   truncatedResponse: z
     .enum(['continue', 'end'])

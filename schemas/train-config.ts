@@ -63,7 +63,8 @@ export const OptimizerConfig = z.strictObject({
     description: 'Added to the denominator of AdamW, so that it is never 0.',
   }),
   weightDecay: z.number().nonnegative().default(0).meta({
-    description: 'Decoupled weight decay per optimiser step, a share of learningRate; 0 disables it.',
+    description:
+      'Decoupled weight decay: each optimiser step shrinks the weights by learningRate times this; 0 disables it.',
   }),
   maxGradientNorm: z.number().positive().nullable().default(1).meta({
     description: 'Gradients whose global L2 norm is larger are scaled down to this norm; null disables it.',
@@ -132,10 +133,10 @@ export const GuardConfig = z.strictObject({
     .default(0.1)
     .meta({
       description:
-        'Largest KL(theta_k || theta) on the responses of a turn after its update, in nats per token (estimator k3); ' +
-        "null disables this limit. For comparison: Spinning Up's PPO stops its epochs at 0.015, and 60 turn updates " +
-        'of quickstart runs that learned reached 0.03 (mean of -log s). So the default only finds what is far from ' +
-        'normal.',
+        'Largest KL(theta_k || theta) on the responses of a turn after its update, in nats per token (estimator ' +
+        "k3); null disables this limit. For comparison: Spinning Up's PPO stops its epochs at 0.015, and 60 turn " +
+        'updates of quickstart runs that learned reached 0.03 (mean of -log s). So the default only finds what is ' +
+        'far from normal.',
     }),
   surrogateTolerance: z
     .number()
@@ -207,7 +208,7 @@ export const TrainConfig = z
           'moments of twice their size, and with a frozen copy if klCoefficient is above 0.',
       }),
     lora: LoraConfig.prefault({}).meta({
-      description: 'The adapter of training `lora`; the warm start trains one of these settings, too.',
+      description: 'The adapter of training `lora`, and of the warm start.',
     }),
     update: z
       .strictObject({

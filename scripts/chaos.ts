@@ -3,7 +3,8 @@
 import { mkdir, mkdtemp, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import { canonicalJson, sha256 } from '../activities/artifacts/canonical-json.js';
-import { TrainConfig, type TrainConfigInput } from '../schemas/train-config.js';
+import { resolveConfig, withoutSchemaReference } from '../activities/run/resolve-config.js';
+import type { TrainConfigInput } from '../schemas/train-config.js';
 import { named, planTrial } from './chaos/faults.js';
 import { readSeries, summaryOf, withOutcome, writeSeries, type Series } from './chaos/series.js';
 import { taught } from './chaos/taught-model.js';
@@ -63,8 +64,8 @@ function row({ trial, blows, passed, seconds, repeated, recoverySeconds }: Outco
 
 async function main(values: Values<typeof OPTIONS>): Promise<number> {
   const options = optionsOf(values);
-  const given = (await readJsonFile(options.config, '--config')) as TrainConfigInput;
-  const { environment } = TrainConfig.parse(given);
+  const given = withoutSchemaReference(await readJsonFile(options.config, '--config')) as TrainConfigInput;
+  const { environment } = resolveConfig(given);
   const identity = { seed: options.seed, config: sha256(canonicalJson(given)), code: await compiledVersion() };
   const series: Series =
     options.json === null ? { ...identity, undisturbed: null, trials: [] } : await readSeries(options.json, identity);

@@ -3,99 +3,18 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { z } from 'zod';
 import { createS3Store, type S3StoreOptions } from '../activities/artifacts/s3-store.js';
 import type { Logger } from 'pino';
 import type { CpuDependencies } from '../activities/dependencies.js';
 import { createEnvironments } from '../activities/environments/registry.js';
 import { withHeartbeats } from '../activities/heartbeats.js';
 import { HubModels, type Hub } from '../activities/policy/hub-models.js';
-import { PRECISIONS, type DeviceReport, type Precision, type TextCodec } from '../activities/policy/policy.js';
+import type { DeviceReport, Precision, TextCodec } from '../activities/policy/policy.js';
 import { loadTextCodec } from '../activities/policy/text-codec.js';
 import type { Arithmetic } from '../schemas/arithmetic.js';
+import { Variables } from './environment-variables.js';
 import { executionState } from './execution-state.js';
 import { BadProxy, fetchThrough, proxiesOf, proxyFor, type Proxies } from './proxy.js';
-
-/**
- * Every environment variable that this program reads; credentials of S3 are found by the AWS SDK's
- * own chain (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, a role).
- */
-const Variables = z.object({
-  SEEUPO_TEMPORAL_ADDRESS: z
-    .string()
-    .regex(/^[^\s/]+:\d+$/, 'must be host:port, e.g. 127.0.0.1:7233')
-    .default('127.0.0.1:7233'),
-  SEEUPO_TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
-  /** Temporal Cloud, or a cluster of one's own that asks for a key; goes over TLS only. */
-  SEEUPO_TEMPORAL_API_KEY: z.string().min(1).optional(),
-  /** Left out: TLS if there is a key or a certificate. */
-  SEEUPO_TEMPORAL_TLS: z.enum(['true', 'false'], 'must be true or false').optional(),
-  /** PEM files: of the server's authority if it is none of the system's, and of this client (mTLS). */
-  SEEUPO_TEMPORAL_TLS_CA: z.string().min(1).optional(),
-  SEEUPO_TEMPORAL_TLS_CERT: z.string().min(1).optional(),
-  SEEUPO_TEMPORAL_TLS_KEY: z.string().min(1).optional(),
-  /** The name that the server's certificate is for, if it is not the address's. */
-  SEEUPO_TEMPORAL_TLS_SERVER_NAME: z.string().min(1).optional(),
-  /** Task queues are `<prefix>-control` and `<prefix>-gpu`. */
-  SEEUPO_QUEUE_PREFIX: z
-    .string()
-    .regex(/^[A-Za-z0-9_-]+$/, 'must be of letters, digits, - and _')
-    .default('seeupo'),
-  /** Worker versioning: with a build id, workers take only what is routed to their build (README, Operating). */
-  SEEUPO_BUILD_ID: z
-    .string()
-    .regex(/^[A-Za-z0-9._-]{1,100}$/, 'must be 1 to 100 of letters, digits, ., - and _')
-    .optional(),
-  SEEUPO_DEPLOYMENT: z
-    .string()
-    .regex(/^[A-Za-z0-9_-]{1,100}$/, 'must be 1 to 100 of letters, digits, - and _')
-    .default('seeupo'),
-  /** Left out, it is AWS itself. */
-  SEEUPO_S3_ENDPOINT: z.url({ protocol: /^https?$/, error: 'must be a URL, e.g. http://127.0.0.1:9000' }).optional(),
-  SEEUPO_S3_BUCKET: z.string({ error: 'must name the bucket' }).min(3),
-  SEEUPO_S3_REGION: z.string().min(1).default('us-east-1'),
-  /** Bucket in the path rather than in the host name: what most servers other than AWS need. */
-  SEEUPO_S3_FORCE_PATH_STYLE: z.enum(['true', 'false'], 'must be true or false').optional(),
-  /** Server-side encryption of everything written; left out: the bucket's default. */
-  SEEUPO_S3_SSE: z.enum(['AES256', 'aws:kms', 'aws:kms:dsse'], 'must be AES256, aws:kms or aws:kms:dsse').optional(),
-  /** With aws:kms: key id or ARN; left out: the account's own key for S3. */
-  SEEUPO_S3_KMS_KEY_ID: z.string().min(1).optional(),
-  SEEUPO_BFCL_URL: z.url({ protocol: /^https?$/, error: 'must be a URL, e.g. http://127.0.0.1:8300' }).optional(),
-  SEEUPO_BFCL_FULL_URL: z.url({ protocol: /^https?$/, error: 'must be a URL, e.g. http://127.0.0.1:8301' }).optional(),
-  SEEUPO_APPWORLD_URL: z.url({ protocol: /^https?$/, error: 'must be a URL, e.g. http://127.0.0.1:8302' }).optional(),
-  /** Folders, separated as in PATH, below which environment.name may be a module; left out: modules are refused. */
-  SEEUPO_ENVIRONMENTS_DIR: z.string().min(1).optional(),
-  /** Ignored files of this checkout: models, binaries, logs. */
-  SEEUPO_RUNTIME_DIR: z.string().min(1).default('.runtime'),
-  /** Root of model.path; `models` in the runtime directory if left out. */
-  SEEUPO_MODELS_DIR: z.string().min(1).optional(),
-  /** Hub of models like hf://owner/name@revision. */
-  HF_ENDPOINT: z
-    .url({ protocol: /^https?$/, error: 'must be a URL, e.g. https://huggingface.co' })
-    .default('https://huggingface.co'),
-  /** Needed for private and gated models only. */
-  HF_TOKEN: z.string().min(1).optional(),
-  /** HTTP proxies on the way to Temporal, S3 and the hub (proxy.ts); loopback is never proxied. */
-  HTTPS_PROXY: z.string().optional(),
-  HTTP_PROXY: z.string().optional(),
-  NO_PROXY: z.string().optional(),
-  https_proxy: z.string().optional(),
-  http_proxy: z.string().optional(),
-  no_proxy: z.string().optional(),
-  /** Written when the worker takes tasks. */
-  SEEUPO_READY_FILE: z.string().min(1).optional(),
-  /** Arithmetic of the GPU worker's matrix products. */
-  SEEUPO_PRECISION: z.enum(PRECISIONS, 'must be fp32 or bf16').default('fp32'),
-  /** Copies of the policy in one GPU worker, each on its share of the cores; for processors. */
-  SEEUPO_REPLICAS: z.coerce
-    .number('must be a whole number from 1')
-    .int('must be a whole number from 1')
-    .min(1, 'must be a whole number from 1')
-    .default(1),
-  SEEUPO_LOG_LEVEL: z
-    .enum(['trace', 'debug', 'info', 'warn', 'error'], 'must be trace, debug, info, warn or error')
-    .default('info'),
-});
 
 /** How Temporal is spoken to; the key and the files are named in the environment only. */
 export interface TemporalSettings {
@@ -195,7 +114,7 @@ export function readSettings(variables: Readonly<Record<string, string | undefin
   };
 }
 
-function temporalSettings(v: z.infer<typeof Variables>, through: (url: string) => string | null): TemporalSettings {
+function temporalSettings(v: Variables, through: (url: string) => string | null): TemporalSettings {
   const {
     SEEUPO_TEMPORAL_API_KEY: apiKey = null,
     SEEUPO_TEMPORAL_TLS_CA: ca = null,

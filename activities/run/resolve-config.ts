@@ -2,6 +2,7 @@ import { closest, distance } from 'fastest-levenshtein';
 import { z } from 'zod';
 import type { Task } from '../../schemas/task.js';
 import { AlgorithmConfig, TrainConfig } from '../../schemas/train-config.js';
+import { about, fieldsOf, lastOf, parentOf, type Fields } from './config-fields.js';
 
 /** The configuration cannot be run; the message lists every problem found, one a line. */
 export class BadConfig extends Error {
@@ -24,30 +25,42 @@ export const resolveConfig = (input: unknown): TrainConfig => checkedConfig(Trai
 
 /** A configuration of any form, with every default spelled out. @throws {BadConfig} as `resolveConfig` */
 export function checkedConfig<T>(schema: z.ZodType<T>, input: unknown): T {
-  const parsed = schema.safeParse(input);
+  const given = withoutSchemaReference(input);
+  const parsed = schema.safeParse(given);
   if (parsed.success) return parsed.data;
-  throw new BadConfig(parsed.error.issues.flatMap((issue) => problemsOf(issue, input, schema)));
+  const algorithm = algorithmOf(given);
+  const fields = fieldsOf(schema, algorithm);
+  const problems = parsed.error.issues.flatMap((issue) =>
+    issue.code === 'unrecognized_keys'
+      ? issue.keys.map((key) => unknownKey([...issue.path, key], schema, fields, algorithm))
+      : [`${wrongValue(issue, given)}${about(fields, dotted(issue.path))}`],
+  );
+  throw new BadConfig(problems);
 }
 
-function problemsOf(issue: z.core.$ZodIssue, input: unknown, schema: z.ZodType): string[] {
-  if (issue.code === 'unrecognized_keys')
-    return issue.keys.map((key) => unknownKey([...issue.path, key], schema, algorithmOf(input)));
+/** A document without the key by which it names its JSON schema for editors: that says nothing about the run. */
+export function withoutSchemaReference(input: unknown): unknown {
+  if (!isObject(input) || Array.isArray(input) || typeof input['$schema'] !== 'string') return input;
+  const { $schema: _, ...rest } = input;
+  return rest;
+}
+
+function wrongValue(issue: z.core.$ZodIssue, input: unknown): string {
   const found = valueAt(input, issue.path);
   const path = dotted(issue.path) || 'the configuration';
-  if (found === undefined && issue.code !== 'custom') return [`${path} is missing: ${lowerFirst(issue.message)}`];
-  if (issue.code === 'custom') return [`${path} ${issue.message}`];
-  return [`${path} is ${shown(found)}: ${lowerFirst(issue.message)}`];
+  if (found === undefined && issue.code !== 'custom') return `${path} is missing: ${lowerFirst(issue.message)}`;
+  if (issue.code === 'custom') return `${path} ${issue.message}`;
+  return `${path} is ${shown(found)}: ${lowerFirst(issue.message)}`;
 }
 
-function unknownKey(path: PropertyKey[], schema: z.ZodType, algorithm: string | null): string {
+function unknownKey(path: PropertyKey[], schema: z.ZodType, fields: Fields, algorithm: string | null): string {
   const key = String(path.at(-1));
-  const others =
-    algorithm === null
-      ? []
-      : ALGORITHMS.filter((name) => name !== algorithm && knownKeys(schema, name).includes(dotted(path)));
-  if (others.length > 0)
+  const isKnownTo = (name: string) => fieldsOf(schema, name).has(dotted(path));
+  const others = algorithm === null ? [] : ALGORITHMS.filter((name) => name !== algorithm && isKnownTo(name));
+  if (others.length > 0) {
     return `${dotted(path)} is a setting of ${others.join(', ')}, not of ${algorithm}: leave it out, or choose another algorithm.name`;
-  const known = knownKeys(schema, algorithm);
+  }
+  const known = [...fields.keys()];
   const siblings = known.filter((one) => parentOf(one) === dotted(path.slice(0, -1)));
   const elsewhere = known.filter((one) => lastOf(one) === key);
   const names = siblings.map(lastOf);
@@ -56,12 +69,11 @@ function unknownKey(path: PropertyKey[], schema: z.ZodType, algorithm: string | 
     (names.length > 0 ? closest(key, names) : undefined);
   const likely =
     nearest !== undefined && (nearest.startsWith(key) || distance(key, nearest) <= Math.max(2, key.length / 3));
-  const advice = likely
-    ? `did you mean "${nearest}"?`
-    : elsewhere.length > 0
-      ? `did you mean ${elsewhere.join(' or ')}?`
-      : `known here: ${names.join(', ')}`;
-  return `${dotted(path)} is no setting: ${advice}`;
+  const unknown = `${dotted(path)} is no setting`;
+  if (likely) return `${unknown}: did you mean "${nearest}"?${about(fields, dotted([...path.slice(0, -1), nearest]))}`;
+  if (elsewhere.length === 0) return `${unknown}: known here: ${names.join(', ')}`;
+  const [only, ...more] = elsewhere;
+  return `${unknown}: did you mean ${elsewhere.join(' or ')}?${more.length === 0 ? about(fields, only!) : ''}`;
 }
 
 const ALGORITHMS = AlgorithmConfig.options.map((variant) => variant.in.shape.name.value);
@@ -70,30 +82,6 @@ const ALGORITHMS = AlgorithmConfig.options.map((variant) => variant.in.shape.nam
 function algorithmOf(input: unknown): string | null {
   const name = valueAt(input, ['algorithm', 'name']);
   return ALGORITHMS.find((known) => known === name) ?? null;
-}
-
-/** Every setting as a dotted path, read off the schema; those of one algorithm, or of all of them. */
-const knownKeys = (schema: z.ZodType, algorithm: string | null): string[] =>
-  pathsOf(z.toJSONSchema(schema, { io: 'input' }) as JsonSchema, '', algorithm);
-
-interface JsonSchema {
-  readonly properties?: Record<string, JsonSchema>;
-  readonly const?: unknown;
-  readonly anyOf?: JsonSchema[];
-  readonly oneOf?: JsonSchema[];
-  readonly allOf?: JsonSchema[];
-}
-function pathsOf(schema: JsonSchema, prefix: string, algorithm: string | null): string[] {
-  const own = Object.entries(schema.properties ?? {}).flatMap(([key, inner]) => [
-    prefix + key,
-    ...pathsOf(inner, `${prefix}${key}.`, algorithm),
-  ]);
-  const variants = [...(schema.anyOf ?? []), ...(schema.oneOf ?? []), ...(schema.allOf ?? [])];
-  const chosen =
-    prefix === 'algorithm.' && algorithm !== null
-      ? variants.filter(({ properties }) => properties?.['name']?.const === algorithm)
-      : variants;
-  return [...new Set([...own, ...chosen.flatMap((variant) => pathsOf(variant, prefix, algorithm))])];
 }
 
 /** Problems between a configuration and the tasks that it names; none is an empty list. */
@@ -149,8 +137,6 @@ const isObject = (value: unknown): value is Record<string, unknown> => typeof va
 const valueAt = (value: unknown, path: readonly PropertyKey[]): unknown =>
   path.reduce<unknown>((inner, key) => (isObject(inner) ? inner[key as string] : undefined), value);
 const dotted = (path: readonly PropertyKey[]): string => path.map(String).join('.');
-const lastOf = (path: string): string => path.slice(path.lastIndexOf('.') + 1);
-const parentOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf('.')));
 const lowerFirst = (text: string): string => text.charAt(0).toLowerCase() + text.slice(1);
 /** A value as a message shows it: JSON, cut. */
 const shown = (value: unknown): string => {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ForkRequest, ResumeRequest } from '../../schemas/run-request.js';
-import { BadConfig } from './resolve-config.js';
+import { BadConfig, withoutSchemaReference } from './resolve-config.js';
 
 /** What `train` was asked for. A configuration is checked by resolveConfig, which knows its settings by name. */
 export type RunRequest =
@@ -9,7 +9,8 @@ export type RunRequest =
   | ({ readonly kind: 'fork' } & ForkRequest);
 
 /** @throws {BadConfig} if it asks to resume or fork, and not as one can */
-export function requestOf(input: unknown): RunRequest {
+export function requestOf(given: unknown): RunRequest {
+  const input = withoutSchemaReference(given);
   const has = (name: string) => typeof input === 'object' && input !== null && name in input;
   if (has('resumeFrom'))
     return {

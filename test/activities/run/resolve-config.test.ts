@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { BadConfig, differences, problemsWithTasks, resolveConfig } from '../../../activities/run/resolve-config.js';
+import { requestOf } from '../../../activities/run/run-request.js';
 import type { TrainConfigInput } from '../../../schemas/train-config.js';
 import type { Task } from '../../../schemas/task.js';
 
@@ -41,25 +42,62 @@ test('the shipped configurations resolve', () => {
     resolveConfig(JSON.parse(readFileSync(`scripts/runs/${name}.json`, 'utf8')));
 });
 
-test('an unknown setting is answered with the nearest one that is known', () => {
+test('an unknown setting is answered with the nearest one that is known, and with what that is', () => {
   assert.deepEqual(
     problems((c) => (c.rolout = {})),
-    ['rolout is no setting: did you mean "rollout"?'],
+    [
+      'rolout is no setting: did you mean "rollout"? ' +
+        '(rollout: How the episodes that the policy learns from are sampled.)',
+    ],
   );
   assert.deepEqual(
     problems((c) => (c.rollout.groupsize = 4)),
-    ['rollout.groupsize is no setting: did you mean "groupSize"?'],
+    [
+      'rollout.groupsize is no setting: did you mean "groupSize"? ' +
+        '(groupSize: G: number of trajectories sampled per task in an iteration, at least 2.)',
+    ],
   );
-  assert.deepEqual(
-    problems((c) => (c.algorithm.klCoeff = 4)),
-    ['algorithm.klCoeff is no setting: did you mean "klCoefficient"?'],
+  assert.match(
+    problems((c) => (c.algorithm.klCoeff = 4)).join(),
+    /^algorithm\.klCoeff is no setting: did you mean "klCoefficient"\?/,
   );
 });
 
+test('a wrong value is told with the first sentence of what its field means, also within a list', () => {
+  const found = problems((c) => {
+    c.optimizer.learningRate = -1;
+    c.optimizer.betas = [0.9, 2];
+    c.rollout.history = 'some';
+    delete c.rollout.maxTurns;
+    c.s3 = {};
+  });
+  const endings = [
+    /^optimizer\.learningRate is -1: .* \(learningRate: Learning rate of AdamW; the peak rate where it varies\.\)$/,
+    /^optimizer\.betas\.1 is 2: .* \(betas: Decay rates of AdamW for the first and the second moment\.\)$/,
+    /^rollout\.history is "some": .* \(history: What a prompt holds of the earlier turns\.\)$/,
+    /^rollout\.maxTurns is missing: .* \(maxTurns: T: largest number of turns of an episode\.\)$/,
+    /^s3 is no setting: known here: [^()]*$/,
+  ];
+  for (const pattern of endings)
+    assert.ok(
+      found.some((line) => pattern.test(line)),
+      `${pattern} in\n${found.join('\n')}`,
+    );
+  assert.equal(found.length, endings.length);
+});
+
+test('a document may name its JSON schema for editors, which is no part of the configuration', () => {
+  const resolved = resolveConfig({ $schema: './train-config.schema.json', ...smallConfig } as TrainConfigInput);
+  assert.deepEqual(resolved, resolveConfig(smallConfig));
+  assert.deepEqual(requestOf({ $schema: 'x', resumeFrom: { run: 'r' } }), requestOf({ resumeFrom: { run: 'r' } }));
+  assert.match(problems((c) => (c.$schema = 1)).join(), /^\$schema is no setting/);
+  assert.match(problems((c) => (c.rollout.$schema = 'x')).join(), /^rollout\.\$schema is no setting/);
+});
+
 test('a setting that belongs elsewhere is answered with its place', () => {
-  assert.deepEqual(
-    problems((c) => (c.groupSize = 4)),
-    ['groupSize is no setting: did you mean rollout.groupSize?'],
+  assert.match(
+    problems((c) => (c.groupSize = 4)).join(),
+    /^groupSize is no setting: did you mean rollout\.groupSize\? \(groupSize: G: number/,
   );
   assert.match(problems((c) => (c.rollout.learningRate = 1))[0]!, /did you mean .*optimizer.learningRate/);
 });
@@ -152,7 +190,10 @@ test('a configuration has no place for a credential, and one that is put there i
 
 test('a key under algorithm is held against the algorithm that is chosen', () => {
   const found = (algorithm: object) => problems((c) => void (c.algorithm = algorithm as never)).join('\n');
-  assert.equal(found({ name: 'gspo', cliip: {} }), 'algorithm.cliip is no setting: did you mean "clip"?');
+  assert.match(
+    found({ name: 'gspo', cliip: {} }),
+    /^algorithm\.cliip is no setting: did you mean "clip"\?( \(clip: [^\n]*\))?$/,
+  );
   assert.equal(
     found({ name: 'gspo', updateOrder: 'reverse' }),
     'algorithm.updateOrder is a setting of seeupo, not of gspo: leave it out, or choose another algorithm.name',
