@@ -8,7 +8,7 @@ export const GroupedTrajectory = z.strictObject({
   id: z.string(),
   taskId: z.string(),
   reward: z.number(),
-  /** A_i of Eq. 9 after normalisation. */
+  /** A_i of Eq. 9 after normalisation, for readers of the store: an update's algorithm makes its own of the rewards. */
   advantage: z.number(),
   /** T_i: turns played; the trajectory is inactive in later pools. */
   turns: z.int().positive(),

@@ -19,7 +19,10 @@ export interface RewardedTrajectory {
 
 export interface AdvantageOptions {
   readonly normalization: 'batch' | 'group' | 'none';
-  /** What normalisation divides by; left out: the population's, over n. `sample` is over n - 1, as in torch.std, and so in verl, TRL and the authors' code. */
+  /**
+   * What normalisation divides by; left out: the population's, over n. `sample` is over n - 1, as in torch.std, and so
+   * in verl, TRL and the authors' code.
+   */
   readonly deviation?: 'population' | 'sample' | undefined;
   /** Advantages are clamped to [-x, x]; null is off. */
   readonly advantageClip: number | null;
@@ -40,7 +43,8 @@ export const shapedReward = (reward: number, shaping: AdvantageOptions['rewardSh
  * against each other and voids the paper's improvement guarantee.
  *
  * @param active  ids that the batch's mean and deviation are taken over, e.g. of one turn pool; left out: all.
- *                The group's mean is always the whole group's: a baseline by turn would be biased where the policy decides when to stop.
+ *                The group's mean is always the whole group's: a baseline by turn would be biased where the
+ *                policy decides when to stop.
  * @returns A_i by trajectory id
  * @throws {ShapeError} if a group has fewer than 2 samples, where A would be 0 by construction
  */
@@ -86,7 +90,10 @@ export const trajectoryAdvantages =
     return (id) => ({ advantage: advantages.get(id)! });
   };
 
-/** Mean and deviation, weighted by the trajectories' shares if they have any: then they are all that there are, and no sample. */
+/**
+ * Mean and deviation, weighted by the trajectories' shares if they have any: then they are all that there are, and no
+ * sample.
+ */
 function moments(
   values: readonly number[],
   trajectories: readonly RewardedTrajectory[],

@@ -47,7 +47,7 @@ export interface ScoredIteration {
 
 /** What a critic is trained towards at one response. */
 export interface CriticTargets {
-  /** Of each token; null or left out: the response has one advantage. */
+  /** Of each token; left out: the response has one advantage. */
   readonly advantages?: readonly number[];
   /** What V is trained towards, and V under theta_k's head: of each token, or of those at which the critic is asked. */
   readonly returns: readonly number[];
@@ -89,7 +89,10 @@ export interface CarriedProducts {
   extend(products: SuffixProducts, ratios: ReadonlyMap<string, number>): SuffixProducts;
 }
 
-/** A rule that makes theta_{k+1} of theta_k and its rollouts, with its settings: all that the stages of a run ask of it. */
+/**
+ * A rule that makes theta_{k+1} of theta_k and its rollouts, with its settings: all that the stages of a run ask of
+ * it.
+ */
 export interface Algorithm {
   /** Which turns make a pool, that is, an update. */
   readonly pooling: Pooling;
@@ -119,7 +122,10 @@ export interface AlgorithmDefinition<Config extends AlgorithmConfig> {
 type OwnSetting<Config> = Exclude<Config extends unknown ? keyof Config : never, SharedSetting> & string;
 type SharedSetting = keyof AlgorithmConfig | 'clip' | 'dualClip' | 'deviation';
 
-/** What most algorithms have in common: one pool with all turns, ratios against theta_k, nothing learned or handed on beside theta. */
+/**
+ * What most algorithms have in common: one pool with all turns, ratios against theta_k, nothing learned or handed on
+ * beside theta.
+ */
 export const allTurnsAtOnce = {
   pooling: together,
   updateOrder: 'forward',

@@ -41,7 +41,10 @@ export function valueLoss(
   };
 }
 
-/** 1 - var(return - V) / var(return): 1 if V foretells every return, 0 if it is no better than a constant, negative if worse. 0 if all returns are equal. */
+/**
+ * 1 - var(return - V) / var(return): 1 if V foretells every return, 0 if it is no better than a constant, negative if
+ * worse. 0 if all returns are equal.
+ */
 export function explainedVariance(values: readonly number[], returns: readonly number[]): number {
   const variance = (xs: readonly number[]): number => {
     const centre = mean(xs);

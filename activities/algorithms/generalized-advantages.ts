@@ -13,9 +13,9 @@ export interface TokenAdvantages {
 }
 
 /**
- * Generalised advantage estimation (Eq. 11 to 16 of arXiv 1506.02438) over the tokens of a trajectory, all its turns in a row:
- * delta_l = r_l + gamma V_{l+1} - V_l and A_l = delta_l + gamma lambda A_{l+1}, with V = A = 0 after the last token, which alone
- * is rewarded.
+ * Generalised advantage estimation (Eq. 11 to 16 of arXiv 1506.02438) over the tokens of a trajectory, all its turns
+ * in a row: delta_l = r_l + gamma V_{l+1} - V_l and A_l = delta_l + gamma lambda A_{l+1}, with V = A = 0 after the
+ * last token, which alone is rewarded.
  *
  * @param reward  of the whole trajectory
  * @param values  V_l before each token, in the reward's units
@@ -59,8 +59,8 @@ export interface ValuedTrajectory {
 }
 
 /**
- * Normalised advantages and the returns of every token of an iteration: GAE over each trajectory's tokens in a row, dealt back to
- * its turns.
+ * Normalised advantages and the returns of every token of an iteration: GAE over each trajectory's tokens in a row,
+ * dealt back to its turns.
  *
  * @returns [trajectory][turn]
  */

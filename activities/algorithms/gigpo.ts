@@ -28,7 +28,10 @@ export function stepAdvantages(episodes: readonly Episode[], options: StepOption
   return new Map(episodes.map(({ id, turns }) => [id, turns.map((_, t) => advantages.get(`${id}/${t}`) ?? 0)]));
 }
 
-/** What the turn at this index answers: the first prompt, which the samples of a task share, or what the turn before was answered with. */
+/**
+ * What the turn at this index answers: the first prompt, which the samples of a task share, or what the turn before
+ * was answered with.
+ */
 const observationBefore = (turns: Episode['turns'], index: number): unknown =>
   index === 0 ? turns[0]!.promptIds : turns[index - 1]!.observationHash;
 

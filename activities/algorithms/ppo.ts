@@ -7,7 +7,8 @@ import { tokenAdvantagesOf } from './generalized-advantages.js';
 import { tokenLoss, tokenScale } from './objectives.js';
 
 const UNTRAINED =
-  'algorithm.valueLearningRate and valueClip never act: valueCoefficient is 0, so the value head stays 0 and the advantage of every token is the reward';
+  'algorithm.valueLearningRate and valueClip never act: valueCoefficient is 0, ' +
+  'so the value head stays 0 and the advantage of every token is the reward';
 
 /** PPO, arXiv 1707.06347: GAE over the tokens of all turns in a row, a clip per token, a linear value head. */
 export const ppo: AlgorithmDefinition<PpoConfig> = {

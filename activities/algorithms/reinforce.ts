@@ -4,7 +4,8 @@ import { allTurnsAtOnce, scoresOf, type AlgorithmDefinition } from './algorithm.
 import { reinforceLoss } from './objectives.js';
 
 const OFF_POLICY =
-  'algorithm.epochs and minibatches above 1 are not REINFORCE: it has no ratio, so every step after the first treats tokens of theta_k as drawn by theta. Set both to 1, or choose gspo';
+  'algorithm.epochs and minibatches above 1 are not REINFORCE: it has no ratio, ' +
+  'so every step after the first treats tokens of theta_k as drawn by theta. Set both to 1, or choose gspo';
 
 /** REINFORCE with a group baseline: log pi(y) of the whole response, no ratio. */
 export const reinforce: AlgorithmDefinition<ReinforceConfig> = {

@@ -5,7 +5,13 @@ import { seeupoLoss } from './objectives.js';
 import { extendSuffixProducts } from './suffix-ratios.js';
 import { turnByTurn } from './turn-pools.js';
 
-/** SeeUPO, arXiv 2602.06554: turn after turn, each on D_t weighted by M_{t+1} (Eq. 6), whose new ratios go into M (Eq. 8). */
+const ONE_TURN =
+  'algorithm.updateOrder, suffixRatio, suffixRatioClip and suffixProductClip never act: with one turn SeeUPO is GSPO';
+
+/**
+ * SeeUPO, arXiv 2602.06554: turn after turn, each on D_t weighted by M_{t+1} (Eq. 6), whose new ratios go into M (Eq.
+ * 8).
+ */
 export const seeupo: AlgorithmDefinition<SeeupoConfig> = {
   settings: {
     // The name of a set of options, each of which is listed by itself.
@@ -43,11 +49,7 @@ export const seeupo: AlgorithmDefinition<SeeupoConfig> = {
     inert: ({ maxTurns }) => {
       const { advantageStatistics, normalization } = config;
       return [
-        ...(maxTurns === 1
-          ? [
-              'algorithm.updateOrder, suffixRatio, suffixRatioClip and suffixProductClip never act: with one turn SeeUPO is GSPO',
-            ]
-          : []),
+        ...(maxTurns === 1 ? [ONE_TURN] : []),
         ...(advantageStatistics === 'turn-pool' && normalization !== 'batch'
           ? [`algorithm.advantageStatistics "turn-pool" never acts: normalization is "${normalization}"`]
           : []),

@@ -3,7 +3,10 @@ import { mean } from '../numerics/statistics.js';
 type Interval = readonly [low: number, high: number];
 const clamp = (value: number, [low, high]: Interval): number => Math.min(high, Math.max(low, value));
 
-/** Departure from Eq. 6: exp of more would overflow long before a ratio that large could mean anything. Beyond it a ratio stands still. */
+/**
+ * Departure from Eq. 6: exp of more would overflow long before a ratio that large could mean anything. Beyond it a
+ * ratio stands still.
+ */
 const LOG_RATIO_LIMIT: Interval = [-20, 20];
 
 /**
@@ -22,7 +25,10 @@ export function meanLogRatio(current: readonly number[], reference: readonly num
 export const sequenceRatio = (current: readonly number[], reference: readonly number[]): number =>
   Math.exp(clamp(meanLogRatio(current, reference), LOG_RATIO_LIMIT));
 
-/** pi_theta(y) / pi_ref(y) itself, of which the sequence ratio is the L-th root: what a change of measure takes for rho. */
+/**
+ * pi_theta(y) / pi_ref(y) itself, of which the sequence ratio is the L-th root: what a change of measure takes for
+ * rho.
+ */
 export const densityRatio = (current: readonly number[], reference: readonly number[]): number =>
   Math.exp(clamp(meanLogRatio(current, reference) * current.length, LOG_RATIO_LIMIT));
 

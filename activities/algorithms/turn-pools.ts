@@ -8,7 +8,10 @@ export interface Played {
 export interface Pooling {
   /** Pools are updated one after the other, so that all but the first find a theta that has moved. */
   readonly isSequential: boolean;
-  /** @returns element t-1: ids of the trajectories with a seat in pool t, in the order given, once for each of their turns in it */
+  /**
+   * @returns element t-1: ids of the trajectories with a seat in pool t, in the order given, once for each of their
+   * turns in it
+   */
   pools(trajectories: readonly Played[]): string[][];
   /** Turns, from 1, of a trajectory that are in the pool named `turn`. */
   turnsIn(turn: number, played: number): number[];

@@ -6,12 +6,13 @@ import { tokenAdvantagesOf } from './generalized-advantages.js';
 import { seeupoLoss } from './objectives.js';
 
 const UNTRAINED =
-  'algorithm.valueLearningRate and valueClip never act: valueCoefficient is 0, so the value head stays 0 and every turn is worth the discounted reward';
+  'algorithm.valueLearningRate and valueClip never act: valueCoefficient is 0, ' +
+  'so the value head stays 0 and every turn is worth the discounted reward';
 
 /**
- * PPO in the MDP of turns, arXiv 2512.17008: a state is all that the model was shown, an action is the whole response. So
- * there is one value a turn, V at the last prompt token (which predicts the response's first token), one step of GAE a
- * turn, and one ratio a turn to clip.
+ * PPO in the MDP of turns, arXiv 2512.17008: a state is all that the model was shown, an action is the whole
+ * response. So there is one value a turn, V at the last prompt token (which predicts the response's first token), one
+ * step of GAE a turn, and one ratio a turn to clip.
  */
 export const turnPpo: AlgorithmDefinition<TurnPpoConfig> = {
   settings: {

@@ -6,8 +6,9 @@ import { groupRelativeAdvantages, groupsWithoutVariance } from '../algorithms/ad
 import { algorithmOf } from '../algorithms/index.js';
 
 /**
- * Steps 2 and 3: the rewards of an iteration's trajectories, their seats in the pools, and what they amount to. Beside each reward its
- * advantage within its group (Eq. 9) is recorded, for readers of the store; what an update learns from its algorithm makes of the rewards.
+ * Steps 2 and 3: the rewards of an iteration's trajectories, their seats in the pools, and what they amount to.
+ * Beside each reward its advantage within its group (Eq. 9) is recorded, for readers of the store; what an update
+ * learns from is made of the rewards by its algorithm.
  */
 export function groupTrajectories(
   ofShards: readonly (readonly Trajectory[])[],

@@ -22,7 +22,10 @@ export interface Turn {
   /** Products of ratios as the turn before left them; 1 for each before the first, Eq. 7. */
   readonly products: SuffixProducts;
   readonly options: UpdatePoolOptions;
-  /** A trajectory's tokens and scores at a turn, as a list of one; empty if it ended earlier: inactive, its ratio stays 1. */
+  /**
+   * A trajectory's tokens and scores at a turn, as a list of one; empty if it ended earlier: inactive, its ratio stays
+   * 1.
+   */
   seatAt(seat: SeatedTrajectory, turn: number): Omit<PoolSample, 'advantage' | 'suffixProduct' | 'critic'>[];
   /** D_t, weighted by M_{t+1} = product x A; one pool with all turns where the algorithm updates them at once. */
   poolOf(products: SuffixProducts): PoolSample[];

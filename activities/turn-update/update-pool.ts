@@ -49,8 +49,8 @@ export class NonFiniteLoss extends Error {
  * D_t, then rho_it, the ratio of the new theta to theta_k (`ratioReference: turn`: to theta as it
  * found it) on the same samples. The rivals have one pool with all turns and no use for rho.
  *
- * `policy` holds theta and its moments when this is called, and the new ones when it returns, also those of a rejected update: the
- * caller commits the ones that the turn found.
+ * `policy` holds theta and its moments when this is called, and the new ones when it returns, also those of a
+ * rejected update: the caller commits the ones that the turn found.
  * @throws {NonFiniteLoss} naming the samples whose loss is no number, unless the guard's policy goes on
  */
 export async function updatePool(
@@ -212,8 +212,9 @@ export const scoredBy = async (
 
 export interface LossOptions extends Pick<UpdatePoolOptions, 'algorithm' | 'maxResponseTokens' | 'turn' | 'unmoved'> {
   /**
-   * Theta is what the ratios are taken against: the log-probs of this very pass are the denominators. Scored before, with tries of other
-   * shapes, they are the same number rounded otherwise (up to 0.03 nats in bf16), and a tight clip would act on the difference.
+   * Theta is what the ratios are taken against: the log-probs of this very pass are the denominators. Scored before,
+   * with tries of other shapes, they are the same number rounded otherwise (up to 0.03 nats in bf16), and a tight
+   * clip would act on the difference.
    */
   readonly isAtOne: boolean;
 }

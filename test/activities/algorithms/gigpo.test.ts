@@ -36,8 +36,8 @@ const advantagesOf = (config: object, episodes: readonly Episode[]): ((id: strin
 const options = { gamma: 0.5, normalization: 'none', deviation: undefined, rewardShaping: 'none' } as const;
 
 test('hand-worked: the same door, opened early and late', () => {
-  // All begin alike: returns 1 / 4, 0 and 1 / 2. Then a#0 and a#1 answer the door, worth 1 / 2 and 0; a#2 answers a wall, alone;
-  // and a#0 answers the door once more, worth 1, so that the door's group has the mean 1 / 2.
+  // All begin alike: returns 1 / 4, 0 and 1 / 2. Then a#0 and a#1 answer the door, worth 1 / 2 and 0; a#2 answers a
+  // wall, alone; and a#0 answers the door once more, worth 1, so that the door's group has the mean 1 / 2.
   const steps = stepAdvantages(
     [
       episode('a#0', 1, ['door', 'door', 'end']),

@@ -32,7 +32,10 @@ interface Case {
   readonly byValues: number[][];
 }
 
-/** Oracle: GAE by its sum, and PyTorch's autograd in fp64 (fixtures/make_turn_ppo.py). Element i: of turn i, all trajectories in a row. */
+/**
+ * Oracle: GAE by its sum, and PyTorch's autograd in fp64 (fixtures/make_turn_ppo.py). Element i: of turn i, all
+ * trajectories in a row.
+ */
 const fixture = JSON.parse(readFileSync('test/activities/algorithms/fixtures/turn-ppo.json', 'utf8')) as {
   lengths: number[][];
   rewards: number[];
@@ -147,7 +150,7 @@ test('what cannot act is named; a value head is for one worker a turn', () => {
   assert.throws(() => resolveConfig(shared), /update\.shards is 2, but turn-ppo's value head is for one worker a turn/);
 });
 
-test('a run trains with it: the value head learns from the first iteration on and comes back in the second', async () => {
+test('a run trains with it: the value head learns from the first iteration on, and comes back', async () => {
   const { artifacts, dependencies } = toyRun();
   const algorithm: TrainConfigInput['algorithm'] = { name: 'turn-ppo', epochs: 2, valueLearningRate: 0.1 };
   await trainInProcess(dependencies, 'run', { ...pipelineConfig, iterations: 2, algorithm });
