@@ -5,6 +5,7 @@ import { createEvaluateShard } from './evaluation/evaluate-shard.activity.js';
 import { createOpenEvaluation } from './evaluation/open-evaluation.activity.js';
 import { createReportEvaluation } from './evaluation/report-evaluation.activity.js';
 import { withClassifiedFailures } from './failures.js';
+import type { GpuActivityName } from './gpu-activity-names.js';
 import { beating } from './heartbeats.js';
 import { createGroupRollouts } from './grouping/group-rollouts.activity.js';
 import { createWriteReport } from './report/write-report.activity.js';
@@ -51,5 +52,5 @@ export const createGpuActivities = (dependencies: GpuDependencies) =>
     applyGradients: createApplyGradients(dependencies),
     measureRatios: createMeasureRatios(dependencies),
     evaluateShard: createEvaluateShard(dependencies),
-  });
+  } satisfies Record<GpuActivityName, unknown>);
 export type GpuActivities = ReturnType<typeof createGpuActivities>;

@@ -23,7 +23,8 @@ const SPELLED: Readonly<Record<string, string>> = {
   KEYWORD_LIST: 'KeywordList',
 };
 const BY_NUMBER = ['Unspecified', 'Text', 'Keyword', 'Int', 'Double', 'Bool', 'Datetime', 'KeywordList'];
-const spelled = (type: unknown): string =>
+/** @param type  of a search attribute, as the SDK names it or the server numbers it */
+export const spelled = (type: unknown): string =>
   typeof type === 'number' ? (BY_NUMBER[type] ?? String(type)) : (SPELLED[String(type)] ?? String(type));
 
 /**

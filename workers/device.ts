@@ -1,10 +1,11 @@
 import { EventEmitter, once } from 'node:events';
 import type { ActivitySlotInfo, CustomSlotSupplier } from '@temporalio/worker';
+import type { GpuActivityName } from '../activities/gpu-activity-names.js';
 
 /** Steps after which a worker holds weights, and their moments, that no other has; the next step of the kind is asked of it first. */
-const LEAVES_WEIGHTS: ReadonlySet<string> = new Set(['updateTurn', 'applyGradients']);
+const LEAVES_WEIGHTS: ReadonlySet<string> = new Set<GpuActivityName>(['updateTurn', 'applyGradients']);
 /** Of these, the one that is followed by its like at once: until that has come, the shared queue is not asked. */
-const GIVES_HEAD_START = 'updateTurn';
+const GIVES_HEAD_START: GpuActivityName = 'updateTurn';
 /** Longer than a workflow near by takes to schedule a step; the first rollout of an iteration waits for the rest of it. */
 const HEAD_START_MS = 200;
 

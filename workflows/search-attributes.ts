@@ -1,7 +1,10 @@
 import { defineSearchAttributeKey, SearchAttributeType, type SearchAttributePair } from '@temporalio/common';
 import type { RunRef } from '../schemas/run.js';
 
-/** What runs are found by in the Web UI and with `temporal workflow list -q`. A server must know them: see workers/. */
+/**
+ * What runs are found by in the Web UI and with `temporal workflow list -q`. A server must know them: see workers/.
+ * A server on SQLite has room for 10 Keyword and 3 of each other type.
+ */
 export const attributes = {
   runId: defineSearchAttributeKey('SeeupoRunId', SearchAttributeType.KEYWORD),
   phase: defineSearchAttributeKey('SeeupoPhase', SearchAttributeType.KEYWORD),

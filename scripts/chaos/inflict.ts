@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { WorkflowHandle } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
+import { isGpuActivity } from '../../activities/gpu-activity-names.js';
 import type { Fault } from './faults.js';
 import type { Stack } from './stack.js';
 
@@ -95,20 +96,10 @@ async function workersAtWork({ client }: Stack, run: WorkflowHandle): Promise<Se
   // The SDK names a worker `<pid>@<host>`.
   return new Set(
     activities
-      .filter(({ activityType }) => GPU_ACTIVITIES.has(activityType?.name ?? ''))
+      .filter(({ activityType }) => isGpuActivity(activityType?.name ?? ''))
       .map(({ lastWorkerIdentity }) => Number.parseInt(lastWorkerIdentity ?? '', 10)),
   );
 }
-const GPU_ACTIVITIES = new Set([
-  'warmStart',
-  'evaluatePolicy',
-  'collectRollouts',
-  'scoreTrajectories',
-  'updateTurn',
-  'computeGradient',
-  'applyGradients',
-  'measureRatios',
-]);
 
 /** Starts the iteration that is under way, or the next one, again under another id, with the very same input. */
 async function startTwin({ client }: Stack, run: WorkflowHandle): Promise<WorkflowHandle> {

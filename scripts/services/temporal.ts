@@ -1,26 +1,13 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
+import { spelled } from '../../workers/check-search-attributes.js';
+import { attributes } from '../../workflows/search-attributes.js';
 import { programPath } from '../setup/index.js';
 import type { ServiceDefinition, Surroundings } from './definition.js';
 import { withoutHeapProfile } from './go-runtime.js';
 import { answers } from './http.js';
 import { ServiceError } from './service-error.js';
-
-/** What the workflows upsert, and people search by; SQLite visibility allows 10 Keyword and 3 of each other type. */
-const searchAttributes = {
-  SeeupoRunId: 'Keyword',
-  SeeupoPhase: 'Keyword',
-  SeeupoEnv: 'Keyword',
-  SeeupoModel: 'Keyword',
-  SeeupoAlgo: 'Keyword',
-  SeeupoIteration: 'Int',
-  SeeupoTurn: 'Int',
-  SeeupoAvgReward: 'Double',
-  SeeupoEvalScore: 'Double',
-  SeeupoKl: 'Double',
-  SeeupoPaused: 'Bool',
-} as const;
 
 /** The server would otherwise forget the finished iterations of a run of two days. */
 const RETENTION = '30d';
@@ -69,7 +56,7 @@ export const temporal: ServiceDefinition = {
         '--log-level',
         'error',
         ...forOneMachine.flatMap((setting) => ['--dynamic-config-value', setting]),
-        ...Object.entries(searchAttributes).flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]),
+        ...Object.values(attributes).flatMap(({ name, type }) => ['--search-attribute', `${name}=${spelled(type)}`]),
       ],
       // Its heap may grow by a quarter before garbage is collected, and not to double: it idles beside workers that compute.
       env: { GOGC: '25', ...withoutHeapProfile },

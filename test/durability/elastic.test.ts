@@ -7,6 +7,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { WorkflowHandle } from '@temporalio/client';
+import { isGpuActivity } from '../../activities/gpu-activity-names.js';
 import { keys } from '../../activities/artifacts/store.js';
 import { differencesOf, readEvidence } from '../../scripts/chaos/evidence.js';
 import { readHistories } from '../../scripts/chaos/histories.js';
@@ -68,9 +69,7 @@ async function sameAsAlone(run: WorkflowHandle): Promise<{ workers: number; repe
   assert.deepEqual(differencesOf(found.fingerprint, expected.fingerprint), []);
   assert.deepEqual(found.broken, []);
   const { activities } = await readHistories(stack.client, run.workflowId);
-  const onGpu = activities.filter(({ type }) =>
-    ['collectRollouts', 'computeGradient', 'updateTurn', 'measureRatios'].includes(type),
-  );
+  const onGpu = activities.filter(({ type }) => isGpuActivity(type));
   return {
     workers: new Set(onGpu.map(({ worker }) => worker)).size,
     repeated: repeatedOf(activities).map(({ type }) => type),
