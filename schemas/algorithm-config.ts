@@ -5,9 +5,14 @@ import {
   Deviation,
   IntervalAroundOne,
   klIsOneThing,
+  named,
   NORMALIZATIONS,
   resolved,
+  TEXTS,
 } from './algorithm-options.js';
+import { PpoConfig, TurnPpoConfig } from './critic-config.js';
+
+export { PpoConfig, TurnPpoConfig } from './critic-config.js';
 
 const SEEUPO_OBJECTIVES = {
   paper: {
@@ -42,41 +47,79 @@ const SEEUPO_OBJECTIVES = {
 /** SeeUPO, arXiv 2602.06554 section 4; the defaults are the paper's objective. */
 export const SeeupoConfig = z
   .strictObject({
-    name: z.literal('seeupo'),
-    /**
-     * A named set of the options below; an option that is given wins over it.
-     * paper: Eq. 6 to 8 as printed. authors: as their published code. exact-suffix: Eq. 8's product
-     * recomputed at the current theta before each turn, because turns share parameters.
-     */
-    objective: z.enum(['paper', 'authors', 'exact-suffix']).default('paper'),
-    /** Order in which the turn pools are updated; `reverse` (T..1) is what the theorems need. A list names every turn up to rollout.maxTurns once. */
+    name: named('seeupo'),
+    objective: z
+      .enum(['paper', 'authors', 'exact-suffix'])
+      .default('paper')
+      .meta({
+        description:
+          'A named set of values for the fields below; a field that is given itself wins. `paper`: Eq. 6 to 8 as ' +
+          'printed. `authors`: as in the published code of the authors. `exact-suffix`: the product of Eq. 8 is ' +
+          'computed again with the current theta before each turn, because turns share parameters.',
+      }),
     updateOrder: z
       .union([z.enum(['reverse', 'forward', 'random']), z.array(z.int().positive()).min(1)])
-      .default('reverse'),
-    /** What advantages are normalised by, Eq. 9: the whole batch, each group (biased), or nothing. */
-    normalization: z.enum(NORMALIZATIONS).default('batch'),
+      .default('reverse')
+      .meta({
+        description:
+          'Order in which the turns are updated. `reverse`, last turn first, is what the theorems need. A list ' +
+          'names every turn from 1 to rollout.maxTurns once.',
+      }),
+    normalization: z.enum(NORMALIZATIONS).default('batch').meta({ description: TEXTS.normalization }),
     deviation: Deviation,
-    /**
-     * Batch statistics over all trajectories of the iteration, or over the active ones of each turn pool, which is an option of our own. The
-     * authors' code takes them per pool, but over all its rows, the padded ones of ended trajectories included: those of the iteration.
-     */
-    advantageStatistics: z.enum(['iteration', 'turn-pool']).optional(),
-    /** Denominator of the ratios s and rho: theta_k (paper), or theta as it stood before the turn's update (authors). */
-    ratioReference: z.enum(['iteration', 'turn']).optional(),
-    /**
-     * Eq. 8's product as it accumulated (`running`), or recomputed at the current theta (`exact`): T - t more forward passes per turn. Both of
-     * length-normalised ratios, as the paper says, which beyond one token are no change of measure. `density` is the running product of
-     * pi_theta / pi_theta_k itself; over hundreds of tokens it is far from 1, so it needs suffixRatioClip.
-     */
-    suffixRatio: z.enum(['running', 'exact', 'density']).optional(),
-    /** Eq. 6: a ratio below 1 - low or above 1 + high earns nothing more in its favoured direction. */
-    clip: Clip.default({ low: 0.2, high: 0.2 }),
-    /** c: a term with negative M is at least c M, however large its ratio; null is the paper, 3 the authors' code. */
-    dualClip: z.number().gt(1).nullable().optional(),
-    /** Clamp on each turn's ratio before it is multiplied into M, Eq. 8; null is the paper, [0.8, 1.2] the authors' code. */
-    suffixRatioClip: IntervalAroundOne.nullable().optional(),
-    /** Clamp on the running product of ratios; null is the paper, [0.8, 1.2] the authors' code. */
-    suffixProductClip: IntervalAroundOne.nullable().optional(),
+    advantageStatistics: z
+      .enum(['iteration', 'turn-pool'])
+      .optional()
+      .meta({
+        description:
+          'Which trajectories the statistics of normalization `batch` are taken over. `iteration`: all of the ' +
+          "iteration, as in the authors' code, which counts the padded rows of ended trajectories. `turn-pool`: " +
+          'those that reach the turn, which is an option of this program.',
+      }),
+    ratioReference: z
+      .enum(['iteration', 'turn'])
+      .optional()
+      .meta({
+        description:
+          'Denominator of the ratios s and rho: theta_k (`iteration`, the paper), or theta before the update of the ' +
+          "turn (`turn`, the authors' code).",
+      }),
+    suffixRatio: z
+      .enum(['running', 'exact', 'density'])
+      .optional()
+      .meta({
+        description:
+          'How the product of ratios in Eq. 8 is made. `running`: as it accumulated. `exact`: computed again with ' +
+          'the current theta, which takes T - t more forward passes per turn t. Both use length-normalised ratios, ' +
+          'as the paper says, which for more than one token are no change of measure. `density`: the running ' +
+          'product of pi_theta / pi_theta_k itself; over hundreds of tokens it is far from 1, so it needs ' +
+          'suffixRatioClip.',
+      }),
+    clip: Clip.default({ low: 0.2, high: 0.2 }).meta({ description: TEXTS.clip }),
+    dualClip: z
+      .number()
+      .gt(1)
+      .nullable()
+      .optional()
+      .meta({
+        description:
+          'c: a term with a negative weight M is at least c M, however large its ratio; null disables it, as in the ' +
+          "paper. The authors' code uses 3.",
+      }),
+    suffixRatioClip: IntervalAroundOne.nullable()
+      .optional()
+      .meta({
+        description:
+          'Interval to which the ratio of each turn is clamped before it is multiplied into M (Eq. 8); null ' +
+          "disables it, as in the paper. The authors' code uses [0.8, 1.2].",
+      }),
+    suffixProductClip: IntervalAroundOne.nullable()
+      .optional()
+      .meta({
+        description:
+          'Interval to which the running product of ratios is clamped; null disables it, as in the paper. The ' +
+          "authors' code uses [0.8, 1.2].",
+      }),
     ...common,
   })
   .check(klIsOneThing)
@@ -85,23 +128,41 @@ export const SeeupoConfig = z
     path: ['suffixRatioClip'],
     error:
       'is null, but suffixRatio "density" multiplies whole ratios, which over many tokens leave every bound: set it, e.g. [0.5, 2]',
+  })
+  .meta({
+    description:
+      'SeeUPO (arXiv 2602.06554, section 4): turn after turn, each update weighted by how far the later turns have ' +
+      "moved. The defaults are the paper's objective.",
   });
 export type SeeupoConfig = z.infer<typeof SeeupoConfig>;
 
 /** REINFORCE with a group baseline, sequence level, all turns at once: loss -A log pi(y). No ratio, so no clip. */
 export const ReinforceConfig = z
   .strictObject({
-    name: z.literal('reinforce'),
-    /** Baseline of a sample: the mean of the *others* of its group (RLOO), or of the whole group. */
-    baseline: z.enum(['leave-one-out', 'group-mean']).default('leave-one-out'),
-    normalization: z.enum(NORMALIZATIONS).default('none'),
+    name: named('reinforce'),
+    baseline: z
+      .enum(['leave-one-out', 'group-mean'])
+      .default('leave-one-out')
+      .meta({
+        description:
+          'What is subtracted from the reward of a sample: the mean reward of the others of its group ' +
+          '(`leave-one-out`, RLOO), or of the whole group (`group-mean`).',
+      }),
+    normalization: z.enum(NORMALIZATIONS).default('none').meta({ description: TEXTS.normalization }),
     deviation: Deviation,
-    /** log pi(y): the sum over its tokens (the sequence's own), or their mean. */
-    aggregation: z.enum(['token-sum', 'token-mean']).default('token-sum'),
+    aggregation: z.enum(['token-sum', 'token-mean']).default('token-sum').meta({
+      description:
+        'What log pi of a response is: the sum over its tokens, which is its own log-probability, or their mean.',
+    }),
     ...common,
   })
   .check(klIsOneThing)
-  .transform((given) => resolved(given, {}));
+  .transform((given) => resolved(given, {}))
+  .meta({
+    description:
+      'REINFORCE with a group baseline, on whole responses, all turns at once: the loss is -A log pi(y). There is ' +
+      'no ratio, so there is no clip.',
+  });
 export type ReinforceConfig = z.infer<typeof ReinforceConfig>;
 
 const GRPO_VARIANTS = {
@@ -120,20 +181,25 @@ const GRPO_VARIANTS = {
 /** GRPO (arXiv 2402.03300): token-level ratios, group advantage, all turns at once. */
 export const GrpoConfig = z
   .strictObject({
-    name: z.literal('grpo'),
-    /**
-     * A named set of the options below; an option that is given wins. dr-grpo (arXiv 2503.20783): no division by
-     * the deviation nor by the length. dapo (arXiv 2503.14476): higher upper clip, mean over tokens, groups without
-     * variance left out (not sampled again), no KL; its shaping of overlong responses is not here.
-     */
-    variant: z.enum(['grpo', 'dr-grpo', 'dapo']).default('grpo'),
-    normalization: z.enum(NORMALIZATIONS).optional(),
+    name: named('grpo'),
+    variant: z
+      .enum(['grpo', 'dr-grpo', 'dapo'])
+      .default('grpo')
+      .meta({
+        description:
+          'A named set of values for the fields below; a field that is given itself wins. `dr-grpo` (arXiv ' +
+          '2503.20783): no division by the deviation or by the length. `dapo` (arXiv 2503.14476): a higher upper ' +
+          'clip, the mean over tokens, groups without variance left out (they are not sampled again), no KL term; ' +
+          'its shaping of overlong responses is not here.',
+      }),
+    normalization: z.enum(NORMALIZATIONS).optional().meta({ description: TEXTS.normalization }),
     deviation: Deviation,
-    /** Mean per response then over responses; over all tokens; or the sum over rollout.maxResponseTokens, then over responses. */
-    aggregation: z.enum(['sequence-mean', 'token-mean', 'constant']).optional(),
-    clip: Clip.optional(),
-    /** c: a term with negative A is at least c A, however large its ratio; null disables. */
-    dualClip: z.number().gt(1).nullable().default(null),
+    aggregation: z
+      .enum(['sequence-mean', 'token-mean', 'constant'])
+      .optional()
+      .meta({ description: TEXTS.aggregation }),
+    clip: Clip.optional().meta({ description: TEXTS.clip }),
+    dualClip: z.number().gt(1).nullable().default(null).meta({ description: TEXTS.dualClip }),
     ...common,
   })
   .check(klIsOneThing)
@@ -141,57 +207,34 @@ export const GrpoConfig = z
     const set = { ...GRPO_VARIANTS[given.variant] };
     const klCoefficient = given.klCoefficient ?? ('klCoefficient' in set ? set.klCoefficient : undefined);
     return resolved({ ...given, klCoefficient }, set);
+  })
+  .meta({
+    description: 'GRPO (arXiv 2402.03300): a ratio for each token, the advantage of the group, all turns at once.',
   });
 export type GrpoConfig = z.infer<typeof GrpoConfig>;
 
 /** GSPO (arXiv 2507.18071): SeeUPO's sequence ratio and clip, all turns at once, weighted by A alone. */
 export const GspoConfig = z
   .strictObject({
-    name: z.literal('gspo'),
-    normalization: z.enum(NORMALIZATIONS).default('group'),
+    name: named('gspo'),
+    normalization: z.enum(NORMALIZATIONS).default('group').meta({ description: TEXTS.normalization }),
     deviation: Deviation,
-    /** The SeeUPO paper's; the GSPO paper's own experiments clip at 3e-4 and 4e-4. */
-    clip: Clip.default({ low: 0.2, high: 0.2 }),
-    /** c: a term with negative A is at least c A, however large its ratio; null disables. */
-    dualClip: z.number().gt(1).nullable().default(null),
+    clip: Clip.default({ low: 0.2, high: 0.2 }).meta({
+      description:
+        'Limits of the ratio: beyond them, a sample earns nothing more in the direction that its advantage favours. ' +
+        "The default is the SeeUPO paper's; the experiments of the GSPO paper clip at 3e-4 and 4e-4.",
+    }),
+    dualClip: z.number().gt(1).nullable().default(null).meta({ description: TEXTS.dualClip }),
     ...common,
   })
   .check(klIsOneThing)
-  .transform((given) => resolved(given, {}));
+  .transform((given) => resolved(given, {}))
+  .meta({
+    description:
+      'GSPO (arXiv 2507.18071): a ratio for each response and a clip as in SeeUPO, all turns at once, weighted by A ' +
+      'alone.',
+  });
 export type GspoConfig = z.infer<typeof GspoConfig>;
-
-/**
- * PPO (arXiv 1707.06347) with a learned value head and generalised advantage estimation (arXiv 1506.02438), token level, all turns at
- * once. The tokens of all turns of a trajectory are one sequence whose last token is rewarded with R. Defaults are those of the SeeUPO
- * paper's PPO runs where its launchers state them, and a source is named where not.
- */
-export const PpoConfig = z
-  .strictObject({
-    name: z.literal('ppo'),
-    /** Discount per token; 1 is undiscounted. */
-    gamma: z.number().gt(0).max(1).default(1),
-    /** lambda of GAE: 1 is R - V (no bias from V), 0 the one-step error. */
-    lambda: z.number().min(0).max(1).default(1),
-    /** Advantages of all tokens of the iteration: minus their mean, over their deviation; or as they are. */
-    normalization: z.enum(['batch', 'none']).default('batch'),
-    /** Mean per response then over responses, or over all tokens. */
-    aggregation: z.enum(['sequence-mean', 'token-mean']).default('sequence-mean'),
-    clip: Clip.default({ low: 0.2, high: 0.2 }),
-    /** c: a term with negative A is at least c A, however large its ratio; null disables. */
-    dualClip: z.number().gt(1).nullable().default(null),
-    /** Weight of the value loss, which also moves the adapter under the head; 0.5 as in OpenAI's baselines and CleanRL. */
-    valueCoefficient: z.number().nonnegative().default(0.5),
-    /** A value further than this from the one before the update earns nothing more by moving on; null disables. Units of the reward. */
-    valueClip: z.number().positive().nullable().default(0.5),
-    /** AdamW's rate for the value head, which starts at 0. The paper's critic, a whole model, learns at 1e-5; a linear head alone bears ten times that. */
-    valueLearningRate: z.number().positive().default(1e-4),
-    ...common,
-    /** A critic learns from groups without variance too, so they stay. */
-    skipGroupsWithoutVariance: z.literal(false).optional(),
-  })
-  .check(klIsOneThing)
-  .transform((given) => resolved(given, {}));
-export type PpoConfig = z.infer<typeof PpoConfig>;
 
 /**
  * GiGPO (arXiv 2505.10978): GRPO whose advantage has a second part, taken over the turns of a task that answer the same
@@ -199,55 +242,36 @@ export type PpoConfig = z.infer<typeof PpoConfig>;
  */
 export const GigpoConfig = z
   .strictObject({
-    name: z.literal('gigpo'),
-    /** w: weight of the step advantage beside the episode's; 0 is GRPO. */
-    stepWeight: z.number().nonnegative().default(1),
-    /** Discount per turn of what a turn is worth: gamma^(turns to come) R. */
-    gamma: z.number().gt(0).max(1).default(0.95),
-    /** Whether both advantages are divided by the deviation of their group. */
-    normalization: z.enum(['group', 'none']).default('group'),
+    name: named('gigpo'),
+    stepWeight: z
+      .number()
+      .nonnegative()
+      .default(1)
+      .meta({ description: 'w: weight of the step advantage beside that of the episode; 0 is GRPO.' }),
+    gamma: z.number().gt(0).max(1).default(0.95).meta({
+      description: 'Discount per turn of what a turn is worth, which is gamma^(turns to come) R; 1 is undiscounted.',
+    }),
+    normalization: z
+      .enum(['group', 'none'])
+      .default('group')
+      .meta({ description: 'Whether both advantages are divided by the deviation of their group.' }),
     deviation: Deviation,
-    /** Mean per response then over responses; over all tokens; or the sum over rollout.maxResponseTokens, then over responses. */
-    aggregation: z.enum(['sequence-mean', 'token-mean', 'constant']).default('sequence-mean'),
-    clip: Clip.default({ low: 0.2, high: 0.2 }),
-    /** c: a term with negative A is at least c A, however large its ratio; null disables. */
-    dualClip: z.number().gt(1).nullable().default(null),
+    aggregation: z
+      .enum(['sequence-mean', 'token-mean', 'constant'])
+      .default('sequence-mean')
+      .meta({ description: TEXTS.aggregation }),
+    clip: Clip.default({ low: 0.2, high: 0.2 }).meta({ description: TEXTS.clip }),
+    dualClip: z.number().gt(1).nullable().default(null).meta({ description: TEXTS.dualClip }),
     ...common,
   })
   .check(klIsOneThing)
-  .transform((given) => resolved(given, given.normalization === 'group' ? { deviation: 'sample' } : {}));
+  .transform((given) => resolved(given, given.normalization === 'group' ? { deviation: 'sample' } : {}))
+  .meta({
+    description:
+      'GiGPO (arXiv 2505.10978): GRPO whose advantage has a second part, over the turns of a task that answer the ' +
+      "same observation. The defaults are those of the paper's experiments.",
+  });
 export type GigpoConfig = z.infer<typeof GigpoConfig>;
-
-/**
- * Turn-PPO (arXiv 2512.17008): PPO whose action is a whole turn, with a value, a step of GAE and a clipped ratio for each.
- * The ratio is length-normalised, as GSPO's: the geometric mean of its tokens' ratios. Discounts are those that the paper
- * found best; what it leaves to PPO is as in `ppo`.
- */
-export const TurnPpoConfig = z
-  .strictObject({
-    name: z.literal('turn-ppo'),
-    /** Discount per turn; 1 is undiscounted. */
-    gamma: z.number().gt(0).max(1).default(0.99),
-    /** lambda of GAE over turns: 1 has no bias from V, 0 is the error of one turn. */
-    lambda: z.number().min(0).max(1).default(0.9),
-    /** Advantages of all turns of the iteration: minus their mean, over their deviation; or as they are. */
-    normalization: z.enum(['batch', 'none']).default('batch'),
-    clip: Clip.default({ low: 0.2, high: 0.2 }),
-    /** c: a term with negative A is at least c A, however large its ratio; null disables. */
-    dualClip: z.number().gt(1).nullable().default(null),
-    /** Weight of the value loss, which also moves the adapter under the head. */
-    valueCoefficient: z.number().nonnegative().default(0.5),
-    /** A value further than this from the one before the update earns nothing more by moving on; null disables. Units of the reward. */
-    valueClip: z.number().positive().nullable().default(0.5),
-    /** AdamW's rate for the value head, which starts at 0. */
-    valueLearningRate: z.number().positive().default(1e-4),
-    ...common,
-    /** A critic learns from groups without variance too, so they stay. */
-    skipGroupsWithoutVariance: z.literal(false).optional(),
-  })
-  .check(klIsOneThing)
-  .transform((given) => resolved(given, {}));
-export type TurnPpoConfig = z.infer<typeof TurnPpoConfig>;
 
 /** Which rule makes theta_{k+1} of theta_k and its rollouts. */
 export const AlgorithmConfig = z.discriminatedUnion('name', [
