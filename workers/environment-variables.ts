@@ -45,8 +45,8 @@ export const Variables = z.object({
     .optional()
     .meta({
       description:
-        'Build id for worker versioning: with it, workers take only what is routed to their build (README, ' +
-        'Operating a run). Left out: no versioning.',
+        'Build id for worker versioning: with it, workers take only what is routed to their build ' +
+        '(docs/operations.md, Versions). Left out: no versioning.',
     }),
   SEEUPO_DEPLOYMENT: z
     .string()
