@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TrainConfigInput } from '../schemas/train-config.js';
-import { tinyRun, tinyWorkerEnv } from '../test/support/tiny-run.js';
+import { tinyRun, tinyWorkerEnv } from './chaos/tiny-run.js';
 import { callersPath, command, wholeNumber } from './cli.js';
 import { withStack, type Stack } from './chaos/stack.js';
 import { readHistories } from './chaos/histories.js';

@@ -88,6 +88,12 @@ test('nothing imports scripts, and only workers and scripts import workers', () 
   );
 });
 
+test('nothing imports test but tests', () =>
+  none(
+    imports.filter(({ of }) => within('test')(of)),
+    'what both need belongs to scripts',
+  ));
+
 test('activities know Temporal only in their shells', () => {
   const shells = (file: string) =>
     file.endsWith('.activity.ts') || ['activities/failures.ts', 'activities/heartbeats.ts'].includes(file);

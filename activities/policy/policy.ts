@@ -9,7 +9,6 @@ export const PRECISIONS = ['fp32', 'bf16'] as const;
  * has such units, slower where it has not.
  */
 export type Precision = (typeof PRECISIONS)[number];
-export const isPrecision = (word: string): word is Precision => (PRECISIONS as readonly string[]).includes(word);
 
 /** What identifies theta without its optimiser: enough to know whether a warm model already is it. */
 export interface PolicyWeights {

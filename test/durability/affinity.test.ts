@@ -12,7 +12,7 @@ import { startStack, type Stack } from '../../scripts/chaos/stack.js';
 import { recoveryAfter, repeatedOf } from '../../scripts/chaos/trial.js';
 import { runtimeDir } from '../../scripts/setup/paths.js';
 import { committed } from '../support/committed.js';
-import { tinyRun, tinyWorkerEnv } from '../support/tiny-run.js';
+import { tinyRun, tinyWorkerEnv } from '../../scripts/chaos/tiny-run.js';
 
 /*
  * Two real GPU workers: an iteration's updates stay with the one that holds the weights, and go to the other when

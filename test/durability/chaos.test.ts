@@ -6,7 +6,7 @@ import { named, planTrial } from '../../scripts/chaos/faults.js';
 import { RECOVERY_BAR_SECONDS } from '../../scripts/chaos/series.js';
 import { playTrial, playUndisturbed, type Measure, type TrialOptions } from '../../scripts/chaos/trial.js';
 import { runtimeDir } from '../../scripts/setup/paths.js';
-import { tinyRun, tinyWorkerEnv } from '../support/tiny-run.js';
+import { tinyRun, tinyWorkerEnv } from '../../scripts/chaos/tiny-run.js';
 
 /*
  * A few trials of `npm run chaos` on a model so small that they fit into the tests: the real Temporal,

@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { startStack, type Stack } from '../../scripts/chaos/stack.js';
 import { runtimeDir } from '../../scripts/setup/paths.js';
-import { tinyRun, tinyWorkerEnv } from '../support/tiny-run.js';
+import { tinyRun, tinyWorkerEnv } from '../../scripts/chaos/tiny-run.js';
 
 /*
  * Closed by default: what a small real run opens to the network, and where its secrets turn up.

@@ -15,7 +15,7 @@ import { startStack, type Stack } from '../../scripts/chaos/stack.js';
 import { repeatedOf } from '../../scripts/chaos/trial.js';
 import { repositoryRoot, runtimeDir } from '../../scripts/setup/paths.js';
 import { committed } from '../support/committed.js';
-import { tinyRun, tinyWorkerEnv } from '../support/tiny-run.js';
+import { tinyRun, tinyWorkerEnv } from '../../scripts/chaos/tiny-run.js';
 
 /*
  * Any number of GPU workers, added and taken away while a run goes on: the same tokens and weights. Rollouts

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { readEvidence } from '../../scripts/chaos/evidence.js';
 import { withStack } from '../../scripts/chaos/stack.js';
 import { runtimeDir } from '../../scripts/setup/paths.js';
-import { tinyRun, tinyWorkerEnv } from '../support/tiny-run.js';
+import { tinyRun, tinyWorkerEnv } from '../../scripts/chaos/tiny-run.js';
 
 /** Minutes the run lasts at least: one in CI, ten with SEEUPO_FULL_DISK_MINUTES=10, for which there are more iterations. */
 const minutes = Number(process.env['SEEUPO_FULL_DISK_MINUTES'] ?? 0);

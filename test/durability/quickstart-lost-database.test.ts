@@ -11,8 +11,8 @@ import { readEvidence } from '../../scripts/chaos/evidence.js';
 import { startServices } from '../../scripts/services.js';
 import { repositoryRoot, runtimeDir } from '../../scripts/setup/paths.js';
 import { Ownership } from '../../schemas/ownership.js';
-import { tinyRun } from '../support/tiny-run.js';
-import { writeTinyChatModel } from '../support/tiny-chat-model.js';
+import { tinyRun } from '../../scripts/chaos/tiny-run.js';
+import { writeTinyChatModel } from '../../scripts/chaos/tiny-chat-model.js';
 
 /*
  * `npm run quickstart` as a person types it, on a tiny model: stopped within an iteration; its Temporal database
@@ -44,7 +44,7 @@ async function quickstart(
   upon: (said: string, process: ChildProcess) => void,
   ...options: string[]
 ): Promise<{ code: number | null; said: string }> {
-  const environment = path.join(repositoryRoot, 'test/support/environments/letters.ts');
+  const environment = path.join(repositoryRoot, 'scripts/chaos/environments/letters.ts');
   const args = [
     '--enable-source-maps',
     path.join(repositoryRoot, 'dist/scripts/quickstart.js'),

@@ -11,7 +11,7 @@ import { runtimeDir } from '../../scripts/setup/paths.js';
 import type { TrainConfigInput } from '../../schemas/train-config.js';
 import type { TrainMetrics, TrainProgress } from '../../workflows/messages.js';
 import { openBrowser } from '../support/browser.js';
-import { tinyRun, tinyWorkerEnv } from '../support/tiny-run.js';
+import { tinyRun, tinyWorkerEnv } from '../../scripts/chaos/tiny-run.js';
 
 /*
  * What a person sees of a run in Temporal's own Web UI, read from the pages of a real browser: a small real run

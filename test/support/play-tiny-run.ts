@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { readEvidence } from '../../scripts/chaos/evidence.js';
 import { withStack } from '../../scripts/chaos/stack.js';
-import { tinyRun, tinyWorkerEnv } from './tiny-run.js';
+import { tinyRun, tinyWorkerEnv } from '../../scripts/chaos/tiny-run.js';
 
 /** What the program prints. */
 export interface PlayedRun {

@@ -6,7 +6,7 @@ import { DefaultLogger, Runtime, Worker, type WorkflowBundleWithSourceMap } from
 import type { RecordedRun } from '../support/recorded-runs.js';
 import { bundleWorkflows } from '../support/workflow-bundle.js';
 
-/** Recorded by scripts/record-histories.ts; a change that breaks these breaks runs that are under way. */
+/** Recorded by test/replay/record.ts; a change that breaks these breaks runs that are under way. */
 const folder = 'test/replay';
 const histories = readdirSync(folder)
   .filter((file) => file.endsWith('.json'))

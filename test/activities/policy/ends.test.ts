@@ -16,7 +16,7 @@ import { TensorFlowPolicy } from '../../../activities/policy/tf-policy.js';
 import { writeMergedModel } from '../../../activities/policy/weights/merged-model.js';
 import { exchangeOf } from '../../../activities/rollout/prompt.js';
 import { writeOneWordModel } from '../../support/one-word-model.js';
-import { writeTinyChatModel } from '../../support/tiny-chat-model.js';
+import { writeTinyChatModel } from '../../../scripts/chaos/tiny-chat-model.js';
 import { modelFile } from './smollm2.js';
 import { root } from '../../support/root.js';
 

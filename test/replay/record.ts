@@ -1,12 +1,12 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { recordedEvaluation } from '../test/support/recorded-evaluation.js';
-import { recordedRuns } from '../test/support/recorded-runs.js';
+import { recordedEvaluation } from '../support/recorded-evaluation.js';
+import { recordedRuns } from '../support/recorded-runs.js';
 
 /**
  * Records the histories that test/workflows/replay.test.ts replays:
- *   node dist/scripts/record-histories.js [--into test/replay]
+ *   node dist/test/replay/record.js [--into test/replay]
  * Run it only when workflows are meant to change in a way that running runs need not survive.
  */
 const { values } = parseArgs({ options: { into: { type: 'string', default: 'test/replay' } } });

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import type { TrainConfigInput } from '../../schemas/train-config.js';
-import { root } from './root.js';
+import { repositoryRoot } from '../setup/paths.js';
 import { writeTinyChatModel } from './tiny-chat-model.js';
 
 /** Three iterations of three turns on a random model and a task that needs no sidecar: seconds, and every update moves the weights. */
@@ -25,6 +25,6 @@ export async function tinyWorkerEnv(modelsDir: string): Promise<Record<string, s
   return {
     ...arithmetic,
     SEEUPO_MODELS_DIR: modelsDir,
-    SEEUPO_ENVIRONMENTS_DIR: path.join(root, 'test/support/environments'),
+    SEEUPO_ENVIRONMENTS_DIR: path.join(repositoryRoot, 'scripts/chaos/environments'),
   };
 }

@@ -1,26 +1,26 @@
 import { parseArgs } from 'node:util';
-import { inputHashOf } from '../activities/artifacts/canonical-json.js';
-import { keys } from '../activities/artifacts/store.js';
-import { createCommitCheckpoint } from '../activities/checkpoint/commit-checkpoint.activity.js';
-import { createGroupRollouts } from '../activities/grouping/group-rollouts.activity.js';
-import { uniform } from '../activities/numerics/random.js';
-import type { LossGradient, Policy, TokenSequence } from '../activities/policy/policy.js';
-import { createOpenRun } from '../activities/run/open-run.activity.js';
-import { rolloutMetrics } from '../activities/rollout/rollout-metrics.js';
-import { createScoreTrajectories } from '../activities/turn-update/score-trajectories.activity.js';
-import { createUpdateTurn } from '../activities/turn-update/update-turn.activity.js';
-import type { ArtifactRef } from '../schemas/artifact-ref.js';
-import { RolloutShardManifest } from '../schemas/rollout.js';
-import type { Task } from '../schemas/task.js';
-import type { TrainConfigInput } from '../schemas/train-config.js';
-import type { Trajectory } from '../schemas/trajectory.js';
-import type { PolicyState } from '../schemas/turn-state.js';
-import { openInput, toyConfig, toyDependencies } from '../test/support/run-on-paper.js';
+import { inputHashOf } from '../../activities/artifacts/canonical-json.js';
+import { keys } from '../../activities/artifacts/store.js';
+import { createCommitCheckpoint } from '../../activities/checkpoint/commit-checkpoint.activity.js';
+import { createGroupRollouts } from '../../activities/grouping/group-rollouts.activity.js';
+import { uniform } from '../../activities/numerics/random.js';
+import type { LossGradient, Policy, TokenSequence } from '../../activities/policy/policy.js';
+import { createOpenRun } from '../../activities/run/open-run.activity.js';
+import { rolloutMetrics } from '../../activities/rollout/rollout-metrics.js';
+import { createScoreTrajectories } from '../../activities/turn-update/score-trajectories.activity.js';
+import { createUpdateTurn } from '../../activities/turn-update/update-turn.activity.js';
+import type { ArtifactRef } from '../../schemas/artifact-ref.js';
+import { RolloutShardManifest } from '../../schemas/rollout.js';
+import type { Task } from '../../schemas/task.js';
+import type { TrainConfigInput } from '../../schemas/train-config.js';
+import type { Trajectory } from '../../schemas/trajectory.js';
+import type { PolicyState } from '../../schemas/turn-state.js';
+import { openInput, toyConfig, toyDependencies } from './run-on-paper.js';
 
 /**
  * How long an iteration's algorithm takes without its model: the real steps from turn pools to checkpoint, on a store in memory, with a
  * policy whose passes take no time.
- *   node dist/scripts/measure-overhead.js [--tasks 32 --group 8 --turns 10 --prompt 512 --response 64 --algorithm seeupo]
+ *   node dist/test/support/measure-overhead.js [--tasks 32 --group 8 --turns 10 --prompt 512 --response 64 --algorithm seeupo]
  */
 const { values: given } = parseArgs({
   options: {

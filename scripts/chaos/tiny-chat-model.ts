@@ -1,6 +1,9 @@
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { tinyModel } from '../activities/policy/tiny-models.js';
+import { repositoryRoot } from '../setup/paths.js';
+
+/** Random weights that transformers made; tests compare with its figures. */
+const WEIGHTS = path.join(repositoryRoot, 'test/activities/policy/fixtures/tiny/llama-tied');
 
 const SPECIAL = ['<pad>', '<|im_start|>', '<|im_end|>'];
 const TEMPLATE =
@@ -15,9 +18,9 @@ const TEMPLATE =
 export async function writeTinyChatModel(modelsDir: string): Promise<string> {
   const folder = path.join(modelsDir, 'tiny-chat');
   await mkdir(folder, { recursive: true });
-  await cp(path.join(tinyModel('llama-tied'), 'model.safetensors'), path.join(folder, 'model.safetensors'));
+  await cp(path.join(WEIGHTS, 'model.safetensors'), path.join(folder, 'model.safetensors'));
   const json = (name: string, content: unknown) => writeFile(path.join(folder, name), JSON.stringify(content));
-  const config = JSON.parse(await readFile(path.join(tinyModel('llama-tied'), 'config.json'), 'utf8')) as object;
+  const config = JSON.parse(await readFile(path.join(WEIGHTS, 'config.json'), 'utf8')) as object;
   await json('config.json', { ...config, max_position_embeddings: 2048 });
   await json('generation_config.json', { eos_token_id: SPECIAL.indexOf('<|im_end|>') });
   await json('tokenizer.json', {
