@@ -1,7 +1,7 @@
 import type { TrainMetrics, TrainProgress } from './messages.js';
-import { spelledChange } from './settings.js';
+import { formatChange } from './settings.js';
 
-/** The run as the Web UI shows it: Markdown, no HTML. */
+/** The run's details for the Web UI, in Markdown, which is what it renders. */
 export function trainDetails(progress: TrainProgress, { iterations, evaluations, checkpoint }: TrainMetrics): string {
   const { title, paused, phase, iteration, secondsLeft, stopping, changes, inertSettings } = progress;
   const left = secondsLeft === null ? '' : `, about ${minutes(secondsLeft)} left`;
@@ -14,9 +14,7 @@ export function trainDetails(progress: TrainProgress, { iterations, evaluations,
       ? ''
       : `${iteration} of ${progress.iterations} iterations done${left}${stopping ? ', stopping after this one' : ''}`,
     checkpoint === null ? '' : `Last checkpoint: \`${checkpoint.key}\``,
-    changes
-      .map(({ fromIteration, change }) => `- from iteration ${fromIteration}: ${spelledChange(change)}`)
-      .join('\n'),
+    changes.map(({ fromIteration, change }) => `- from iteration ${fromIteration}: ${formatChange(change)}`).join('\n'),
     inertSettings.length === 0
       ? ''
       : `Settings without effect:\n\n${inertSettings.map((setting) => `- ${setting}`).join('\n')}`,

@@ -4,21 +4,22 @@ import type { EvaluateConfigInput } from '../schemas/evaluate-config.js';
 import type { EvaluationRef } from '../schemas/evaluation-plan.js';
 import type { EvaluateShardResult, ReportEvaluationResult } from '../schemas/steps.js';
 import { cpu, gpu } from './activity-proxies.js';
-import { endingCancelled } from './endings.js';
+import { asCancelled } from './failures.js';
 import { descriptions, evaluationProgress, type EvaluationProgress } from './messages.js';
 import { pairs } from './search-attributes.js';
 import { refuseUnknownMessages } from './unknown-messages.js';
 
 export interface EvaluateResult extends ReportEvaluationResult {
   readonly evaluationId: string;
-  /** By policy, as `overall`. */
+  /** One label per policy, in the order of `overall`. */
   readonly policies: readonly string[];
 }
 
 /**
  * One or two policies on the tasks of an environment, started on its own: any checkpoint of a run, or a model.
  *
- * The workflow id is the evaluation's id: started again under it, the evaluation goes on where it stood.
+ * The workflow id is the evaluation's id: started again under it, the evaluation continues after the shards that are
+ * committed.
  */
 export async function evaluate(config: EvaluateConfigInput): Promise<EvaluateResult> {
   const evaluationId = workflowInfo().workflowId;
@@ -37,7 +38,7 @@ export async function evaluate(config: EvaluateConfigInput): Promise<EvaluateRes
   setHandler(evaluationProgress, () => progress, { description: descriptions.progress });
   refuseUnknownMessages({ signals: [], updates: [] });
 
-  return endingCancelled(async () => {
+  return asCancelled(async () => {
     const evaluation = await cpu('check the input, open the evaluation').openEvaluation({
       evaluationId,
       config: config ?? null,
@@ -48,7 +49,7 @@ export async function evaluate(config: EvaluateConfigInput): Promise<EvaluateRes
     now({ phase: 'evaluate', title, shards: shards * labels.length });
 
     const played: EvaluateShardResult[][] = labels.map(() => []);
-    const note = (policy: number, shard: EvaluateShardResult) => {
+    const addShard = (policy: number, shard: EvaluateShardResult) => {
       played[policy]!.push(shard);
       now({
         shardsDone: progress.shardsDone + 1,
@@ -56,10 +57,10 @@ export async function evaluate(config: EvaluateConfigInput): Promise<EvaluateRes
         meanReward: labels.map((label, p) => ({ label, value: weightedMean(played[p]!) })),
       });
     };
-    // One policy after the other: a worker then loads each once, not at every other shard.
+    // One policy after the other, so that a worker loads each policy once and does not switch between shards.
     const results: ArtifactRef[][] = [];
     for (const [policy, label] of labels.entries())
-      results.push(await ofPolicy(evaluation, label, policy, (shard) => note(policy, shard)));
+      results.push(await evaluateShards(evaluation, label, policy, (shard) => addShard(policy, shard)));
 
     now({ phase: 'report' });
     const report = await cpu('report').reportEvaluation({ evaluation, shards: results });
@@ -70,11 +71,11 @@ export async function evaluate(config: EvaluateConfigInput): Promise<EvaluateRes
 }
 
 /** Any number of workers share the shards; each is committed once. */
-const ofPolicy = (
+const evaluateShards = (
   evaluation: EvaluationRef,
   label: string,
   policy: number,
-  note: (shard: EvaluateShardResult) => void,
+  onShard: (shard: EvaluateShardResult) => void,
 ) =>
   Promise.all(
     Array.from({ length: evaluation.shards }, async (_, shard) => {
@@ -83,7 +84,7 @@ const ofPolicy = (
         policy,
         shard,
       });
-      note(result);
+      onShard(result);
       return result.manifest;
     }),
   );
@@ -96,7 +97,7 @@ function weightedMean(shards: readonly EvaluateShardResult[]): number | null {
     : shards.reduce((total, shard) => total + shard.meanReward * shard.episodes, 0) / episodes;
 }
 
-/** As the Web UI shows it: Markdown. */
+/** The evaluation's details for the Web UI, in Markdown. */
 function evaluationDetails({ title, phase, shardsDone, shards, episodes, meanReward }: EvaluationProgress): string {
   const lines = meanReward.flatMap(({ label, value }) =>
     value === null ? [] : [`| ${label} | ${value.toFixed(3)} |`],

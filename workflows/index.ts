@@ -1,24 +1,23 @@
 import { setWorkflowOptions, workflowInfo } from '@temporalio/workflow';
 import { evaluate as evaluateBody } from './evaluate.js';
 import { iteration as iterationBody } from './iteration.js';
-import { startedAsMeant, startedByARun, unknownType } from './start.js';
+import { requireOneInput, requireParentRun, unknownType } from './start.js';
 import { train as trainBody } from './train.js';
 import { refuseUnknownMessages } from './unknown-messages.js';
 
-// A workflow that throws where no failure is expected is tried again for ever: what a person may get wrong is
-// refused first.
+// Temporal retries a workflow task that throws an unexpected error for ever, so wrong inputs are rejected first.
 
-/** A run; `continued` is its own, over continue-as-new. */
+/** A training run. Its second argument is its own state over continue-as-new. */
 export async function train(...inputs: unknown[]) {
-  startedAsMeant('train', 'the configuration', inputs);
+  requireOneInput('train', 'the configuration', inputs);
   return trainBody(...(inputs as Parameters<typeof trainBody>));
 }
 
-/** One iteration, of a run. */
+/** One iteration, the child of a run. */
 export async function iteration(...inputs: unknown[]) {
-  startedByARun(inputs);
+  requireParentRun(inputs);
   const done = iterationBody(...(inputs as Parameters<typeof iterationBody>));
-  // By now it has its own handlers.
+  // The body has registered its own handlers by now.
   refuseUnknownMessages({
     signals: ['stopAfterTurn'],
     updates: [],
@@ -27,19 +26,18 @@ export async function iteration(...inputs: unknown[]) {
   return done;
 }
 
-/** Policies on tasks, on its own. */
+/** An evaluation of one or two policies, started without a run. */
 export async function evaluate(...inputs: unknown[]) {
-  startedAsMeant('evaluate', 'the configuration', inputs);
+  requireOneInput('evaluate', 'the configuration', inputs);
   return evaluateBody(...(inputs as Parameters<typeof evaluateBody>));
 }
 
-// Under worker versioning an iteration ends on the build that it began on; its run goes on with the current one,
-// so a new build takes over at the next iteration.
-// A worker without a build must not say so.
+// Under worker versioning an iteration stays on the build on which it began, and its run moves to the current build, so
+// a new build takes over at the next iteration. A worker without a deployment must not set a versioning behavior.
 setWorkflowOptions(
   () => (workflowInfo().currentDeploymentVersion?.deploymentName ? { versioningBehavior: 'PINNED' } : {}),
   iteration,
 );
 
-/** Whatever else is asked for. */
+/** The workflow for all other types. */
 export default unknownType(['train', 'evaluate']);

@@ -4,7 +4,7 @@ import type { RunRef } from '../schemas/run.js';
 import type { IterationResult, UpdateTurnResult } from '../schemas/steps.js';
 import type { PolicyState } from '../schemas/turn-state.js';
 import { cpu, gpu } from './activity-proxies.js';
-import { endingCancelled } from './endings.js';
+import { asCancelled } from './failures.js';
 import { iterationProgress, stopAfterTurn, type IterationProgress } from './messages.js';
 import { runAttributes } from './search-attributes.js';
 import { turnOrder } from './turn-order.js';
@@ -21,10 +21,10 @@ export interface IterationInput {
 /**
  * One iteration of SeeUPO (arXiv 2602.06554, Algorithm 1): theta_k in, theta_{k+1} out.
  *
- * Every activity commits its result in the store before it returns and finds it there when it is
- * asked again, so each step happens once, whoever dies on the way.
+ * Every activity commits its result to the store before it returns, and finds it there if it is called again, so each
+ * step happens exactly once even if workers or the server die on the way.
  *
- * @returns null if it was stopped between two turns; those that are done stay committed
+ * @returns null if it was stopped between two turns; the turns that are done stay committed
  */
 export async function iteration({ run, iteration, policy }: IterationInput): Promise<IterationResult | null> {
   let progress: IterationProgress = { iteration, phase: 'rollout', turn: null, turns: null };
@@ -39,7 +39,7 @@ export async function iteration({ run, iteration, policy }: IterationInput): Pro
   setHandler(stopAfterTurn, () => void (stopping = true));
   upsertSearchAttributes(runAttributes(run, { iteration }));
 
-  return endingCancelled(async () => {
+  return asCancelled(async () => {
     // Step 1: G trajectories for each task, in shards that any number of workers share.
     now({ phase: 'rollout' });
     const shards = await Promise.all(
@@ -62,12 +62,13 @@ export async function iteration({ run, iteration, policy }: IterationInput): Pro
       policy,
     });
 
-    // Step 4: one turn after the other, each weighted by how far the turns before it in the order have moved, Eq. 6 to 8.
+    // Step 4: one turn after the other, each weighted by how far the turns before it in the order have moved, Eq. 6 to
+    // 8.
     let theta: Pick<UpdateTurnResult, 'policy'> & { suffixProducts: ArtifactRef | null } = {
       policy,
       suffixProducts: null,
     }; // Eq. 7: M_{T+1} = A
-    let warm: string | undefined; // the queue of the worker that holds theta
+    let stickyQueue: string | undefined; // task queue of the worker that holds theta
     const turnStates: ArtifactRef[] = [];
     const order = turnOrder(run.updateOrder, groups.turns, iteration);
     for (const [index, turn] of order.entries()) {
@@ -82,9 +83,9 @@ export async function iteration({ run, iteration, policy }: IterationInput): Pro
         updatedBefore: order.slice(0, index),
         ...theta,
       };
-      const done = await updateTurn(input, groups.turns, warm);
+      const done = await updateTurn(input, groups.turns, stickyQueue);
       theta = { policy: done.policy, suffixProducts: done.suffixProducts };
-      warm = done.warm;
+      stickyQueue = done.warm;
       turnStates.push(done.manifest);
     }
 

@@ -3,37 +3,37 @@ import type { ArtifactRef } from '../schemas/artifact-ref.js';
 import type { TrainInput } from '../schemas/run-request.js';
 import type { EvaluatePolicyResult, IterationResult } from '../schemas/steps.js';
 
-/** Stops the run before its next step; what is under way is finished. The reason is shown. */
+/** Pauses the run after the current step. The reason is shown in the Web UI. */
 export const pause = defineSignal<[reason?: string]>('pause');
-/** Goes on after `pause`, or tries the failed step again. */
+/** Continues after `pause`, or retries the failed step. */
 export const resume = defineSignal('resume');
-/** Ends training after the iteration under way or its turn, or leaves out the step that failed; then evaluates and reports. */
+/** Ends training after the current iteration or turn, or skips the step that failed; then evaluates and reports. */
 export const stop = defineSignal<[after?: StopAfter]>('stop');
 /** Ends the run as failed. Checkpoints stay. */
 export const abort = defineSignal<[reason?: string]>('abort');
 
-/** What a run may be stopped after; the turns done of an iteration that is broken off stay committed. */
+/** Where `stop` takes effect. If an iteration is stopped between two turns, its completed turns stay committed. */
 export type StopAfter = 'iteration' | 'turn';
 
-/** The same four as updates: refused where they make no sense, else answered in words. */
+/** The same four as updates: rejected if they make no sense now, else answered with a sentence. */
 export const orderPause = defineUpdate<string, [reason: string | undefined]>('pause');
 export const orderResume = defineUpdate<string>('resume');
 export const orderStop = defineUpdate<string, [after: StopAfter | undefined]>('stop');
 export const orderAbort = defineUpdate<string, [reason: string | undefined]>('abort');
-/** Changes settings from the next iteration on; which ones: settings.ts. */
+/** Changes settings from the next iteration on; settings.ts lists which ones may change. */
 export const changeSettings = defineUpdate<SettingsChanged, [change: SettingsChange]>('changeSettings');
-/** Goes on to iteration `total` instead of K. */
+/** Sets the number of iterations to `total`, which must be larger than K. */
 export const extendIterations = defineUpdate<SettingsChanged, [total: number]>('extendIterations');
 /** Evaluates theta before the next iteration, also while the run is paused. */
 export const evaluateNow = defineUpdate<readonly EvaluationPoint[]>('evaluateNow');
 
-/** Of an iteration's own workflow, from its run: end before the next turn. */
+/** Sent by a run to its iteration: end before the next turn. */
 export const stopAfterTurn = defineSignal('stopAfterTurn');
 
 /** A part of TrainConfig, e.g. `{"optimizer":{"learningRate":1e-4}}`. */
 export type SettingsChange = Readonly<Record<string, unknown>>;
 export interface SettingsChanged {
-  /** Counted from 1: the first iteration that they act on. */
+  /** The first iteration with these settings, counted from 1. */
   readonly fromIteration: number;
   readonly change: SettingsChange;
 }
@@ -46,13 +46,13 @@ export const iterationProgress = defineQuery<IterationProgress>('progress');
 /** Of the `evaluate` workflow. */
 export const evaluationProgress = defineQuery<EvaluationProgress>('progress');
 
-/** Names that a run answers to. */
-export const ofARun = {
+/** Names of the messages that a run handles. */
+export const handledByRun = {
   signals: ['pause', 'resume', 'stop', 'abort'],
   updates: ['pause', 'resume', 'stop', 'abort', 'changeSettings', 'extendIterations', 'evaluateNow'],
 } as const;
 
-/** What the Web UI says of each. */
+/** Shown by the Web UI beside each message. */
 export const descriptions = {
   pause: 'Wait before the next step. Input: a reason, optional.',
   resume: 'Go on; after a failure, try the failed step again.',
@@ -71,25 +71,25 @@ export interface TrainProgress {
   readonly runId: string;
   /** Empty until the run is open. */
   readonly title: string;
-  /** What is under way, e.g. `evaluate start`, `iteration`, `report`. */
+  /** The current step, e.g. `evaluate start`, `iteration`, `report`. */
   readonly phase: string;
-  /** Iterations done. */
+  /** Number of completed iterations. */
   readonly iteration: number;
   /** K; null until the run is open. */
   readonly iterations: number | null;
-  /** Workflow id of the iteration under way: ask it for the turn. */
+  /** Workflow id of the current iteration, whose `progress` query has the turn; null between iterations. */
   readonly child: string | null;
-  /** Why the run waits for `resume`; null if it does not. */
+  /** The reason for the pause; null while the run is not paused. */
   readonly paused: string | null;
   readonly stopping: boolean;
-  /** Settings that were changed on the way, the last ones. */
+  /** The latest changes of settings during the run. */
   readonly changes: readonly SettingsChanged[];
   /** Milliseconds since 1970. */
   readonly startedAt: number;
-  /** Estimate from the iterations so far; null before the first. */
+  /** Estimate from the latest iterations; null before the first is completed. */
   readonly secondsLeft: number | null;
   readonly latest: IterationPoint | null;
-  /** Settings that cannot act in this combination, each as a sentence that says why. */
+  /** Settings without effect in this combination, each as a sentence with the reason. */
   readonly inertSettings: readonly string[];
 }
 
@@ -106,15 +106,15 @@ export interface EvaluationProgress {
   /** Empty until the evaluation is open. */
   readonly title: string;
   readonly shardsDone: number;
-  /** Of all policies; null until the evaluation is open. */
+  /** Total over all policies; null until the evaluation is open. */
   readonly shards: number | null;
   readonly episodes: number;
-  /** By policy, of the shards done; null before the first. */
+  /** Mean over the completed shards of each policy; null before the first. */
   readonly meanReward: readonly { readonly label: string; readonly value: number | null }[];
 }
 
 export type IterationPoint = Omit<IterationResult, 'policy' | 'checkpoint'> & {
-  /** Seconds on the clock, waiting included; `seconds` is what the steps took. */
+  /** Elapsed seconds, including waiting; `seconds` is the sum over the steps. */
   readonly wallSeconds: number;
 };
 export type EvaluationPoint = Omit<EvaluatePolicyResult, 'manifest'>;

@@ -2,8 +2,9 @@ import { defineSearchAttributeKey, SearchAttributeType, type SearchAttributePair
 import type { RunRef } from '../schemas/run.js';
 
 /**
- * What runs are found by in the Web UI and with `temporal workflow list -q`. A server must know them: see workers/.
- * A server on SQLite has room for 10 Keyword and 3 of each other type.
+ * For searching runs in the Web UI and with `temporal workflow list -q`. They must be registered on the server: see
+ * workers/check-search-attributes.ts.
+ * A server on SQLite has room for 10 Keyword attributes and 3 of each other type.
  */
 export const attributes = {
   runId: defineSearchAttributeKey('SeeupoRunId', SearchAttributeType.KEYWORD),
@@ -31,6 +32,6 @@ export const pairs = (values: Values): SearchAttributePair[] =>
     ([name, value]) => ({ key: attributes[name as keyof Values], value }) as SearchAttributePair,
   );
 
-/** What a run, or an iteration of it, is. */
+/** The attributes that a run and its iterations share. */
 export const runAttributes = (run: RunRef, also: Values = {}): SearchAttributePair[] =>
   pairs({ runId: run.runId, environment: run.environment, model: run.model, algorithm: run.algorithm, ...also });

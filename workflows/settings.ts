@@ -1,6 +1,8 @@
 import type { SettingsChange } from './messages.js';
 
-/** What may change under way, as paths of the configuration. All else is what makes the run this run: fork it. */
+/**
+ * Settings that may change during a run, as paths of the configuration, each with its check. All others need a fork.
+ */
 export const CHANGEABLE: Readonly<Record<string, (value: unknown) => string | null>> = {
   'optimizer.learningRate': positive,
   'algorithm.klCoefficient': (value) => (isNumber(value) && value >= 0 ? null : 'must be a number, at least 0'),
@@ -13,13 +15,16 @@ export const CHANGEABLE: Readonly<Record<string, (value: unknown) => string | nu
   'evaluation.everyIterations': (value) => (value === null ? null : whole(value, 1)),
 };
 
-/** What is wrong with a change at first sight; openRun's own checks follow. None is an empty list. */
+/**
+ * Problems that can be seen without the rest of the configuration; reviseSettings checks the whole. Empty if there are
+ * none.
+ */
 export function problemsWithChange(change: unknown): string[] {
   if (!isObject(change))
     return [
       `the change is ${JSON.stringify(change)}, must be a part of the configuration, e.g. {"optimizer":{"learningRate":1e-4}}`,
     ];
-  const leaves = leavesOf(change, '');
+  const leaves = leafSettings(change, '');
   if (leaves.length === 0) return ['the change is empty: name at least one setting'];
   return leaves.flatMap(([path, value]) => {
     const check = CHANGEABLE[path];
@@ -33,14 +38,14 @@ export function problemsWithChange(change: unknown): string[] {
 }
 
 /** E.g. `optimizer.learningRate 0.0001, rollout.groupSize 8`. */
-export const spelledChange = (change: SettingsChange): string =>
-  leavesOf(change, '')
+export const formatChange = (change: SettingsChange): string =>
+  leafSettings(change, '')
     .map(([path, value]) => `${path} ${JSON.stringify(value)}`)
     .join(', ');
 
-function leavesOf(value: Readonly<Record<string, unknown>>, prefix: string): [path: string, value: unknown][] {
+function leafSettings(value: Readonly<Record<string, unknown>>, prefix: string): [path: string, value: unknown][] {
   return Object.entries(value).flatMap(([key, inner]): [string, unknown][] =>
-    isObject(inner) ? leavesOf(inner, `${prefix}${key}.`) : [[prefix + key, inner]],
+    isObject(inner) ? leafSettings(inner, `${prefix}${key}.`) : [[prefix + key, inner]],
   );
 }
 

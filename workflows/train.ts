@@ -19,101 +19,110 @@ import type { TrainInput } from '../schemas/run-request.js';
 import type { PolicyState } from '../schemas/turn-state.js';
 import { cpu, gpu } from './activity-proxies.js';
 import { trainDetails } from './details.js';
-import { changeable } from './changes.js';
-import { endingCancelled, holding, isCancelled } from './endings.js';
+import { asCancelled, isCancelled } from './failures.js';
 import type { iteration as iterationWorkflow, IterationInput } from './iteration.js';
 import * as messages from './messages.js';
-import { onceFree } from './once-free.js';
+import { initialControl, registerControlHandlers, type RunControl } from './run-control.js';
+import { withRunLease } from './run-lease.js';
 import { pairs, runAttributes } from './search-attributes.js';
-import { freely, steer, type Steering } from './steering.js';
+import { registerSettingsHandlers } from './settings-changes.js';
+import { startOnceFree } from './start-once-free.js';
 import { refuseUnknownMessages } from './unknown-messages.js';
 
-/** What a run carries from iteration to iteration, and over continue-as-new. It does not grow. */
+/** The run's state from iteration to iteration and over continue-as-new. Its size is bounded. */
 export interface TrainState {
-  /** As the next iteration will find it. */
+  /** The settings of the next iteration. */
   run: RunRef;
-  /** As iterations from another one on will, if they differ. */
+  /** Other settings that take effect from iteration `from` on; null if there are none. */
   next: { readonly from: number; readonly run: RunRef } | null;
-  /** The iteration that was begun by an execution before this one, and keeps its settings; null if none was. */
+  /**
+   * Index of an iteration that an earlier execution began: it is finished with its old settings. Null if there is none.
+   */
   begun: number | null;
-  /** Changes made so far; the last ones of them. */
+  /** Number of changes so far. */
   revisions: number;
+  /** The latest changes. */
   changes: messages.SettingsChanged[];
   readonly startedAt: number;
-  /** theta as it stands. */
+  /** The current theta. */
   policy: PolicyState;
-  /** Iterations done: theta is theta_k of this k. */
+  /** Number of completed iterations k: `policy` is theta_k. */
   iteration: number;
   checkpoint: ArtifactRef | null;
-  /** The last ones. */
+  /** The latest iterations, at most POINTS_KEPT. */
   points: messages.IterationPoint[];
-  /** The first ones and the last ones. */
+  /** The first two evaluations (two splits each) and the latest ones. */
   evaluations: messages.EvaluationPoint[];
-  steering: Steering;
-  /** Settings that cannot act, as openRun found them. */
+  steering: RunControl;
+  /** Settings without effect, as openRun found them. */
   inertSettings?: readonly string[];
 }
 
 export interface TrainResult {
   readonly runId: string;
   readonly iterations: number;
-  /** Null if no iteration was done. */
+  /** Null if no iteration was completed. */
   readonly checkpoint: ArtifactRef | null;
   readonly policy: PolicyState;
   readonly evaluations: readonly messages.EvaluationPoint[];
-  /** Null if it failed and was left out by `stop`. */
+  /** Null if writing it failed and `stop` skipped it. */
   readonly report: WriteReportResult | null;
 }
 
 /** The untrained policy: the model file with a zero adapter. */
 const UNTOUCHED: PolicyState = { folded: [], adapter: null, moments: null, optimizerSteps: 0 };
 
-/** A failed iteration begins again so often by itself; what it had committed is kept. */
+/** Automatic retries of a failed iteration; the steps that it has committed are not repeated. */
 const ITERATION_RETRIES = 2;
 /** Histories stay far below the server's limits (about 15 events per iteration, 4,096 suggested). */
 const CONTINUE_AFTER = 100;
-/** Enough for a curve in the Web UI; all of them are in the store. */
+/** Enough for a curve in the Web UI; the store has all points. */
 const POINTS_KEPT = 50;
 
 /**
- * A run: opens it, evaluates, warms up, iterates, evaluates, reports.
+ * A run: opens it, evaluates, fine-tunes (SFT) if configured, iterates, evaluates, reports.
  *
- * The workflow id is the run id of a new run. The input is checked by openRun as a whole: a wrong one
- * ends the run at once, saying all that is wrong with it. What of the run is in the store already,
- * because it is resumed or forked, is not done again.
+ * The workflow id is the run id of a new run. openRun checks the whole input: if it is invalid, the run fails at once
+ * with all problems in one message. Steps that the store already has, because the run is resumed or forked, are not
+ * repeated.
  *
  * @param continued  only for continue-as-new
  */
 export async function train(config: TrainInput, continued?: TrainState): Promise<TrainResult> {
   const { workflowId, namespace, firstExecutionRunId } = workflowInfo();
   const startedAt = continued?.startedAt ?? workflowInfo().startTime.getTime();
-  const steering = continued?.steering ?? freely();
+  const control = continued?.steering ?? initialControl();
   let state: TrainState | undefined = continued;
   let phase = 'open the run';
   let notice = '';
   let child: string | null = null;
-  /** Training is over, only the last evaluation and the report are left. */
+  /** Training has ended; only the last evaluation and the report are left. */
   let over = false;
 
-  const { gate, abortable, persevere } = steer(steering, {
+  const { waitWhilePaused, abortable, retryThenPause } = registerControlHandlers(control, {
     changed() {
       show();
-      upsertSearchAttributes(pairs({ paused: steering.paused !== null }));
+      upsertSearchAttributes(pairs({ paused: control.paused !== null }));
     },
     underWay: () => (child === null ? phase : `iteration ${state!.iteration + 1}`),
     child: () => child,
   });
-  const asked = changeable({ state: () => state, iterating: () => child !== null, over: () => over, changed: show });
+  const changes = registerSettingsHandlers({
+    state: () => state,
+    iterating: () => child !== null,
+    over: () => over,
+    changed: show,
+  });
   const { descriptions } = messages;
   setHandler(messages.config, () => config, { description: descriptions.config });
-  setHandler(messages.progress, standing, { description: descriptions.progress });
-  setHandler(messages.metrics, measured, { description: descriptions.metrics });
-  refuseUnknownMessages(messages.ofARun, (said) => {
-    notice = said;
+  setHandler(messages.progress, currentProgress, { description: descriptions.progress });
+  setHandler(messages.metrics, currentMetrics, { description: descriptions.metrics });
+  refuseUnknownMessages(messages.handledByRun, (text) => {
+    notice = text;
     show();
   });
 
-  function measured(): messages.TrainMetrics {
+  function currentMetrics(): messages.TrainMetrics {
     return {
       evaluations: state?.evaluations ?? [],
       iterations: state?.points ?? [],
@@ -121,7 +130,7 @@ export async function train(config: TrainInput, continued?: TrainState): Promise
     };
   }
 
-  function standing(): messages.TrainProgress {
+  function currentProgress(): messages.TrainProgress {
     const { run, points = [], iteration = 0, changes = [] } = state ?? {};
     const latest = points.at(-1) ?? null;
     const left =
@@ -135,8 +144,8 @@ export async function train(config: TrainInput, continued?: TrainState): Promise
       iteration,
       iterations: run?.iterations ?? null,
       child,
-      paused: steering.paused,
-      stopping: steering.stopping,
+      paused: control.paused,
+      stopping: control.stopping,
       changes,
       startedAt,
       secondsLeft: left,
@@ -146,7 +155,7 @@ export async function train(config: TrainInput, continued?: TrainState): Promise
   }
 
   function show(): void {
-    setCurrentDetails([trainDetails(standing(), measured()), notice].filter(Boolean).join('\n\n'));
+    setCurrentDetails([trainDetails(currentProgress(), currentMetrics()), notice].filter(Boolean).join('\n\n'));
   }
 
   function enter(next: string): void {
@@ -178,7 +187,7 @@ export async function train(config: TrainInput, continued?: TrainState): Promise
       checkpoint,
       points,
       evaluations,
-      steering,
+      steering: control,
       inertSettings,
     };
   }
@@ -186,11 +195,11 @@ export async function train(config: TrainInput, continued?: TrainState): Promise
   async function evaluate(
     state: TrainState,
     name: string,
-    by: <R>(work: () => Promise<R>) => Promise<R | null> = (work) => persevere(phase, 0, work),
+    attempt: <R>(work: () => Promise<R>) => Promise<R | null> = (work) => retryThenPause(phase, 0, work),
   ): Promise<void> {
     enter(`evaluate ${name}`);
     const { run, policy, iteration: iterationsDone } = state;
-    const results = await by(() =>
+    const results = await attempt(() =>
       Promise.all(
         (['train', 'heldout'] as const).map((split) =>
           gpu(`evaluate ${name}, ${split} tasks`).evaluatePolicy({ run, name, split, iterationsDone, policy }),
@@ -203,21 +212,21 @@ export async function train(config: TrainInput, continued?: TrainState): Promise
     state.evaluations = [...others.slice(0, 4), ...others.slice(4).slice(-POINTS_KEPT), ...points];
     upsertSearchAttributes(pairs({ evaluation: points[0]!.meanReward }));
     show();
-    asked.evaluated(points);
+    changes.evaluated(points);
   }
 
-  /** For whoever asked: a failure is theirs to hear of, and no reason to stop training. */
-  async function evaluateAsAsked(state: TrainState): Promise<void> {
+  /** Answers `evaluateNow`: a failure is the answer, and training continues. */
+  async function evaluateOnRequest(state: TrainState): Promise<void> {
     await evaluate(state, nameAfter(state), abortable).catch((failure: unknown) => {
-      if (steering.aborted !== null || isCancelled(failure)) throw failure;
-      asked.evaluationFailed(failure);
+      if (control.aborted !== null || isCancelled(failure)) throw failure;
+      changes.evaluationFailed(failure);
     });
   }
 
   async function warmStart(state: TrainState): Promise<void> {
     enter('warm start');
     const { run } = state;
-    const warm = await persevere(phase, 0, () => gpu('warm start: supervised fine-tuning').warmStart({ run }));
+    const warm = await retryThenPause(phase, 0, () => gpu('warm start: supervised fine-tuning').warmStart({ run }));
     if (warm) state.policy = warm.policy;
   }
 
@@ -226,9 +235,9 @@ export async function train(config: TrainInput, continued?: TrainState): Promise
     enter('iteration');
     const began = Date.now();
     const id = (child = `${workflowId}/iteration-${String(iteration).padStart(4, '0')}`);
-    const done = await persevere(`iteration ${iteration + 1}`, ITERATION_RETRIES, async () => {
+    const done = await retryThenPause(`iteration ${iteration + 1}`, ITERATION_RETRIES, async () => {
       const waiting = () => enter(`wait until workflow ${id}, which an execution before this one began, has ended`);
-      const started = await onceFree(() => startIteration(id, { run, iteration, policy }), waiting);
+      const started = await startOnceFree(() => startIteration(id, { run, iteration, policy }), waiting);
       if (phase !== 'iteration') enter('iteration');
       return started.result();
     });
@@ -243,7 +252,7 @@ export async function train(config: TrainInput, continued?: TrainState): Promise
     show();
   }
 
-  /** What comes before the first iteration; of a run that has iterations, it was done. */
+  /** Opens the run and does the steps before the first iteration; a run that has iterations did those before. */
   async function begin(): Promise<TrainState> {
     state = await open();
     if (state.iteration > 0) {
@@ -265,22 +274,23 @@ export async function train(config: TrainInput, continued?: TrainState): Promise
       await evaluate(state, nameAfter(state));
   }
 
-  return endingCancelled(() =>
-    holding(
+  return asCancelled(() =>
+    withRunLease(
       () => state?.run,
       async () => {
         state ??= await begin();
         const first = state.iteration;
         for (;;) {
-          await gate(asked.forEvaluation);
-          if (asked.revising()) {
-            await asked.settled();
+          await waitWhilePaused(changes.evaluationRequested);
+          if (changes.revising()) {
+            await changes.untilRevised();
             continue;
           }
-          // From here to the child's start nothing waits: a change is either in the iteration's settings or comes after it.
-          if (steering.stopping) break;
-          if (asked.forEvaluation()) {
-            await evaluateAsAsked(state);
+          // From here to the start of the child nothing is awaited, so a change applies either to this iteration or to
+          // later ones.
+          if (control.stopping) break;
+          if (changes.evaluationRequested()) {
+            await evaluateOnRequest(state);
             continue;
           }
           if (state.next && state.iteration >= state.next.from)
@@ -300,9 +310,9 @@ export async function train(config: TrainInput, continued?: TrainState): Promise
         if (state.iteration > 0) await evaluate(state, 'end');
         enter('report');
         const { run, iteration: completedIterations } = state;
-        const report = await persevere(phase, 0, () => cpu('report').writeReport({ run, completedIterations }));
+        const report = await retryThenPause(phase, 0, () => cpu('report').writeReport({ run, completedIterations }));
         enter('done');
-        asked.evaluationFailed(new Error('the run has ended'));
+        changes.evaluationFailed(new Error('the run has ended'));
         await condition(allHandlersFinished);
         const { checkpoint, policy, evaluations } = state;
         return { runId: run.runId, iterations: completedIterations, checkpoint, policy, evaluations, report };
@@ -324,7 +334,7 @@ const startIteration = (workflowId: string, input: IterationInput) =>
     cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
   });
 
-/** Name of the evaluation of theta_k. */
+/** Name of the evaluation of theta_k in the store. */
 const nameAfter = ({ run, iteration }: TrainState): string =>
   iteration > 0 ? `iteration-${String(iteration).padStart(4, '0')}` : run.warmStart ? 'start' : 'untouched';
 

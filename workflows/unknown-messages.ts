@@ -1,11 +1,11 @@
 import { log, setDefaultSignalHandler, setDefaultUpdateHandler } from '@temporalio/workflow';
-import { refused } from './steering.js';
+import { rejected } from './run-control.js';
 
-/** Names that a workflow answers to. */
-export interface Names {
+/** The names of signals and updates that a workflow handles. */
+export interface HandledNames {
   readonly signals: readonly string[];
   readonly updates: readonly string[];
-  /** Who answers to others, in words. */
+  /** A sentence that says where other messages go. */
   readonly elsewhere?: string;
 }
 
@@ -13,16 +13,14 @@ const listed = (names: readonly string[]): string =>
   names.length === 0 ? 'there is none' : `there are ${names.join(', ')}`;
 
 /**
- * Registers what becomes of signals and updates of a name that there is none of. An update is refused with the
- * names that
- * there are; a signal cannot be refused, its sender is told that it succeeded: it is logged and shown. To be called
- * after the
- * handlers of the names that are known: what waits for a handler is handed out at once.
+ * Registers default handlers for signals and updates with unknown names. An unknown update is rejected with the list of
+ * known names. A signal cannot be rejected (its sender always sees success), so an unknown one is logged and shown in
+ * the Web UI. Call it after the handlers of known names: buffered messages go to a default handler at once.
  *
- * @param show  shows a sentence to whoever looks at the workflow
+ * @param show  shows a sentence in the workflow's details
  */
 export function refuseUnknownMessages(
-  { signals, updates, elsewhere }: Names,
+  { signals, updates, elsewhere }: HandledNames,
   show: (notice: string) => void = () => {},
 ): void {
   const hint = elsewhere === undefined ? '' : `; ${elsewhere}`;
@@ -32,6 +30,6 @@ export function refuseUnknownMessages(
     show(notice);
   });
   setDefaultUpdateHandler((name) => {
-    throw refused(`there is no update "${name}": ${listed(updates)}${hint}`);
+    throw rejected(`there is no update "${name}": ${listed(updates)}${hint}`);
   });
 }

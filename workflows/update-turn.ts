@@ -1,14 +1,16 @@
 import type { UpdateTurnInput, UpdateTurnResult } from '../schemas/steps.js';
-import { updateTurnSpread } from './spread-turn.js';
-import { warmFirst } from './warm-first.js';
+import { updateTurnSharded } from './sharded-turn.js';
+import { onStickyWorker } from './sticky-worker.js';
 
 /**
- * One turn's update, as one step or spread over workers.
+ * One turn's update, as one activity or sharded over workers.
  *
- * @param turns  T of this iteration
- * @param warm   queue of the worker that holds theta, if one is known
+ * @param turns        T of this iteration
+ * @param stickyQueue  task queue of the worker that holds theta, if one is known
  */
-export const updateTurn = (input: UpdateTurnInput, turns: number, warm?: string): Promise<UpdateTurnResult> =>
+export const updateTurn = (input: UpdateTurnInput, turns: number, stickyQueue?: string): Promise<UpdateTurnResult> =>
   input.run.spread
-    ? updateTurnSpread(input, input.run.spread, warm)
-    : warmFirst(warm, `update turn ${input.turn} of ${turns}`, (activities) => activities.updateTurn(input));
+    ? updateTurnSharded(input, input.run.spread, stickyQueue)
+    : onStickyWorker(stickyQueue, `update turn ${input.turn} of ${turns}`, (activities) =>
+        activities.updateTurn(input),
+      );

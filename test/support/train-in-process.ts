@@ -15,7 +15,7 @@ export async function trainInProcess(
   input: TrainInput,
 ): Promise<PolicyState> {
   const activities = { ...createCpuActivities(dependencies), ...createGpuActivities(dependencies) };
-  /** As workflows/spread-turn.ts does. */
+  /** As workflows/sharded-turn.ts does. */
   async function spreadTurn(input: UpdateTurnInput, { shards, steps: count }: NonNullable<RunRef['spread']>) {
     const inShards = async (work: (shard: number) => Promise<{ manifest: ArtifactRef }>) =>
       (await Promise.all(Array.from({ length: shards }, (_, shard) => work(shard)))).map(({ manifest }) => manifest);

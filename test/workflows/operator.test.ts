@@ -61,7 +61,7 @@ test('pause is answered and refused the second time; resume too; both leave thei
     assert.match(metadata.says, /Paused.*to look/s);
     for (const name of ['pause', 'resume', 'stop', 'abort', 'changeSettings', 'extendIterations', 'evaluateNow'])
       assert.match(metadata.says, new RegExp(name));
-    await answered(update(handle, 'resume'), /goes on; it was paused: to look/);
+    await answered(update(handle, 'resume'), /the run continues; it was paused: to look/);
     assert.equal((await handle.result()).iterations, 2);
   });
 });

@@ -49,9 +49,9 @@ test('the gate bites: workflows that leave out a step do not replay', async () =
   );
 });
 
-test('a history in which the warm worker was asked first does not replay without that', async () => {
+test('a history in which the sticky worker was tried first does not replay without that attempt', async () => {
   const { workflowId, history } = read('warm-worker-gone-iteration.json');
-  const mutated = { ...bundle, code: bundle.code.replaceAll('warm = done.warm', 'warm = undefined') };
+  const mutated = { ...bundle, code: bundle.code.replaceAll('stickyQueue = done.warm', 'stickyQueue = undefined') };
   assert.notEqual(mutated.code, bundle.code);
   await assert.rejects(
     Worker.runReplayHistory({ workflowBundle: mutated }, history, workflowId),

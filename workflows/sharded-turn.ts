@@ -1,29 +1,28 @@
 import type { RunRef } from '../schemas/run.js';
 import type { UpdateTurnInput, UpdateTurnResult } from '../schemas/steps.js';
 import { cpu, gpu } from './activity-proxies.js';
-import { warmFirst } from './warm-first.js';
+import { onStickyWorker } from './sticky-worker.js';
 
 /**
- * What updateTurn does, spread over workers (`update.shards`): each optimiser step's gradient is
- * computed in shards of whole tasks and summed in their order, so the result does not depend on who
- * computes what. The step itself is asked of the worker first that has made the step before it, and so holds theta and
- * its moments.
+ * A turn's update, data-parallel over workers (`update.shards`): the gradient of each optimizer step is computed in
+ * shards of whole tasks and summed in the order of the shards, so the result does not depend on which worker computes
+ * which shard. The step itself goes to the worker that took the step before, because it holds theta and its moments.
  *
- * @param holder  queue of that worker, if one is known
+ * @param stickyQueue  task queue of the worker that holds theta, if one is known
  */
-export async function updateTurnSpread(
+export async function updateTurnSharded(
   input: UpdateTurnInput,
   { shards, steps }: NonNullable<RunRef['spread']>,
-  holder?: string,
+  stickyQueue?: string,
 ): Promise<UpdateTurnResult> {
-  const inShards = <R>(work: (shard: number) => Promise<R>): Promise<R[]> =>
+  const onAllShards = <R>(work: (shard: number) => Promise<R>): Promise<R[]> =>
     Promise.all(Array.from({ length: shards }, (_, shard) => work(shard)));
   const step = (n: number) => `turn ${input.turn}, step ${n + 1} of ${steps}`;
   let stepped = input.policy;
-  let warm = holder;
-  const taken = [];
+  let queue = stickyQueue;
+  const stepManifests = [];
   for (let n = 0; n < steps; n++) {
-    const gradients = await inShards((shard) =>
+    const gradients = await onAllShards((shard) =>
       gpu(`${step(n)}: gradient, shard ${shard + 1} of ${shards}`).computeGradient({
         ...input,
         step: n,
@@ -32,13 +31,13 @@ export async function updateTurnSpread(
         stepped,
       }),
     );
-    const moved = await warmFirst(warm, `${step(n)}: sum and step`, (activities) =>
+    const moved = await onStickyWorker(queue, `${step(n)}: sum and step`, (activities) =>
       activities.applyGradients({ ...input, step: n, stepped, gradients: gradients.map(({ manifest }) => manifest) }),
     );
-    ({ policy: stepped, warm } = moved);
-    taken.push(moved.manifest);
+    ({ policy: stepped, warm: queue } = moved);
+    stepManifests.push(moved.manifest);
   }
-  const ratios = await inShards((shard) =>
+  const ratios = await onAllShards((shard) =>
     gpu(`turn ${input.turn}: ratios, shard ${shard + 1} of ${shards}`).measureRatios({
       ...input,
       shard,
@@ -49,8 +48,8 @@ export async function updateTurnSpread(
   const done = await cpu(`turn ${input.turn}: commit`).finishTurn({
     ...input,
     stepped,
-    steps: taken,
+    steps: stepManifests,
     ratios: ratios.map(({ manifest }) => manifest),
   });
-  return { ...done, ...(warm !== undefined && { warm }) };
+  return { ...done, ...(queue !== undefined && { warm: queue }) };
 }
