@@ -6,7 +6,7 @@ import { createDependencies } from './dependencies.js';
 import { main, serve } from './serve.js';
 import { withStepLog } from './step-log.js';
 
-/** Takes the control queue: workflows, and activities that need no device. Any number may run. */
+/** The control worker: workflows, and activities that need no device. Any number may run. */
 await main('cpu', async (settings, log) => {
   const dependencies = createDependencies(settings, log);
   const workflows = await workflowCode();

@@ -22,6 +22,13 @@ export function meanLogRatio(current: readonly number[], reference: readonly num
   return mean(current.map((value, l) => value - reference[l]!));
 }
 
+/**
+ * s of Eq. 6: the length-normalised sequence ratio of one response, without unit; 1 where nothing moved.
+ *
+ * @param current    log-probs of its tokens under theta, nats
+ * @param reference  log-probs of the same tokens under the reference point
+ * @throws {RangeError} unless both are of the same tokens, at least one
+ */
 export const sequenceRatio = (current: readonly number[], reference: readonly number[]): number =>
   Math.exp(clamp(meanLogRatio(current, reference), LOG_RATIO_LIMIT));
 

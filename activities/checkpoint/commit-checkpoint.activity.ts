@@ -12,7 +12,7 @@ import { openedRun, stepOf } from '../run/run-context.js';
 import { checkpointManifest } from './checkpoint-manifest.js';
 import { iterationResult } from './iteration-result.js';
 
-/** Commits theta_{k+1}: from here on the iteration counts. CPU queue. */
+/** Commits theta_{k+1}: from here on the iteration counts. Control queue. */
 export const createCommitCheckpoint = ({ artifacts }: Pick<CpuDependencies, 'artifacts'>) =>
   async function commitCheckpoint(input: z.input<typeof CommitCheckpointInput>): Promise<IterationResult> {
     const { run, iteration, ...parts } = CommitCheckpointInput.parse(input);

@@ -20,7 +20,7 @@ const MAX_SHARDS = 1000;
 
 /**
  * Checks the input of an evaluation as a whole and commits what it is: the weights by hash, the tasks, every setting.
- * CPU queue.
+ * Control queue.
  *
  * @throws {BadConfig} naming every problem found
  * @throws {ConflictingCommit} if the id belongs to another evaluation

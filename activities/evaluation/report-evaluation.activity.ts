@@ -16,7 +16,7 @@ import { renderEvaluation } from './render-evaluation.js';
 /** Characters of transcripts that the page shows; a browser opens it at once. */
 const TRANSCRIPT_CHARACTERS = 6_000_000;
 
-/** Draws the report of an evaluation from its shards: one HTML page and its JSON twin. CPU queue. */
+/** Draws the report of an evaluation from its shards: one HTML page and its JSON twin. Control queue. */
 export const createReportEvaluation = ({
   artifacts,
   codec,

@@ -9,7 +9,7 @@ import type { CpuDependencies } from '../dependencies.js';
 import { openedRun, stepOf } from '../run/run-context.js';
 import { groupTrajectories } from './group-trajectories.js';
 
-/** Steps 2 and 3: seats in the turn pools and advantages (Eq. 9) of an iteration's trajectories. CPU queue. */
+/** Steps 2 and 3: seats in the turn pools and advantages (Eq. 9) of an iteration's trajectories. Control queue. */
 export const createGroupRollouts = ({ artifacts }: CpuDependencies) =>
   async function groupRollouts(input: GroupRolloutsInput): Promise<GroupRolloutsResult> {
     const { run, iteration, shards } = GroupRolloutsInput.parse(input);

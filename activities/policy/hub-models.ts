@@ -287,7 +287,10 @@ function checksumOf({ lfs, oid, size }: ListFileEntry): { hash: Hash; expected: 
   return { hash: createHash('sha1').update(`blob ${size}\0`), expected: oid ?? '' };
 }
 
-/** Waits for the lock; null once `done` holds. */
+/**
+ * Waits for the lock; null once `done` holds. Its age tells whether its holder lives, and not a process id as in
+ * scripts/setup/lock.ts: a models directory may be shared by machines or containers, which know other processes.
+ */
 async function claim(lock: string, done: () => boolean): Promise<(() => Promise<void>) | null> {
   for (;;) {
     if (done()) return null;

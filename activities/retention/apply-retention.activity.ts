@@ -7,7 +7,7 @@ import { sweepBlobs } from './sweep-blobs.js';
 /** A sweep reads every manifest of the bucket: it is done only so often. */
 const SWEEP_EVERY = 25;
 
-/** Applies the run's retention rule after an iteration was committed; does nothing if it has none. CPU queue. */
+/** Applies the run's retention rule after an iteration was committed; does nothing if it has none. Control queue. */
 export const createApplyRetention = ({ artifacts }: Pick<CpuDependencies, 'artifacts'>) =>
   async function applyRetention(input: ApplyRetentionInput): Promise<Dropped> {
     const { run, iteration } = ApplyRetentionInput.parse(input);

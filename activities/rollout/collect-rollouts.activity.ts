@@ -11,7 +11,7 @@ import { playEpisodes, seatsOf } from './play-episodes.js';
 import { distinctTokens, rolloutMetrics } from './rollout-metrics.js';
 import { selectTasks, shardsOf } from './select-tasks.js';
 
-/** Samples G trajectories for each task of a shard under theta_k, algorithm.md step 1. GPU queue. */
+/** Samples G trajectories for each task of a shard under theta_k: the first step of an iteration. GPU queue. */
 export const createCollectRollouts = ({
   artifacts,
   arithmetic,

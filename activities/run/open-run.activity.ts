@@ -24,7 +24,7 @@ import { problemsWithTemplate, templateDateOf } from './template-settings.js';
 /**
  * Opens a new run, a fork of one, or one that is in the store already: checks the input as a whole, makes
  * this execution the one that writes the run, commits what the run is (every default spelled out, the
- * model's hash, the tasks), and says how far it has come. CPU queue.
+ * model's hash, the tasks), and says how far it has come. Control queue.
  *
  * @throws {BadConfig} naming every problem found
  * @throws {ModelFileInvalid} if a hub does not have the model, {HubUnavailable} if the hub does not answer

@@ -12,7 +12,7 @@ import { BadConfig, problemsWithTasks } from './resolve-config.js';
 import { runRefOf } from './run-ref.js';
 
 /**
- * Commits a change of settings from an iteration on; the run as it is from there. CPU queue.
+ * Commits a change of settings from an iteration on; the run as it is from there. Control queue.
  *
  * @throws {BadConfig} naming every problem that the run would have with it
  */

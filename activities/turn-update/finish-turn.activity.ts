@@ -14,7 +14,7 @@ import { violationsOf } from './guard.js';
 import { divergenceOf, measuredAtOne, suffixRatioOf, surrogateOf, turnMetrics } from './turn-metrics.js';
 import { startsAtOne } from './update-pool.js';
 
-/** Commits a turn that was spread over workers: theta after its last step with the M that the shards' ratios make (Eq. 8). CPU queue. */
+/** Commits a turn that was spread over workers: theta after its last step with the M that the shards' ratios make (Eq. 8). Control queue. */
 export const createFinishTurn = ({ artifacts }: Pick<CpuDependencies, 'artifacts'>) =>
   async function finishTurn(input: FinishTurnInput): Promise<UpdateTurnResult> {
     const { run, ...given } = FinishTurnInput.parse(input);

@@ -1,8 +1,8 @@
 """The AppWorld engine as the sidecar uses it: warmed up once, then one world per forked process.
 
-The engine keeps its databases by task id and freezes the clock of its whole process, so two worlds never share one
-(environments.md, section 3). Loading it takes seconds and 270 MB; a child forked from a process that has opened and closed
-a world begins in a tenth of a second and shares most of that memory.
+The engine keeps its databases by task id and freezes the clock of its whole process, so two worlds never share one.
+Loading it takes seconds and 270 MB; a child forked from a process that has opened and closed a world begins in a tenth
+of a second and shares most of that memory.
 
 A folder per episode is the engine's root: `data` in it leads to the user's data, what the engine writes stays in it.
 """

@@ -12,7 +12,7 @@ Task ids are the official ones; options follow behind a `?`, so that an id says 
   Departures in what is read out of a response are those of activities/rollout/notations/bfcl-fc.ts (a malformed call is
   answered with what was wrong instead of ending the turn, among others); new functions are appended rather than put into
   the system message, so that a conversation only grows. None changes what the official checker says of a transcript.
-- prompt=authors: as the paper's authors wrap it (environments.md, section 2): compact documents, one user message with
+- prompt=authors: as the code of the paper's authors wraps it: compact documents, one user message with
   all results, malformed calls dropped, no limit of steps. Their cut of long results is the rollout's (`maxObservationTokens`).
 """
 
