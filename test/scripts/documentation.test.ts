@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import { z } from 'zod';
+import { AlgorithmConfig } from '../../schemas/algorithm-config.js';
 
 const read = (file: string): string => readFileSync(file, 'utf8');
 const pages = [
@@ -104,10 +106,9 @@ test('every file that docs/algorithm.md leads to is there', () => {
 });
 
 test('every algorithm of the schema has its row in docs/algorithm.md and in the README', () => {
-  const names = [...read('schemas/algorithm-config.ts').matchAll(/name: z\.literal\('([^']+)'\)/g)].map(
-    ([, name]) => name!,
-  );
-  assert.ok(names.length >= 5);
+  const { oneOf = [] } = z.toJSONSchema(AlgorithmConfig, { io: 'input' });
+  const names = oneOf.map(({ properties }) => (properties!['name'] as { const?: string }).const);
+  assert.ok(names.includes('seeupo') && names.includes('ppo'));
   for (const page of ['docs/algorithm.md', 'README.md']) {
     for (const name of names) assert.ok(read(page).includes(`\n| \`${name}\` |`), `${page}: ${name}`);
   }
