@@ -123,6 +123,7 @@ test('the policy is reached through its interface: tensors stay in activities/po
     'activities/policy/model-files.ts',
     'activities/policy/model-settings.ts',
     'activities/policy/hub-models.ts',
+    'activities/policy/weights/model-file-error.ts',
   ];
   const outside = (file: string) => !within('activities/policy')(file) && !within('scripts')(file);
   none(

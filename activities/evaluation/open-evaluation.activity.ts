@@ -8,7 +8,8 @@ import { keys, type Committed } from '../artifacts/store.js';
 import type { CpuDependencies } from '../dependencies.js';
 import type { Environment } from '../environments/environment.js';
 import { shardsOf } from '../rollout/select-tasks.js';
-import { ModelFileInvalid } from '../run/model-file.js';
+import { ModelFileInvalid } from '../policy/weights/model-file-error.js';
+import { problemWithModel } from '../run/model-file.js';
 import { BadConfig, checkedConfig, differences } from '../run/resolve-config.js';
 import { modelFileOf } from '../run/run-context.js';
 import { problemsWithTemplate, templateDateOf } from '../run/template-settings.js';
@@ -81,8 +82,10 @@ async function planOf(
   const problems: string[] = [];
   const find = (field: 'policy' | 'against', source: EvaluateConfig['policy']) =>
     findPolicy(source, dependencies).catch((error: unknown): null => {
-      if (!(error instanceof NoSuchPolicy) && !(error instanceof ModelFileInvalid)) throw error;
-      problems.push(`${field}.${error.message}`.replace(`${field}.model.path`, `${field}.model`));
+      if (error instanceof NoSuchPolicy) problems.push(`${field}.${error.message}`);
+      else if (error instanceof ModelFileInvalid)
+        problems.push(problemWithModel(`${field}.model`, source.model!, error));
+      else throw error;
       return null;
     });
   const found: (FoundPolicy | null)[] = [await find('policy', given.policy)];

@@ -9,9 +9,10 @@ import { ConflictingCommit } from '../artifacts/errors.js';
 import { keys, type ArtifactStore } from '../artifacts/store.js';
 import type { CpuDependencies } from '../dependencies.js';
 import type { TextCodec } from '../policy/policy.js';
+import { ModelFileInvalid } from '../policy/weights/model-file-error.js';
 import { forkOf, type Fork } from './fork-run.js';
 import { inertSettings } from './inert-settings.js';
-import { identifyModelFile, ModelFileInvalid } from './model-file.js';
+import { identifyModelFile, problemWithModel } from './model-file.js';
 import { claimRun } from './ownership.js';
 import { promptRoom } from './prompt-room.js';
 import { BadConfig, differences, problemsWithTasks, resolveConfig } from './resolve-config.js';
@@ -26,8 +27,8 @@ import { problemsWithTemplate, templateDateOf } from './template-settings.js';
  * this execution the one that writes the run, commits what the run is (every default spelled out, the
  * model's hash, the tasks), and says how far it has come. Control queue.
  *
- * @throws {BadConfig} naming every problem found
- * @throws {ModelFileInvalid} if a hub does not have the model, {HubUnavailable} if the hub does not answer
+ * @throws {BadConfig} naming every problem found, with the model and the environment, too
+ * @throws {HubUnavailable} if the hub does not answer
  * @throws {ConflictingCommit} if the run id belongs to a run with another configuration or model
  * @throws {RunHeld} if another execution writes the run
  */
@@ -89,33 +90,30 @@ async function described(
   // A branch of a hub moves on; a run stays with the commit that it began with.
   const modelPath = known?.config.model.path === config.model.path ? known.model.path : config.model.path;
   const accepted = config.model.acceptSettings ?? [];
-  const model = await identifyModelFile(modelsDir, await fetchModel(modelPath, undefined, accepted), accepted).catch(
-    (error: unknown) => {
-      if (!(error instanceof ModelFileInvalid)) throw error;
-      problems.push(error.message);
-      return null;
-    },
-  );
-  if (model) {
-    const text = await codec(`${modelsDir}/${model.path}`);
+  const reportModel = (error: unknown): null => {
+    if (!(error instanceof ModelFileInvalid)) throw error;
+    problems.push(problemWithModel('model.path', config.model.path, error));
+    return null;
+  };
+  const model = await fetchModel(modelPath, undefined, accepted)
+    .then((file) => identifyModelFile(modelsDir, file, accepted))
+    .catch(reportModel);
+  const text = model && (await codec(`${modelsDir}/${model.path}`).catch(reportModel));
+  if (text) {
     problems.push(...problemsWithText(text, config));
     config = withTemplateDate(
       config,
       templateDateOf(text, config.rollout.templateDate, known?.config.rollout.templateDate, new Date()),
     );
   }
-  const environment = environments(config.environment.name, { taskSet: config.environment.taskSet });
-  const [trainTasks, heldoutTasks] = await Promise.all([
-    environment.listTasks('train'),
-    environment.listTasks('heldout'),
-  ]).catch((error: unknown) => {
+  const { environment, trainTasks, heldoutTasks } = await tasksOf(environments, config).catch((error: unknown) => {
     // An environment that is down is worth a retry, but not of a configuration that is wrong anyway.
-    throw problems.length > 0 ? new BadConfig(problems) : error;
+    if (problems.length === 0) throw error;
+    throw new BadConfig([...problems, ...problemsIn(error)]);
   });
   problems.push(...problemsWithTasks(config, trainTasks, heldoutTasks));
-  if (problems.length > 0 || !model) throw new BadConfig(problems);
+  if (problems.length > 0 || !model || !text) throw new BadConfig(problems);
   // Of a run that is stored already nothing more is made than what it is compared by.
-  const text = await codec(`${modelsDir}/${model.path}`);
   const room = known
     ? { problems: [], leftOut: [] }
     : await promptRoom(runId, environment, text, config, [trainTasks, heldoutTasks]);
@@ -133,6 +131,21 @@ async function described(
     heldoutTasks,
     code: { version: codeVersion },
   };
+}
+
+async function tasksOf(environments: CpuDependencies['environments'], { environment: { name, taskSet } }: TrainConfig) {
+  const environment = environments(name, { taskSet });
+  const [trainTasks, heldoutTasks] = await Promise.all([
+    environment.listTasks('train'),
+    environment.listTasks('heldout'),
+  ]);
+  return { environment, trainTasks, heldoutTasks };
+}
+
+/** What an environment's error says of the configuration; of one that is worth a retry, nothing. */
+function problemsIn(error: unknown): readonly string[] {
+  if (error instanceof BadConfig) return error.problems;
+  return error instanceof Error && error.name === 'UnknownEnvironment' ? [error.message] : [];
 }
 
 /** Problems between a configuration and the model's tokenizer and chat template. */

@@ -5,6 +5,9 @@ import { test } from 'node:test';
 import { sha256 } from '../../../activities/artifacts/canonical-json.js';
 import { keys } from '../../../activities/artifacts/store.js';
 import { EnvironmentUnavailable } from '../../../activities/environments/environment.js';
+import { createEnvironments } from '../../../activities/environments/registry.js';
+import { HubUnavailable } from '../../../activities/policy/hub-models.js';
+import { ModelFileInvalid } from '../../../activities/policy/weights/model-file-error.js';
 import { createOpenRun } from '../../../activities/run/open-run.activity.js';
 import { modelFileOf, openedRun, policyWeightsOf } from '../../../activities/run/run-context.js';
 import { RunRef } from '../../../schemas/run.js';
@@ -160,6 +163,48 @@ test('problems with the model and with the tasks are listed together', async () 
   await assert.rejects(createOpenRun(dependencies)(openInput('run-1', config)), {
     name: 'BadConfig',
     message: /2 problems:\n  - model.path.*\n  - rollout.maxTurns is 1/,
+  });
+});
+
+test('a bad name of a hub, a damaged tokenizer and an unknown environment are told with every other problem', async () => {
+  const { dependencies } = toyDependencies();
+  const config = {
+    ...toyConfig,
+    model: { path: 'hf://tiny/none' },
+    rollout: { ...toyConfig.rollout, maxTurns: 1 },
+  };
+  const fetchModel = async (model: string): Promise<string> => {
+    throw new ModelFileInvalid(model, 'does not exist at the hub', 'Correct the name.');
+  };
+  const withoutModel = { ...dependencies, fetchModel };
+  const model = 'model\\.path is "hf://tiny/none": does not exist at the hub\\. Correct the name\\.';
+  const rejected = (message: string) => ({ name: 'BadConfig', message: new RegExp(`2 problems:\\n  - ${message}$`) });
+  await assert.rejects(
+    createOpenRun(withoutModel)(openInput('run-1', config)),
+    rejected(`${model}\\n  - rollout\\.maxTurns is 1, but[^\\n]*`),
+  );
+  const environments = createEnvironments({ environmentRoots: [] });
+  await assert.rejects(
+    createOpenRun({ ...withoutModel, environments })(
+      openInput('run-1', { ...config, environment: { name: 'chess', taskSet: 'x' } }),
+    ),
+    rejected(`${model}\\n  - environment\\.name: "chess" is unknown[^\\n]*`),
+  );
+  const codec = async () => {
+    throw new ModelFileInvalid('toy/tokenizer.json', 'ends too early', 'Download it again.');
+  };
+  await assert.rejects(
+    createOpenRun({ ...dependencies, codec })(openInput('run-1', { ...config, model: toyConfig.model })),
+    rejected(
+      'model\\.path is "toy\\.gguf": model file toy/tokenizer\\.json: ends too early[^\\n]*\\n  - rollout\\.maxTurns[^\\n]*',
+    ),
+  );
+  // A hub that does not answer is waited for.
+  const unavailable = async (): Promise<string> => {
+    throw new HubUnavailable('down');
+  };
+  await assert.rejects(createOpenRun({ ...dependencies, fetchModel: unavailable })(openInput('run-1', toyConfig)), {
+    name: 'HubUnavailable',
   });
 });
 

@@ -144,7 +144,7 @@ test('a part that is missing, a later part, parts that do not fit together and a
   });
   await assert.rejects(identifyModelFile(cases, PART_2), {
     name: 'ModelFileInvalid',
-    message: /model\.path is "model-00002-of-00002\.gguf": .*Name its first part/,
+    message: /^model file .*model-00002-of-00002\.gguf: .*Name its first part/,
   });
 });
 
