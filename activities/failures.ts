@@ -2,8 +2,8 @@ import { ApplicationFailure, CancelledFailure, CompleteAsyncError } from '@tempo
 import { ZodError, prettifyError } from 'zod';
 
 /**
- * Failures that no retry mends, and who must act. The core throws plain errors; an error whose
- * `name` stands here ends the activity at once, and the run fails (at its start) or pauses itself.
+ * Failures that no retry can fix, and who must act. The core throws plain errors; an error whose `name` is listed here
+ * fails the activity without a retry, and the run fails (at its start) or pauses.
  */
 export const NON_RETRYABLE = {
   BadConfig: 'the author of the run: correct the configuration and start again',
@@ -26,28 +26,30 @@ export const NON_RETRYABLE = {
   ResultTooLarge: 'a developer: an activity result must not grow with the run',
 } as const;
 
-/** Failures that pass, and how long to leave them alone; the retry policy bounds how often. */
+/** Temporary failures, and the delay before the next retry; the retry policy limits the number of retries. */
 export const RETRYABLE_AFTER = {
   StoreUnavailable: '5 s',
-  /** Room must be made by hand. */
+  /** Somebody must free space. */
   StoreFull: '30 s',
   EnvironmentUnavailable: '5 s',
-  /** A download goes on where it ended. */
+  /** A download continues where it stopped. */
   HubUnavailable: '10 s',
   /** The process that held the memory may be gone by then. */
   DeviceOom: '10 s',
 } as const;
 
-/** Core errors whose failure type has another name. */
+/** Errors whose failure type differs from their name. */
 const ALIASES: Readonly<Record<string, string>> = {
   ArtifactCorrupt: 'CheckpointCorrupt',
   ArtifactMissing: 'CheckpointCorrupt',
 };
 
-/** Results end up in the history of a workflow; arrays belong in the store. */
+/** Results are stored in the workflow's history, so large values belong into the store. */
 const MAX_RESULT_BYTES = 64 * 1024;
 
-/** What Temporal is told about an error: its type, whether to retry, and when. Cancellation passes through. */
+/**
+ * Converts an error to an ApplicationFailure with its type, whether and when to retry. A cancellation stays as it is.
+ */
 export function classifyFailure(error: unknown): unknown {
   if (error instanceof ApplicationFailure || error instanceof CancelledFailure || error instanceof CompleteAsyncError)
     return error;
@@ -79,7 +81,7 @@ export function classifyFailure(error: unknown): unknown {
 
 type Activity = (...input: never[]) => Promise<unknown>;
 
-/** Every activity passes through here: failures are classified, oversized results refused. */
+/** Wraps activities: classifies their failures and rejects results that are too large for a history. */
 export function withClassifiedFailures<A extends Record<string, Activity>>(activities: A): A {
   const wrap = (name: string, activity: Activity): Activity =>
     async function classified(...input) {

@@ -1,6 +1,6 @@
 import { CancelledFailure, Context } from '@temporalio/activity';
 
-/** Where a long step stands; goes into the heartbeat, which the Web UI shows live. */
+/** Progress of a long step, sent as heartbeat details, which the Web UI shows. */
 export interface Progress {
   readonly phase: string;
   readonly done: number;
@@ -8,22 +8,22 @@ export interface Progress {
 }
 
 /**
- * Takes note of progress. Throws CancelledFailure once the activity is cancelled, so that compute
- * which reports between tensor operations stops there. Fits `OnProgress` of policy/policy.ts.
+ * Records progress. Throws CancelledFailure once the activity is cancelled, so that a computation that reports between
+ * tensor operations stops there. Fits `OnProgress` of policy/policy.ts.
  */
 export type Report = (progress: Progress) => void;
 
-/** Runs work while heartbeats go out; hands it the function to report progress with and a signal for requests to abort. */
+/** Runs work while heartbeats are sent; passes it the function that reports progress, and the cancellation signal. */
 export type WithHeartbeats = <R>(work: (report: Report, cancelled: AbortSignal) => Promise<R>) => Promise<R>;
 
-/** Well under activity-proxies' 30 s: two lost heartbeats are no time-out. */
+/** Well under the heartbeat timeout of 30 s in activity-proxies: two lost heartbeats cause no timeout. */
 const INTERVAL_MS = 5_000;
 
 /**
  * Heartbeats on a timer of the main thread, which never blocks (tensors live in a worker thread),
- * with the latest progress as details; a heartbeat is also how a cancellation reaches us.
+ * with the latest progress as details. A cancellation arrives as the response to a heartbeat.
  *
- * @throws {CancelledFailure} when the activity is cancelled, whatever error the abandoned work gave
+ * @throws {CancelledFailure} when the activity is cancelled, whatever error the interrupted work threw
  */
 export const withHeartbeats: WithHeartbeats = async (work) => {
   const context = Context.current();
@@ -40,15 +40,15 @@ export const withHeartbeats: WithHeartbeats = async (work) => {
       latest = { phase: progress.phase, done: progress.done, of: progress.of };
     }, context.cancellationSignal);
   } catch (failure) {
-    // The throw out of `report` may come back as another error, e.g. after it crossed a thread.
+    // An error thrown by `report` may arrive here as another one, e.g. after it crossed a thread.
     throw cancellation ?? failure;
   } finally {
     clearInterval(timer);
   }
 };
 
-/** Activities that have no progress to report, with heartbeats all the same: a worker that dies in one is noticed. */
-export const beating = <A extends Record<string, (...input: never[]) => Promise<unknown>>>(
+/** Adds heartbeats to activities that report no progress, so that the death of their worker is noticed early. */
+export const withHeartbeating = <A extends Record<string, (...input: never[]) => Promise<unknown>>>(
   heartbeats: WithHeartbeats,
   activities: A,
 ): A =>
@@ -59,11 +59,11 @@ export const beating = <A extends Record<string, (...input: never[]) => Promise<
     ]),
   ) as A;
 
-/** For tests and scripts: runs the work, reports to nobody. */
+/** For tests and scripts: runs the work and discards its progress. */
 export const withoutHeartbeats: WithHeartbeats = (work) => work(() => {}, new AbortController().signal);
 
-/** Lets an environment that is down be waited for in public, and no longer than the activity lives. */
-export const patience = (report: Report, signal: AbortSignal) => ({
+/** Options for waiting until an environment answers: shows the wait as progress, and ends it with the activity. */
+export const waitOptions = (report: Report, signal: AbortSignal) => ({
   signal,
   onWait: ({ waitedMs }: { readonly waitedMs: number }) =>
     report({ phase: 'wait for the environment', done: Math.round(waitedMs / 1000), of: 60 }),

@@ -6,7 +6,7 @@ import { createOpenEvaluation } from './evaluation/open-evaluation.activity.js';
 import { createReportEvaluation } from './evaluation/report-evaluation.activity.js';
 import { withClassifiedFailures } from './failures.js';
 import type { GpuActivityName } from './gpu-activity-names.js';
-import { beating } from './heartbeats.js';
+import { withHeartbeating } from './heartbeats.js';
 import { createGroupRollouts } from './grouping/group-rollouts.activity.js';
 import { createWriteReport } from './report/write-report.activity.js';
 import { createApplyRetention } from './retention/apply-retention.activity.js';
@@ -25,7 +25,7 @@ import { createWarmStart } from './warm-start/warm-start.activity.js';
 /** Queue `<prefix>-control`, in pipeline order. */
 export const createCpuActivities = (dependencies: CpuDependencies) =>
   withClassifiedFailures(
-    beating(dependencies.heartbeats, {
+    withHeartbeating(dependencies.heartbeats, {
       openRun: createOpenRun(dependencies),
       reviseSettings: createReviseSettings(dependencies),
       groupRollouts: createGroupRollouts(dependencies),

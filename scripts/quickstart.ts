@@ -11,7 +11,7 @@ import { Ownership, type Execution } from '../schemas/ownership.js';
 import { ReportContent, ReportManifest } from '../schemas/report.js';
 import { RunManifest } from '../schemas/run.js';
 import type { TrainConfig } from '../schemas/train-config.js';
-import { readSettings, type Settings } from '../workers/dependencies.js';
+import { readSettings, type WorkerSettings } from '../workers/dependencies.js';
 import { executionStateAt } from '../workers/execution-state.js';
 import { callersPath, exitCodeOf, plainWords, UsageError } from './cli.js';
 import {
@@ -160,7 +160,7 @@ async function becomeFree({
   readonly options: QuickstartOptions;
   readonly temporal: RunClient;
   readonly store: ArtifactStore;
-  readonly settings: Settings;
+  readonly settings: WorkerSettings;
 }): Promise<void> {
   if (['RUNNING', 'COMPLETED'].includes(await temporal.status(runId))) return;
   const { address: server, namespace } = settings.temporal;
@@ -188,7 +188,7 @@ async function follow({
   readonly temporal: RunClient;
   readonly store: ArtifactStore;
   readonly services: Services;
-  readonly settings: Settings;
+  readonly settings: WorkerSettings;
 }): Promise<number> {
   const url = `${services.addresses.webUi}/namespaces/${settings.temporal.namespace}/workflows/${runId}`;
   const status = await temporal.status(runId);
@@ -285,7 +285,7 @@ async function showResult({
   return 0;
 }
 
-function openStore({ s3 }: Settings, services: Services): { store: ArtifactStore; close: () => void } {
+function openStore({ s3 }: WorkerSettings, services: Services): { store: ArtifactStore; close: () => void } {
   const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = services.env();
   const store = createS3Store({
     ...s3,

@@ -32,7 +32,7 @@ export interface TemporalSettings {
   } | null;
 }
 
-export interface Settings {
+export interface WorkerSettings {
   readonly temporal: TemporalSettings;
   readonly queues: { readonly control: string; readonly gpu: string };
   readonly s3: Required<
@@ -62,7 +62,7 @@ export class BadEnvironmentVariables extends Error {
 }
 
 /** @throws {BadEnvironmentVariables} */
-export function readSettings(variables: Readonly<Record<string, string | undefined>> = process.env): Settings {
+export function readSettings(variables: Readonly<Record<string, string | undefined>> = process.env): WorkerSettings {
   // An empty variable is a variable that was not set, as in shells and compose files.
   const given = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ''));
   const parsed = Variables.safeParse(given);
@@ -143,7 +143,7 @@ function temporalSettings(v: Variables, through: (url: string) => string | null)
 const STORE_PATIENCE_MS = 60_000;
 
 /** What activities of either queue work with; the GPU worker adds its policy. */
-export function createDependencies(settings: Settings, log: Pick<Logger, 'warn'>): CpuDependencies {
+export function createDependencies(settings: WorkerSettings, log: Pick<Logger, 'warn'>): CpuDependencies {
   // Which Node to run on is decided in package.json; a warning in every worker's log helps nobody.
   process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
   const codecs = new Map<string, Promise<TextCodec>>();
@@ -186,7 +186,7 @@ const NUMERIC_FLAG =
 
 /** What a GPU worker computes in. Asked for once its policy has started, which sets some of these variables itself. */
 export function arithmeticOf(
-  { precision, replicas }: Pick<Settings, 'precision' | 'replicas'>,
+  { precision, replicas }: Pick<WorkerSettings, 'precision' | 'replicas'>,
   { name, library, isProcessor }: Pick<DeviceReport, 'name' | 'library' | 'isProcessor'>,
   variables: Readonly<Record<string, string | undefined>> = process.env,
 ): Arithmetic {

@@ -4,7 +4,7 @@ import { makeTelemetryFilterString, NativeConnection, Runtime, Worker, type Work
 import type { Logger } from 'pino';
 import type { ArtifactStore } from '../activities/artifacts/store.js';
 import { checkSearchAttributes } from './check-search-attributes.js';
-import { readSettings, type Settings } from './dependencies.js';
+import { readSettings, type WorkerSettings } from './dependencies.js';
 import { createLog, outliveLostOutput, temporalLogger } from './logging.js';
 import { keepReadyFile } from './ready-file.js';
 import { temporalConnection } from './temporal-connection.js';
@@ -19,7 +19,7 @@ const WAIT_MS = 3_000;
  */
 export async function serve(
   queues: readonly Omit<WorkerOptions, 'connection' | 'namespace'>[],
-  settings: Settings,
+  settings: WorkerSettings,
   artifacts: ArtifactStore,
   log: Logger,
 ): Promise<void> {
@@ -105,7 +105,9 @@ async function runAll(workers: readonly Worker[]): Promise<void> {
 }
 
 /** Each workflow says itself whether it stays on its build: an iteration does, a run goes on with the current one. */
-const versioned = ({ deployment }: Pick<Settings, 'deployment'>): Pick<WorkerOptions, 'workerDeploymentOptions'> =>
+const versioned = ({
+  deployment,
+}: Pick<WorkerSettings, 'deployment'>): Pick<WorkerOptions, 'workerDeploymentOptions'> =>
   deployment === null
     ? {}
     : {
@@ -147,7 +149,10 @@ function waitingRoom(log: Logger) {
 }
 
 /** Runs a worker's main function; what stops it is one clear line and exit status 1. */
-export async function main(worker: string, run: (settings: Settings, log: Logger) => Promise<void>): Promise<void> {
+export async function main(
+  worker: string,
+  run: (settings: WorkerSettings, log: Logger) => Promise<void>,
+): Promise<void> {
   outliveLostOutput();
   let log = createLog(worker, 'info');
   try {

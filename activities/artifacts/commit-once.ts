@@ -3,33 +3,33 @@ import { Timing } from '../../schemas/metrics.js';
 import { ConflictingCommit } from './errors.js';
 import { keys, type ArtifactStore, type Committed } from './store.js';
 
-/** What is about to be done. */
-export interface Step {
-  /** Hash of everything that it depends on (`stepOf`). */
+/** Conditions under which the result of a step may be committed. */
+export interface CommitGuard {
+  /** Hash of all inputs of the step (see `stepOf`); a committed result must have the same. */
   readonly inputHash: string;
-  /** Throws if this execution may not write any more. */
-  readonly mayCommit: () => Promise<void>;
+  /** Throws if this execution does not own the run any more. */
+  readonly assertOwner: () => Promise<void>;
 }
 
-/** A step that nobody else may be doing under other inputs: it belongs to no run. */
-export const freeStep = (inputHash: string): Step => ({ inputHash, mayCommit: async () => {} });
+/** For a step that belongs to no run, such as a shard of a separate evaluation: there is no owner to check. */
+export const unownedStep = (inputHash: string): CommitGuard => ({ inputHash, assertOwner: async () => {} });
 
-/** A step as it was just done. */
-export interface Made<T> {
-  /** Without its inputHash; the blobs it names are already stored. */
+/** The result of a step that has been computed and is not committed yet. */
+export interface StepOutput<T> {
+  /** Without its inputHash. The blobs that it refers to must be stored already. */
   readonly manifest: Omit<T, 'inputHash'>;
-  /** Tokens that went through the model. */
+  /** Number of tokens that the model processed. */
   readonly tokens: number;
 }
 
 /**
- * Does a step exactly once: finds it committed, or computes and commits it.
+ * Runs a step exactly once: returns its committed result, or computes and commits it.
  *
  * A retry, a reset, a zombie attempt that wakes up and a run after the loss of the Temporal
  * database are all the same case: the first commit of the key is the step, everyone uses it.
- * How long it took goes to `keys.timing(key)`, so that the manifest is the same bytes whoever made it.
+ * The duration is stored at `keys.timing(key)`, so that the manifest has the same bytes on every worker.
  *
- * The right to write is looked at once more before the commit: an execution that was taken over stops there.
+ * Ownership is checked once more before the commit: an execution that lost the run stops there.
  *
  * @throws {ConflictingCommit} if the key holds the result of other inputs
  */
@@ -37,16 +37,16 @@ export async function commitOnce<T extends { inputHash: string }>(
   artifacts: ArtifactStore,
   key: string,
   schema: z.ZodType<T>,
-  { inputHash, mayCommit }: Step,
-  compute: () => Promise<Made<T>>,
+  { inputHash, assertOwner }: CommitGuard,
+  compute: () => Promise<StepOutput<T>>,
 ): Promise<Committed<T>> {
   const finished = await artifacts.findManifest(key, schema);
   if (finished) return ofSameInput(key, finished, inputHash);
   const started = performance.now();
   artifacts.takeSeconds();
   const { manifest, tokens } = await compute();
-  await mayCommit();
-  // Before the step itself: whoever finds the step finds its timing.
+  await assertOwner();
+  // Committed before the step, so that every committed step has a timing.
   const timing: Timing = {
     seconds: (performance.now() - started) / 1000,
     tokens,
@@ -65,7 +65,7 @@ function ofSameInput<T extends { inputHash: string }>(
   return { ref, manifest };
 }
 
-/** How long the committed step at a key took; nothing is known of it after its timing was deleted. */
+/** Duration of the committed step at a key; all zero if its timing was deleted. */
 export async function timingOf(artifacts: ArtifactStore, key: string): Promise<Timing> {
   return (
     (await artifacts.findManifest(keys.timing(key), Timing))?.manifest ?? { seconds: 0, tokens: 0, storageSeconds: 0 }

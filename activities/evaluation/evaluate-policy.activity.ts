@@ -5,12 +5,12 @@ import type { Trajectory } from '../../schemas/trajectory.js';
 import type { Split, Task } from '../../schemas/task.js';
 import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
-import { patience } from '../heartbeats.js';
+import { waitOptions } from '../heartbeats.js';
 import { episodeId } from '../rollout/episode-id.js';
 import { playEpisodes, seatsOf } from '../rollout/play-episodes.js';
 import { distinctTokens, rolloutMetrics } from '../rollout/rollout-metrics.js';
 import { shardsOf } from '../rollout/select-tasks.js';
-import { evaluationBasisOf } from '../run/settings-in-force.js';
+import { evaluationFingerprint } from '../run/settings-in-force.js';
 import { computeOnce } from '../run/arithmetic.js';
 import { modelFileOf, openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
 
@@ -34,7 +34,7 @@ export const createEvaluatePolicy = ({
       split === 'train' ? evaluation.samplesPerTask : (evaluation.heldoutSamplesPerTask ?? evaluation.samplesPerTask);
     const key = keys.evaluation(run.runId, iterationsDone, name, split);
     const step = stepOf(
-      { ...opened, basis: evaluationBasisOf(opened, opened.config) },
+      { ...opened, fingerprint: evaluationFingerprint(opened, opened.config) },
       { name, split, iterationsDone, temperature, samples, policy: parsed.policy },
     );
     const { ref, manifest } = await computeOnce({ artifacts, arithmetic }, opened, key, EvaluationManifest, step, () =>
@@ -43,7 +43,10 @@ export const createEvaluatePolicy = ({
         const players = {
           policy,
           codec: await codec(modelFileOf(modelsDir, opened)),
-          environment: environments(environment.name, { taskSet: environment.taskSet, ...patience(report, cancelled) }),
+          environment: environments(environment.name, {
+            taskSet: environment.taskSet,
+            ...waitOptions(report, cancelled),
+          }),
           onProgress: report,
         };
         await policy.use(policyWeightsOf({ artifacts, modelsDir }, opened, parsed.policy), report);

@@ -3,10 +3,10 @@ import { EvaluationPlan, EvaluationShardManifest, type EpisodeOutcome } from '..
 import { EvaluateShardInput, type EvaluateShardResult } from '../../schemas/steps.js';
 import type { Trajectory } from '../../schemas/trajectory.js';
 import { inputHashOf } from '../artifacts/canonical-json.js';
-import { commitOnce, freeStep } from '../artifacts/commit-once.js';
+import { commitOnce, unownedStep } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
-import { patience } from '../heartbeats.js';
+import { waitOptions } from '../heartbeats.js';
 import { mean } from '../numerics/statistics.js';
 import { episodeId } from '../rollout/episode-id.js';
 import { playEpisodes, seatsOf } from '../rollout/play-episodes.js';
@@ -32,7 +32,7 @@ export const createEvaluateShard = ({
       artifacts,
       key,
       EvaluationShardManifest,
-      freeStep(inputHashOf(parsed)),
+      unownedStep(inputHashOf(parsed)),
       () =>
         heartbeats(async (report, cancelled) => {
           const plan = await artifacts.getJson(evaluation.plan, EvaluationPlan);
@@ -55,7 +55,7 @@ export const createEvaluateShard = ({
               codec: await codec(modelFileOf(modelsDir, { model })),
               environment: environments(config.environment.name, {
                 taskSet: config.environment.taskSet,
-                ...patience(report, cancelled),
+                ...waitOptions(report, cancelled),
               }),
               onProgress: report,
             },

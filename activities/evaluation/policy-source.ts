@@ -6,7 +6,7 @@ import { LoraConfig } from '../../schemas/train-config.js';
 import type { PolicyState } from '../../schemas/turn-state.js';
 import { keys, type ArtifactStore } from '../artifacts/store.js';
 import { identifyModelFile } from '../run/model-file.js';
-import { untouchedPolicy } from '../run/run-context.js';
+import { basePolicy } from '../run/run-context.js';
 
 /** A policy as it is stored now, and the run that it comes from. */
 export interface FoundPolicy {
@@ -29,7 +29,7 @@ export async function findPolicy(
     const model = await identifyModelFile(modelsDir, source.model!, source.acceptSettings);
     // The zero adapter of any rank is none.
     return {
-      policy: { source, label: `model ${model.path}`, model, lora: LoraConfig.parse({}), state: untouchedPolicy },
+      policy: { source, label: `model ${model.path}`, model, lora: LoraConfig.parse({}), state: basePolicy },
       run: null,
     };
   }
@@ -49,12 +49,12 @@ async function stateOf(
   run: RunManifest,
   iteration: NonNullable<PolicySource['iteration']>,
 ): Promise<{ state: PolicyState; when: string }> {
-  if (iteration === 'untouched') return { state: untouchedPolicy, when: 'before training' };
+  if (iteration === 'untouched') return { state: basePolicy, when: 'before training' };
   if (iteration === 'start') {
-    if (run.config.warmStart === null) return { state: untouchedPolicy, when: 'at the start' };
+    if (run.config.warmStart === null) return { state: basePolicy, when: 'at the start' };
     const warm = await artifacts.findManifest(keys.warmStart(run.runId), WarmStartManifest);
     if (!warm) throw new NoSuchPolicy(`iteration is "start", but run "${run.runId}" has not finished its warm start`);
-    return { state: { ...untouchedPolicy, folded: [warm.manifest.adapter] }, when: 'after the warm start' };
+    return { state: { ...basePolicy, folded: [warm.manifest.adapter] }, when: 'after the warm start' };
   }
   const committed = await committedIterations(artifacts, run.runId);
   const wanted = iteration === 'end' ? committed.at(-1) : iteration;

@@ -5,7 +5,7 @@ import { EvaluationContent, EvaluationReportManifest } from '../../schemas/evalu
 import { ReportEvaluationInput, type ReportEvaluationResult } from '../../schemas/steps.js';
 import { Trajectory } from '../../schemas/trajectory.js';
 import { inputHashOf } from '../artifacts/canonical-json.js';
-import { commitOnce, freeStep, timingOf } from '../artifacts/commit-once.js';
+import { commitOnce, unownedStep, timingOf } from '../artifacts/commit-once.js';
 import { keys } from '../artifacts/store.js';
 import type { CpuDependencies } from '../dependencies.js';
 import { readableEpisode } from '../report/episode.js';
@@ -30,7 +30,7 @@ export const createReportEvaluation = ({
       artifacts,
       keys.evaluationReport(evaluation.evaluationId),
       EvaluationReportManifest,
-      freeStep(inputHashOf(parsed)),
+      unownedStep(inputHashOf(parsed)),
       () =>
         heartbeats(async (report) => {
           const plan = await artifacts.getJson(evaluation.plan, EvaluationPlan);

@@ -10,7 +10,7 @@ import { inputHashOf } from '../artifacts/canonical-json.js';
 import { timingOf } from '../artifacts/commit-once.js';
 import { keys, type ArtifactStore, type Committed } from '../artifacts/store.js';
 import type { CpuDependencies } from '../dependencies.js';
-import { modelFileOf, openedRun, untouchedPolicy } from '../run/run-context.js';
+import { modelFileOf, openedRun, basePolicy } from '../run/run-context.js';
 import { renderReport } from './render-report.js';
 import { reportContent } from './report-data.js';
 import type { EvaluationSource } from './report-sources.js';
@@ -124,7 +124,7 @@ async function droppedCheckpoint(
   iteration: number,
 ): Promise<Committed<CheckpointManifest> | null> {
   const dropped = await artifacts.findManifest(keys.droppedIteration(runId, iteration), DroppedIteration);
-  return dropped && { ref: dropped.ref, manifest: { ...dropped.manifest.checkpoint, policy: untouchedPolicy } };
+  return dropped && { ref: dropped.ref, manifest: { ...dropped.manifest.checkpoint, policy: basePolicy } };
 }
 
 /** Trajectories of the compared policies only: evaluations in between give their means. */

@@ -5,7 +5,7 @@ import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
 import { computeOnce } from '../run/arithmetic.js';
 import { modelFileOf, openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
-import { patience } from '../heartbeats.js';
+import { waitOptions } from '../heartbeats.js';
 import { episodeId } from './episode-id.js';
 import { playEpisodes, seatsOf } from './play-episodes.js';
 import { distinctTokens, rolloutMetrics } from './rollout-metrics.js';
@@ -50,7 +50,7 @@ export const createCollectRollouts = ({
               codec: await codec(modelFileOf(modelsDir, opened)),
               environment: environments(environment.name, {
                 taskSet: environment.taskSet,
-                ...patience(report, cancelled),
+                ...waitOptions(report, cancelled),
               }),
               onProgress: report,
             },

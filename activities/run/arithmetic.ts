@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { ArithmeticManifest, type Arithmetic } from '../../schemas/arithmetic.js';
 import { Settings } from '../../schemas/settings.js';
-import { commitOnce, type Made, type Step } from '../artifacts/commit-once.js';
+import { commitOnce, type StepOutput, type CommitGuard } from '../artifacts/commit-once.js';
 import { keys, type Committed } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
 import { differences } from './resolve-config.js';
@@ -26,8 +26,8 @@ export const computeOnce = <T extends { inputHash: string; arithmetic?: Arithmet
   run: OpenedRun,
   key: string,
   schema: z.ZodType<T>,
-  step: Step,
-  compute: () => Promise<Made<T>>,
+  step: CommitGuard,
+  compute: () => Promise<StepOutput<T>>,
 ): Promise<Committed<T>> =>
   commitOnce(artifacts, key, schema, step, async () => {
     await requireOneArithmetic({ artifacts, arithmetic }, run);

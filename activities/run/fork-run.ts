@@ -13,7 +13,7 @@ import { mergedChange, withChange } from './change-config.js';
 import { BadConfig } from './resolve-config.js';
 import { configAt, latestSettings } from './run-context.js';
 import { refusedInFork } from './setting-readers.js';
-import { evaluationBasisOf } from './settings-in-force.js';
+import { evaluationFingerprint } from './settings-in-force.js';
 
 const COPIES_AT_ONCE = 16;
 
@@ -98,10 +98,14 @@ export async function forkOf(
   }
 }
 
-/** What an evaluation is made with: its basis, and what its step is handed of the settings. */
+/** The settings on which an evaluation's result depends: its fingerprint, and its own samples and temperature. */
 const evaluationSettingsOf = (source: RunManifest, config: TrainConfig) => {
   const { everyIterations: _, temperature, ...samples } = config.evaluation;
-  return { basis: evaluationBasisOf(source, config), samples, temperature: temperature ?? config.rollout.temperature };
+  return {
+    fingerprint: evaluationFingerprint(source, config),
+    samples,
+    temperature: temperature ?? config.rollout.temperature,
+  };
 };
 
 /** The turns of iteration k that were updated before a turn, all of which must be there. */

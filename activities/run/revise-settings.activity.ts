@@ -27,9 +27,9 @@ export const createReviseSettings = ({ artifacts }: Pick<CpuDependencies, 'artif
     const problems = problemsWithTasks(config, manifest.trainTasks, manifest.heldoutTasks);
     if (problems.length > 0) throw new BadConfig(problems);
     const key = keys.settingsRevision(run.runId, revision);
-    const mayCommit = () => requireOwnership(artifacts, run);
-    await mayCommit();
-    const step = { inputHash: inputHashOf({ before: run.settings.sha256, from, change }), mayCommit };
+    const assertOwner = () => requireOwnership(artifacts, run);
+    await assertOwner();
+    const step = { inputHash: inputHashOf({ before: run.settings.sha256, from, change }), assertOwner };
     const committed = await commitOnce(artifacts, key, SettingsRevision, step, async () => {
       const next: Settings = {
         kind: 'settings',

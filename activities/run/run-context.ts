@@ -5,22 +5,22 @@ import type { TrainConfig } from '../../schemas/train-config.js';
 import { TensorGroups, type PolicyState } from '../../schemas/turn-state.js';
 import type { ArtifactRef } from '../../schemas/artifact-ref.js';
 import { inputHashOf } from '../artifacts/canonical-json.js';
-import type { Step } from '../artifacts/commit-once.js';
+import type { CommitGuard } from '../artifacts/commit-once.js';
 import { keys, type ArtifactStore } from '../artifacts/store.js';
 import type { PolicyWeights, StoredParts, StoredTensors } from '../policy/policy.js';
 import { belowModels } from './model-file.js';
 import { requireOwnership } from './ownership.js';
-import { actsOn, basisOf, contentOf, type StepPosition } from './settings-in-force.js';
+import { actsOn, stepFingerprint, contentOf, type RunPosition } from './settings-in-force.js';
 
-/** A run as one of its steps sees it: `config` is what is in force at that step. */
+/** A run at one of its steps: `config` has the settings in force at that step. */
 export interface OpenedRun extends RunManifest {
-  /** See basisOf. */
-  readonly basis: string;
-  /** See Step. */
-  readonly mayCommit: () => Promise<void>;
+  /** Hash of the parts of the run on which the result of a step depends: see stepFingerprint. */
+  readonly fingerprint: string;
+  /** Throws RunHeld if another execution has taken the run over. */
+  readonly assertOwner: () => Promise<void>;
 }
 
-/** Manifests and blobs are immutable, so a hash may be cached for ever; few runs are live on one worker. */
+/** Manifests and blobs are immutable, so cache entries stay valid; a worker serves few runs at the same time. */
 const CACHED = 64;
 const caches = new WeakMap<ArtifactStore, Map<string, unknown>>();
 
@@ -36,31 +36,27 @@ async function readOnce<T>(artifacts: ArtifactStore, ref: ArtifactRef, schema: z
 }
 
 /**
- * The run behind a RunRef, with the settings that act on a step.
+ * Reads the run of a RunRef with the settings in force at a step.
  *
  * @throws {RunHeld} if another execution has taken the run over
  */
-export async function openedRun(artifacts: ArtifactStore, run: RunRef, step: StepPosition): Promise<OpenedRun> {
-  const mayCommit = () => requireOwnership(artifacts, run);
-  await mayCommit();
+export async function openedRun(artifacts: ArtifactStore, run: RunRef, step: RunPosition): Promise<OpenedRun> {
+  const assertOwner = () => requireOwnership(artifacts, run);
+  await assertOwner();
   const manifest = await readOnce(artifacts, run.manifest, RunManifest);
   const config = await configAt(artifacts, run.settings, step);
-  return { ...manifest, config, basis: basisOf(manifest, config), mayCommit };
+  return { ...manifest, config, fingerprint: stepFingerprint(manifest, config), assertOwner };
 }
 
-/** The configuration that acts on a step. */
-export async function configAt(
-  artifacts: ArtifactStore,
-  latest: ArtifactRef,
-  step: StepPosition,
-): Promise<TrainConfig> {
+/** The configuration in force at a step. */
+export async function configAt(artifacts: ArtifactStore, latest: ArtifactRef, step: RunPosition): Promise<TrainConfig> {
   let settings = await readOnce(artifacts, latest, Settings);
   while (settings.before !== null && !actsOn(settings.from, step))
     settings = await readOnce(artifacts, settings.before, Settings);
   return settings.config;
 }
 
-/** The end of a run's chain of settings, changes under way included. */
+/** The last link of a run's chain of settings, and all changes that were made during the run. */
 export async function latestSettings(
   artifacts: ArtifactStore,
   { runId, settings }: RunManifest,
@@ -73,26 +69,36 @@ export async function latestSettings(
   return { settings: revisions.at(-1)?.settings ?? settings, revisions };
 }
 
-/** What a step is: the run's basis, and what the step was handed. Equal steps of different runs have equal hashes. */
-export const stepOf = ({ basis, mayCommit }: Pick<OpenedRun, 'basis' | 'mayCommit'>, input: object): Step => ({
-  inputHash: inputHashOfStep(basis, input),
-  mayCommit,
+/** Hashes the run's fingerprint and a step's input: equal steps of different runs have equal hashes. */
+export const stepOf = (
+  { fingerprint, assertOwner }: Pick<OpenedRun, 'fingerprint' | 'assertOwner'>,
+  input: object,
+): CommitGuard => ({
+  inputHash: inputHashOfStep(fingerprint, input),
+  assertOwner,
 });
 
-export const inputHashOfStep = (basis: string, input: object): string =>
-  inputHashOf({ run: basis, step: contentOf(input) });
+export const inputHashOfStep = (fingerprint: string, input: object): string =>
+  inputHashOf({ run: fingerprint, step: contentOf(input) });
 
-/** What was trained, or is evaluated: a model file and the form of its adapters. */
+/** The model that is trained or evaluated: a model file and the shape of its adapters. */
 export interface ModelInUse {
   readonly model: RunManifest['model'];
   readonly config: Pick<RunManifest['config'], 'lora'> & Partial<Pick<RunManifest['config'], 'training' | 'algorithm'>>;
 }
 
-/** The model file of a run on this worker: absolute. @throws {ModelFileInvalid} if a manifest that openRun did not write leaves the models directory */
+/**
+ * The model file of a run on this worker: absolute.
+ *
+ * @throws {ModelFileInvalid} if a manifest that openRun did not write leaves the models directory
+ */
 export const modelFileOf = (modelsDir: string, manifest: Pick<ModelInUse, 'model'>): string =>
   belowModels(modelsDir, manifest.model.path);
 
-/** theta of a PolicyState as policy.use() takes it; tensors are read from the store only if the policy lacks them. */
+/**
+ * theta of a PolicyState as policy.use() takes it; tensors are read from the store only if the policy does not hold
+ * them.
+ */
 export function policyWeightsOf(
   { artifacts, modelsDir }: { readonly artifacts: ArtifactStore; readonly modelsDir: string },
   manifest: ModelInUse,
@@ -131,5 +137,6 @@ export const storedTensors = (artifacts: ArtifactStore, ref: ArtifactRef): Store
 const storedGroups = (artifacts: ArtifactStore, ref: ArtifactRef): StoredParts => ({
   parts: async () => (await artifacts.getJson(ref, TensorGroups)).map((group) => storedTensors(artifacts, group)),
 });
-/** The model file's own weights under a zero adapter. */
-export const untouchedPolicy: PolicyState = { folded: [], adapter: null, moments: null, optimizerSteps: 0 };
+
+/** The base model: the weights of the model file with a zero adapter. */
+export const basePolicy: PolicyState = { folded: [], adapter: null, moments: null, optimizerSteps: 0 };

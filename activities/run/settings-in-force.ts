@@ -3,35 +3,38 @@ import type { TrainConfig } from '../../schemas/train-config.js';
 import { inputHashOf } from '../artifacts/canonical-json.js';
 import type { RunManifest } from '../../schemas/run.js';
 
-/** A step of a run: of iteration k, the update of a turn or something before the updates. Of iteration -1: what comes before the first. */
-export interface StepPosition {
+/**
+ * A step of a run: of iteration k, the update of a turn or something before the updates. Of iteration -1: what comes
+ * before the first.
+ */
+export interface RunPosition {
   readonly iteration: number;
   readonly turn?: number;
 }
 
-/** Whether settings act on a step, or those before them do. */
-export function actsOn({ iteration, keptTurns }: Settings['from'], step: StepPosition): boolean {
+/** Whether settings are in force at a step; if not, the settings before them are. */
+export function actsOn({ iteration, keptTurns }: Settings['from'], step: RunPosition): boolean {
   if (step.iteration !== iteration) return step.iteration > iteration;
   if (keptTurns === null) return true;
   return step.turn !== undefined && !keptTurns.includes(step.turn);
 }
 
 /**
- * Hash of everything of a run that the result of a step may depend on: not its id, its title or how
- * long it goes on, nor what is done with results. Runs that agree in it share steps byte for byte.
+ * Hash of all parts of a run on which the result of a step may depend. Its id, title, length and the use of results are
+ * not among them. Runs with equal fingerprints have equal steps, byte for byte.
  */
-export function basisOf(
+export function stepFingerprint(
   { model, trainTasks, heldoutTasks }: Pick<RunManifest, 'model' | 'trainTasks' | 'heldoutTasks'>,
   config: TrainConfig,
 ): string {
   const { title: _, iterations, evaluation: __, model: ___, retention: ____, arithmetic: _____, ...rest } = config;
-  // A rate that falls over the run knows how long the run is.
+  // A learning rate that decays over the run depends on the number of iterations.
   const length = config.optimizer.schedule.shape === 'constant' ? null : iterations;
   return inputHashOf({ model: model.sha256, trainTasks, heldoutTasks, length, ...rest });
 }
 
-/** The same for an evaluation, which how theta is trained does not touch. */
-export function evaluationBasisOf(
+/** The same for an evaluation, whose result does not depend on the training settings. */
+export function evaluationFingerprint(
   { model, trainTasks, heldoutTasks }: Pick<RunManifest, 'model' | 'trainTasks' | 'heldoutTasks'>,
   { seed, lora, environment, rollout }: TrainConfig,
 ): string {
@@ -39,7 +42,7 @@ export function evaluationBasisOf(
   return inputHashOf({ model: model.sha256, trainTasks, heldoutTasks, seed, lora, environment, playing });
 }
 
-/** A step's input as its hash sees it: of an artifact, what it holds and not where it lies. */
+/** A step's input as it is hashed: an artifact counts by its content hash, not by its key. */
 export function contentOf(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(contentOf);
   if (typeof value !== 'object' || value === null) return value;

@@ -15,8 +15,8 @@ import type { Precision } from '../policy/policy.js';
 import { groupTrajectories } from '../grouping/group-trajectories.js';
 import { rolloutMetrics } from '../rollout/rollout-metrics.js';
 import { selectTasks } from '../rollout/select-tasks.js';
-import { configAt, inputHashOfStep, untouchedPolicy } from '../run/run-context.js';
-import { basisOf, contentOf } from '../run/settings-in-force.js';
+import { configAt, inputHashOfStep, basePolicy } from '../run/run-context.js';
+import { stepFingerprint, contentOf } from '../run/settings-in-force.js';
 import { require, Unverified } from './unverified.js';
 
 export interface VerifiedIteration {
@@ -50,7 +50,10 @@ export async function verifyIteration(
       iteration,
       ...(input.turn !== undefined && { turn: input.turn }),
     });
-    require(key, 'the hash of its inputs', inputHash, inputHashOfStep(basisOf(run, config), { iteration, ...input }));
+    require(key, 'the hash of its inputs', inputHash, inputHashOfStep(stepFingerprint(run, config), {
+      iteration,
+      ...input,
+    }));
   };
   const config = await configAt(artifacts, settings, { iteration });
   const { policy, content } = await policyBefore(artifacts, runId, iteration);
@@ -171,7 +174,7 @@ async function policyBefore(
     return { policy: before.manifest.policy, content: contentOf(before.manifest.policy) };
   }
   const warm = await artifacts.findManifest(keys.warmStart(runId), WarmStartManifest);
-  const policy = { ...untouchedPolicy, folded: warm ? [warm.manifest.adapter] : [] };
+  const policy = { ...basePolicy, folded: warm ? [warm.manifest.adapter] : [] };
   return { policy, content: contentOf(policy) };
 }
 

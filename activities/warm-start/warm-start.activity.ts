@@ -6,7 +6,7 @@ import { mean } from '../numerics/statistics.js';
 import { shuffled } from '../numerics/random.js';
 import { withTemplate } from '../rollout/prompt.js';
 import { computeOnce } from '../run/arithmetic.js';
-import { modelFileOf, openedRun, policyWeightsOf, stepOf, untouchedPolicy } from '../run/run-context.js';
+import { modelFileOf, openedRun, policyWeightsOf, stepOf, basePolicy } from '../run/run-context.js';
 import { demonstratedTurns, imitationGradient, rateAt } from './demonstrations.js';
 
 /** A run whose configuration asks for what its environment or its tokens cannot give. */
@@ -48,7 +48,7 @@ export const createWarmStart = (dependencies: GpuDependencies) =>
             );
           }
           // An adapter in full training too: what RL starts from is the folded weights either way.
-          const { full: _, ...weights } = policyWeightsOf(dependencies, opened, untouchedPolicy);
+          const { full: _, ...weights } = policyWeightsOf(dependencies, opened, basePolicy);
           await policy.use(weights, report);
           await policy.useMoments(null, 0);
           const stepsPerEpoch = Math.ceil(conversations.length / config.batchSize);
@@ -93,7 +93,7 @@ export const createWarmStart = (dependencies: GpuDependencies) =>
     );
     return {
       manifest: ref,
-      policy: { ...untouchedPolicy, folded: [manifest.adapter] },
+      policy: { ...basePolicy, folded: [manifest.adapter] },
       steps: manifest.steps,
       finalLoss: manifest.epochLosses.at(-1)!,
     };

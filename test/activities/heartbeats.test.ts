@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CancelledFailure } from '@temporalio/activity';
 import { MockActivityEnvironment } from '@temporalio/testing';
-import { beating, withHeartbeats } from '../../activities/heartbeats.js';
+import { withHeartbeating, withHeartbeats } from '../../activities/heartbeats.js';
 
 test('the first heartbeat goes out at once, and work returns its value', async () => {
   const environment = new MockActivityEnvironment();
@@ -66,7 +66,7 @@ test('an activity that reports nothing beats as well, so that the death of its w
   const environment = new MockActivityEnvironment();
   const beats: unknown[] = [];
   environment.on('heartbeat', (details: unknown) => beats.push(details));
-  const { double } = beating(withHeartbeats, { double: async (n: number) => 2 * n });
+  const { double } = withHeartbeating(withHeartbeats, { double: async (n: number) => 2 * n });
   assert.equal(await environment.run(() => double(4)), 8);
   assert.equal(beats.length, 1);
 });

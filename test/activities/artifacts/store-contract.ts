@@ -3,15 +3,15 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { canonicalJson, sha256 } from '../../../activities/artifacts/canonical-json.js';
-import { commitOnce, timingOf, type Step } from '../../../activities/artifacts/commit-once.js';
+import { commitOnce, timingOf, type CommitGuard } from '../../../activities/artifacts/commit-once.js';
 import type { ArtifactStore } from '../../../activities/artifacts/store.js';
 import { Sha256 } from '../../../schemas/artifact-ref.js';
 
 const Manifest = z.strictObject({ kind: z.literal('step'), inputHash: Sha256, by: z.string() });
 const inputA = sha256('input a');
 const inputB = sha256('input b');
-const stepA: Step = { inputHash: inputA, mayCommit: async () => {} };
-const stepB: Step = { ...stepA, inputHash: inputB };
+const stepA: CommitGuard = { inputHash: inputA, assertOwner: async () => {} };
+const stepB: CommitGuard = { ...stepA, inputHash: inputB };
 const made = (by: string) => async () => ({ manifest: { kind: 'step' as const, by }, tokens: 7 });
 
 export interface StoreUnderTest {
@@ -140,7 +140,7 @@ export function storeContract(name: string, { store, overwrite }: StoreUnderTest
 
   test(`${name}: who may not write any more stops before the commit`, async () => {
     const key = 'runs/fenced/step.json';
-    const fenced = { ...stepA, mayCommit: () => Promise.reject(new Error('taken over')) };
+    const fenced = { ...stepA, assertOwner: () => Promise.reject(new Error('taken over')) };
     await assert.rejects(commitOnce(store(), key, Manifest, fenced, made('zombie')), /taken over/);
     assert.equal(await store().findManifest(key, Manifest), null);
   });

@@ -121,7 +121,8 @@ test('what a fork at the very beginning shares is what came before it: the warm 
   const fork = await createOpenRun(dependencies)(
     openInput('slower', { forkFrom: { run: 'warm', iteration: 0 }, change }),
   );
-  const basis = async (of: typeof run, iteration: number) => (await openedRun(artifacts, of, { iteration })).basis;
-  assert.equal(await basis(fork.run, -1), await basis(run, -1));
-  assert.notEqual(await basis(fork.run, 0), await basis(run, 0));
+  const fingerprint = async (of: typeof run, iteration: number) =>
+    (await openedRun(artifacts, of, { iteration })).fingerprint;
+  assert.equal(await fingerprint(fork.run, -1), await fingerprint(run, -1));
+  assert.notEqual(await fingerprint(fork.run, 0), await fingerprint(run, 0));
 });
