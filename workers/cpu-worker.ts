@@ -19,7 +19,8 @@ await main('cpu', async (settings, log) => {
         ...workflows,
         ...shutdown,
       },
-      // Nobody else looks for workflows there: one that was started on the wrong queue is told so, and does not wait for ever.
+      // No other worker polls workflows there: a workflow that was started on the GPU queue is failed with a message by
+      // this worker, instead of waiting for ever.
       {
         taskQueue: settings.queues.gpu,
         ...workflows,
@@ -34,7 +35,7 @@ await main('cpu', async (settings, log) => {
   );
 });
 
-/** The bundle that the build made, or one of the sources, made now (a second more). */
+/** The workflow bundle of the build, or one that is bundled from the sources now, which takes a second. */
 async function workflowCode() {
   const bundle = fileURLToPath(new URL('../workflow-bundle.js', import.meta.url));
   if (existsSync(bundle)) return { workflowBundle: { codePath: bundle } };

@@ -2,28 +2,30 @@ import { EventEmitter, once } from 'node:events';
 import type { ActivitySlotInfo, CustomSlotSupplier } from '@temporalio/worker';
 import type { GpuActivityName } from '../activities/gpu-activity-names.js';
 
-/** Steps after which a worker holds weights, and their moments, that no other has; the next step of the kind is asked of it first. */
+/**
+ * Steps after which this worker alone holds the new weights and moments, so that the next such step goes to it first.
+ */
 const LEAVES_WEIGHTS: ReadonlySet<string> = new Set<GpuActivityName>(['updateTurn', 'applyGradients']);
-/** Of these, the one that is followed by its like at once: until that has come, the shared queue is not asked. */
+/** The step that is usually followed by another one at once: for a short time the shared queue is not polled. */
 const GIVES_HEAD_START: GpuActivityName = 'updateTurn';
-/** Longer than a workflow near by takes to schedule a step; the first rollout of an iteration waits for the rest of it. */
+/** Longer than a workflow in the same network needs to schedule the next step; it delays other tasks by no more. */
 const HEAD_START_MS = 200;
 
 type Activity = (...input: never[]) => Promise<unknown>;
 
-/** A task came to the worker's own queue while the device is at work for another run: whoever is free should have it. */
+/** A task arrived on the worker's own (sticky) queue while its device was busy: a free worker should take it. */
 export class WorkerBusy extends Error {
   override readonly name = 'WorkerBusy';
 }
 
 /**
- * The one device of a worker process, which takes tasks from two queues: the one that all GPU workers share, and its
- * own, for steps that go on from the weights which it holds. One task at a time, whichever queue it is from.
+ * The device of a worker process, which takes tasks from two queues: the one that all GPU workers share, and its own
+ * (sticky) queue for steps that continue from the weights that it holds. It does one task at a time.
  */
 export class Device {
   private readonly changes = new EventEmitter();
   private working = false;
-  /** A poll of the shared queue is under way, or its task. */
+  /** The shared queue is being polled, or a task of it is running. */
   private polling = false;
   private sharedFrom = 0;
 
@@ -31,7 +33,7 @@ export class Device {
     this.changes.setMaxListeners(0);
   }
 
-  /** Asks the shared queue for a task only when the device has none, and has had no update just now. */
+  /** Polls the shared queue only while the device is idle and the head start after an update is over. */
   readonly shared: CustomSlotSupplier<ActivitySlotInfo> = {
     type: 'custom',
     reserveSlot: async (_, signal) => {
@@ -47,8 +49,8 @@ export class Device {
     },
   };
 
-  /** Activities of the shared queue. A task that came with a poll from before the device was taken waits. */
-  waiting<A extends Record<string, Activity>>(
+  /** Wraps activities of the shared queue: a task that arrives while the device is busy waits, with heartbeats. */
+  queueWhileBusy<A extends Record<string, Activity>>(
     activities: A,
     whileWaiting: (wait: () => Promise<void>) => Promise<void>,
   ): A {
@@ -58,12 +60,12 @@ export class Device {
     });
   }
 
-  /** Activities of the worker's own queue. */
-  refusing<A extends Record<string, Activity>>(activities: A): A {
+  /** Wraps activities of the sticky queue: a task that arrives while the device is busy fails with WorkerBusy. */
+  rejectWhileBusy<A extends Record<string, Activity>>(activities: A): A {
     return this.each(activities, (name, activity) => async (...input) => {
       if (this.working)
         throw new WorkerBusy(
-          `${name}: the device of this worker is at work for another step; the shared queue takes this one`,
+          `${name}: the device of this worker is busy with another step; the shared queue takes this one`,
         );
       return this.work(name, () => activity(...input));
     });
@@ -99,8 +101,8 @@ export class Device {
   }
 }
 
-/** Lets the results of such steps name the queue on which the worker is asked first for the next one. */
-export function naming<A extends Record<string, Activity>>(queue: string, activities: A): A {
+/** Adds the worker's sticky queue, as `warm`, to the results of steps after which it alone holds the new weights. */
+export function withStickyQueue<A extends Record<string, Activity>>(queue: string, activities: A): A {
   const named = Object.entries(activities).map(([name, activity]): [string, Activity] => [
     name,
     LEAVES_WEIGHTS.has(name)

@@ -10,12 +10,14 @@ import { keepReadyFile } from './ready-file.js';
 import { temporalConnection } from './temporal-connection.js';
 import { connectionFault } from './temporal-fault.js';
 
-/** How often a worker that waits for a server says so. */
+/** Time between two attempts to reach a server, each of which is logged. */
 const WAIT_MS = 3_000;
 
 /**
- * Runs a worker on its task queues, the first of which gives it its name, until SIGTERM or SIGINT, then drains it: no new task, the one under way gets the
- * grace time, then is told to stop and is done again elsewhere.
+ * Runs a worker on its task queues until SIGTERM or SIGINT, then drains it: it takes no new task, and the current task
+ * gets the grace time, after which it is cancelled and retried by another worker.
+ *
+ * @param queues  options per task queue; the first queue is the one in the log and in the ready file
  */
 export async function serve(
   queues: readonly Omit<WorkerOptions, 'connection' | 'namespace'>[],
@@ -25,64 +27,65 @@ export async function serve(
 ): Promise<void> {
   const { temporal, readyFile } = settings;
   if (readyFile) rmSync(readyFile, { force: true });
-  // The native core's own warnings, at times the only place where a reason is told, come through the same log.
+  // Warnings of the native core go to the same log: some reasons appear nowhere else.
   const logging = { forward: {}, filter: nativeFilter(settings.logLevel) };
   const runtime = Runtime.install({ logger: temporalLogger(log), telemetryOptions: { logging } });
-  const waiting = waitingRoom(log);
-  const reached = temporalConnection(temporal);
+  const startup = retryUntilReady(log);
+  const options = temporalConnection(temporal);
   let connection: NativeConnection | undefined;
   try {
-    await waiting.until(
+    await startup.until(
       `S3 bucket ${settings.s3.bucket}`,
       () => artifacts.checkAccess(),
       (error) => ['StoreUnavailable', 'StoreFull'].includes((error as Error).name),
     );
     await abandonUploads(artifacts, log);
     const connect = () =>
-      NativeConnection.connect(reached).catch((error: unknown) => {
+      NativeConnection.connect(options).catch((error: unknown) => {
         throw connectionFault(error, temporal);
       });
-    const connected = (connection = await waiting.until(
+    const connected = (connection = await startup.until(
       `Temporal at ${temporal.address}`,
       connect,
       (error) => (error as Error).name !== 'TemporalMisconfigured',
     ));
     const check = () => checkSearchAttributes(connected, temporal, log);
-    await waiting.until(
+    await startup.until(
       `namespace ${temporal.namespace} of Temporal at ${temporal.address}`,
       check,
       (error) => (error as Error).name !== 'BadSearchAttributes',
     );
-    waiting.leave();
+    startup.end();
     const workers = await Promise.all(
-      queues.map((options) =>
-        Worker.create({ ...options, connection: connected, namespace: temporal.namespace, ...versioned(settings) }),
+      queues.map((queue) =>
+        Worker.create({ ...queue, connection: connected, namespace: temporal.namespace, ...versioned(settings) }),
       ),
     );
     const running = runAll(workers);
     const [{ taskQueue }] = queues as [WorkerOptions];
-    const taken = readyFile && keepReadyFile(readyFile, `${JSON.stringify({ pid: process.pid, taskQueue })}\n`);
+    const removeReadyFile =
+      readyFile && keepReadyFile(readyFile, `${JSON.stringify({ pid: process.pid, taskQueue })}\n`);
     log.info({ taskQueue, address: temporal.address }, 'takes tasks');
-    await running.finally(() => taken && taken());
+    await running.finally(() => removeReadyFile && removeReadyFile());
     log.info('drained');
   } catch (error) {
-    if (!waiting.toldToStop()) throw error;
+    if (!startup.stopped()) throw error;
     log.info('stopped while waiting');
   } finally {
-    waiting.leave();
+    startup.end();
     if (readyFile) rmSync(readyFile, { force: true });
     await connection?.close();
-    await runtime.shutdown(); // without a connection nothing else ends it, and it would keep the process alive
+    await runtime.shutdown(); // without a connection nothing else shuts it down, and it would keep the process alive
   }
 }
 
-/** No blob takes a day to go up: what is unfinished and older was left by a worker that was killed. */
-const UPLOAD_MS = 24 * 3_600_000;
+/** No upload takes a day: an older unfinished one was left by a worker that was killed. */
+const LONGEST_UPLOAD_MS = 24 * 3_600_000;
 
-/** Gives such uploads up, which cost like objects and are in no list of them. A server that will not is no reason to stop. */
+/** Aborts such uploads: they cost as much as objects and are not listed among them. A failure is only logged. */
 async function abandonUploads(artifacts: ArtifactStore, log: Logger): Promise<void> {
   try {
-    const uploads = await artifacts.abortUploads(Date.now() - UPLOAD_MS);
+    const uploads = await artifacts.abortUploads(Date.now() - LONGEST_UPLOAD_MS);
     if (uploads > 0) log.info({ uploads }, 'gave up uploads that killed workers had left unfinished');
   } catch (error) {
     log.warn(
@@ -94,7 +97,7 @@ async function abandonUploads(artifacts: ArtifactStore, log: Logger): Promise<vo
 const nativeFilter = (level: string): string =>
   makeTelemetryFilterString({ core: ['debug', 'trace'].includes(level) ? 'DEBUG' : 'WARN', other: 'ERROR' });
 
-/** Until all have drained; if one fails, the others drain and its failure is thrown. */
+/** Resolves when all workers have drained; if one fails, the others are drained first and its failure is thrown. */
 async function runAll(workers: readonly Worker[]): Promise<void> {
   const drain = (error: unknown): never => {
     for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
@@ -104,7 +107,7 @@ async function runAll(workers: readonly Worker[]): Promise<void> {
   for (const end of ended) if (end.status === 'rejected') throw end.reason;
 }
 
-/** Each workflow says itself whether it stays on its build: an iteration does, a run goes on with the current one. */
+/** By default a workflow moves to the current build; iterations declare themselves that they stay on theirs. */
 const versioned = ({
   deployment,
 }: Pick<WorkerSettings, 'deployment'>): Pick<WorkerOptions, 'workerDeploymentOptions'> =>
@@ -118,23 +121,26 @@ const versioned = ({
         },
       };
 
-/** Where a worker waits for its servers, which may be started after it. The SDK heeds signals only once a worker runs. */
-function waitingRoom(log: Logger) {
+/**
+ * Retries the steps of a worker's start, because its servers may be started after it. It handles SIGTERM and SIGINT
+ * itself, since the SDK does so only while a worker runs.
+ */
+function retryUntilReady(log: Logger) {
   const stop = new AbortController();
-  const told = () => stop.abort();
-  process.on('SIGTERM', told).on('SIGINT', told);
+  const onStop = () => stop.abort();
+  process.on('SIGTERM', onStop).on('SIGINT', onStop);
   return {
-    /** Tries until it succeeds, the error is none that passes, or the process is told to stop. */
+    /** Retries until the attempt succeeds, its error is not a temporary one, or the process is asked to stop. */
     async until<R>(
       what: string,
       attempt: () => Promise<R>,
-      passes: (error: unknown) => boolean = () => true,
+      isTemporary: (error: unknown) => boolean = () => true,
     ): Promise<R> {
       for (const began = Date.now(); ; ) {
         try {
           return await attempt();
         } catch (error) {
-          if (!passes(error)) throw error;
+          if (!isTemporary(error)) throw error;
           log.warn(
             { waitedSeconds: Math.round((Date.now() - began) / 1000) },
             `waiting for ${what}: ${(error as Error).message}`,
@@ -143,12 +149,12 @@ function waitingRoom(log: Logger) {
         }
       }
     },
-    toldToStop: () => stop.signal.aborted,
-    leave: () => void process.off('SIGTERM', told).off('SIGINT', told),
+    stopped: () => stop.signal.aborted,
+    end: () => void process.off('SIGTERM', onStop).off('SIGINT', onStop),
   };
 }
 
-/** Runs a worker's main function; what stops it is one clear line and exit status 1. */
+/** Runs a worker's main function; an error is logged as one line, and the exit status is 1. */
 export async function main(
   worker: string,
   run: (settings: WorkerSettings, log: Logger) => Promise<void>,

@@ -5,7 +5,7 @@ import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import type { TrainConfigInput } from '../../schemas/train-config.js';
 import * as messages from '../../workflows/messages.js';
 import type { train } from '../../workflows/train.js';
-import { naming } from '../../workers/device.js';
+import { withStickyQueue } from '../../workers/device.js';
 import { fakeActivities, fakeRun, type Call, type FakeRun } from './fake-activities.js';
 import { startTemporal } from './temporal.js';
 
@@ -91,32 +91,35 @@ export async function recordedRuns(
   try {
     for (const { name, fake, warm, before, steer } of scenarios.filter((scenario) => names.includes(scenario.name))) {
       const { cpu, gpu } = fakeActivities(before);
-      await temporal.withWorkers({ cpu, gpu: warm === undefined ? gpu : naming(warm, gpu) }, async (taskQueue) => {
-        const { workflow } = temporal.environment.client;
-        const handle = await workflow.start<typeof train>('train', {
-          taskQueue,
-          workflowId: name,
-          args: [{ ...fakeRun, ...fake } as unknown as TrainConfigInput],
-        });
-        await steer(handle);
-        await handle.result().catch(() => {});
-        // The newest execution of the chain, the first one if it is another, and one child.
-        const executions: { name: string; workflowId: string; runId?: string }[] = [{ name, workflowId: name }];
-        const { runId } = await workflow.getHandle(name).describe();
-        if (runId !== handle.firstExecutionRunId)
-          executions.push({ name: `${name}-first`, workflowId: name, runId: handle.firstExecutionRunId });
-        const iteration =
-          ['completed', 'warm-worker-gone'].includes(name) || name.includes('continued') ? '0000' : '0001';
-        executions.push({ name: `${name}-iteration`, workflowId: `${name}/iteration-${iteration}` });
-        for (const execution of executions) {
-          const history = await workflow.getHandle(execution.workflowId, execution.runId).fetchHistory();
-          recorded.push({
-            name: execution.name,
-            workflowId: execution.workflowId,
-            history: JSON.parse(historyToJSON(history)) as RecordedRun['history'],
+      await temporal.withWorkers(
+        { cpu, gpu: warm === undefined ? gpu : withStickyQueue(warm, gpu) },
+        async (taskQueue) => {
+          const { workflow } = temporal.environment.client;
+          const handle = await workflow.start<typeof train>('train', {
+            taskQueue,
+            workflowId: name,
+            args: [{ ...fakeRun, ...fake } as unknown as TrainConfigInput],
           });
-        }
-      });
+          await steer(handle);
+          await handle.result().catch(() => {});
+          // The newest execution of the chain, the first one if it is another, and one child.
+          const executions: { name: string; workflowId: string; runId?: string }[] = [{ name, workflowId: name }];
+          const { runId } = await workflow.getHandle(name).describe();
+          if (runId !== handle.firstExecutionRunId)
+            executions.push({ name: `${name}-first`, workflowId: name, runId: handle.firstExecutionRunId });
+          const iteration =
+            ['completed', 'warm-worker-gone'].includes(name) || name.includes('continued') ? '0000' : '0001';
+          executions.push({ name: `${name}-iteration`, workflowId: `${name}/iteration-${iteration}` });
+          for (const execution of executions) {
+            const history = await workflow.getHandle(execution.workflowId, execution.runId).fetchHistory();
+            recorded.push({
+              name: execution.name,
+              workflowId: execution.workflowId,
+              history: JSON.parse(historyToJSON(history)) as RecordedRun['history'],
+            });
+          }
+        },
+      );
     }
   } finally {
     await temporal.stop();

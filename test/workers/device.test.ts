@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Device, naming } from '../../workers/device.js';
+import { Device, withStickyQueue } from '../../workers/device.js';
 
 const HEAD_START_MS = 60;
 const context = {
@@ -26,8 +26,8 @@ function device() {
     end: () => end(),
     polls: () => polls,
     poll,
-    shared: place.waiting(activities, (wait) => wait()),
-    own: place.refusing(activities),
+    shared: place.queueWhileBusy(activities, (wait) => wait()),
+    own: place.rejectWhileBusy(activities),
   };
 }
 const soon = () => sleep(5);
@@ -85,7 +85,7 @@ test('a poll that is not wanted any more is given up', async () => {
 });
 
 test('results of updates name the queue of the worker that made them, other results do not', async () => {
-  const { updateTurn, collectRollouts } = naming('own', {
+  const { updateTurn, collectRollouts } = withStickyQueue('own', {
     updateTurn: async () => ({ a: 1 }),
     collectRollouts: async () => ({ a: 1 }),
   });

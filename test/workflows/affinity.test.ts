@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import { Worker } from '@temporalio/worker';
-import { naming, WorkerBusy } from '../../workers/device.js';
+import { withStickyQueue, WorkerBusy } from '../../workers/device.js';
 import { fakeActivities, fakeRun, type Call } from '../support/fake-activities.js';
 import { causeOf, paused, type Handle } from '../support/run-on-fakes.js';
 import { startTemporal, type TemporalUnderTest } from '../support/temporal.js';
@@ -73,7 +73,7 @@ interface Scenario {
 async function play({ config, own, work }: Scenario): Promise<{ updates: Scheduled[]; calls: Call[] }> {
   const shared = fakeActivities();
   const warm = fakeActivities(own ?? undefined);
-  return temporal.withWorkers({ cpu: shared.cpu, gpu: naming(OWN, shared.gpu) }, async (taskQueue) => {
+  return temporal.withWorkers({ cpu: shared.cpu, gpu: withStickyQueue(OWN, shared.gpu) }, async (taskQueue) => {
     const start = () =>
       temporal.environment.client.workflow.start<typeof train>('train', {
         taskQueue,
@@ -89,7 +89,7 @@ async function play({ config, own, work }: Scenario): Promise<{ updates: Schedul
     const worker = await Worker.create({
       connection: temporal.environment.nativeConnection,
       taskQueue: OWN,
-      activities: naming(OWN, warm.gpu),
+      activities: withStickyQueue(OWN, warm.gpu),
       maxConcurrentActivityTaskExecutions: 1,
       maxHeartbeatThrottleInterval: '100 ms',
       shutdownForceTime: '2 s',
