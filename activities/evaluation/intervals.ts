@@ -1,5 +1,5 @@
 import { quantile } from '../numerics/quantile.js';
-import { uniforms } from '../numerics/random.js';
+import { resampledIndices, uniforms } from '../numerics/random.js';
 import { mean, sampleStandardDeviation } from '../numerics/statistics.js';
 import { normalQuantile, studentQuantile } from '../numerics/student.js';
 
@@ -30,8 +30,7 @@ export function resampledMeans(values_B: readonly number[], { key, resamples }: 
   const B = values_B.length;
   return Array.from({ length: resamples }, (_, r) => {
     let total = 0;
-    // Single precision may round a uniform number up to 1.
-    for (const u of uniforms(`${key}/${r}`, B)) total += values_B[Math.min(B - 1, Math.floor(u * B))]!;
+    for (const b of resampledIndices(`${key}/${r}`, B)) total += values_B[b]!;
     return total / B;
   });
 }

@@ -31,3 +31,8 @@ export function uniforms(key: string, count: number): Float32Array {
   }
   return result;
 }
+
+/** `n` items drawn with replacement from `n`, by their indices: a resample of the bootstrap, which the key decides. */
+export const resampledIndices = (key: string, n: number): Int32Array =>
+  // Single precision may round a uniform number up to 1.
+  Int32Array.from(uniforms(key, n), (u) => Math.min(n - 1, Math.floor(u * n)));

@@ -1,5 +1,5 @@
 import { quantile } from '../../activities/numerics/quantile.js';
-import { uniforms } from '../../activities/numerics/random.js';
+import { resampledIndices } from '../../activities/numerics/random.js';
 
 /** An estimate with its 95 % interval. */
 export interface Estimate {
@@ -51,11 +51,7 @@ export type Bootstrap = (n: number, of: (indices: Int32Array) => number) => Esti
 export function bootstrap(key: string): Bootstrap {
   const known = new Map<number, Int32Array[]>();
   const resamples = (n: number): Int32Array[] => {
-    const found =
-      known.get(n) ??
-      Array.from({ length: RESAMPLES }, (_, r) =>
-        Int32Array.from(uniforms(`${key}/${n}/${r}`, n), (u) => Math.min(n - 1, Math.floor(u * n))),
-      );
+    const found = known.get(n) ?? Array.from({ length: RESAMPLES }, (_, r) => resampledIndices(`${key}/${n}/${r}`, n));
     known.set(n, found);
     return found;
   };
