@@ -26,8 +26,19 @@ const HELP = { help: { type: 'boolean', short: 'h' } } as const;
 
 /** Names of errors whose message is written for the person at the terminal; the stack would be in the way. */
 const FOR_PEOPLE = new Set([
-  ...['UsageError', 'NotUtf8', 'SetUpError', 'BadConfig', 'BadEnvironmentVariables', 'QuickstartError', 'OtherSeries'],
-  ...['ModelFileInvalid', 'TensorFileInvalid', 'HubUnavailable', 'SideFailed', 'RangeError', 'Unverified'],
+  'UsageError',
+  'NotUtf8',
+  'SetUpError',
+  'BadConfig',
+  'BadEnvironmentVariables',
+  'QuickstartError',
+  'OtherSeries',
+  'ModelFileInvalid',
+  'TensorFileInvalid',
+  'HubUnavailable',
+  'SideFailed',
+  'RangeError',
+  'Unverified',
   'ConflictingCommit',
 ]);
 
