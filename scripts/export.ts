@@ -14,7 +14,7 @@ const USAGE = `npm run export -- --run ID --out DIR [--iteration K] [--merged]
   --run ID         a run's id, which is its workflow's
   --out DIR        a new or empty directory
   --iteration K    the policy after iteration K, from 0; -1 is before any (default: the last committed)
-  --merged         the whole model with the adapter folded in, fp32, as transformers loads it; otherwise a PEFT adapter.
+  --merged         the whole model with the adapter merged in, fp32, as transformers loads it; otherwise a PEFT adapter.
                    A run that trained all weights has no adapter: only this
 
 Reads the store of this checkout, or the one that SEEUPO_S3_BUCKET and the AWS variables name.`;

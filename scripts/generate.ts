@@ -81,7 +81,7 @@ await command(USAGE, OPTIONS, async (values) => {
   let printed = '';
   const stream = n === 1 && !values.json;
   const responses = await policy.sample(
-    Array.from({ length: n }, (_, i) => ({ row: 'a', promptIds, randomKey: `generate/${seed}/${i}` })),
+    Array.from({ length: n }, (_, i) => ({ prefixGroup: 'a', promptIds, randomKey: `generate/${seed}/${i}` })),
     {
       temperature: Math.max(temperature, GREEDY_TEMPERATURE),
       maxResponseTokens: maxTokens,

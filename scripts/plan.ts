@@ -4,7 +4,7 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { resolveConfig } from '../activities/run/resolve-config.js';
 import { PRECISIONS } from '../activities/policy/policy.js';
-import type { ModelConfig } from '../activities/policy/model-config.js';
+import type { ModelShape } from '../activities/policy/model-config.js';
 import { readGgufHeader } from '../activities/policy/weights/gguf-header.js';
 import { readHuggingFaceConfig } from '../activities/policy/weights/hugging-face.js';
 import { callersPath, command, oneOf, readJsonFile, required, UsageError, wholeNumber } from './cli.js';
@@ -89,7 +89,7 @@ await command(USAGE, OPTIONS, async (values) => {
   }
 });
 
-async function modelConfigOf(model: string, accepted: readonly string[]): Promise<ModelConfig> {
+async function modelConfigOf(model: string, accepted: readonly string[]): Promise<ModelShape> {
   const found = await stat(model).catch(() => null);
   if (!found)
     throw new UsageError(

@@ -2,7 +2,7 @@ import { tf, type Tensor } from './backend.js';
 import type { AdamWOptions } from './policy.js';
 
 /** First and second moment of every trainable parameter, flat in the adapter's layout. (P) each */
-export interface Moments {
+export interface MomentTensors {
   readonly first: Tensor;
   readonly second: Tensor;
 }
@@ -16,13 +16,13 @@ const CHUNK = 2 ** 24;
  *
  * @param step  1 for the first step: what the bias corrections are powers of
  */
-export function adamWStep(
+export function applyAdamW(
   parameters: Tensor,
   gradient: Tensor,
-  moments: Moments,
+  moments: MomentTensors,
   step: number,
   { learningRate, betas: [beta1, beta2], epsilon, weightDecay, maxGradientNorm }: AdamWOptions,
-): { parameters: Tensor; moments: Moments; gradientNorm: number } {
+): { parameters: Tensor; moments: MomentTensors; gradientNorm: number } {
   const gradientNorm = Math.sqrt((tf.tidy(() => tf.sum(tf.square(gradient)).dataSync()) as Float32Array)[0]!);
   const scale =
     maxGradientNorm !== null && gradientNorm > maxGradientNorm ? maxGradientNorm / (gradientNorm + 1e-6) : 1;

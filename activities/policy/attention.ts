@@ -1,5 +1,5 @@
 import { batchMatMul, softmaxLastAxis, tf, type Tensor } from './backend.js';
-import type { ModelConfig } from './model-config.js';
+import type { ModelShape } from './model-config.js';
 import type { PackedTries } from './packed-tries.js';
 
 /**
@@ -27,7 +27,7 @@ export interface SavedAttention {
 const byHead = (x: Tensor): Tensor => tf.transpose(x, [1, 0, 2]);
 
 /** (N, Q, d) or (N, Q d) as (K, R n, d) for each segment. */
-function bySegment(x: Tensor, { segments }: PackedTries, { heads, keyValueHeads: K }: ModelConfig): Tensor[] {
+function bySegment(x: Tensor, { segments }: PackedTries, { heads, keyValueHeads: K }: ModelShape): Tensor[] {
   const R = heads / K;
   const whole = tf.transpose(x.reshape([x.shape[0], K, R, x.size / (x.shape[0] * heads)]), [1, 2, 0, 3]);
   const parts =
@@ -45,7 +45,7 @@ function bySegment(x: Tensor, { segments }: PackedTries, { heads, keyValueHeads:
 function together(
   parts: readonly Tensor[],
   { segments }: PackedTries,
-  { heads, keyValueHeads: K, headDimension: D }: ModelConfig,
+  { heads, keyValueHeads: K, headDimension: D }: ModelShape,
 ): Tensor {
   const R = heads / K;
   const whole = tf.concat(
@@ -65,7 +65,7 @@ export function attentionForward(
   q: Tensor,
   { k, v }: KeysAndValues,
   batch: PackedTries,
-  config: ModelConfig,
+  config: ModelShape,
 ): { attended: Tensor; saved: SavedAttention } {
   const { heads, keyValueHeads: K } = config;
   const [keys, values] = [byHead(k), byHead(v)];
@@ -91,7 +91,7 @@ export function attentionBackward(
   attended: Tensor,
   saved: SavedAttention,
   batch: PackedTries,
-  config: ModelConfig,
+  config: ModelShape,
 ): { q: Tensor; k: Tensor; v: Tensor } {
   const { heads, headDimension: D } = config;
   const N = d.shape[0];

@@ -113,7 +113,7 @@ const idOf = (x: Tensor): number => native.getInputTensorIds([x])[0]!;
  * disposal know it (and tf.memory() counts it double); only `product` and `widened` can read it: TensorFlow
  * itself refuses every other operation on it.
  */
-export function toBf16(x: Tensor): Tensor {
+export function castToBf16(x: Tensor): Tensor {
   const { TF_FLOAT } = native.binding;
   const tensor = native.createOutputTensor({ ...castOf(idOf(x), TF_FLOAT, TF_BFLOAT16), dtype: TF_FLOAT });
   rounded.add(tensor);
@@ -121,10 +121,10 @@ export function toBf16(x: Tensor): Tensor {
 }
 export const isBf16 = (x: Tensor): boolean => rounded.has(x);
 /** A matrix of either kind in bfloat16; the same tensor if it is. */
-export const narrowed = (x: Tensor): Tensor => (isBf16(x) ? x : toBf16(x));
+export const toBf16 = (x: Tensor): Tensor => (isBf16(x) ? x : castToBf16(x));
 
 /** The fp32 values of a matrix of either kind; a new tensor for bf16, the same one otherwise. */
-export function widened(x: Tensor): Tensor {
+export function toFp32(x: Tensor): Tensor {
   return isBf16(x) ? native.createOutputTensor(castOf(idOf(x), TF_BFLOAT16, native.binding.TF_FLOAT)) : x;
 }
 
@@ -164,7 +164,7 @@ export function batchMatMul(a: Tensor, b: Tensor, transposeA: boolean, transpose
  * Matrix product with a weight, fp32 in and out. If the weight is bfloat16, the other factor and the result
  * are rounded to it, and the sums within the product are the kernel's, in fp32, as PyTorch's autocast does.
  */
-export function product(a: Tensor, weight: Tensor, transposeA: boolean, transposeB: boolean): Tensor {
+export function matMulMixed(a: Tensor, weight: Tensor, transposeA: boolean, transposeB: boolean): Tensor {
   if (!isBf16(weight)) return matMul(a, weight, transposeA, transposeB);
   const { TF_FLOAT } = native.binding;
   const passing: number[] = [];

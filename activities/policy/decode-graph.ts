@@ -4,7 +4,7 @@ import path from 'node:path';
 import { isBf16, loadGraph, tf, type Graph, type Tensor } from './backend.js';
 import { decodeLayer, type CachePart, type DecodeFrame, type DecodeLayer, type LayerCache } from './decode-layer.js';
 import { DT_BFLOAT16, DT_FLOAT, DT_INT32, GraphBuilder, type ElementType } from './graph-ops.js';
-import type { ModelConfig } from './model-config.js';
+import type { ModelShape } from './model-config.js';
 
 /** All that the layers of a decode step are computed from. */
 export interface DecodeInputs<T> {
@@ -22,7 +22,7 @@ export interface DecodeInputs<T> {
 export class DecodeGraphs {
   readonly #graphs = new Map<string, { graph: Graph; names: string; outputs: string }>();
 
-  constructor(readonly config: ModelConfig) {}
+  constructor(readonly config: ModelShape) {}
 
   run(inputs: DecodeInputs<Tensor>): { output: Tensor; tails: CachePart<Tensor>[] } {
     const leaves = leavesOf(inputs);

@@ -1,5 +1,5 @@
 import type { FusedLinear } from './decode-weights.js';
-import type { ModelConfig } from './model-config.js';
+import type { ModelShape } from './model-config.js';
 import { rmsScaleBy, rotateBy, type Ops, type Sizes } from './ops.js';
 
 /**
@@ -55,7 +55,7 @@ export function decodeLayer<T>(
   weights: DecodeLayer<T>,
   cache: LayerCache<T>,
   frame: DecodeFrame<T>,
-  { heads: Q, keyValueHeads: K, headDimension: D, feedForward: F, normEpsilon }: ModelConfig,
+  { heads: Q, keyValueHeads: K, headDimension: D, feedForward: F, normEpsilon }: ModelShape,
 ): { output: T; tail: CachePart<T> } {
   const R = Q / K;
   const scaled = (y: T, gain: T): T => ops.mul(ops.mul(y, rmsScaleBy(ops, y, normEpsilon)), gain);

@@ -1,7 +1,7 @@
 import { tf, type Tensor } from './backend.js';
 import type { CachePart, DecodeFrame, LayerCache } from './decode-layer.js';
-import type { KeyValueStore } from './key-value-store.js';
-import type { ModelConfig } from './model-config.js';
+import type { KvCache } from './kv-cache.js';
+import type { ModelShape } from './model-config.js';
 import { filledWidth, rotaryTables } from './packed-tries.js';
 
 /** The live requests of a batch with their caches, in the shapes of decode-layer.ts. */
@@ -23,8 +23,8 @@ export class DecodeState {
    * @param paths    nodes of each request's prompt in the store
    */
   constructor(
-    readonly config: ModelConfig,
-    store: KeyValueStore,
+    readonly config: ModelShape,
+    store: KvCache,
     groups: readonly (readonly number[])[],
     readonly paths: readonly Int32Array[],
   ) {
@@ -52,7 +52,7 @@ export class DecodeState {
   }
 
   /** @param sharedNodes, ownNodes  (G S), (B P) of what is shared by groups, and of the rests of prompts */
-  #gathered(store: KeyValueStore, sharedNodes: Tensor, ownNodes: Tensor): LayerCache<Tensor>[] {
+  #gathered(store: KvCache, sharedNodes: Tensor, ownNodes: Tensor): LayerCache<Tensor>[] {
     const { layers, keyValueHeads: K, headDimension: D } = this.config;
     const part = (layer: number, nodes: Tensor, width: number): CachePart<Tensor> => {
       const { k, v } = store.layer(layer);

@@ -1,18 +1,18 @@
-import { isBf16, matMul, tf, toBf16, widened, type Tensor } from './backend.js';
+import { isBf16, matMul, tf, castToBf16, toFp32, type Tensor } from './backend.js';
 import type { DecodeLayer } from './decode-layer.js';
-import { moduleNames, moduleShape, type ModelConfig, type ModuleName } from './model-config.js';
+import { moduleNames, moduleShape, type ModelShape, type ModuleName } from './model-config.js';
 import type { Adapter, AdapterPair, FrozenWeights, LayerAdapter, LayerWeights } from './transformer.js';
 
-/** theta as the passes take it. */
+/** theta as the forward and backward passes take it. */
 export interface Theta {
   readonly weights: FrozenWeights;
   /** Null where the weights themselves are theta. */
   readonly adapter: Adapter | null;
-  /** What the caller disposes of. */
+  /** Tensors that the caller disposes of. */
   readonly views: readonly unknown[];
 }
 
-/** x W^T + b, and an adapter's part where it is not folded in. */
+/** x W^T + b, and an adapter's part where it is not merged in. */
 export interface FusedLinear<T = Tensor> {
   readonly matrix: T; // (out, in)
   readonly bias: T | null; // (out)
@@ -26,7 +26,7 @@ export interface DecodeWeights {
   readonly frozen: FrozenWeights;
   readonly adapter: Adapter | null;
   readonly layers: readonly DecodeLayer<Tensor>[];
-  /** What was made for decoding and goes with it. */
+  /** Tensors made for decoding, disposed of together with it. */
   readonly owned: readonly unknown[];
 }
 
@@ -37,12 +37,12 @@ const FUSED = {
   down: ['mlp.down_proj'],
 } as const satisfies Record<string, readonly ModuleName[]>;
 
-/** Into fp32 weights the adapter is folded; bfloat16 would round its small changes away, so there it stays beside them. */
+/** Into fp32 weights the adapter is merged; bfloat16 would round its small changes away, so there it stays beside them. */
 export function fusedWeights({ weights, adapter, views }: Theta): DecodeWeights {
   const { config } = weights;
-  const folds =
+  const merges =
     adapter !== null && !weights.layers.some(({ modules }) => moduleNames.some((module) => isBf16(modules[module])));
-  const sources = folds ? foldAdapter(weights.layers, adapter) : weights.layers;
+  const sources = merges ? mergeAdapter(weights.layers, adapter) : weights.layers;
   const layers = sources.map((source, l) =>
     tf.tidy(() => {
       const { queryNorm, keyNorm } = source;
@@ -53,7 +53,7 @@ export function fusedWeights({ weights, adapter, views }: Theta): DecodeWeights 
         {
           matrix: fusedMatrix(source, modules),
           bias: fusedBias(source, modules, config),
-          low: folds || !adapter ? null : fusedPair(adapter.layers[l]!, modules, adapter.scale),
+          low: merges || !adapter ? null : fusedPair(adapter.layers[l]!, modules, adapter.scale),
         },
       ]);
       return {
@@ -73,8 +73,8 @@ export function fusedWeights({ weights, adapter, views }: Theta): DecodeWeights 
     ...[qkv, output, gateUp, down].flatMap(({ matrix, bias, low }) => [matrix, bias, low?.A, low?.B]),
   ]);
   const owned = made.filter((tensor): tensor is Tensor => tensor != null && !held.has(tensor));
-  if (!folds) return { frozen: weights, adapter, layers, owned: [owned, views] };
-  // Prefill takes the folded matrices as they are.
+  if (!merges) return { frozen: weights, adapter, layers, owned: [owned, views] };
+  // Prefill takes the merged matrices as they are.
   tf.dispose(views as never);
   return {
     frozen: { ...weights, layers: sources },
@@ -86,13 +86,13 @@ export function fusedWeights({ weights, adapter, views }: Theta): DecodeWeights 
 
 function fusedMatrix({ modules }: LayerWeights, names: readonly ModuleName[]): Tensor {
   if (names.length === 1) return modules[names[0]!];
-  const parts = names.map((name) => widened(modules[name]));
+  const parts = names.map((name) => toFp32(modules[name]));
   const whole = tf.concat(parts, 0);
-  return names.every((name) => isBf16(modules[name])) ? toBf16(whole) : whole;
+  return names.every((name) => isBf16(modules[name])) ? castToBf16(whole) : whole;
 }
 
 /** Biases of modules that decoding computes as one; zero where only some have one. */
-function fusedBias({ biases }: LayerWeights, names: readonly ModuleName[], config: ModelConfig): Tensor | null {
+function fusedBias({ biases }: LayerWeights, names: readonly ModuleName[], config: ModelShape): Tensor | null {
   if (!names.some((name) => biases[name])) return null;
   if (names.length === 1) return biases[names[0]!]!;
   return tf.concat(
@@ -122,7 +122,7 @@ function fusedPair(layer: LayerAdapter, names: readonly ModuleName[], scale: num
 }
 
 /** W + scale B A for every module; the norms and biases are shared with the layers given. */
-export function foldAdapter(layers: readonly LayerWeights[], adapter: Adapter): LayerWeights[] {
+export function mergeAdapter(layers: readonly LayerWeights[], adapter: Adapter): LayerWeights[] {
   return layers.map((layer, l) => ({
     ...layer,
     modules: Object.fromEntries(
@@ -138,11 +138,11 @@ export function foldAdapter(layers: readonly LayerWeights[], adapter: Adapter): 
 }
 
 /** Adapters of one scale as one of their ranks' sum, the trainable one last. */
-export function withFolded(
-  folded: readonly Adapter[],
+export function concatenateAdapters(
+  merged: readonly Adapter[],
   trainable: Adapter | null,
 ): { adapter: Adapter; views: readonly unknown[] } {
-  const all = trainable ? [...folded, trainable] : folded;
+  const all = trainable ? [...merged, trainable] : merged;
   const layers = all[0]!.layers.map((_, l) =>
     Object.fromEntries(
       moduleNames.map((module) => {

@@ -1,11 +1,11 @@
-import { product, tf, toBf16, type Tensor } from './backend.js';
+import { matMulMixed, tf, castToBf16, type Tensor } from './backend.js';
 import { pLogP, type HeadForward, type HeadGradients } from './head.js';
-import { moduleNames, narrowModules, type ModelConfig, type ModuleName } from './model-config.js';
+import { moduleNames, bf16Modules, type ModelShape, type ModuleName } from './model-config.js';
 import type { PackedTries } from './packed-tries.js';
 import {
   backwardWeight,
-  fittingTo,
-  isNarrow,
+  castFor,
+  usesBf16,
   rmsScale,
   type FrozenWeights,
   type LayerTraining,
@@ -39,7 +39,7 @@ const MOST_PARAMETERS = 2 ** 31 - 1;
  * Every weight in the one order in which they are stored and stepped.
  * @throws {RangeError} if the model is too large to be trained in full
  */
-export function weightLayout(config: ModelConfig): {
+export function weightLayout(config: ModelShape): {
   tensors: WeightTensor[];
   groups: TensorGroup[];
   parameters: number;
@@ -71,7 +71,7 @@ export function weightLayout(config: ModelConfig): {
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1);
 
 /** A model's weights out of tensors by name. */
-function weightsOf(config: ModelConfig, tensorOf: (name: string) => Tensor): FrozenWeights {
+function weightsOf(config: ModelShape, tensorOf: (name: string) => Tensor): FrozenWeights {
   const embedding = tensorOf(EMBEDDING);
   return {
     config,
@@ -99,13 +99,13 @@ function weightsOf(config: ModelConfig, tensorOf: (name: string) => Tensor): Fro
  */
 export function viewsOf(
   flat: Tensor,
-  config: ModelConfig,
+  config: ModelShape,
   narrow: boolean,
 ): { weights: FrozenWeights; views: Tensor[] } {
   const rounded = new Set(
     narrow
       ? Array.from({ length: config.layers }, (_, layer) =>
-          narrowModules.map((module) => moduleTensor(layer, module, 'weight')),
+          bf16Modules.map((module) => moduleTensor(layer, module, 'weight')),
         ).flat()
       : [],
   );
@@ -114,7 +114,7 @@ export function viewsOf(
       name,
       tf.tidy(() => {
         const view = flat.slice([offset], [sizeOf(shape)]).reshape([...shape]);
-        return rounded.has(name) ? toBf16(view) : view;
+        return rounded.has(name) ? castToBf16(view) : view;
       }),
     ]),
   );
@@ -142,7 +142,7 @@ export function flatWeights(weights: FrozenWeights): Tensor {
 /** Gradients by name, each of a tensor's shape. */
 export type NamedGradients = Record<string, Tensor>;
 
-export const flattened = (named: ReadonlyMap<string, Tensor>, config: ModelConfig): Tensor =>
+export const flattened = (named: ReadonlyMap<string, Tensor>, config: ModelShape): Tensor =>
   tf.tidy(() =>
     tf.concat(
       weightLayout(config).tensors.map(({ name }) => named.get(name)!.flatten()),
@@ -156,10 +156,10 @@ export function weightTraining(weights: LayerWeights, layer: number): LayerTrain
   return {
     gradients,
     linear(dY, x, module) {
-      const d = fittingTo(weights)(dY);
-      gradients[moduleTensor(layer, module, 'weight')] = product(d, x, true, false);
+      const d = castFor(weights)(dY);
+      gradients[moduleTensor(layer, module, 'weight')] = matMulMixed(d, x, true, false);
       if (weights.biases[module]) gradients[moduleTensor(layer, module, 'bias')] = tf.sum(dY, 0);
-      return product(d, backwardWeight(weights, module), false, false);
+      return matMulMixed(d, backwardWeight(weights, module), false, false);
     },
     gain(which: NormName, d, x, scale) {
       gradients[normTensor(layer, which)] = tf.tidy(() =>
@@ -200,7 +200,7 @@ export function headWeightGradients(
         [predicted.length, 1],
       ),
     );
-    const factor = (y: Tensor): Tensor => (isNarrow(weights.layers[0]!) ? toBf16(y) : y);
+    const factor = (y: Tensor): Tensor => (usesBf16(weights.layers[0]!) ? castToBf16(y) : y);
     let z: Tensor = tf.unsortedSegmentSum(
       targets,
       tf.tensor1d(
@@ -224,10 +224,10 @@ export function headWeightGradients(
         const x = normalised(nodes);
         const ofTokens = tf.sub(
           before,
-          product(probabilities, factor(tf.mul(x, column(totals))), true, false),
+          matMulMixed(probabilities, factor(tf.mul(x, column(totals))), true, false),
         ) as Tensor;
         return e
-          ? tf.sub(ofTokens, product(pLogP(probabilities), factor(tf.mul(x, column(e))), true, false))
+          ? tf.sub(ofTokens, matMulMixed(pLogP(probabilities), factor(tf.mul(x, column(e))), true, false))
           : ofTokens;
       });
       before.dispose();
@@ -249,7 +249,7 @@ export function headWeightGradients(
 export const embeddingGradient = (
   dInput: Tensor,
   { tokens }: PackedTries,
-  config: ModelConfig,
+  config: ModelShape,
   head: Tensor,
 ): NamedGradients =>
   tf.tidy(() => {

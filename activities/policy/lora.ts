@@ -1,6 +1,6 @@
 import { uniforms } from '../numerics/random.js';
 import type { LoraConfig } from '../../schemas/train-config.js';
-import { moduleNames, moduleShape, type ModelConfig, type ModuleName } from './model-config.js';
+import { moduleNames, moduleShape, type ModelShape, type ModuleName } from './model-config.js';
 
 /** One trainable matrix of the adapter, by its name in a PEFT adapter file. */
 export interface AdapterTensor {
@@ -15,7 +15,7 @@ export interface AdapterTensor {
 }
 
 /** Every trainable matrix in the one order in which they are stored, summed and stepped. */
-export function adapterLayout(config: ModelConfig, lora: LoraConfig): { tensors: AdapterTensor[]; parameters: number } {
+export function adapterLayout(config: ModelShape, lora: LoraConfig): { tensors: AdapterTensor[]; parameters: number } {
   const tensors: AdapterTensor[] = [];
   let offset = 0;
   for (let layer = 0; layer < config.layers; layer++) {
@@ -44,7 +44,7 @@ export function adapterLayout(config: ModelConfig, lora: LoraConfig): { tensors:
  * The adapter that changes nothing yet: B = 0, A uniform in +-1/sqrt(in) as PEFT draws it (Kaiming
  * with a = sqrt 5), from a fixed stream, so that "the zero adapter" means the same bytes everywhere.
  */
-export function zeroAdapter(config: ModelConfig, lora: LoraConfig): Float32Array {
+export function zeroAdapter(config: ModelShape, lora: LoraConfig): Float32Array {
   const { tensors, parameters } = adapterLayout(config, lora);
   const flat = new Float32Array(parameters);
   for (const { name, which, shape, offset } of tensors) {

@@ -1,5 +1,5 @@
 /** Shape of a decoder-only transformer of the Llama family, as its file says it. */
-export interface ModelConfig {
+export interface ModelShape {
   readonly layers: number;
   readonly hidden: number;
   readonly heads: number;
@@ -64,12 +64,12 @@ export type ModuleName = (typeof moduleNames)[number];
  * Modules that bf16 rounds. Not those of queries and keys, an eighth of SmolLM2's arithmetic: an error of their product
  * goes through an exponential, and rounding them too costs log-probs half again as much (mean 0.037 nats instead of 0.027).
  */
-export const narrowModules: readonly ModuleName[] = moduleNames.filter(
+export const bf16Modules: readonly ModuleName[] = moduleNames.filter(
   (module) => module !== 'self_attn.q_proj' && module !== 'self_attn.k_proj',
 );
 
 /** [output width, input width] of a module: its weight is stored (out, in), as PyTorch does. */
-export function moduleShape(config: ModelConfig, module: ModuleName): readonly [number, number] {
+export function moduleShape(config: ModelShape, module: ModuleName): readonly [number, number] {
   const { hidden, heads, keyValueHeads, headDimension, feedForward } = config;
   switch (module) {
     case 'self_attn.q_proj':

@@ -1,4 +1,4 @@
-import { batchMatMul, product, softmaxLastAxis, tf, type Tensor } from './backend.js';
+import { batchMatMul, matMulMixed, softmaxLastAxis, tf, type Tensor } from './backend.js';
 
 /**
  * The operations that decoding is written in: on tensors at once (`eager`), or on the names of a graph's nodes
@@ -44,7 +44,7 @@ export const eager: Ops<Tensor> = {
   sigmoid: (x) => tf.sigmoid(x),
   mean: (x) => tf.mean(x, -1, true),
   softmax: softmaxLastAxis,
-  linear: (x, weight) => product(x, weight, false, true),
+  linear: (x, weight) => matMulMixed(x, weight, false, true),
   matMul: (a, b, exchangeB) => batchMatMul(a, b, false, exchangeB),
   gather: (x, indices, axis) => tf.gather(x, indices, axis),
   transpose: (x, permutation) => tf.transpose(x, [...permutation]),

@@ -1,10 +1,10 @@
 import { isOnProcessor, tf, type Tensor } from './backend.js';
-import type { ModelConfig } from './model-config.js';
+import type { ModelShape } from './model-config.js';
 import { rotaryFrequencies } from './rope.js';
 import {
   causalMask,
   segmentsOf,
-  type GrowingTrie,
+  type PrefixTrie,
   type Links,
   type Segment,
   type SegmentCosts,
@@ -38,7 +38,7 @@ export interface PackedTries {
 
 /** Rotary tables for positions: cos and sin of position x frequency (plain: base^(-2i/D)), the D/2 angles repeated for both halves. (N, 1, D) each */
 export function rotaryTables(
-  config: ModelConfig,
+  config: ModelShape,
   positions: readonly number[] | Int32Array,
 ): { cos: Tensor; sin: Tensor } {
   const D = config.headDimension;
@@ -57,7 +57,7 @@ export function rotaryTables(
 }
 
 /** The nodes of a growing trie from `first` to before `last`, whose segments' keys are any nodes of it. For a forward pass alone. */
-export function packNodes(config: ModelConfig, trie: GrowingTrie, first: number, last: number): PackedTries {
+export function packNodes(config: ModelShape, trie: PrefixTrie, first: number, last: number): PackedTries {
   const segments = segmentsOf(trie, COSTS, first, last).map((segment) => ({
     ...packSegment(trie, segment),
     start: segment.start - first,
@@ -92,7 +92,7 @@ function packSegment(trie: Links, segment: Segment): PackedSegment {
   };
 }
 
-export function packTries(config: ModelConfig, tries: readonly TokenTrie[]): PackedTries {
+export function packTries(config: ModelShape, tries: readonly TokenTrie[]): PackedTries {
   const starts: number[] = [];
   const tokens: number[] = [];
   const positions: number[] = [];

@@ -25,7 +25,7 @@ import { TensorFlowPolicy } from './tf-policy.js';
 export interface NamedWeights {
   readonly model: PolicyWeights['model'];
   readonly lora: PolicyWeights['lora'];
-  readonly folded: readonly string[];
+  readonly mergedAdapters: readonly string[];
   readonly adapter: string | null;
   readonly full: { readonly weights: readonly string[] | null; readonly reference: boolean } | null;
 }
@@ -54,7 +54,7 @@ const thread = {
         {
           model: weights.model,
           lora: weights.lora,
-          folded: weights.folded.map(stored(read)),
+          mergedAdapters: weights.mergedAdapters.map(stored(read)),
           adapter: weights.adapter === null ? null : stored(read)(weights.adapter),
           ...(weights.full && {
             full: {
@@ -95,8 +95,8 @@ const thread = {
     onProgress: OnProgress,
   ): Promise<LossGradients> =>
     releasing([gradient, onProgress], () => policy.gradient(sequences, gradient, options, onProgress)),
-  stepAlong: (gradients: string[], options: AdamWOptions, read: Read): Promise<{ gradientNorm: number }> =>
-    releasing([read], () => policy.stepAlong(gradients.map(stored(read)), options)),
+  applyGradient: (gradients: string[], options: AdamWOptions, read: Read): Promise<{ gradientNorm: number }> =>
+    releasing([read], () => policy.applyGradient(gradients.map(stored(read)), options)),
   trained: (): Promise<TrainedTensors> => policy.trained(),
   trainedGroup: (group: number): Promise<TrainedGroup> => policy.trainedGroup(group),
   device: (): Promise<DeviceReport> => policy.device(),

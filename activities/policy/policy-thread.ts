@@ -54,14 +54,14 @@ async function startPolicyThread(precision: Precision): Promise<RunningPolicy> {
   return {
     use: async (weights: PolicyWeights, onProgress = nothing) => {
       const own = await weights.full?.weights?.parts();
-      const sources = [...weights.folded, ...(weights.adapter ? [weights.adapter] : []), ...(own ?? [])];
+      const sources = [...weights.mergedAdapters, ...(weights.adapter ? [weights.adapter] : []), ...(own ?? [])];
       const named = ({ sha256 }: StoredTensors) => sha256;
       return alive(
         thread.use(
           {
             model: weights.model,
             lora: weights.lora,
-            folded: weights.folded.map(named),
+            mergedAdapters: weights.mergedAdapters.map(named),
             adapter: weights.adapter && named(weights.adapter),
             full: weights.full ? { reference: weights.full.reference, weights: own?.map(named) ?? null } : null,
           },
@@ -86,9 +86,9 @@ async function startPolicyThread(precision: Precision): Promise<RunningPolicy> {
       alive(thread.step([...sequences], Comlink.proxy(gradient), options, progress(onProgress))),
     gradient: (sequences, gradient: LossGradient, options, onProgress = nothing) =>
       alive(thread.gradient([...sequences], Comlink.proxy(gradient), options, progress(onProgress))),
-    stepAlong: (gradients, options) =>
+    applyGradient: (gradients, options) =>
       alive(
-        thread.stepAlong(
+        thread.applyGradient(
           gradients.map(({ sha256 }) => sha256),
           options,
           Comlink.proxy(reader(gradients)),

@@ -19,13 +19,13 @@ export interface PolicyWeights {
     readonly acceptSettings?: readonly string[] | undefined;
   };
   readonly lora: LoraConfig;
-  /** Safetensors of adapters folded into the frozen weights, in order. */
-  readonly folded: readonly StoredTensors[];
+  /** Safetensors of adapters merged into the frozen weights, in order. */
+  readonly mergedAdapters: readonly StoredTensors[];
   /** Safetensors of the trainable adapter; null is the zero adapter. */
   readonly adapter: StoredTensors | null;
   /** All weights are trained, and there is no adapter; left out, it is LoRA. */
   readonly full?: {
-    /** theta itself; null is the model file with the folded adapters. */
+    /** theta itself; null is the model file with the merged adapters. */
     readonly weights: StoredParts | null;
     /** Keep the frozen weights too, which log-probs of the reference need: a second copy. */
     readonly reference: boolean;
@@ -46,7 +46,7 @@ export interface StoredTensors {
 /** One response to sample. */
 export interface SampleRequest {
   /** Requests of the same row share the prefixes of their prompts, which are computed once: e.g. the task id. */
-  readonly row: string;
+  readonly prefixGroup: string;
   readonly promptIds: readonly number[];
   /**
    * Uniform random numbers of this response are a function of this key and the position only,
@@ -79,7 +79,7 @@ export interface SampledResponse {
 /** A prompt with its response: the unit that log-probabilities and gradients are taken of. */
 export interface TokenSequence {
   /** Sequences of the same row share prefixes and go through the model together, e.g. the task id. */
-  readonly row: string;
+  readonly prefixGroup: string;
   readonly promptIds: readonly number[];
   readonly responseIds: readonly number[];
 }
@@ -227,7 +227,7 @@ export interface Policy {
     onProgress?: OnProgress,
   ): Promise<LossGradients>;
   /** One AdamW step along the sum of such gradients, added in the order given. */
-  stepAlong(gradients: readonly StoredTensors[], options: AdamWOptions): Promise<Pick<StepResult, 'gradientNorm'>>;
+  applyGradient(gradients: readonly StoredTensors[], options: AdamWOptions): Promise<Pick<StepResult, 'gradientNorm'>>;
   /** The state after the steps so far, to be stored. @throws if all weights are trained */
   trained(): Promise<TrainedTensors>;
   /** The same of full training, one group after the other from 0. */

@@ -1,6 +1,6 @@
 import { sha256 } from '../artifacts/canonical-json.js';
 import type { OnProgress, Policy, PolicyProgress, SampleRequest, StoredTensors, TokenSequence } from './policy.js';
-import { packTrie, rowsOf } from './trie.js';
+import { packTrie, prefixGroupsOf } from './trie.js';
 
 const nothing: OnProgress = () => undefined;
 
@@ -12,11 +12,11 @@ const nothing: OnProgress = () => undefined;
  */
 export function replicatedPolicy(replicas: readonly Policy[]): Policy {
   if (replicas.length === 1) return replicas[0]!;
-  const everywhere = <R>(work: (replica: Policy) => Promise<R>): Promise<R[]> => settled(replicas.map(work));
+  const everywhere = <R>(work: (replica: Policy) => Promise<R>): Promise<R[]> => allSettledOrThrow(replicas.map(work));
   const budget = (tokens: number): number => Math.ceil(tokens / replicas.length);
 
   /** Where the rows of the session under way were sampled: what their prompts hold is remembered there. */
-  let seats: { readonly session: string; readonly of: Map<string, number> } | null = null;
+  let assigned: { readonly session: string; readonly of: Map<string, number> } | null = null;
 
   /** Does the work on the replicas, each with its share of the items, by index; results come back in the items' order. */
   async function shared<R>(
@@ -24,7 +24,7 @@ export function replicatedPolicy(replicas: readonly Policy[]): Policy {
     work: (replica: Policy, share: readonly number[]) => Promise<readonly R[]>,
   ): Promise<R[]> {
     const results: R[] = [];
-    await settled(
+    await allSettledOrThrow(
       shares.map(async (share, r) => {
         const done = share.length === 0 ? [] : await work(replicas[r]!, share);
         done.forEach((result, n) => (results[share[n]!] = result));
@@ -36,7 +36,7 @@ export function replicatedPolicy(replicas: readonly Policy[]): Policy {
   return {
     async use(weights, onProgress = nothing) {
       const report = together(onProgress, replicas.length);
-      await settled(replicas.map((replica, r) => replica.use(weights, report(r))));
+      await allSettledOrThrow(replicas.map((replica, r) => replica.use(weights, report(r))));
     },
     async useMoments(moments, stepsTaken) {
       await everywhere((replica) => replica.useMoments(moments, stepsTaken));
@@ -46,12 +46,12 @@ export function replicatedPolicy(replicas: readonly Policy[]): Policy {
       const cost = (row: readonly SampleRequest[]) =>
         nodesOf(row.map(({ promptIds }) => ({ promptIds, responseIds: [0] }))) + row.length * options.maxResponseTokens;
       const { session } = options;
-      if (session === undefined) seats = null;
-      else if (seats?.session !== session) seats = { session, of: new Map() };
-      const seated = seats?.of ?? new Map<string, number>();
-      return shared(dealRows(requests, replicas.length, cost, seated), (replica, share) => {
+      if (session === undefined) assigned = null;
+      else if (assigned?.session !== session) assigned = { session, of: new Map() };
+      const replicaOfGroup = assigned?.of ?? new Map<string, number>();
+      return shared(dealPrefixGroups(requests, replicas.length, cost, replicaOfGroup), (replica, share) => {
         const r = replicas.indexOf(replica);
-        share.forEach((i) => seated.set(requests[i]!.row, r));
+        share.forEach((i) => replicaOfGroup.set(requests[i]!.prefixGroup, r));
         return replica.sample(
           share.map((i) => requests[i]!),
           options,
@@ -87,7 +87,7 @@ export function replicatedPolicy(replicas: readonly Policy[]): Policy {
       const logProbs: number[][] = [];
       const gradients: StoredTensors[] = [];
       const shares = dealSequences(sequences, replicas.length);
-      const made = await settled(
+      const made = await allSettledOrThrow(
         shares.map((share, r) => {
           if (share.length === 0) return Promise.resolve(null);
           return replicas[r]!.gradient(
@@ -116,14 +116,14 @@ export function replicatedPolicy(replicas: readonly Policy[]): Policy {
         if (part.valueHeadGradient)
           valueHeadGradient = part.valueHeadGradient.map((g, i) => g + (valueHeadGradient?.[i] ?? 0));
       }
-      const [first] = await everywhere((replica) => replica.stepAlong(gradients, options));
+      const [first] = await everywhere((replica) => replica.applyGradient(gradients, options));
       return { ...first!, logProbs, valueHeadGradient };
     },
     async gradient(sequences, gradient, options, onProgress = nothing) {
       return replicas[0]!.gradient(sequences, gradient, options, onProgress);
     },
-    async stepAlong(gradients, options) {
-      return (await everywhere((replica) => replica.stepAlong(gradients, options)))[0]!;
+    async applyGradient(gradients, options) {
+      return (await everywhere((replica) => replica.applyGradient(gradients, options)))[0]!;
     },
     // Each names its own state by what it hands out, so that the next `use` finds it held.
     async trained() {
@@ -153,25 +153,25 @@ export function replicatedPolicy(replicas: readonly Policy[]): Policy {
 }
 
 /**
- * Whole rows over so many shares: those that have a seat to it, then the largest first, each to the share that is smallest then;
+ * Whole rows over so many shares: those that a replica already holds to that replica, then the largest first, each to the share that is smallest then;
  * elements are indices, in order.
  */
-export function dealRows<T extends { readonly row: string }>(
+export function dealPrefixGroups<T extends { readonly prefixGroup: string }>(
   items: readonly T[],
   shares: number,
   sizeOf: (row: readonly T[]) => number,
-  seats: ReadonlyMap<string, number> = new Map(),
+  assigned: ReadonlyMap<string, number> = new Map(),
 ): number[][] {
-  const rows = rowsOf(items).map((members) => ({ members, size: sizeOf(members.map((i) => items[i]!)) }));
+  const rows = prefixGroupsOf(items).map((members) => ({ members, size: sizeOf(members.map((i) => items[i]!)) }));
   const dealt = Array.from({ length: shares }, () => ({ members: [] as number[], size: 0 }));
-  const seatOf = ({ members }: (typeof rows)[number]) => seats.get(items[members[0]!]!.row);
+  const replicaOf = ({ members }: (typeof rows)[number]) => assigned.get(items[members[0]!]!.prefixGroup);
   const bySize = [...rows].sort((a, b) => b.size - a.size || a.members[0]! - b.members[0]!);
   for (const row of [
-    ...bySize.filter((row) => seatOf(row) !== undefined),
-    ...bySize.filter((row) => seatOf(row) === undefined),
+    ...bySize.filter((row) => replicaOf(row) !== undefined),
+    ...bySize.filter((row) => replicaOf(row) === undefined),
   ]) {
-    const seat = seatOf(row);
-    const share = seat === undefined ? dealt.reduce((a, b) => (b.size < a.size ? b : a)) : dealt[seat]!;
+    const replica = replicaOf(row);
+    const share = replica === undefined ? dealt.reduce((a, b) => (b.size < a.size ? b : a)) : dealt[replica]!;
     share.members.push(...row.members);
     share.size += row.size;
   }
@@ -183,10 +183,10 @@ export function dealRows<T extends { readonly row: string }>(
  * shared prefixes then being computed twice, if that makes the larger of the two smaller by more than a tenth.
  */
 export function dealSequences(sequences: readonly TokenSequence[], shares: number): number[][] {
-  const dealt = dealRows(sequences, shares, nodesOf);
+  const dealt = dealPrefixGroups(sequences, shares, nodesOf);
   const sizeOf = (members: readonly number[]): number => nodesOf(members.map((i) => sequences[i]!));
   const rowsOfShares = dealt.map((share) =>
-    rowsOf(share.map((i) => sequences[i]!)).map((row) => row.map((n) => share[n]!)),
+    prefixGroupsOf(share.map((i) => sequences[i]!)).map((row) => row.map((n) => share[n]!)),
   );
   const sizes = rowsOfShares.map((rows) => rows.reduce((sum, row) => sum + sizeOf(row), 0));
   const from = sizes.indexOf(Math.max(...sizes));
@@ -210,7 +210,7 @@ const nodesOf = (row: readonly Pick<TokenSequence, 'promptIds' | 'responseIds'>[
   packTrie(row).tokens.length;
 
 /** All results, once none is under way any more: a replica must not be asked for two things at once. */
-async function settled<R>(calls: readonly Promise<R>[]): Promise<R[]> {
+async function allSettledOrThrow<R>(calls: readonly Promise<R>[]): Promise<R[]> {
   const outcomes = await Promise.allSettled(calls);
   const failed = outcomes.find((outcome) => outcome.status === 'rejected');
   if (failed) throw failed.reason;

@@ -1,10 +1,10 @@
-import type { ModelConfig, RopeScaling } from './model-config.js';
+import type { ModelShape, RopeScaling } from './model-config.js';
 
 /**
  * Angle per position of each of the D/2 rotary planes, and what cosine and sine are multiplied by.
  * Formulas as in transformers/modeling_rope_utils.py.
  */
-export function rotaryFrequencies({ headDimension: D, ropeBase, ropeScaling }: ModelConfig): {
+export function rotaryFrequencies({ headDimension: D, ropeBase, ropeScaling }: ModelShape): {
   frequencies: number[];
   magnitude: number;
 } {

@@ -1,12 +1,12 @@
 import { isOnProcessor, tf } from './backend.js';
 import { DecodeGraphs } from './decode-graph.js';
 import { fusedWeights, type DecodeWeights } from './decode-weights.js';
-import type { HeldTheta } from './held-theta.js';
-import { KeyValueStore } from './key-value-store.js';
+import type { LoadedModel } from './loaded-model.js';
+import { KvCache } from './kv-cache.js';
 import type { OnProgress, SampledResponse, SampleRequest, SamplingOptions } from './policy.js';
 import { sampleResponses, type OnSampled } from './sampling.js';
-import { rowsOf } from './trie.js';
-import { isOutOfMemory } from './within-memory.js';
+import { prefixGroupsOf } from './trie.js';
+import { isOutOfMemory } from './split-on-oom.js';
 
 /** Trie nodes that go through prefill at once. */
 const PREFILL_TOKENS = 2048;
@@ -17,10 +17,10 @@ const MOST_KEPT_BYTES = 2 * 2 ** 30;
 export class Sampler {
   #decode: DecodeWeights | null = null;
   #graphs: DecodeGraphs | null = null;
-  #play: { readonly session: string | null; readonly store: KeyValueStore } | null = null;
+  #play: { readonly session: string | null; readonly store: KvCache } | null = null;
 
   async sample(
-    held: HeldTheta,
+    held: LoadedModel,
     requests: readonly SampleRequest[],
     options: SamplingOptions & { onSampled?: OnSampled },
     onProgress: OnProgress,
@@ -30,14 +30,14 @@ export class Sampler {
     if (isOnProcessor) this.#graphs ??= new DecodeGraphs(held.config);
     const { session = null } = options;
     if (session === null || this.#play?.session !== session) this.#dropPlay();
-    const { store } = (this.#play ??= { session, store: new KeyValueStore() });
+    const { store } = (this.#play ??= { session, store: new KvCache() });
     let keep = false;
     try {
       const responses = await sampleResponses(
         this.#decode,
         store,
         requests,
-        rowsOf(requests),
+        prefixGroupsOf(requests),
         { ...options, endIds, prefillTokens: PREFILL_TOKENS, keepResponses: session !== null, graphs: this.#graphs },
         onProgress,
       );

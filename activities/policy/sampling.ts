@@ -4,9 +4,9 @@ import type { DecodeGraphs, DecodeInputs } from './decode-graph.js';
 import { decodeLayer, type CachePart } from './decode-layer.js';
 import { DecodeState } from './decode-state.js';
 import type { DecodeWeights } from './decode-weights.js';
-import { draw, drawFromLikeliest, type Drawn } from './drawing.js';
-import type { KeyValueStore } from './key-value-store.js';
-import type { ModelConfig } from './model-config.js';
+import { sampleTokens, sampleTruncated, type SampledToken } from './token-sampling.js';
+import type { KvCache } from './kv-cache.js';
+import type { ModelShape } from './model-config.js';
 import { eager } from './ops.js';
 import type { OnProgress, SampledResponse, SampleRequest, SamplingOptions } from './policy.js';
 import { truncates } from './truncation.js';
@@ -24,7 +24,7 @@ export type OnSampled = (request: number, id: number) => void;
  */
 export async function sampleResponses(
   weights: DecodeWeights,
-  store: KeyValueStore,
+  store: KvCache,
   requests: readonly SampleRequest[],
   groups: readonly (readonly number[])[],
   options: SamplingOptions & {
@@ -105,10 +105,10 @@ function drawOf(
   { frozen }: DecodeWeights,
   { temperature, truncation = {} }: SamplingOptions,
   uniforms: readonly number[],
-): Drawn[] {
+): SampledToken[] {
   return truncates(truncation)
-    ? drawFromLikeliest(hidden, frozen, temperature, truncation, uniforms)
-    : draw(hidden, frozen, temperature, uniforms);
+    ? sampleTruncated(hidden, frozen, temperature, truncation, uniforms)
+    : sampleTokens(hidden, frozen, temperature, uniforms);
 }
 
 /** Feeds each member's newest token and returns the last layer's hidden states, (B, H). */
@@ -129,7 +129,7 @@ function decodeStep(
 
 function stepEagerly(
   { x, layers, caches, frame }: DecodeInputs<Tensor>,
-  config: ModelConfig,
+  config: ModelShape,
 ): { output: Tensor; tails: CachePart<Tensor>[] } {
   let output = x;
   const tails = layers.map((layer, l) => {

@@ -15,7 +15,7 @@ import { checkId, endIdsOfSettings } from './ends-of-directory.js';
 import { endTokensOfGguf } from './ends-of-gguf.js';
 import { textAfterAnswer } from './ends-of-template.js';
 import { preTokenizers, tokenizerJsonOf } from './gguf-tokenizer.js';
-import type { ModelConfig } from './model-config.js';
+import type { ModelShape } from './model-config.js';
 import type { TextCodec } from './policy.js';
 import { isQuoted, piecesOf, quoted, type AddedToken } from './quoted-text.js';
 import { openTokenizer } from './tokenizer/open-tokenizer.js';
@@ -158,7 +158,7 @@ export async function tokenizerOfGguf(file: string): Promise<{
   /** What templates write at the start of a text; empty if the file names none. */
   bosToken: string;
   chatTemplate: string;
-  config: ModelConfig;
+  config: ModelShape;
 }> {
   const { metadata, config } = await readGgufHeader(file);
   const field = <T>(key: string): T => {

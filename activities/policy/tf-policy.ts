@@ -1,12 +1,12 @@
 import { cpus } from 'node:os';
 import { sha256 } from '../artifacts/canonical-json.js';
-import { adamWStep, type Moments } from './adamw.js';
+import { applyAdamW, type MomentTensors } from './adamw.js';
 import { isOnProcessor, tensorflowVersion, tf, type Tensor } from './backend.js';
 import { deviceName } from './device-name.js';
 import { weightLayout } from './full-weights.js';
 import { headForward, logitsOf } from './head.js';
-import { HeldTheta } from './held-theta.js';
-import { batchesOf, checkIds, gradientOf, unflatten, withHidden } from './passes.js';
+import { LoadedModel } from './loaded-model.js';
+import { batchesOf, checkIds, gradientOf, unflatten, withHidden } from './forward-backward.js';
 import type {
   AdamWOptions,
   DeviceReport,
@@ -33,7 +33,7 @@ import type { OnSampled } from './sampling.js';
 import { flatten, keyOf, namedValues, partsOf, readStored } from './stored-tensors.js';
 import { valueHeadOf, valuesAt } from './value-head.js';
 import { writeSafetensors, type NamedTensor } from './weights/safetensors.js';
-import { withinMemory } from './within-memory.js';
+import { splitOnOom } from './split-on-oom.js';
 
 const nothing: OnProgress = () => undefined;
 
@@ -41,9 +41,9 @@ const nothing: OnProgress = () => undefined;
 export class TensorFlowPolicy implements Policy {
   constructor(readonly precision: Precision = 'fp32') {}
 
-  #held: HeldTheta | null = null;
+  #held: LoadedModel | null = null;
   readonly #sampler = new Sampler();
-  #moments: Moments | null = null;
+  #moments: MomentTensors | null = null;
   #stepsTaken = 0;
   #momentsKey: string | null = null;
   #namedGroups: [weights: string, moments: string][] = []; // groups that were asked for since the first
@@ -52,7 +52,7 @@ export class TensorFlowPolicy implements Policy {
     const { full } = weights;
     const key = JSON.stringify([
       weights.model.sha256,
-      weights.folded.map(({ sha256 }) => sha256),
+      weights.mergedAdapters.map(({ sha256 }) => sha256),
       full ? { reference: full.reference } : weights.lora,
     ]);
     const stored = full ? await partsOf(full.weights) : await partsOf(weights.adapter);
@@ -60,7 +60,7 @@ export class TensorFlowPolicy implements Policy {
     // The model file's own weights are asked for again, and are gone.
     const gone = this.#held !== null && this.#held.isWithoutFrozen && stored === null && this.#held.name !== name;
     if (this.#held?.key !== key || gone)
-      this.#held = await HeldTheta.load(weights, key, this.precision, () => this.#unload(), onProgress);
+      this.#held = await LoadedModel.load(weights, key, this.precision, () => this.#unload(), onProgress);
     if (this.#held.name === name) return;
     this.#sampler.forget();
     await this.#held.takeStored(stored, name);
@@ -112,7 +112,7 @@ export class TensorFlowPolicy implements Policy {
     try {
       const batches = batchesOf(sequences, this.#held!.config, options.microBatchTokens);
       const result: number[][] = sequences.map(() => []);
-      await withinMemory(sequences, batches, async (batch, progress) => {
+      await splitOnOom(sequences, batches, async (batch, progress) => {
         await withHidden(sequences, batch, theta, (hidden, predictions) => {
           const head = headForward(hidden, predictions.flat(), theta.weights, options.temperature, false);
           unflatten(head.logProbs, batch.sequences, predictions).forEach(
@@ -138,7 +138,7 @@ export class TensorFlowPolicy implements Policy {
     try {
       const batches = batchesOf(sequences, this.#held!.config, microBatchTokens);
       const result: number[][] = sequences.map(() => []);
-      await withinMemory(sequences, batches, async (batch, progress) => {
+      await splitOnOom(sequences, batches, async (batch, progress) => {
         await withHidden(sequences, batch, theta, (hidden, predictions) => {
           const values = valuesAt(hidden, predictions.flat(), head, theta.weights);
           unflatten(values, batch.sequences, predictions).forEach((row, n) => (result[batch.sequences[n]!] = row));
@@ -163,14 +163,14 @@ export class TensorFlowPolicy implements Policy {
     const { vocabulary } = this.#held!.config;
     // A last token that is not there: its log-prob is not asked for, but the distribution that it would be drawn from is.
     const sequences = lists.map(({ ids, from }, i) => ({
-      row: String(i),
+      prefixGroup: String(i),
       promptIds: ids.slice(0, from),
       responseIds: [...ids.slice(from), 0],
     }));
     const theta = this.#held!.theta('current');
     try {
       const result: TokenScores[] = [];
-      await withinMemory(sequences, batchesOf(sequences, this.#held!.config, microBatchTokens), (batch) =>
+      await splitOnOom(sequences, batchesOf(sequences, this.#held!.config, microBatchTokens), (batch) =>
         withHidden(sequences, batch, theta, (hidden, predictions) => {
           const head = headForward(hidden, predictions.flat(), theta.weights, 1, false);
           const top = tf.tidy(() => {
@@ -209,7 +209,7 @@ export class TensorFlowPolicy implements Policy {
   ): Promise<StepResult> {
     const { flat, logProbs, valueHeadGradient } = await this.#summedGradient(sequences, gradient, options, onProgress);
     try {
-      return { gradientNorm: this.#stepAlong(flat, options), logProbs, valueHeadGradient };
+      return { gradientNorm: this.#applyGradient(flat, options), logProbs, valueHeadGradient };
     } finally {
       flat.dispose();
     }
@@ -229,7 +229,7 @@ export class TensorFlowPolicy implements Policy {
     }
   }
 
-  async stepAlong(gradients: readonly StoredTensors[], options: AdamWOptions): Promise<{ gradientNorm: number }> {
+  async applyGradient(gradients: readonly StoredTensors[], options: AdamWOptions): Promise<{ gradientNorm: number }> {
     let sum: Tensor = tf.zeros([this.#held!.layout.parameters]);
     try {
       for (const gradient of gradients) {
@@ -238,7 +238,7 @@ export class TensorFlowPolicy implements Policy {
         sum = tf.add(before, flat);
         tf.dispose([before, flat]);
       }
-      return { gradientNorm: this.#stepAlong(sum, options) };
+      return { gradientNorm: this.#applyGradient(sum, options) };
     } finally {
       sum.dispose();
     }
@@ -257,7 +257,7 @@ export class TensorFlowPolicy implements Policy {
     const sum: { so?: Tensor } = {};
     try {
       const batches = batchesOf(sequences, this.#held!.config, options.microBatchTokens);
-      await withinMemory(sequences, batches, async (batch, progress) => {
+      await splitOnOom(sequences, batches, async (batch, progress) => {
         const { flat, batchLogProbs, byValueHead } = await gradientOf(
           sequences,
           batch,
@@ -283,8 +283,8 @@ export class TensorFlowPolicy implements Policy {
   }
 
   /** @returns the gradient's norm */
-  #stepAlong(gradient: Tensor, options: AdamWOptions): number {
-    const { parameters, moments, gradientNorm } = adamWStep(
+  #applyGradient(gradient: Tensor, options: AdamWOptions): number {
+    const { parameters, moments, gradientNorm } = applyAdamW(
       this.#held!.parameters,
       gradient,
       this.#moments!,
@@ -363,7 +363,7 @@ export class TensorFlowPolicy implements Policy {
     this.#held = this.#moments = this.#momentsKey = null;
   }
 
-  #setMoments(moments: Moments): void {
+  #setMoments(moments: MomentTensors): void {
     if (this.#moments) tf.dispose([this.#moments.first, this.#moments.second]);
     this.#moments = moments;
   }

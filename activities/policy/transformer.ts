@@ -5,9 +5,9 @@ import {
   type KeysAndValues,
   type SavedAttention,
 } from './attention.js';
-import { isBf16, matMul, narrowed, product, tf, type Tensor } from './backend.js';
+import { isBf16, matMul, toBf16, matMulMixed, tf, type Tensor } from './backend.js';
 import { eager, rmsScaleBy, rotateBy } from './ops.js';
-import { moduleNames, type ModelConfig, type ModuleName } from './model-config.js';
+import { moduleNames, type ModelShape, type ModuleName } from './model-config.js';
 import type { PackedTries } from './packed-tries.js';
 import type { NormName } from './weights/weight-reader.js';
 
@@ -30,7 +30,7 @@ export interface LayerWeights {
   readonly keyNorm: Tensor | null; // (D)
 }
 export interface FrozenWeights {
-  readonly config: ModelConfig;
+  readonly config: ModelShape;
   readonly embedding: Tensor; // (V, H)
   /** With tied embeddings the very same tensor. */
   readonly head: Tensor; // (V, H)
@@ -46,7 +46,7 @@ export type LayerAdapter<T = Tensor> = Readonly<Record<ModuleName, AdapterPair<T
 export interface Adapter {
   /** alpha / rank */
   readonly scale: number;
-  /** Of what is trained: the last of A's rows and of B's columns; before them may stand what is folded. */
+  /** Of what is trained: the last of A's rows and of B's columns; before them may stand merged adapters. */
   readonly rank: number;
   readonly layers: readonly LayerAdapter[];
 }
@@ -109,18 +109,18 @@ export function layerForward(
   weights: LayerWeights,
   adapter: { readonly scale: number; readonly layer: LayerAdapter } | null,
   batch: PackedTries,
-  config: ModelConfig,
+  config: ModelShape,
   want: { readonly save: boolean; readonly past?: KeysAndValues | null; readonly rows?: Tensor | null },
 ): LayerOutput {
   return tf.tidy(() => {
     const { heads: Q, keyValueHeads: K, headDimension: D, normEpsilon } = config;
     const N = input.shape[0];
     const low: Partial<Record<ModuleName, Tensor>> = {};
-    const fitting = fittingTo(weights);
+    const fitting = castFor(weights);
     /** @param fit  x as it is in products with the narrow weights */
     const linear = (x: Tensor, fit: Tensor, module: ModuleName): Tensor => {
       const weight = weights.modules[module];
-      const unbiased = product(isBf16(weight) ? fit : x, weight, false, true);
+      const unbiased = matMulMixed(isBf16(weight) ? fit : x, weight, false, true);
       const bias = weights.biases[module];
       const y = bias ? (tf.add(unbiased, bias) as Tensor) : unbiased;
       if (!adapter) return y;
@@ -213,14 +213,14 @@ export interface LayerTraining<Gradients> {
  */
 export function backwardWeight(layer: LayerWeights, module: ModuleName): Tensor {
   const weight = layer.modules[module];
-  return isNarrow(layer) ? narrowed(weight) : weight;
+  return usesBf16(layer) ? toBf16(weight) : weight;
 }
 
 /** Products with the weights are in bfloat16. */
-export const isNarrow = ({ modules }: LayerWeights): boolean => isBf16(modules['mlp.down_proj']);
+export const usesBf16 = ({ modules }: LayerWeights): boolean => isBf16(modules['mlp.down_proj']);
 
 /** An input of products with a layer's weights, rounded where they are narrow. */
-export const fittingTo = (weights: LayerWeights): ((x: Tensor) => Tensor) => (isNarrow(weights) ? narrowed : (x) => x);
+export const castFor = (weights: LayerWeights): ((x: Tensor) => Tensor) => (usesBf16(weights) ? toBf16 : (x) => x);
 
 /**
  * The trained part of an adapter on frozen weights, of which only dX is taken. Its products are as precise as those with the weights;
@@ -233,7 +233,7 @@ export function adapterTraining(
   layer: LayerAdapter,
 ): LayerTraining<LayerAdapter> {
   const gradients: Partial<Record<ModuleName, AdapterPair<Tensor>>> = {};
-  const fitting = fittingTo(weights);
+  const fitting = castFor(weights);
   /** (N, all ranks) -> (N, rank) */
   const trained = (x: Tensor): Tensor =>
     x.shape[1] === rank ? x : x.slice([0, x.shape[1]! - rank], [x.shape[0], rank]);
@@ -242,12 +242,15 @@ export function adapterTraining(
     linear(dY, x, module) {
       const { A, B } = layer[module];
       const d = fitting(dY);
-      const dLow = tf.mul(product(d, fitting(B), false, false), scale) as Tensor; // (N, all ranks)
+      const dLow = tf.mul(matMulMixed(d, fitting(B), false, false), scale) as Tensor; // (N, all ranks)
       gradients[module] = {
-        A: product(trained(dLow), x, true, false),
-        B: tf.mul(product(d, fitting(trained(saved.low[module]!)), true, false), scale),
+        A: matMulMixed(trained(dLow), x, true, false),
+        B: tf.mul(matMulMixed(d, fitting(trained(saved.low[module]!)), true, false), scale),
       };
-      return tf.add(product(d, backwardWeight(weights, module), false, false), product(dLow, fitting(A), false, false));
+      return tf.add(
+        matMulMixed(d, backwardWeight(weights, module), false, false),
+        matMulMixed(dLow, fitting(A), false, false),
+      );
     },
     gain: () => undefined,
   };
@@ -260,7 +263,7 @@ export function layerBackward<Gradients>(
   weights: LayerWeights,
   training: LayerTraining<Gradients>,
   batch: PackedTries,
-  config: ModelConfig,
+  config: ModelShape,
 ): { dInput: Tensor; gradients: Gradients } {
   return tf.tidy(() => {
     const { heads: Q, keyValueHeads: K, headDimension: D } = config;

@@ -16,7 +16,7 @@ export interface TokenTrie {
 }
 
 /** A token trie that grows: nodes are numbered in the order in which they came. */
-export class GrowingTrie {
+export class PrefixTrie {
   readonly tokens: number[] = [];
   readonly parents: number[] = [];
   readonly positions: number[] = [];
@@ -57,7 +57,7 @@ export class GrowingTrie {
  * @throws {RangeError} on an empty prompt or response
  */
 export function packTrie(sequences: readonly Pick<TokenSequence, 'promptIds' | 'responseIds'>[]): TokenTrie {
-  const trie = new GrowingTrie();
+  const trie = new PrefixTrie();
   const predictors = sequences.map(({ promptIds, responseIds }, i) => {
     if (promptIds.length === 0 || responseIds.length === 0) {
       throw new RangeError(
@@ -154,8 +154,8 @@ export function pathTo({ parents, positions }: Links, node: number): Int32Array 
 }
 
 /** Sequences in groups of the same row, in order of first appearance; elements are indices. */
-export const rowsOf = (sequences: readonly { readonly row: string }[]): number[][] => [
-  ...groupBy([...sequences.keys()], (i) => sequences[i]!.row).values(),
+export const prefixGroupsOf = (sequences: readonly { readonly prefixGroup: string }[]): number[][] => [
+  ...groupBy([...sequences.keys()], (i) => sequences[i]!.prefixGroup).values(),
 ];
 
 /**

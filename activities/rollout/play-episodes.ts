@@ -96,7 +96,7 @@ export async function playEpisodes(
       await onProgress?.({ phase: 'decode', done: episodes.length - live.length, of: episodes.length });
       const responses = await policy.sample(
         live.map((episode) => ({
-          row: episode.task.id,
+          prefixGroup: episode.task.id,
           promptIds: episode.promptIds,
           randomKey: `${episode.randomKey}/${episode.turns.length + 1}`,
         })),

@@ -109,7 +109,7 @@ export function policyWeightsOf(
   return {
     model: { path: modelFileOf(modelsDir, manifest), sha256, ...(acceptSettings && { acceptSettings }) },
     lora: config.lora,
-    folded: state.folded.map((ref) => storedTensors(artifacts, ref)),
+    mergedAdapters: state.folded.map((ref) => storedTensors(artifacts, ref)),
     adapter: state.adapter && storedTensors(artifacts, state.adapter),
     ...((config.training === 'full' || state.weights) && {
       full: {

@@ -36,7 +36,7 @@ export const createApplyGradients = (dependencies: GpuDependencies) =>
           await policy.useMoments(stepped.moments && storedTensors(artifacts, stepped.moments), stepped.optimizerSteps);
           const { optimizer, iterations } = opened.config;
           const learningRate = learningRateAt(optimizer, { iteration, iterations, step: stepped.optimizerSteps });
-          const { gradientNorm } = await policy.stepAlong(summands, { ...optimizer, learningRate });
+          const { gradientNorm } = await policy.applyGradient(summands, { ...optimizer, learningRate });
           const trained = await policy.trained();
           const [adapter, moments] = await Promise.all([
             artifacts.putBlob(trained.adapter),

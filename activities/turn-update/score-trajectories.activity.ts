@@ -27,10 +27,10 @@ export const createScoreTrajectories = (dependencies: GpuDependencies) =>
         const { seated } = await readGroups(artifacts, groups);
         const scored = trainedOn(seated, algorithm);
         const turns = scored.flatMap(({ trajectory }) =>
-          trajectory.turns.map((turn) => ({ row: trajectory.taskId, turn })),
+          trajectory.turns.map((turn) => ({ prefixGroup: trajectory.taskId, turn })),
         );
-        const sequences = turns.map(({ row, turn }) => ({
-          row,
+        const sequences = turns.map(({ prefixGroup, turn }) => ({
+          prefixGroup,
           promptIds: turn.promptIds,
           responseIds: turn.responseIds,
         }));

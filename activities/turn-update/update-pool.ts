@@ -289,7 +289,7 @@ export const epochsOf = (
 
 export const scoringOf = ({ temperature, microBatchTokens }: UpdatePoolOptions) => ({ temperature, microBatchTokens });
 export const sequenceOf = ({ taskId, promptIds, responseIds }: PoolSample): TokenSequence => ({
-  row: taskId,
+  prefixGroup: taskId,
   promptIds,
   responseIds,
 });

@@ -43,7 +43,7 @@ export const createUpdateTurn = (dependencies: GpuDependencies) =>
             for (const earlier of updatedBefore) {
               const seats = trained.flatMap((seat) => seatAt(seat, earlier));
               const sequences = seats.map(({ taskId, promptIds, responseIds }) => ({
-                row: taskId,
+                prefixGroup: taskId,
                 promptIds,
                 responseIds,
               }));

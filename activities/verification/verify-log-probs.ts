@@ -30,7 +30,7 @@ export async function verifyLogProbs(
     trajectory.turns.map((turn) => ({ shard, trajectory, turn, tolerance: toleranceOf(precision) })),
   );
   const sequences = responses.map(({ trajectory, turn }) => ({
-    row: trajectory.taskId,
+    prefixGroup: trajectory.taskId,
     promptIds: turn.promptIds,
     responseIds: turn.responseIds,
   }));

@@ -27,7 +27,7 @@ export function demonstratedTurns(
     const response = `${beginsThinking(codec, promptIds) ? WITHOUT_THINKING : ''}${target.content}`;
     const responseIds = [...codec.encode(response), codec.endOfTurn.id];
     if (promptIds.length + responseIds.length > maxTokens) return turns;
-    turns.push({ row: taskId, promptIds, responseIds });
+    turns.push({ prefixGroup: taskId, promptIds, responseIds });
     const next = messages.findIndex(({ role }, i) => i > from && role === 'assistant');
     if (next < 0) return turns;
     const { appendedIds } = exchangeOf(

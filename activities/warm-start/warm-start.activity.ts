@@ -63,7 +63,7 @@ export const createWarmStart = (dependencies: GpuDependencies) =>
               // The row is the conversation, not the task: a task may have several.
               const turns = order
                 .slice(at, at + config.batchSize)
-                .flatMap((conversation, c) => conversation.map((turn) => ({ ...turn, row: String(c) })));
+                .flatMap((conversation, c) => conversation.map((turn) => ({ ...turn, prefixGroup: String(c) })));
               const { logProbs } = await policy.step(
                 turns,
                 (_, rows) => imitationGradient(rows, turns.length),

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { keys } from '../../activities/artifacts/store.js';
 import { trainedOn } from '../../activities/grouping/read-groups.js';
 import { uniforms } from '../../activities/numerics/random.js';
-import { packTrie, rowsOf } from '../../activities/policy/trie.js';
+import { packTrie, prefixGroupsOf } from '../../activities/policy/trie.js';
 import { writeMergedModel } from '../../activities/policy/weights/merged-model.js';
 import { dealMinibatches } from '../../activities/turn-update/minibatches.js';
 import type { PoolSample } from '../../activities/turn-update/pool-sample.js';
@@ -109,8 +109,11 @@ export function poolOf(config: TrainConfig, trajectories: readonly Trajectory[],
   const { algorithm, optimizer, guard, rollout, microBatchTokens, seed } = config;
   const randomKey = `${seed}/0/${turn}`;
   const { temperature, maxResponseTokens } = rollout;
-  const sequences = pool.map(({ taskId, ...sequence }) => ({ ...sequence, row: taskId }));
-  const nodes = rowsOf(sequences).reduce((sum, row) => sum + packTrie(row.map((i) => sequences[i]!)).tokens.length, 0);
+  const sequences = pool.map(({ taskId, ...sequence }) => ({ ...sequence, prefixGroup: taskId }));
+  const nodes = prefixGroupsOf(sequences).reduce(
+    (sum, row) => sum + packTrie(row.map((i) => sequences[i]!)).tokens.length,
+    0,
+  );
   return {
     samples: pool.map((sample, i) => ({ ...sample, advantage: i % 2 === 0 ? 1 : -1, suffixProduct: 1 })),
     options: {

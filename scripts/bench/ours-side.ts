@@ -40,7 +40,7 @@ const policy = alone ?? (await startPolicy(values.precision as Precision, Number
 const weights: PolicyWeights = {
   model: { path: model, sha256: (await modelFingerprint(model)).sha256 },
   lora: BENCH_LORA,
-  folded: [],
+  mergedAdapters: [],
   adapter: null,
 };
 
@@ -56,7 +56,7 @@ async function timed<T>(work: () => Promise<T>): Promise<{ seconds: number; resu
 }
 /** Every token of a row but the first is predicted; rows share nothing. */
 const sequencesOf = (rows: readonly (readonly number[])[]) =>
-  rows.map((ids, i) => ({ row: String(i), promptIds: ids.slice(0, 1), responseIds: ids.slice(1) }));
+  rows.map((ids, i) => ({ prefixGroup: String(i), promptIds: ids.slice(0, 1), responseIds: ids.slice(1) }));
 const tokensOf = (rows: readonly (readonly number[])[]): number => rows.reduce((sum, { length }) => sum + length, 0);
 
 async function answer(request: Request): Promise<Answer> {
@@ -94,7 +94,7 @@ async function answer(request: Request): Promise<Answer> {
       const { prompts, tokens, temperature } = request;
       await afresh();
       let firstAt = 0;
-      const requests = prompts.map((promptIds, i) => ({ row: String(i), promptIds, randomKey: `bench/${i}` }));
+      const requests = prompts.map((promptIds, i) => ({ prefixGroup: String(i), promptIds, randomKey: `bench/${i}` }));
       const onSampled = (): void => void (firstAt ||= performance.now());
       if (!alone) throw new Error('decoding by itself is measured with one replica');
       const responses = await alone.sample(requests, { temperature, maxResponseTokens: tokens, onSampled });
@@ -113,7 +113,11 @@ async function answer(request: Request): Promise<Answer> {
     case 'turnUpdate': {
       const { samples, options } = request;
       await afresh();
-      const sequences = samples.map(({ taskId, promptIds, responseIds }) => ({ row: taskId, promptIds, responseIds }));
+      const sequences = samples.map(({ taskId, promptIds, responseIds }) => ({
+        prefixGroup: taskId,
+        promptIds,
+        responseIds,
+      }));
       const { seconds, result } = await timed(async () => {
         const old = await policy.logProbs(sequences, { ...options, weights: 'current' });
         const reference = await policy.logProbs(sequences, { ...options, weights: 'reference' });

@@ -76,7 +76,7 @@ export async function openPolicy(
   await policy.use({
     model: { path: model, sha256: (await modelFingerprint(model)).sha256, acceptSettings },
     lora,
-    folded: [],
+    mergedAdapters: [],
     adapter,
   });
   return policy;

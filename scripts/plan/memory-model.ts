@@ -2,8 +2,8 @@ import { adapterLayout } from '../../activities/policy/lora.js';
 import {
   moduleNames,
   moduleShape,
-  narrowModules,
-  type ModelConfig,
+  bf16Modules,
+  type ModelShape,
   type ModuleName,
 } from '../../activities/policy/model-config.js';
 import type { Precision } from '../../activities/policy/policy.js';
@@ -47,7 +47,7 @@ const WORKING_SHARE = 0.25;
  * The decoding copy stays until the first optimiser step, so that both phases hold it.
  */
 export function memoryPlan(
-  model: ModelConfig,
+  model: ModelShape,
   config: TrainConfig,
   { prompt, observation }: Lengths,
   precision: Precision = 'fp32',
@@ -67,13 +67,13 @@ export function memoryPlan(
   const frozen = full && config.algorithm.klCoefficient === 0 ? 0 : parameters;
   const bf16 = precision === 'bf16';
   // Of what is trained in full the products see a rounded copy; of frozen weights it is all there is.
-  const narrow = bf16 ? sizeOf(narrowModules) : 0;
+  const narrow = bf16 ? sizeOf(bf16Modules) : 0;
   const frozenBytes = FLOAT * frozen - (full ? 0 : (FLOAT - BFLOAT) * narrow);
   // decode-weights.ts: queries, keys and values as one fp32 matrix, gate and up as one of their own type.
   const fusedBytes =
     FLOAT * sizeOf(['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj']) +
     (bf16 ? BFLOAT : FLOAT) * sizeOf(['mlp.gate_proj', 'mlp.up_proj']);
-  // An adapter is folded into a copy of fp32 weights; beside bf16 ones it stays as it is.
+  // An adapter is merged into a copy of fp32 weights; beside bf16 ones it stays as it is.
   const decodeBytes = fusedBytes + (full || bf16 ? 0 : FLOAT * modules);
 
   // The last turn's pool is the largest: samples of a task share the prompt and then go their ways.
@@ -148,7 +148,7 @@ const phase = (name: Phase['name'], parts: Record<string, number>): Phase => ({
 
 /** What to change, most effective first, each with the peak that it would give; only what helps. */
 export function remedies(
-  model: ModelConfig,
+  model: ModelShape,
   config: TrainConfig,
   lengths: Lengths,
   capacity: number,

@@ -22,7 +22,7 @@ test(`${ROUNDS} updates and ${ROUNDS} decode rounds of prompts of all lengths in
   const round = async (i: number): Promise<void> => {
     const promptIds = tokens(20 + Math.floor(100 * uniform(`length/${i}`)), `prompt/${i}`);
     const sequences = [0, 1, 2].map((j) => ({
-      row: 'a',
+      prefixGroup: 'a',
       promptIds,
       responseIds: tokens(2 + Math.floor(10 * uniform(`length/${i}/${j}`)), `response/${i}/${j}`),
     }));
@@ -36,7 +36,7 @@ test(`${ROUNDS} updates and ${ROUNDS} decode rounds of prompts of all lengths in
       maxGradientNorm: 1,
     });
     await policy.sample(
-      [0, 1].map((j) => ({ row: 'a', promptIds, randomKey: `${i}/${j}` })),
+      [0, 1].map((j) => ({ prefixGroup: 'a', promptIds, randomKey: `${i}/${j}` })),
       { temperature: 0.9, maxResponseTokens: 8 },
     );
   };

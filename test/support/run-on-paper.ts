@@ -70,7 +70,7 @@ export function toyDependencies(tasks: readonly Task[] = toyTasks) {
       values: unused,
       step: unused,
       gradient: unused,
-      stepAlong: unused,
+      applyGradient: unused,
       trained: unused,
       trainedGroup: unused,
       device: unused,

@@ -79,8 +79,8 @@ export class TabularPolicy implements Policy {
     const { direction, valueHeadGradient } = await this.direction(sequences, gradient);
     return { gradient: Buffer.from(JSON.stringify(direction)), valueHeadGradient };
   }
-  async stepAlong(gradients: readonly StoredTensors[], { learningRate }: { learningRate: number }) {
-    this.calls.push(`stepAlong ${gradients.length}`);
+  async applyGradient(gradients: readonly StoredTensors[], { learningRate }: { learningRate: number }) {
+    this.calls.push(`applyGradient ${gradients.length}`);
     const read = await Promise.all(
       gradients.map(async (stored) => JSON.parse(Buffer.from(await stored.read()).toString()) as number[]),
     );

@@ -1,4 +1,4 @@
-import { stretchedContext, type ModelConfig, type ModuleName, type RopeScaling } from '../model-config.js';
+import { stretchedContext, type ModelShape, type ModuleName, type RopeScaling } from '../model-config.js';
 import { ModelFileInvalid } from './model-file-error.js';
 
 const DENSE = 'Use a Llama, Qwen2, Qwen2.5 or Qwen3 dense model with full attention';
@@ -25,7 +25,7 @@ export function configOf(
   file: string,
   metadata: Readonly<Record<string, unknown>>,
   tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>,
-): ModelConfig {
+): ModelShape {
   const architecture = metadata['general.architecture'];
   if (typeof architecture !== 'string' || !Object.hasOwn(architectures, architecture)) {
     throw new ModelFileInvalid(

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { gguf } from '@huggingface/gguf';
-import type { ModelConfig } from '../model-config.js';
+import type { ModelShape } from '../model-config.js';
 import { configOf } from './gguf-config.js';
 import { partMissing, partsOf, PARTS_REMEDY } from './gguf-parts.js';
 import { isLfsPointer } from './lfs-pointer.js';
@@ -23,7 +23,7 @@ export interface GgufHeader {
   readonly file: string;
   /** Of the first part. */
   readonly metadata: Readonly<Record<string, unknown>>;
-  readonly config: ModelConfig;
+  readonly config: ModelShape;
   /** Of all parts. */
   readonly tensors: ReadonlyMap<string, GgufTensor>;
 }

@@ -1,5 +1,5 @@
 import { open, type FileHandle } from 'node:fs/promises';
-import { moduleNames, moduleShape, type ModelConfig, type ModuleName } from '../model-config.js';
+import { moduleNames, moduleShape, type ModelShape, type ModuleName } from '../model-config.js';
 import { architectures, DIVISORS } from './gguf-config.js';
 import { readGgufHeader, REMEDY, storedBytes, type GgufHeader } from './gguf-header.js';
 import { ModelFileInvalid } from './model-file-error.js';
@@ -91,7 +91,7 @@ const ggufNorm: Readonly<Record<NormName, string>> = {
 };
 
 /** A tensor that we would not read is a part of the model that we would not compute. */
-function refuseUnknown(file: string, config: ModelConfig, tensors: GgufHeader['tensors']): void {
+function refuseUnknown(file: string, config: ModelShape, tensors: GgufHeader['tensors']): void {
   const known = new Set(['token_embd.weight', 'output.weight', 'output_norm.weight', DIVISORS]);
   for (let layer = 0; layer < config.layers; layer++) {
     for (const module of moduleNames) {

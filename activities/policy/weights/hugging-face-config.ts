@@ -1,4 +1,4 @@
-import { stretchedContext, type ModelConfig, type ModuleName } from '../model-config.js';
+import { stretchedContext, type ModelShape, type ModuleName } from '../model-config.js';
 import { absent, families, fixed, harmless, harmlessFamilies, isNothing, read } from './config-keys.js';
 import { ropeOf, type Refuse } from './hugging-face-rope.js';
 import { ModelFileInvalid } from './model-file-error.js';
@@ -20,7 +20,7 @@ const SUPPORTED = 'Use a Llama, Qwen2, Qwen2.5 or Qwen3 dense model as transform
  * @param accepted  unknown settings that do not change the numbers; those that are known to do are refused all the same
  * @throws {ModelFileInvalid}
  */
-export function configOf(file: string, json: Json, accepted: AcceptedSettings = []): ModelConfig {
+export function configOf(file: string, json: Json, accepted: AcceptedSettings = []): ModelShape {
   const refuse: Refuse = (problem, remedy = SUPPORTED) => {
     throw new ModelFileInvalid(file, problem, remedy);
   };

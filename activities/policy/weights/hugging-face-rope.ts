@@ -1,4 +1,4 @@
-import type { ModelConfig, RopeScaling } from '../model-config.js';
+import type { ModelShape, RopeScaling } from '../model-config.js';
 import { isNothing } from './config-keys.js';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -14,7 +14,7 @@ export function ropeOf(
   json: Json,
   context: number,
   refuse: Refuse,
-): Pick<ModelConfig, 'ropeBase' | 'ropeScaling'> & { readonly unknown: Json } {
+): Pick<ModelShape, 'ropeBase' | 'ropeScaling'> & { readonly unknown: Json } {
   const spelled = (['rope_parameters', 'rope_scaling'] as const).filter((key) => !isNothing(json[key] ?? null));
   if (spelled.length === 2 && JSON.stringify(json['rope_parameters']) !== JSON.stringify(json['rope_scaling']))
     refuse('has both rope_parameters and rope_scaling, which differ', 'Keep the one that the model was trained with');

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { readTextFile } from '../../text-file.js';
 import { WEIGHTS_FILE, WEIGHTS_INDEX } from '../model-files.js';
-import { moduleNames, moduleShape, type ModelConfig, type ModuleName } from '../model-config.js';
+import { moduleNames, moduleShape, type ModelShape, type ModuleName } from '../model-config.js';
 import { configOf, type AcceptedSettings } from './hugging-face-config.js';
 import { ModelFileInvalid } from './model-file-error.js';
 import { SafetensorsFile } from './safetensors-file.js';
@@ -26,7 +26,7 @@ export const moduleTensor = (layer: number, module: ModuleName, part: 'weight' |
 const BUFFER = /^model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq$/;
 
 /** Every tensor that a model of this shape has, by name, with its shape. */
-export function tensorShapes(config: ModelConfig): Map<string, readonly number[]> {
+export function tensorShapes(config: ModelShape): Map<string, readonly number[]> {
   const { layers, hidden, vocabulary, headDimension } = config;
   const shapes = new Map<string, readonly number[]>([[EMBEDDING, [vocabulary, hidden]]]);
   for (let layer = 0; layer < layers; layer++) {
@@ -50,7 +50,7 @@ export function tensorShapes(config: ModelConfig): Map<string, readonly number[]
  * @param accepted  see configOf
  * @throws {ModelFileInvalid}
  */
-export async function readHuggingFaceConfig(directory: string, accepted: AcceptedSettings = []): Promise<ModelConfig> {
+export async function readHuggingFaceConfig(directory: string, accepted: AcceptedSettings = []): Promise<ModelShape> {
   const file = path.join(directory, 'config.json');
   if (!existsSync(file) && existsSync(path.join(directory, 'adapter_config.json'))) {
     throw new ModelFileInvalid(

@@ -1,5 +1,5 @@
-import { tf, toBf16, type Tensor } from '../backend.js';
-import { moduleNames, moduleShape, narrowModules, type ModuleName } from '../model-config.js';
+import { tf, castToBf16, type Tensor } from '../backend.js';
+import { moduleNames, moduleShape, bf16Modules, type ModuleName } from '../model-config.js';
 import type { OnProgress } from '../policy.js';
 import type { FrozenWeights, LayerWeights } from '../transformer.js';
 import type { NormName, WeightReader } from './weight-reader.js';
@@ -31,9 +31,9 @@ export async function loadWeights(
     return tensor;
   };
   const matrix = (values: Float32Array, shape: readonly number[], module: ModuleName): Tensor => {
-    if (!narrow || !narrowModules.includes(module)) return onDevice(values, shape);
+    if (!narrow || !bf16Modules.includes(module)) return onDevice(values, shape);
     const whole = tf.tensor(values, [...shape]);
-    const tensor = toBf16(whole);
+    const tensor = castToBf16(whole);
     whole.dispose();
     loaded.push(tensor);
     return tensor;

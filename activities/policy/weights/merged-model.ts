@@ -2,7 +2,7 @@ import { copyFile, mkdir, open, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { readTextFile } from '../../text-file.js';
-import { moduleNames, type ModelConfig, type ModuleName, type RopeScaling } from '../model-config.js';
+import { moduleNames, type ModelShape, type ModuleName, type RopeScaling } from '../model-config.js';
 import { modelFilesOf, WEIGHTS_FILE, WEIGHTS_INDEX } from '../model-files.js';
 import { loadTextCodec, tokenizerOfGguf } from '../text-codec.js';
 import type { LoraConfig } from '../../../schemas/train-config.js';
@@ -12,7 +12,7 @@ import { openModel } from './open-model.js';
 import type { NamedTensor } from './safetensors.js';
 import type { WeightReader } from './weight-reader.js';
 
-/** What the written model is: the file's weights with an adapter folded in, or other weights by name. */
+/** What the written model is: the file's weights with an adapter merged in, or other weights by name. */
 export type Theta =
   | { readonly lora: LoraConfig; readonly tensors: readonly NamedTensor[] }
   | { readonly weights: (name: string) => Promise<Float32Array> };
@@ -21,7 +21,7 @@ export type Theta =
 const SHARD_BYTES = 5e9;
 
 /**
- * Writes the model with an adapter folded in, W + (alpha / rank) B A, or with other weights, as the Hugging Face directory
+ * Writes the model with an adapter merged in, W + (alpha / rank) B A, or with other weights, as the Hugging Face directory
  * that transformers loads: fp32, tensor by tensor, sharded from 5 GB on.
  *
  * @param model  a GGUF file or a Hugging Face directory; it is only read
@@ -135,11 +135,11 @@ async function mergedTensor(
   }
   const module = moduleNames.find((known) => known === part)!;
   if (rest!.endsWith('.bias')) return reader.bias(layer, module);
-  return folded(await reader.module(layer, module), layer, module, adapter, lora);
+  return mergedModule(await reader.module(layer, module), layer, module, adapter, lora);
 }
 
 /** W + scale B A, summed in double precision. */
-function folded(
+function mergedModule(
   weight: Float32Array,
   layer: number,
   module: ModuleName,
@@ -164,7 +164,7 @@ function folded(
 }
 
 /** Everything but the weights: copied from a directory, or written from what a GGUF file says. */
-async function writeSettings(model: string, config: ModelConfig, directory: string): Promise<string[]> {
+async function writeSettings(model: string, config: ModelShape, directory: string): Promise<string[]> {
   const json = (name: string, value: unknown) =>
     writeFile(path.join(directory, name), `${JSON.stringify(value, null, 2)}\n`);
   if (existsSync(path.join(model, 'config.json'))) {
@@ -206,7 +206,7 @@ async function writeSettings(model: string, config: ModelConfig, directory: stri
 }
 
 /** config.json of a model whose shape is known: the inverse of hugging-face-config.ts for what GGUF can say. */
-function huggingFaceConfig(file: string, config: ModelConfig): Record<string, unknown> {
+function huggingFaceConfig(file: string, config: ModelShape): Record<string, unknown> {
   const [type, architecture] = config.queryKeyNorm
     ? ['qwen3', 'Qwen3ForCausalLM']
     : config.biases.length > 0

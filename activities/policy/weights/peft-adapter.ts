@@ -4,7 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { LoraConfig } from '../../../schemas/train-config.js';
 import { adapterLayout } from '../lora.js';
-import { moduleNames, type ModelConfig, type ModuleName } from '../model-config.js';
+import { moduleNames, type ModelShape, type ModuleName } from '../model-config.js';
 import type { StoredTensors } from '../policy.js';
 import { readJson } from './hugging-face.js';
 import { ModelFileInvalid } from './model-file-error.js';
@@ -21,7 +21,7 @@ const WEIGHTS = 'adapter_model.safetensors';
  */
 export async function readPeftAdapter(
   directory: string,
-  config: ModelConfig,
+  config: ModelShape,
 ): Promise<{ lora: LoraConfig; adapter: StoredTensors }> {
   const configFile = path.join(directory, CONFIG);
   const settings = await readJson(configFile, 'Use a directory as PEFT, or `npm run export`, writes it');
@@ -68,7 +68,7 @@ export async function readPeftAdapter(
  */
 export function jointAdapter(
   adapters: readonly Uint8Array[],
-  config: ModelConfig,
+  config: ModelShape,
   lora: LoraConfig,
 ): { lora: LoraConfig; tensors: NamedTensor[] } {
   const parts = adapters.map((bytes) => readSafetensors(bytes).tensors);

@@ -1,8 +1,8 @@
-import type { ModelConfig, ModuleName } from '../model-config.js';
+import type { ModelShape, ModuleName } from '../model-config.js';
 
 /** A model's weights in some format, read tensor by tensor and widened to fp32. */
 export interface WeightReader {
-  readonly config: ModelConfig;
+  readonly config: ModelShape;
   embedding(): Promise<Float32Array>; // (vocabulary, hidden)
   /** Asked for only without tied embeddings. */
   head(): Promise<Float32Array>; // (vocabulary, hidden)

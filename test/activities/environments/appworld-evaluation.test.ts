@@ -40,7 +40,7 @@ const idOf = (row: string): string => row.split('?')[0]!;
 /** Says the solution of every task, except in sample 1 of task 5ee0002_2, where it gives up at the second response. */
 const scripted: Pick<Policy, 'sample'> = {
   sample: async (requests) =>
-    requests.map(({ row, randomKey }) => {
+    requests.map(({ prefixGroup: row, randomKey }) => {
       const [sample, turn] = randomKey.split('/').slice(-2).map(Number) as [number, number];
       const givesUp = idOf(row) === '5ee0002_2' && sample === 1 && turn > 1;
       const text = givesUp ? 'I give up.' : (SOLUTIONS[idOf(row)]![turn - 1] ?? 'Done.');

@@ -18,10 +18,13 @@ test('log-probs of SmolLM2 are within 0.15 of transformers in fp32, 0.03 on aver
   await policy.use(smollm2());
   const off: number[] = [];
   for (const { ids, logProbs } of Object.values(fixture.prompts)) {
-    const [ours] = await policy.logProbs([{ row: 'a', promptIds: ids.slice(0, 1), responseIds: ids.slice(1) }], {
-      ...scoring,
-      weights: 'reference',
-    });
+    const [ours] = await policy.logProbs(
+      [{ prefixGroup: 'a', promptIds: ids.slice(0, 1), responseIds: ids.slice(1) }],
+      {
+        ...scoring,
+        weights: 'reference',
+      },
+    );
     off.push(...differences(ours!, logProbs));
   }
   assert.ok(Math.max(...off) < 0.15 && mean(off) < 0.03, `largest ${Math.max(...off)}, mean ${mean(off)}`);
@@ -34,7 +37,7 @@ test("SmolLM2's loss is PyTorch's in fp32 within 0.03 nats, its gradient norm wi
   await policy.use(smollm2(rank, alpha, formulaAdapter(rank)));
   await policy.useMoments(null, 0);
   const step = await policy.step(
-    [{ row: 'a', promptIds: prompt, responseIds: response }],
+    [{ prefixGroup: 'a', promptIds: prompt, responseIds: response }],
     (_, rows) => rows.map((row) => row.map(() => -1 / row.length)),
     { ...scoring, temperature, ...adamW },
   );
@@ -52,18 +55,21 @@ for (const name of Object.keys(tiny.models)) {
   test(`${name}: log-probs are those of transformers in fp32 within 0.15, the sampler's those of the trainer`, async () => {
     await policy.use(await tinyWeights(tinyModel(name), tinyAdapter(await configOfModel(tinyModel(name)))));
     const { ids, prompt } = tiny;
-    const [ours] = await policy.logProbs([{ row: 'a', promptIds: ids.slice(0, 1), responseIds: ids.slice(1) }], {
-      ...scoring,
-      weights: 'reference',
-    });
+    const [ours] = await policy.logProbs(
+      [{ prefixGroup: 'a', promptIds: ids.slice(0, 1), responseIds: ids.slice(1) }],
+      {
+        ...scoring,
+        weights: 'reference',
+      },
+    );
     const off = differences(ours!, tiny.models[name]!.logProbs);
     assert.ok(Math.max(...off) < 0.15 && mean(off) < 0.03, `largest ${Math.max(...off)}, mean ${mean(off)}`);
     const sampled = await policy.sample(
-      [0, 1, 2].map((i) => ({ row: 'a', promptIds: prompt.slice(i), randomKey: `k/${i}` })),
+      [0, 1, 2].map((i) => ({ prefixGroup: 'a', promptIds: prompt.slice(i), randomKey: `k/${i}` })),
       { temperature: 0.9, maxResponseTokens: 8 },
     );
     const again = await policy.logProbs(
-      sampled.map(({ ids: responseIds }, i) => ({ row: 'a', promptIds: prompt.slice(i), responseIds })),
+      sampled.map(({ ids: responseIds }, i) => ({ prefixGroup: 'a', promptIds: prompt.slice(i), responseIds })),
       { temperature: 0.9, microBatchTokens: 1024, weights: 'current' },
     );
     sampled.forEach((response: SampledResponse, i: number) =>
@@ -72,23 +78,23 @@ for (const name of Object.keys(tiny.models)) {
   });
 }
 
-/** The same adapter folded under a zero one. */
-const folded = async (name: string): Promise<PolicyWeights> => {
+/** The same adapter merged under a zero one. */
+const merged = async (name: string): Promise<PolicyWeights> => {
   const own = tinyAdapter(await configOfModel(tinyModel(name)));
-  return { ...(await tinyWeights(tinyModel(name))), folded: [own] };
+  return { ...(await tinyWeights(tinyModel(name))), mergedAdapters: [own] };
 };
 
-test('a folded adapter is the reference, and acts in scoring and sampling as it does when it is the trainable one', async () => {
+test('a merged adapter is the reference, and acts in scoring and sampling as it does when it is the trainable one', async () => {
   const name = 'qwen3-untied';
-  const sequence = { row: 'a', promptIds: tiny.prompt, responseIds: tiny.response };
+  const sequence = { prefixGroup: 'a', promptIds: tiny.prompt, responseIds: tiny.response };
   await policy.use(await tinyWeights(tinyModel(name), tinyAdapter(await configOfModel(tinyModel(name)))));
   const [asTrainable] = await policy.logProbs([sequence], { ...scoring, weights: 'current' });
   const [bare] = await policy.logProbs([sequence], { ...scoring, weights: 'reference' });
-  const drawn = await policy.sample([{ row: 'a', promptIds: tiny.prompt, randomKey: 'x' }], {
+  const drawn = await policy.sample([{ prefixGroup: 'a', promptIds: tiny.prompt, randomKey: 'x' }], {
     temperature: 0.9,
     maxResponseTokens: 12,
   });
-  await policy.use(await folded(name));
+  await policy.use(await merged(name));
   const [reference] = await policy.logProbs([sequence], { ...scoring, weights: 'reference' });
   const [current] = await policy.logProbs([sequence], { ...scoring, weights: 'current' });
   assert.ok(Math.max(...differences(reference!, asTrainable!)) < 1e-3);
@@ -97,19 +103,19 @@ test('a folded adapter is the reference, and acts in scoring and sampling as it 
     Math.max(...differences(bare!, asTrainable!)) > 1e-2,
     'the adapter changes too little for this test to show anything',
   );
-  const again = await policy.sample([{ row: 'a', promptIds: tiny.prompt, randomKey: 'x' }], {
+  const again = await policy.sample([{ prefixGroup: 'a', promptIds: tiny.prompt, randomKey: 'x' }], {
     temperature: 0.9,
     maxResponseTokens: 12,
   });
   assert.deepEqual(again[0]!.ids, drawn[0]!.ids);
 });
 
-test('a step moves the trainable adapter beside a folded one by the gradient that it has on weights with that adapter folded in', async () => {
+test('a step moves the trainable adapter beside a merged one by the gradient that it has on weights with that adapter merged in', async () => {
   const name = 'llama-untied';
-  const sequence = { row: 'a', promptIds: tiny.prompt, responseIds: tiny.response };
+  const sequence = { prefixGroup: 'a', promptIds: tiny.prompt, responseIds: tiny.response };
   const towards = (_: readonly number[], rows: readonly (readonly number[])[]) =>
     rows.map((row) => row.map(() => -1 / row.length));
-  await policy.use(await folded(name));
+  await policy.use(await merged(name));
   await policy.useMoments(null, 0);
   const { logProbs } = await policy.step([sequence], towards, { ...scoring, ...adamW, learningRate: 1e-2 });
   const [after] = await policy.logProbs([sequence], { ...scoring, weights: 'current' });
@@ -120,14 +126,14 @@ test('a step moves the trainable adapter beside a folded one by the gradient tha
 
 test('the same inputs give the same bytes, and nothing stays on the device', async () => {
   const round = async (): Promise<{ hash: string; tensors: number }> => {
-    await policy.use(await folded('qwen2-tied'));
+    await policy.use(await merged('qwen2-tied'));
     await policy.useMoments(null, 0);
-    const [drawn] = await policy.sample([{ row: 'a', promptIds: tiny.prompt, randomKey: 'x' }], {
+    const [drawn] = await policy.sample([{ prefixGroup: 'a', promptIds: tiny.prompt, randomKey: 'x' }], {
       temperature: 0.9,
       maxResponseTokens: 8,
     });
     await policy.step(
-      [{ row: 'a', promptIds: tiny.prompt, responseIds: drawn!.ids }],
+      [{ prefixGroup: 'a', promptIds: tiny.prompt, responseIds: drawn!.ids }],
       (_, rows) => rows.map((row) => row.map(() => -1)),
       { ...scoring, ...adamW },
     );

@@ -78,22 +78,25 @@ test('each token of the list ends a response after one token: in the process, ov
         await policy.use({
           model: { path: model, sha256: (await modelFingerprint(model)).sha256 },
           lora: { rank: 1, alpha: 1 },
-          folded: [],
+          mergedAdapters: [],
           adapter: null,
         });
         const responses = await policy.sample(
-          ['a', 'b'].map((row) => ({ row, promptIds: [1, 1], randomKey: row })),
+          ['a', 'b'].map((row) => ({ prefixGroup: row, promptIds: [1, 1], randomKey: row })),
           { temperature: 0.1, maxResponseTokens: 4 },
         );
         assert.deepEqual(
           responses.map(({ ids, end }) => [ids, end]),
           Array.from({ length: 2 }, () => [Array(wanted).fill(says), wanted === 1 ? 'end-of-turn' : 'token-limit']),
         );
-        const [again] = await policy.logProbs([{ row: 'a', promptIds: [1, 1], responseIds: responses[0]!.ids }], {
-          temperature: 0.1,
-          microBatchTokens: 64,
-          weights: 'current',
-        });
+        const [again] = await policy.logProbs(
+          [{ prefixGroup: 'a', promptIds: [1, 1], responseIds: responses[0]!.ids }],
+          {
+            temperature: 0.1,
+            microBatchTokens: 64,
+            weights: 'current',
+          },
+        );
         again!.forEach((value, i) => assert.ok(Math.abs(value - responses[0]!.logProbs[i]!) < 1e-5));
       }
     }
@@ -277,17 +280,17 @@ test('ids are scored, and no more, where the tokenizer or the ends of a model ca
   await policy.use({
     model: { path: model, sha256: (await modelFingerprint(model)).sha256 },
     lora: { rank: 1, alpha: 1 },
-    folded: [],
+    mergedAdapters: [],
     adapter: null,
   });
-  const [scored] = await policy.logProbs([{ row: 'a', promptIds: [1], responseIds: [5] }], {
+  const [scored] = await policy.logProbs([{ prefixGroup: 'a', promptIds: [1], responseIds: [5] }], {
     temperature: 1,
     microBatchTokens: 64,
     weights: 'current',
   });
   assert.ok(scored![0]! > -1e-3, 'the model says token 5 for ever');
   await assert.rejects(
-    policy.sample([{ row: 'a', promptIds: [1], randomKey: 'x' }], { temperature: 1, maxResponseTokens: 4 }),
+    policy.sample([{ prefixGroup: 'a', promptIds: [1], randomKey: 'x' }], { temperature: 1, maxResponseTokens: 4 }),
     { name: 'ModelFileInvalid', message: /eos_token_id = "<\|im_end\|>"/ },
   );
 });

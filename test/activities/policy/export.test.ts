@@ -11,7 +11,7 @@ import { configOfModel, tiny, tinyAdapter, tinyModel, tinyWeights } from './tiny
 
 const policy = new TensorFlowPolicy();
 const { prompt, response, temperature, rank, alpha } = tiny;
-const sequence = { row: 'a', promptIds: prompt, responseIds: response };
+const sequence = { prefixGroup: 'a', promptIds: prompt, responseIds: response };
 const scored = async (weights: 'current' | 'reference'): Promise<number[]> =>
   (await policy.logProbs([sequence], { temperature, microBatchTokens: 1024, weights }))[0]!;
 const largest = (a: readonly number[], b: readonly number[]): number =>
@@ -52,7 +52,7 @@ for (const model of ['llama-untied', 'qwen2-tied', 'qwen3-untied', 'llama.gguf',
   });
 }
 
-test('adapters folded one after another act as the one joint adapter, whose scale is theirs', async () => {
+test('adapters merged one after another act as the one joint adapter, whose scale is theirs', async () => {
   const source = tinyModel('qwen3-tied');
   const config = await configOfModel(source);
   const first = tinyAdapter(config);
@@ -64,7 +64,7 @@ test('adapters folded one after another act as the one joint adapter, whose scal
     })),
   );
   const second = { sha256: 'f'.repeat(64), read: async () => bytes };
-  await policy.use({ ...(await tinyWeights(source, second)), folded: [first] });
+  await policy.use({ ...(await tinyWeights(source, second)), mergedAdapters: [first] });
   const apart = await scored('current');
   const joint = jointAdapter([await first.read(), bytes], config, { rank, alpha });
   assert.deepEqual(joint.lora, { rank: 2 * rank, alpha: 2 * alpha });

@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { adamWStep } from '../../../activities/policy/adamw.js';
+import { applyAdamW } from '../../../activities/policy/adamw.js';
 import { tf, type Tensor } from '../../../activities/policy/backend.js';
 import { weightLayout } from '../../../activities/policy/full-weights.js';
 import type { PolicyWeights, StoredParts, TrainedGroup } from '../../../activities/policy/policy.js';
@@ -29,7 +29,7 @@ const scoring = { temperature, microBatchTokens: 1024 };
 const still = { learningRate: 1e-9, betas: [0, 0] as const, epsilon: 1e-8, weightDecay: 0, maxGradientNorm: null };
 const adamW = { learningRate: 1e-3, betas: [0.9, 0.95] as const, epsilon: 1e-8, weightDecay: 0.01, maxGradientNorm: 1 };
 
-const sequences = oracle.responses.map((responseIds) => ({ row: 'a', promptIds: tiny.prompt, responseIds }));
+const sequences = oracle.responses.map((responseIds) => ({ prefixGroup: 'a', promptIds: tiny.prompt, responseIds }));
 const meanLoss = (_: readonly number[], rows: readonly (readonly number[])[]) =>
   rows.map((row) => row.map(() => -1 / (row.length * sequences.length)));
 const lossOf = (rows: readonly (readonly number[])[]): number =>
@@ -91,7 +91,7 @@ for (const [name, expected] of Object.entries(oracle.models)) {
 }
 
 test('micro-batches do not change the gradient: relative 1e-6 of its norm', async () => {
-  const rows = sequences.map((sequence, i) => ({ ...sequence, row: String(i) }));
+  const rows = sequences.map((sequence, i) => ({ ...sequence, prefixGroup: String(i) }));
   const of = async (microBatchTokens: number): Promise<Map<string, Float32Array>> => {
     await policy.use(await fullWeights('qwen3-untied'));
     await policy.useMoments(null, 0);
@@ -155,11 +155,11 @@ test('sampling is from theta after the step: its log-probs are those of the same
   await policy.useMoments(null, 0);
   await policy.step(sequences, meanLoss, { ...scoring, ...adamW, learningRate: 0.02 });
   const responses = await policy.sample(
-    [0, 1].map((i) => ({ row: 'a', promptIds: tiny.prompt.slice(i), randomKey: `k/${i}` })),
+    [0, 1].map((i) => ({ prefixGroup: 'a', promptIds: tiny.prompt.slice(i), randomKey: `k/${i}` })),
     { temperature, maxResponseTokens: 8 },
   );
   const again = await policy.logProbs(
-    responses.map(({ ids }, i) => ({ row: 'a', promptIds: tiny.prompt.slice(i), responseIds: ids })),
+    responses.map(({ ids }, i) => ({ prefixGroup: 'a', promptIds: tiny.prompt.slice(i), responseIds: ids })),
     { ...scoring, weights: 'current' },
   );
   responses.forEach(({ logProbs }, i) =>
@@ -173,7 +173,7 @@ test('steps, scores, samples and stored states leave the tensor count where it w
     await policy.useMoments(null, 0);
     const round = async (): Promise<number> => {
       await policy.step(sequences, meanLoss, { ...scoring, ...adamW });
-      await policy.sample([{ row: 'a', promptIds: tiny.prompt, randomKey: 'k' }], {
+      await policy.sample([{ prefixGroup: 'a', promptIds: tiny.prompt, randomKey: 'k' }], {
         temperature,
         maxResponseTokens: 4,
       });
@@ -223,7 +223,7 @@ test('AdamW in pieces is AdamW: parameters beyond the first 2^24 are stepped as 
       ...(x.slice([0], [2]).dataSync() as Float32Array),
       ...(x.slice([size - 2], [2]).dataSync() as Float32Array),
     ];
-    const { parameters, moments, gradientNorm } = adamWStep(
+    const { parameters, moments, gradientNorm } = applyAdamW(
       tf.ones([size]),
       tf.fill([size], 0.5),
       { first: tf.zeros([size]), second: tf.zeros([size]) },

@@ -76,7 +76,7 @@ test('a sharded model arrives as the directory that it is, without what no model
   const policy = new TensorFlowPolicy();
   await policy.use(await tinyWeights(folder));
   const [logProbs] = await policy.logProbs(
-    [{ row: 'a', promptIds: tiny.ids.slice(0, 1), responseIds: tiny.ids.slice(1) }],
+    [{ prefixGroup: 'a', promptIds: tiny.ids.slice(0, 1), responseIds: tiny.ids.slice(1) }],
     { temperature: 1, microBatchTokens: 1024, weights: 'reference' },
   );
   tiny.models['qwen3-untied']!.logProbs.forEach((value, i) => assert.ok(Math.abs(value - logProbs![i]!) < 1e-4));

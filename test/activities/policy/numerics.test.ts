@@ -13,17 +13,20 @@ const scoring = { temperature: 1, microBatchTokens: 1024 };
 
 for (const [name, { ids, logProbs, greedy, top }] of Object.entries(fixture.prompts)) {
   test(`log-probs of "${name}" equal those of transformers within 1e-4`, async () => {
-    const [ours] = await policy.logProbs([{ row: 'a', promptIds: ids.slice(0, 1), responseIds: ids.slice(1) }], {
-      ...scoring,
-      weights: 'reference',
-    });
+    const [ours] = await policy.logProbs(
+      [{ prefixGroup: 'a', promptIds: ids.slice(0, 1), responseIds: ids.slice(1) }],
+      {
+        ...scoring,
+        weights: 'reference',
+      },
+    );
     const worst = Math.max(...logProbs.map((value, l) => Math.abs(value - ours![l]!)));
     assert.ok(worst < 1e-4, `largest difference ${worst}`);
   });
 
   test(`the ten likeliest next tokens after "${name}" have transformers' logits up to their normalisation, within 2e-3`, async () => {
     const ours = await policy.logProbs(
-      top.map(([id], i) => ({ row: String(i), promptIds: ids, responseIds: [id] })),
+      top.map(([id], i) => ({ prefixGroup: String(i), promptIds: ids, responseIds: [id] })),
       { ...scoring, weights: 'reference' },
     );
     // Differences of logits are differences of log-probs.
@@ -31,7 +34,7 @@ for (const [name, { ids, logProbs, greedy, top }] of Object.entries(fixture.prom
   });
 
   test(`64 greedy tokens after "${name}" are those of transformers`, async () => {
-    const [response] = await policy.sample([{ row: 'a', promptIds: ids, randomKey: 'greedy' }], {
+    const [response] = await policy.sample([{ prefixGroup: 'a', promptIds: ids, randomKey: 'greedy' }], {
       temperature: 1e-4,
       maxResponseTokens: 64,
     });
@@ -45,7 +48,7 @@ test('LoRA: log-probs, the norm of every gradient and the log-probs after one Ad
   const { rank, alpha, temperature, prompt, response, logProbs, gradientNorm, norms, afterOneStep } = fixture.lora;
   await policy.use(smollm2(rank, alpha, formulaAdapter(rank)));
   await policy.useMoments(null, 0);
-  const sequence = { row: 'a', promptIds: prompt, responseIds: response };
+  const sequence = { prefixGroup: 'a', promptIds: prompt, responseIds: response };
   // With betas of 0 and no clipping the first moment after a step is the gradient itself.
   await policy.step([sequence], (_, rows) => rows.map((row) => row.map(() => -1 / row.length)), {
     ...scoring,
@@ -109,8 +112,8 @@ test('sequences packed as a trie have the log-probs and gradient that they have 
     { promptIds: prompt, responseIds: response },
     longer,
   ];
-  const together = sequences.map((sequence) => ({ ...sequence, row: 'together' }));
-  const apart = sequences.map((sequence, i) => ({ ...sequence, row: String(i) }));
+  const together = sequences.map((sequence) => ({ ...sequence, prefixGroup: 'together' }));
+  const apart = sequences.map((sequence, i) => ({ ...sequence, prefixGroup: String(i) }));
   const packed = await policy.logProbs(together, { ...scoring, weights: 'current' });
   const alone = await policy.logProbs(apart, { temperature: 1, microBatchTokens: 1, weights: 'current' });
   packed.flat().forEach((value, i) => assert.ok(Math.abs(value - alone.flat()[i]!) < 1e-4));
@@ -152,7 +155,7 @@ const sample = (values: Float32Array): number[] => {
 test('sampling is a function of weights, prompts and keys: the same ids and log-probs twice, whatever ran between', async () => {
   await policy.use(smollm2());
   const { ids } = fixture.prompts['chat']!;
-  const requests = Array.from({ length: 6 }, (_, i) => ({ row: 'a', promptIds: ids, randomKey: `0/1/${i}` }));
+  const requests = Array.from({ length: 6 }, (_, i) => ({ prefixGroup: 'a', promptIds: ids, randomKey: `0/1/${i}` }));
   const options = { temperature: 0.9, maxResponseTokens: 12 };
   const once = await policy.sample(requests, options);
   await policy.sample(requests.slice(0, 2), { temperature: 0.5, maxResponseTokens: 3 });
@@ -164,10 +167,18 @@ test("the sampler's log-probs are the trainer's within 1e-3, with an adapter too
   const { rank, alpha } = fixture.lora;
   await policy.use(smollm2(rank, alpha, formulaAdapter(rank)));
   const { ids } = fixture.prompts['chat']!;
-  const requests = Array.from({ length: 4 }, (_, i) => ({ row: 'a', promptIds: ids.slice(i), randomKey: `gap/${i}` }));
+  const requests = Array.from({ length: 4 }, (_, i) => ({
+    prefixGroup: 'a',
+    promptIds: ids.slice(i),
+    randomKey: `gap/${i}`,
+  }));
   const responses = await policy.sample(requests, { temperature: 0.9, maxResponseTokens: 16 });
   const trained = await policy.logProbs(
-    responses.map((response, i) => ({ row: 'a', promptIds: requests[i]!.promptIds, responseIds: response.ids })),
+    responses.map((response, i) => ({
+      prefixGroup: 'a',
+      promptIds: requests[i]!.promptIds,
+      responseIds: response.ids,
+    })),
     { temperature: 0.9, microBatchTokens: 1024, weights: 'current' },
   );
   responses.forEach((response, i) =>
@@ -178,10 +189,10 @@ test("the sampler's log-probs are the trainer's within 1e-3, with an adapter too
 test('scoring, sampling and stepping leave the tensor count where it was', async () => {
   await policy.use(smollm2());
   await policy.useMoments(null, 0);
-  const sequence = { row: 'a', promptIds: [504, 2365], responseIds: [6354, 2] };
+  const sequence = { prefixGroup: 'a', promptIds: [504, 2365], responseIds: [6354, 2] };
   const round = async (i: number): Promise<void> => {
     await policy.logProbs([sequence], { ...scoring, weights: 'current' });
-    await policy.sample([{ row: 'a', promptIds: [504, 2365], randomKey: String(i) }], {
+    await policy.sample([{ prefixGroup: 'a', promptIds: [504, 2365], randomKey: String(i) }], {
       temperature: 1,
       maxResponseTokens: 2,
     });

@@ -27,7 +27,7 @@ async function logProbs(directory: string, ids: readonly number[]): Promise<numb
   const { lora, adapter } = await readPeftAdapter(directory, await configOfModel(base));
   await policy.use({ ...(await tinyWeights(base, adapter)), lora });
   return (
-    await policy.logProbs([{ row: 'a', promptIds: ids.slice(0, 1), responseIds: ids.slice(1) }], {
+    await policy.logProbs([{ prefixGroup: 'a', promptIds: ids.slice(0, 1), responseIds: ids.slice(1) }], {
       temperature: 1,
       microBatchTokens: 1024,
       weights: 'current',

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import type { LossGradient, Policy, TokenSequence } from '../../../activities/policy/policy.js';
-import { dealRows, dealSequences, replicatedPolicy } from '../../../activities/policy/replicated-policy.js';
+import { dealPrefixGroups, dealSequences, replicatedPolicy } from '../../../activities/policy/replicated-policy.js';
 import { TensorFlowPolicy } from '../../../activities/policy/tf-policy.js';
 import { configOfModel, tiny, tinyAdapter, tinyModel, tinyWeights } from './tiny-models.js';
 
@@ -13,7 +13,7 @@ const adamW = { learningRate: 1e-2, betas: [0.9, 0.95], epsilon: 1e-3, weightDec
 const scoring = { temperature: 0.9, microBatchTokens: 64 };
 /** Five rows of unlike size; row b has two sequences with a common prefix. */
 const sequences: TokenSequence[] = ['a', 'b', 'c', 'b', 'd', 'e'].map((row, i) => ({
-  row,
+  prefixGroup: row,
   promptIds: tiny.prompt.slice(0, row === 'b' ? 6 : 3 + i),
   responseIds: tiny.response.slice(0, 2 + (i % 3)),
 }));
@@ -25,7 +25,7 @@ async function round(policy: Policy) {
   await policy.use(weights);
   await policy.useMoments(null, 0);
   const drawn = await policy.sample(
-    sequences.map(({ row, promptIds }, i) => ({ row, promptIds, randomKey: `k/${i}` })),
+    sequences.map(({ prefixGroup, promptIds }, i) => ({ prefixGroup, promptIds, randomKey: `k/${i}` })),
     { temperature: 0.9, maxResponseTokens: 6 },
   );
   const before = await policy.logProbs(sequences, { ...scoring, weights: 'current' });
@@ -110,11 +110,11 @@ test('a failure of one replica is told once no other is at work, and leaves thet
 
 test('rows are dealt whole, the largest first: sizes 5 3 3 2 1 over two shares are 5 + 2 and 3 + 3 + 1', () => {
   const items = ['a', 'b', 'c', 'd', 'e'].flatMap((row, r) =>
-    Array.from({ length: [3, 1, 5, 3, 2][r]! }, () => ({ row })),
+    Array.from({ length: [3, 1, 5, 3, 2][r]! }, () => ({ prefixGroup: row })),
   );
-  const shares = dealRows(items, 2, (row) => row.length);
+  const shares = dealPrefixGroups(items, 2, (row) => row.length);
   assert.deepEqual(
-    shares.map((share) => [...new Set(share.map((i) => items[i]!.row))]),
+    shares.map((share) => [...new Set(share.map((i) => items[i]!.prefixGroup))]),
     [
       ['c', 'e'],
       ['a', 'b', 'd'],
@@ -127,8 +127,10 @@ test('rows are dealt whole, the largest first: sizes 5 3 3 2 1 over two shares a
 });
 
 test('rows keep their seats, whatever their size', () => {
-  const items = ['a', 'b', 'c'].flatMap((row, r) => Array.from({ length: [5, 1, 2][r]! }, () => ({ row })));
-  const shares = dealRows(
+  const items = ['a', 'b', 'c'].flatMap((row, r) =>
+    Array.from({ length: [5, 1, 2][r]! }, () => ({ prefixGroup: row })),
+  );
+  const shares = dealPrefixGroups(
     items,
     2,
     (row) => row.length,
@@ -138,14 +140,14 @@ test('rows keep their seats, whatever their size', () => {
     ]),
   );
   assert.deepEqual(
-    shares.map((share) => [...new Set(share.map((i) => items[i]!.row))]),
+    shares.map((share) => [...new Set(share.map((i) => items[i]!.prefixGroup))]),
     [['c'], ['a', 'b']],
   );
 });
 
 test('of the largest share part of a row goes over where that levels them, and nowhere else', () => {
   const sequence = (row: string, first: number, own: number): TokenSequence => ({
-    row,
+    prefixGroup: row,
     promptIds: [1, 2, 3, 4],
     responseIds: Array.from({ length: own + 1 }, (_, l) => first + l),
   });

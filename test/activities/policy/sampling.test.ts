@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { tf } from '../../../activities/policy/backend.js';
 import { DecodeGraphs } from '../../../activities/policy/decode-graph.js';
 import { fusedWeights } from '../../../activities/policy/decode-weights.js';
-import { KeyValueStore } from '../../../activities/policy/key-value-store.js';
+import { KvCache } from '../../../activities/policy/kv-cache.js';
 import type {
   Policy,
   PolicyProgress,
@@ -14,7 +14,7 @@ import type {
 import { replicatedPolicy } from '../../../activities/policy/replicated-policy.js';
 import { sampleResponses } from '../../../activities/policy/sampling.js';
 import { TensorFlowPolicy } from '../../../activities/policy/tf-policy.js';
-import { rowsOf } from '../../../activities/policy/trie.js';
+import { prefixGroupsOf } from '../../../activities/policy/trie.js';
 import { loadWeights } from '../../../activities/policy/weights/load-weights.js';
 import { openModel } from '../../../activities/policy/weights/open-model.js';
 import { configOfModel, tiny, tinyAdapter, tinyModel, tinyWeights } from './tiny-models.js';
@@ -32,7 +32,11 @@ async function play(
   const turns: { requests: SampleRequest[]; responses: SampledResponse[] }[] = [];
   const prefilled: number[] = [];
   for (let turn = 0; turn < 3; turn++) {
-    const requests = prompts.map(({ row, ids }, i) => ({ row, promptIds: ids, randomKey: `${turn}/${i}` }));
+    const requests = prompts.map(({ row, ids }, i) => ({
+      prefixGroup: row,
+      promptIds: ids,
+      randomKey: `${turn}/${i}`,
+    }));
     let nodes = 0;
     const onProgress = ({ phase, of }: PolicyProgress): void => void (phase === 'prefill' && (nodes = of));
     const responses = await policy.sample(
@@ -61,7 +65,7 @@ for (const name of names) {
       const { turns, prefilled } = await play(policy, 'a play');
       for (const { requests, responses } of turns) {
         const scored = await policy.logProbs(
-          requests.map(({ row, promptIds }, i) => ({ row, promptIds, responseIds: responses[i]!.ids })),
+          requests.map(({ prefixGroup, promptIds }, i) => ({ prefixGroup, promptIds, responseIds: responses[i]!.ids })),
           { temperature: options.temperature, microBatchTokens: 64, weights: 'current' },
         );
         responses.forEach(({ logProbs }, i) =>
@@ -106,7 +110,7 @@ test('the same prompt twice in a session, and a prompt that goes on after an end
   const policy = new TensorFlowPolicy();
   await policy.use(await tinyWeights(tinyModel(names[0]!)));
   const one = (ids: readonly number[], session?: string) =>
-    policy.sample([{ row: 'a', promptIds: ids, randomKey: 'k' }], {
+    policy.sample([{ prefixGroup: 'a', promptIds: ids, randomKey: 'k' }], {
       ...options,
       ...(session !== undefined && { session }),
     });
@@ -126,17 +130,17 @@ for (const name of names) {
       const weights = fusedWeights({ weights: frozen, adapter: null, views: [] });
       const graphs = new DecodeGraphs(frozen.config);
       const requests = [0, 0, 0, 1, 2].map((start, i) => ({
-        row: String(start),
+        prefixGroup: String(start),
         promptIds: tiny.prompt.slice(start),
         randomKey: `k/${i}`,
       }));
       const drawn = async (of: DecodeGraphs | null, prefillTokens: number): Promise<SampledResponse[]> => {
-        const store = new KeyValueStore();
+        const store = new KvCache();
         const responses = await sampleResponses(
           weights,
           store,
           requests,
-          rowsOf(requests),
+          prefixGroupsOf(requests),
           { ...options, endIds: new Set(), prefillTokens, keepResponses: true, graphs: of },
           () => undefined,
         );

@@ -54,7 +54,7 @@ export const fixture = JSON.parse(
 export function smollm2(rank = 8, alpha = 16, adapter: StoredTensors | null = null): PolicyWeights {
   if (!existsSync(modelFile)) throw new Error(`${modelFile} is missing: run \`npm run setup\``);
   const sha256 = createHash('sha256').update(readFileSync(modelFile)).digest('hex');
-  return { model: { path: modelFile, sha256 }, lora: { rank, alpha }, folded: [], adapter };
+  return { model: { path: modelFile, sha256 }, lora: { rank, alpha }, mergedAdapters: [], adapter };
 }
 
 /** The adapter of make_fixtures.py: 0.02 sin(0.7 i + 0.3 j + seed). */

@@ -10,7 +10,7 @@ import { tiny, tinyModel, tinyWeights } from './tiny-models.js';
 const scoring = { temperature: 1, microBatchTokens: 1024 };
 const adamW = { learningRate: 0.01, betas: [0.9, 0.95] as const, epsilon: 1e-8, weightDecay: 0.1, maxGradientNorm: 1 };
 const sequences: TokenSequence[] = ['a', 'a', 'b'].map((row, n) => ({
-  row,
+  prefixGroup: row,
   promptIds: tiny.prompt,
   responseIds: tiny.response.map((id) => (id + n) % 128),
 }));
@@ -32,7 +32,7 @@ test('a step along the gradient that another worker computed is the step taken a
   const [one, other, stepping] = [await fresh(), await fresh(), await fresh()];
   const { gradientNorm } = await one.step(sequences, loss, { ...scoring, ...adamW });
   const gradient = stored((await other.gradient(sequences, loss, scoring)).gradient);
-  assert.deepEqual(await stepping.stepAlong([gradient], adamW), { gradientNorm });
+  assert.deepEqual(await stepping.applyGradient([gradient], adamW), { gradientNorm });
   assert.ok(gradientNorm > 0);
   assert.deepEqual(await stepping.trained(), await one.trained());
 });
@@ -58,8 +58,8 @@ test("a gradient comes out of the policy's thread as the bytes that it has insid
     await thread.useMoments(null, 0);
     const gradient = stored((await thread.gradient(sequences, loss, scoring)).gradient);
     assert.equal(gradient.sha256, stored((await inside.gradient(sequences, loss, scoring)).gradient).sha256);
-    await thread.stepAlong([gradient], adamW);
-    await inside.stepAlong([gradient], adamW);
+    await thread.applyGradient([gradient], adamW);
+    await inside.applyGradient([gradient], adamW);
     assert.equal(stored((await thread.trained()).adapter).sha256, stored((await inside.trained()).adapter).sha256);
   } finally {
     await thread.close();

@@ -25,16 +25,19 @@ for (const [name, expected] of Object.entries(tiny.models)) {
   test(`${name}: log-probs of every token, the last position's whole distribution, greedy tokens and the sampler's log-probs are those of transformers`, async () => {
     await policy.use(await tinyWeights(tinyModel(name)));
     const { ids, prompt } = tiny;
-    const [ours] = await policy.logProbs([{ row: 'a', promptIds: ids.slice(0, 1), responseIds: ids.slice(1) }], {
-      ...scoring,
-      weights: 'reference',
-    });
+    const [ours] = await policy.logProbs(
+      [{ prefixGroup: 'a', promptIds: ids.slice(0, 1), responseIds: ids.slice(1) }],
+      {
+        ...scoring,
+        weights: 'reference',
+      },
+    );
     assert.ok(
       largest(ours!, expected.logProbs) < 1e-4,
       `log-probs: largest difference ${largest(ours!, expected.logProbs)}`,
     );
 
-    const every = expected.lastLogits.map((_, id) => ({ row: 'a', promptIds: ids, responseIds: [id] }));
+    const every = expected.lastLogits.map((_, id) => ({ prefixGroup: 'a', promptIds: ids, responseIds: [id] }));
     const last = (await policy.logProbs(every, { ...scoring, weights: 'reference' })).flat();
     const lse = Math.log(expected.lastLogits.reduce((sum, logit) => sum + Math.exp(logit), 0));
     assert.ok(
@@ -44,7 +47,7 @@ for (const [name, expected] of Object.entries(tiny.models)) {
       ) < 1e-4,
     );
 
-    const [greedy] = await policy.sample([{ row: 'a', promptIds: prompt, randomKey: 'greedy' }], {
+    const [greedy] = await policy.sample([{ prefixGroup: 'a', promptIds: prompt, randomKey: 'greedy' }], {
       temperature: 1e-4,
       maxResponseTokens: 16,
     });
@@ -52,11 +55,11 @@ for (const [name, expected] of Object.entries(tiny.models)) {
     assert.ok(greedy!.ids.length === 16 || greedy!.end === 'end-of-turn');
 
     const sampled = await policy.sample(
-      [0, 1, 2].map((i) => ({ row: 'a', promptIds: prompt.slice(i), randomKey: `k/${i}` })),
+      [0, 1, 2].map((i) => ({ prefixGroup: 'a', promptIds: prompt.slice(i), randomKey: `k/${i}` })),
       { temperature: 0.9, maxResponseTokens: 8 },
     );
     const again = await policy.logProbs(
-      sampled.map((response, i) => ({ row: 'a', promptIds: prompt.slice(i), responseIds: response.ids })),
+      sampled.map((response, i) => ({ prefixGroup: 'a', promptIds: prompt.slice(i), responseIds: response.ids })),
       { temperature: 0.9, microBatchTokens: 1024, weights: 'current' },
     );
     sampled.forEach((response, i) => assert.ok(largest(response.logProbs, again[i]!) < 1e-4));
@@ -66,7 +69,7 @@ for (const [name, expected] of Object.entries(tiny.models)) {
     const { prompt, response, temperature } = tiny;
     const config = await configOfModel(tinyModel(name));
     const weights = await tinyWeights(tinyModel(name), tinyAdapter(config));
-    const sequence = { row: 'a', promptIds: prompt, responseIds: response };
+    const sequence = { prefixGroup: 'a', promptIds: prompt, responseIds: response };
     const meanLoss = (_: readonly number[], rows: readonly (readonly number[])[]) =>
       rows.map((row) => row.map(() => -1 / row.length));
     await policy.use(weights);
@@ -124,7 +127,7 @@ for (const [name, model] of Object.entries(torch.models)) {
     await policy.use(await tinyWeights(tinyModel(name), tinyAdapter(await configOfModel(tinyModel(name)))));
     await policy.useMoments(null, 0);
     const sequences = poolOf(model, { name: 'ppo' }).map(({ taskId, promptIds, responseIds }) => ({
-      row: taskId,
+      prefixGroup: taskId,
       promptIds,
       responseIds,
     }));
@@ -207,12 +210,12 @@ for (const [name, model] of Object.entries(torch.models)) {
 test('loading other models, whole and broken, and using them leaves the tensor count where it was', async () => {
   const round = async (): Promise<number> => {
     await policy.use(await tinyWeights(tinyModel('qwen3-untied')));
-    await policy.sample([{ row: 'a', promptIds: tiny.prompt, randomKey: 'x' }], {
+    await policy.sample([{ prefixGroup: 'a', promptIds: tiny.prompt, randomKey: 'x' }], {
       temperature: 1,
       maxResponseTokens: 3,
     });
     await policy.use(await tinyWeights(tinyModel('qwen2-untied')));
-    await policy.sample([{ row: 'a', promptIds: tiny.prompt, randomKey: 'x' }], {
+    await policy.sample([{ prefixGroup: 'a', promptIds: tiny.prompt, randomKey: 'x' }], {
       temperature: 1,
       maxResponseTokens: 3,
     });

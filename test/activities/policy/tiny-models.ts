@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { moduleNames, moduleShape, type ModelConfig } from '../../../activities/policy/model-config.js';
+import { moduleNames, moduleShape, type ModelShape } from '../../../activities/policy/model-config.js';
 import { modelFingerprint } from '../../../activities/policy/model-files.js';
 import type { PolicyWeights, StoredTensors } from '../../../activities/policy/policy.js';
 import { openModel } from '../../../activities/policy/weights/open-model.js';
@@ -36,17 +36,17 @@ export const tiny = JSON.parse(readFileSync(path.join(tinyFolder, 'tiny.json'), 
 
 export async function tinyWeights(model: string, adapter: StoredTensors | null = null): Promise<PolicyWeights> {
   const { sha256 } = await modelFingerprint(model);
-  return { model: { path: model, sha256 }, lora: { rank: tiny.rank, alpha: tiny.alpha }, folded: [], adapter };
+  return { model: { path: model, sha256 }, lora: { rank: tiny.rank, alpha: tiny.alpha }, mergedAdapters: [], adapter };
 }
 
-export async function configOfModel(model: string): Promise<ModelConfig> {
+export async function configOfModel(model: string): Promise<ModelShape> {
   const reader = await openModel(model);
   await reader.close();
   return reader.config;
 }
 
 /** The adapter of make_tiny_models.py: 0.02 sin(0.7 i + 0.3 j + seed). */
-export function tinyAdapter(config: ModelConfig): StoredTensors {
+export function tinyAdapter(config: ModelShape): StoredTensors {
   const tensors: NamedTensor[] = [];
   for (let layer = 0; layer < config.layers; layer++) {
     moduleNames.forEach((module, m) => {

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { causalMask, microBatches, packTrie, pathTo, rowsOf, segmentsOf } from '../../../activities/policy/trie.js';
+import {
+  causalMask,
+  microBatches,
+  packTrie,
+  pathTo,
+  prefixGroupsOf,
+  segmentsOf,
+} from '../../../activities/policy/trie.js';
 
 /*
  * Two responses to one prompt:   1 2 ─┬─ 3 4        nodes 0 1 │ 2        (4 predicts nothing)
@@ -105,6 +112,6 @@ test('property: the path to each predictor spells exactly what the sequence had 
 });
 
 test('rows keep the order of first appearance; micro-batches fill up to the budget and never split a row', () => {
-  assert.deepEqual(rowsOf([{ row: 'b' }, { row: 'a' }, { row: 'b' }]), [[0, 2], [1]]);
+  assert.deepEqual(prefixGroupsOf([{ prefixGroup: 'b' }, { prefixGroup: 'a' }, { prefixGroup: 'b' }]), [[0, 2], [1]]);
   assert.deepEqual(microBatches([5, 5, 5, 20, 1], 10), [[0, 1], [2], [3], [4]]);
 });

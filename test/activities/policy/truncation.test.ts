@@ -107,7 +107,7 @@ test('nothing is truncated by what cuts nothing', () => {
 test('a model sampled with top-k 1 is greedy; with top-p 1 and a min-p of 0 it draws as without', async () => {
   const policy = new TensorFlowPolicy();
   await policy.use(await tinyWeights(tinyModel('qwen3-tied')));
-  const request = [{ row: 'a', promptIds: tiny.prompt, randomKey: 'x' }];
+  const request = [{ prefixGroup: 'a', promptIds: tiny.prompt, randomKey: 'x' }];
   const drawn = async (truncation: object) =>
     (await policy.sample(request, { temperature: 1.3, maxResponseTokens: 12, truncation }))[0]!;
   const greedy = (await policy.sample(request, { temperature: 1e-4, maxResponseTokens: 12 }))[0]!;

@@ -57,7 +57,7 @@ test('every live episode is sampled in one batch per turn, with its own random k
     ],
   );
   assert.deepEqual(
-    batches[0]!.map(({ row }) => row),
+    batches[0]!.map(({ prefixGroup: row }) => row),
     ['a', 'a', 'a', 'b', 'b', 'b'],
   );
 });

@@ -236,6 +236,6 @@ test('weights of a state are read from the store only when the policy asks', asy
   const state = { folded: [adapter], adapter, moments: null, optimizerSteps: 0 };
   const weights = policyWeightsOf(dependencies, await openedRun(artifacts, run, { iteration: 0 }), state);
   assert.equal(weights.model.path, path.join(dependencies.modelsDir, 'toy.gguf'));
-  assert.equal(weights.folded[0]!.sha256, adapter.sha256);
+  assert.equal(weights.mergedAdapters[0]!.sha256, adapter.sha256);
   assert.equal(Buffer.from(await weights.adapter!.read()).toString(), 'adapter');
 });

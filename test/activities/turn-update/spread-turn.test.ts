@@ -25,7 +25,7 @@ async function scored(algorithm: TrainConfigInput['algorithm'], shards: number, 
   const worker = (calls: string[] = []) => {
     const policy = new TabularPolicy(300);
     const own = Object.fromEntries(
-      (['use', 'useMoments', 'logProbs', 'step', 'gradient', 'stepAlong', 'trained'] as const).map((name) => [
+      (['use', 'useMoments', 'logProbs', 'step', 'gradient', 'applyGradient', 'trained'] as const).map((name) => [
         name,
         (policy[name] as (...input: unknown[]) => unknown).bind(policy),
       ]),

@@ -17,7 +17,7 @@ import { configOfModel, tiny, tinyAdapter, tinyModel, tinyWeights } from '../tin
 
 /** What is refused, by which words, and that nothing of it stays; damaged safetensors of models are in tiny-models.test.ts. */
 const policy = new TensorFlowPolicy();
-const sequence = { row: 'a', promptIds: tiny.prompt, responseIds: tiny.response };
+const sequence = { prefixGroup: 'a', promptIds: tiny.prompt, responseIds: tiny.response };
 const scoring = { temperature: 1, microBatchTokens: 1024 };
 const scored = async (): Promise<number[]> =>
   (await policy.logProbs([sequence], { ...scoring, weights: 'current' }))[0]!;
@@ -149,10 +149,10 @@ test('an adapter of another model, of another rank, cut short or with NaN is ref
   }
 });
 
-test('a folded adapter or a group of trained weights that does not fit leaves nothing half-loaded', async () => {
+test('a merged adapter or a group of trained weights that does not fit leaves nothing half-loaded', async () => {
   const foreign = stored(await tinyAdapter(await configOfModel(tinyModel('qwen2-tied'))).read());
   const weights = await tinyWeights(tinyModel('qwen3-tied'));
-  await assert.rejects(policy.use({ ...weights, folded: [foreign] }), /expected \[64, 4\]/);
+  await assert.rejects(policy.use({ ...weights, mergedAdapters: [foreign] }), /expected \[64, 4\]/);
   assert.equal(await tensorCount(), 0);
   const groups = { parts: async () => [foreign, foreign, foreign] };
   await assert.rejects(
@@ -195,18 +195,24 @@ test('ids outside the vocabulary and sequences over the context are refused with
     ],
     [
       () =>
-        policy.sample([{ row: 'a', promptIds: [3, 1.5], randomKey: 'k' }], { temperature: 1, maxResponseTokens: 2 }),
+        policy.sample([{ prefixGroup: 'a', promptIds: [3, 1.5], randomKey: 'k' }], {
+          temperature: 1,
+          maxResponseTokens: 2,
+        }),
       /token id 1\.5 is outside/,
     ],
     [() => step([128]), /token id 128 is outside/],
     [
       () =>
-        policy.sample([{ row: 'a', promptIds: long, randomKey: '7/0/t' }], { temperature: 1, maxResponseTokens: 2 }),
+        policy.sample([{ prefixGroup: 'a', promptIds: long, randomKey: '7/0/t' }], {
+          temperature: 1,
+          maxResponseTokens: 2,
+        }),
       /request 7\/0\/t: prompt of 300 tokens and response of up to 2 exceed the model's context of 256/,
     ],
     [
       () => policy.logProbs([sequence, { ...sequence, promptIds: long }], { ...scoring, weights: 'current' }),
-      /sequence 1 of row a: a prompt of 300 and a response of 16 tokens exceed the model's context of 256/,
+      /sequence 1 of prefix group a: a prompt of 300 and a response of 16 tokens exceed the model's context of 256/,
     ],
     [() => step(long), /a prompt of 70 and a response of 300 tokens exceed/],
   ];

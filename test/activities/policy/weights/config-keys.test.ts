@@ -4,7 +4,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { absent, fixed, harmless, harmlessFamilies, read } from '../../../../activities/policy/weights/config-keys.js';
 import { configOf } from '../../../../activities/policy/weights/hugging-face-config.js';
-import type { ModelConfig } from '../../../../activities/policy/model-config.js';
+import type { ModelShape } from '../../../../activities/policy/model-config.js';
 import { root } from '../../../support/root.js';
 import { tinyModel } from '../tiny-models.js';
 
@@ -18,7 +18,7 @@ const oracle = jsonOf(path.join(fixtures, 'config-keys.json')) as {
   inert: string[];
 };
 const base = (family: string): Record<string, unknown> => jsonOf(path.join(tinyModel(`${family}-tied`), 'config.json'));
-const of = (family: string, change: Record<string, unknown>, accepted: readonly string[] = []): ModelConfig =>
+const of = (family: string, change: Record<string, unknown>, accepted: readonly string[] = []): ModelShape =>
   configOf('config.json', { ...base(family), ...change }, accepted);
 const families = ['llama', 'qwen2', 'qwen3'];
 
@@ -58,7 +58,7 @@ test('every probe that moved the logits of transformers is computed as it says, 
     if (oracle.inert.includes(key)) continue;
     for (const family of families) {
       for (const value of values) {
-        let config: ModelConfig | null = null;
+        let config: ModelShape | null = null;
         try {
           config = of(family, { [key]: value });
         } catch (error) {

@@ -34,7 +34,7 @@ for (const [name, logProbs] of Object.entries(right as Record<string, number[]>)
   test(`${name}: log-probs are those of transformers on the weights that the gguf package reads`, async () => {
     const policy = new TensorFlowPolicy();
     await policy.use(await tinyWeights(path.join(cases, name)));
-    const sequence = { row: 'a', promptIds: tiny.ids.slice(0, 1), responseIds: tiny.ids.slice(1) };
+    const sequence = { prefixGroup: 'a', promptIds: tiny.ids.slice(0, 1), responseIds: tiny.ids.slice(1) };
     const [ours] = await policy.logProbs([sequence], { temperature: 1, microBatchTokens: 1024, weights: 'reference' });
     logProbs.forEach((value, i) =>
       assert.ok(Math.abs(value - ours![i]!) < 1e-4, `token ${i}: ${ours![i]}, transformers ${value}`),

@@ -1,5 +1,5 @@
 import type { TokenSequence } from './policy.js';
-import type { MicroBatch } from './passes.js';
+import type { MicroBatch } from './forward-backward.js';
 import { packTrie } from './trie.js';
 
 /** What libtensorflow says when an allocation failed. */
@@ -13,7 +13,7 @@ export const isOutOfMemory = (failure: unknown): boolean =>
  *
  * @throws the failure of a single sequence, saying what to change
  */
-export async function withinMemory(
+export async function splitOnOom(
   sequences: readonly TokenSequence[],
   batches: readonly MicroBatch[],
   work: (batch: MicroBatch, progress: { readonly done: number; readonly of: number }) => Promise<void>,
@@ -32,9 +32,9 @@ export async function withinMemory(
     } catch (failure) {
       if (!isOutOfMemory(failure)) throw failure;
       if (batch.sequences.length === 1) {
-        const { row, promptIds, responseIds } = sequences[batch.sequences[0]!]!;
+        const { prefixGroup, promptIds, responseIds } = sequences[batch.sequences[0]!]!;
         throw new Error(
-          `memory does not suffice for one sequence of ${promptIds.length + responseIds.length} tokens (row ${row}): ${(failure as Error).message}. ` +
+          `memory does not suffice for one sequence of ${promptIds.length + responseIds.length} tokens (prefix group ${prefixGroup}): ${(failure as Error).message}. ` +
             'Lower rollout.maxPromptTokens or rollout.maxResponseTokens, use SEEUPO_PRECISION=bf16 or SEEUPO_REPLICAS=1, or take a device with more memory (`npm run plan` says how much)',
           { cause: failure },
         );

@@ -8,7 +8,7 @@ import {
   type NamedGradients,
 } from './full-weights.js';
 import { disposeHead, headBackward, headForward, type Prediction } from './head.js';
-import type { ModelConfig } from './model-config.js';
+import type { ModelShape } from './model-config.js';
 import type { LossGradient, TokenSequence } from './policy.js';
 import { disposePackedTries, packTries, type PackedTries } from './packed-tries.js';
 import {
@@ -19,7 +19,7 @@ import {
   type LayerAdapter,
   type LayerOutput,
 } from './transformer.js';
-import { microBatches, packTrie, rowsOf } from './trie.js';
+import { microBatches, packTrie, prefixGroupsOf } from './trie.js';
 import { headGradients, valueHeadGradient, valuesAt, type DeviceValueHead } from './value-head.js';
 import { FINAL_NORM } from './weights/hugging-face.js';
 /** Tries that go through the model together. */
@@ -30,7 +30,7 @@ export interface MicroBatch {
 }
 
 /** @throws {RangeError} naming an id that the model has not */
-export function checkIds(lists: readonly (readonly number[])[], { vocabulary }: ModelConfig): void {
+export function checkIds(lists: readonly (readonly number[])[], { vocabulary }: ModelShape): void {
   for (const ids of lists) {
     const bad = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < vocabulary));
     if (bad !== undefined)
@@ -44,7 +44,7 @@ export function checkIds(lists: readonly (readonly number[])[], { vocabulary }: 
  * Sequences as tries, in micro-batches of at most `budget` nodes.
  * @throws {RangeError} on an id outside the vocabulary, or a sequence longer than the model's context
  */
-export function batchesOf(sequences: readonly TokenSequence[], config: ModelConfig, budget: number): MicroBatch[] {
+export function batchesOf(sequences: readonly TokenSequence[], config: ModelShape, budget: number): MicroBatch[] {
   checkIds(
     sequences.flatMap(({ promptIds, responseIds }) => [promptIds, responseIds]),
     config,
@@ -55,12 +55,12 @@ export function batchesOf(sequences: readonly TokenSequence[], config: ModelConf
     ({ promptIds, responseIds }) => promptIds.length + responseIds.length - 1 > contextLength,
   );
   if (long >= 0) {
-    const { row, promptIds, responseIds } = sequences[long]!;
+    const { prefixGroup, promptIds, responseIds } = sequences[long]!;
     throw new RangeError(
-      `sequence ${long} of row ${row}: a prompt of ${promptIds.length} and a response of ${responseIds.length} tokens exceed the model's context of ${contextLength}: shorten them`,
+      `sequence ${long} of prefix group ${prefixGroup}: a prompt of ${promptIds.length} and a response of ${responseIds.length} tokens exceed the model's context of ${contextLength}: shorten them`,
     );
   }
-  const rows = rowsOf(sequences);
+  const rows = prefixGroupsOf(sequences);
   const tries = rows.map((row) => packTrie(row.map((i) => sequences[i]!)));
   return microBatches(
     tries.map((trie) => trie.tokens.length),
@@ -83,7 +83,7 @@ interface PackedBatch {
 function packBatch(
   sequences: readonly TokenSequence[],
   { tries, sequences: members }: MicroBatch,
-  config: ModelConfig,
+  config: ModelShape,
 ): PackedBatch {
   const packed = packTries(config, tries);
   const predictors = tries.flatMap((trie, r) =>

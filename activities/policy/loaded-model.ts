@@ -1,9 +1,9 @@
 import type { Precision, OnProgress, PolicyWeights, StoredTensors } from './policy.js';
 import { tf, type Tensor } from './backend.js';
-import { foldAdapter, withFolded, type Theta } from './decode-weights.js';
+import { mergeAdapter, concatenateAdapters, type Theta } from './decode-weights.js';
 import { flatWeights, viewsOf, weightLayout } from './full-weights.js';
 import { adapterLayout, zeroAdapter } from './lora.js';
-import { moduleNames, type ModelConfig, type ModuleName } from './model-config.js';
+import { moduleNames, type ModelShape, type ModuleName } from './model-config.js';
 import { modelFingerprint } from './model-files.js';
 import { flatten, readStored, type ParameterLayout } from './stored-tensors.js';
 import { endIdsOf } from './text-codec.js';
@@ -12,13 +12,13 @@ import { loadWeights } from './weights/load-weights.js';
 import { ModelFileInvalid } from './weights/model-file-error.js';
 import { openModel } from './weights/open-model.js';
 
-/** theta on the device: a model's weights, adapters folded into them or beside them, and what is trained. */
-export class HeldTheta {
+/** theta on the device: a model's weights, adapters merged into them or beside them, and what is trained. */
+export class LoadedModel {
   /** What the parameters are stored as; empty while there are none. */
   name = '';
   #frozen: FrozenWeights;
-  /** Folded adapters that stay beside bfloat16 weights, which would round their small changes away. */
-  #folded: Adapter[] = [];
+  /** Merged adapters that stay beside bfloat16 weights, which would round their small changes away. */
+  #adaptersBeside: Adapter[] = [];
   #frozenDropped = false; // in full training without a reference: only its config is left
   #parameters: Tensor | null = null; // (P) flat, in the layout's order
 
@@ -34,7 +34,7 @@ export class HeldTheta {
   }
 
   /**
-   * Loads the model and folds in what is folded; the parameters are to be given. A failure leaves nothing behind.
+   * Loads the model and merges its adapters in; the caller then sets the trainable parameters. A failure leaves nothing behind.
    * @param makeRoom  called once it is known that the model is the right one
    */
   static async load(
@@ -43,7 +43,7 @@ export class HeldTheta {
     precision: Precision,
     makeRoom: () => void,
     onProgress: OnProgress,
-  ): Promise<HeldTheta> {
+  ): Promise<LoadedModel> {
     await verifyModel(weights.model.path, weights.model.sha256);
     const ends = await endIdsOf(weights.model.path).catch((error: unknown) => {
       if (error instanceof ModelFileInvalid) return error;
@@ -59,9 +59,9 @@ export class HeldTheta {
     } finally {
       await reader.close();
     }
-    const held = new HeldTheta(key, weights, precision, ends, frozen);
+    const held = new LoadedModel(key, weights, precision, ends, frozen);
     try {
-      for (const folded of weights.folded) await held.#fold(folded, narrow);
+      for (const adapter of weights.mergedAdapters) await held.#merge(adapter, narrow);
       return held;
     } catch (failure) {
       // Half of what was asked for must not be taken for it by the next attempt.
@@ -70,7 +70,7 @@ export class HeldTheta {
     }
   }
 
-  get config(): ModelConfig {
+  get config(): ModelShape {
     return this.#frozen.config;
   }
 
@@ -164,17 +164,17 @@ export class HeldTheta {
       throw new Error(
         'full training without a divergence term keeps no frozen reference: set algorithm.klCoefficient above 0',
       );
-    const folded = this.#folded;
+    const beside = this.#adaptersBeside;
     if (which === 'reference')
       return {
         weights: this.#frozen,
-        ...(folded.length === 0 ? { adapter: null, views: [] } : withFolded(folded, null)),
+        ...(beside.length === 0 ? { adapter: null, views: [] } : concatenateAdapters(beside, null)),
       };
     if (this.weights.full)
       return { adapter: null, ...viewsOf(this.#parameters!, this.config, this.precision === 'bf16') };
     const adapter = this.#split(this.#parameters!);
-    if (folded.length === 0) return { weights: this.#frozen, adapter, views: adapter.layers };
-    const joined = withFolded(folded, adapter);
+    if (beside.length === 0) return { weights: this.#frozen, adapter, views: adapter.layers };
+    const joined = concatenateAdapters(beside, adapter);
     tf.dispose(adapter.layers as never);
     return { weights: this.#frozen, ...joined };
   }
@@ -192,22 +192,22 @@ export class HeldTheta {
     return { scale: lora.alpha / lora.rank, rank: lora.rank, layers: layers as LayerAdapter[] };
   }
 
-  async #fold(folded: StoredTensors, narrow: boolean): Promise<void> {
+  async #merge(stored: StoredTensors, narrow: boolean): Promise<void> {
     const layout = adapterLayout(this.config, this.weights.lora);
-    const adapter = this.#adapterOf(flatten(layout, await readStored(folded), ''));
+    const adapter = this.#adapterOf(flatten(layout, await readStored(stored), ''));
     if (narrow) {
-      this.#folded.push(adapter);
+      this.#adaptersBeside.push(adapter);
       return;
     }
     const before: FrozenWeights = this.#frozen;
-    this.#frozen = { ...before, layers: foldAdapter(before.layers, adapter) };
+    this.#frozen = { ...before, layers: mergeAdapter(before.layers, adapter) };
     tf.dispose([before.layers.map((layer) => layer.modules), adapter.layers] as never);
   }
 
   #dropFrozen(): void {
     const { embedding, head, finalNorm, layers } = this.#frozen;
-    tf.dispose([this.#folded.map(({ layers: of }) => of), embedding, head, finalNorm, layers] as never);
-    this.#folded = [];
+    tf.dispose([this.#adaptersBeside.map(({ layers: of }) => of), embedding, head, finalNorm, layers] as never);
+    this.#adaptersBeside = [];
     this.#frozenDropped = true;
   }
 }

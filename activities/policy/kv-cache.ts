@@ -4,14 +4,14 @@ import type { OnProgress } from './policy.js';
 import type { KeysAndValues } from './attention.js';
 import { disposePackedTries, packNodes } from './packed-tries.js';
 import { layerForward } from './transformer.js';
-import { GrowingTrie, pathTo } from './trie.js';
+import { PrefixTrie, pathTo } from './trie.js';
 
 /**
  * Keys and values of all tokens read so far, every distinct prefix once: what prompts of one play of episodes have in
  * common, over samples and over turns, goes through the model once. After a failure it can only be disposed of.
  */
-export class KeyValueStore {
-  readonly #trie = new GrowingTrie();
+export class KvCache {
+  readonly #trie = new PrefixTrie();
   /** Of the nodes in the trie's order, a layer each; (N, K, D). */
   #layers: KeysAndValues[] = [];
   /** Nodes that have keys and values. */

@@ -10,7 +10,7 @@ import { configOfModel, tiny, tinyAdapter, tinyModel, tinyWeights } from './tiny
 const name = 'qwen3-untied';
 const weights = await tinyWeights(tinyModel(name), tinyAdapter(await configOfModel(tinyModel(name))));
 const sequences: TokenSequence[] = [0, 1, 2, 3, 4].map((i) => ({
-  row: i < 3 ? 'a' : 'b',
+  prefixGroup: i < 3 ? 'a' : 'b',
   promptIds: tiny.prompt,
   responseIds: tiny.response.slice(i),
 }));
@@ -88,7 +88,7 @@ test('one sequence that memory does not suffice for is told with its size and wh
       },
       options,
     ),
-    /memory does not suffice for one sequence of 86 tokens \(row a\): [^]*OOM when allocating[^]*Lower rollout\.maxPromptTokens/,
+    /memory does not suffice for one sequence of 86 tokens \(prefix group a\): [^]*OOM when allocating[^]*Lower rollout\.maxPromptTokens/,
   );
   assert.equal(tf.memory().numTensors, before);
   await assert.rejects(
@@ -106,7 +106,11 @@ test('one sequence that memory does not suffice for is told with its size and wh
 test('requests that memory does not suffice for together are sampled by halves: the same tokens', async () => {
   const policy = new TensorFlowPolicy();
   await policy.use(weights);
-  const requests = [0, 1, 2, 3, 4].map((i) => ({ row: 'a', promptIds: tiny.prompt.slice(i), randomKey: `k/${i}` }));
+  const requests = [0, 1, 2, 3, 4].map((i) => ({
+    prefixGroup: 'a',
+    promptIds: tiny.prompt.slice(i),
+    randomKey: `k/${i}`,
+  }));
   const sampling = { temperature: 0.9, maxResponseTokens: 6 };
   const whole = await policy.sample(requests, sampling);
   const told: number[] = [];

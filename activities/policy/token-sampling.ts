@@ -4,7 +4,7 @@ import type { FrozenWeights } from './transformer.js';
 import { drawTruncated, keptTokens, type Truncation } from './truncation.js';
 
 /** A token, and its log-probability in the distribution that it was drawn from. */
-export interface Drawn {
+export interface SampledToken {
   readonly id: number;
   readonly logProb: number;
 }
@@ -15,12 +15,12 @@ const BLOCK = 256;
  * One token per row by inverting the cumulative distribution at a uniform number, in two stages so
  * that only V / 256 + 256 probabilities per row leave the device.
  */
-export function draw(
+export function sampleTokens(
   hidden: Tensor,
   weights: FrozenWeights,
   temperature: number,
   uniforms: readonly number[],
-): Drawn[] {
+): SampledToken[] {
   const B = uniforms.length;
   const blocks = Math.ceil(weights.config.vocabulary / BLOCK);
   const probabilities = tf.tidy(() => {
@@ -62,13 +62,13 @@ export function draw(
 const LIKELIEST = 256;
 
 /** One token per row of the truncated distribution; log-probs are of that distribution. */
-export function drawFromLikeliest(
+export function sampleTruncated(
   hidden: Tensor,
   weights: FrozenWeights,
   temperature: number,
   truncation: Truncation,
   uniforms: readonly number[],
-): Drawn[] {
+): SampledToken[] {
   const { vocabulary } = weights.config;
   const probabilities = tf.tidy(() => softmaxLastAxis(logitsOf(hidden, null, weights, temperature)));
   const likeliestOf = (k: number): { values: Float32Array; indices: Int32Array; k: number } =>
