@@ -12,8 +12,8 @@ export class BadSearchAttributes extends Error {
   override name = 'BadSearchAttributes';
 }
 
-/** As the Temporal CLI spells the types: by our names, and by the server's numbers. */
-const SPELLED: Readonly<Record<string, string>> = {
+/** The Temporal CLI's names of the types, by the SDK's names and by the server's numbers. */
+const CLI_NAMES: Readonly<Record<string, string>> = {
   TEXT: 'Text',
   KEYWORD: 'Keyword',
   INT: 'Int',
@@ -24,8 +24,8 @@ const SPELLED: Readonly<Record<string, string>> = {
 };
 const BY_NUMBER = ['Unspecified', 'Text', 'Keyword', 'Int', 'Double', 'Bool', 'Datetime', 'KeywordList'];
 /** @param type  of a search attribute, as the SDK names it or the server numbers it */
-export const spelled = (type: unknown): string =>
-  typeof type === 'number' ? (BY_NUMBER[type] ?? String(type)) : (SPELLED[String(type)] ?? String(type));
+export const cliTypeName = (type: unknown): string =>
+  typeof type === 'number' ? (BY_NUMBER[type] ?? String(type)) : (CLI_NAMES[String(type)] ?? String(type));
 
 /**
  * Search attributes as the server has them, against those that runs write.
@@ -38,7 +38,7 @@ export function problemWithAttributes(
   known: Readonly<Record<string, unknown>>,
   temporal: TemporalSettings,
 ): { message: string; passes: boolean } | null {
-  const wanted = Object.values(attributes).map(({ name, type }) => ({ name, type: spelled(type) }));
+  const wanted = Object.values(attributes).map(({ name, type }) => ({ name, type: cliTypeName(type) }));
   const create = (all: typeof wanted) =>
     temporalCommand(
       temporal,
@@ -47,10 +47,10 @@ export function problemWithAttributes(
       'create',
       ...all.flatMap(({ name, type }) => ['--name', name, '--type', type]),
     );
-  const other = wanted.filter(({ name, type }) => known[name] !== undefined && spelled(known[name]) !== type);
+  const other = wanted.filter(({ name, type }) => known[name] !== undefined && cliTypeName(known[name]) !== type);
   if (other.length > 0) {
     const found = other
-      .map(({ name, type }) => `${name} is of type ${spelled(known[name])}, expected ${type}`)
+      .map(({ name, type }) => `${name} is of type ${cliTypeName(known[name])}, expected ${type}`)
       .join('; ');
     const remove = temporalCommand(
       temporal,
@@ -62,7 +62,7 @@ export function problemWithAttributes(
     );
     return {
       passes: false,
-      message: `search attributes are registered with another type, so that no run could go on: ${found}. Take them away and make them anew: ${remove} && ${create(other)}`,
+      message: `search attributes are registered with another type, so that no run could continue: ${found}. Remove them and create them again: ${remove} && ${create(other)}`,
     };
   }
   const missing = wanted.filter(({ name }) => known[name] === undefined);

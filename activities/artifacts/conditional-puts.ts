@@ -9,7 +9,7 @@ const NO_VERSION = '"00000000000000000000000000000000"';
 
 /**
  * Puts an object under conditions that hold and that do not hold, and deletes it: a server that takes no notice of
- * conditions answers as if all were well, and only a look at what it did tells.
+ * conditions answers as if it had honoured them; only reading the object back shows that it did not.
  *
  * @param key  of nobody else's: probes at the same time must not meet
  * @throws {StoreUnfit} if a put took place that must not have

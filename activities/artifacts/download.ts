@@ -13,7 +13,7 @@ export interface Download {
   readonly bytes: number;
   readonly partBytes: number;
   readonly partsAtOnce: number;
-  /** Fetches what is missing of a part; may try again, as what has arrived of it is kept. */
+  /** Fetches the missing bytes of a part. It may be called again: the bytes that have arrived are kept. */
   readonly attempt: <R>(part: () => Promise<R>) => Promise<R>;
 }
 
@@ -37,7 +37,7 @@ export async function downloadInParts({
 }: Download): Promise<Uint8Array | null> {
   const whole = Buffer.allocUnsafeSlow(bytes);
   const limit = pLimit(partsAtOnce);
-  /** False if the object is not what it was taken for. */
+  /** False if the object does not have the expected content. */
   async function part(from: number): Promise<boolean> {
     const to = Math.min(bytes, from + partBytes);
     let at = from;

@@ -10,7 +10,7 @@ export interface ObjectPlace {
 
 const at = ({ bucket, key, endpoint }: ObjectPlace): string => `s3://${bucket}/${key} at ${endpoint}`;
 
-/** What is stored is not what was committed. Retrying does not help; restoring the object does. */
+/** A stored object differs from the committed one. Retrying does not help; restoring the object does. */
 export class ArtifactCorrupt extends Error {
   override name = 'ArtifactCorrupt';
   static notAsReferenced(place: ObjectPlace, expected: string, found: string): ArtifactCorrupt {
@@ -46,7 +46,7 @@ export class StoreUnavailable extends Error {
   }
 }
 
-/** The server refuses our credentials, or what they may do. */
+/** The server rejects our credentials, or they lack a permission. */
 export class StorePermissionDenied extends Error {
   override name = 'StorePermissionDenied';
   /** May pass within seconds. */
@@ -90,7 +90,7 @@ export class StoreUnfit extends Error {
   }
 }
 
-/** There is no such bucket. */
+/** The bucket does not exist. */
 export class StoreBucketMissing extends Error {
   override name = 'StoreBucketMissing';
   constructor({ bucket, endpoint }: ObjectPlace, cause: unknown) {
@@ -105,7 +105,7 @@ export class StoreBucketMissing extends Error {
   }
 }
 
-/** The server has no room. Nothing was committed; the step goes on by itself once there is room. */
+/** The server's disk or quota is full. Nothing was committed; the step is retried and continues once there is space. */
 export class StoreFull extends Error {
   override name = 'StoreFull';
   constructor(place: ObjectPlace, cause: unknown, remedy: string) {

@@ -13,7 +13,10 @@ export function namedArtifacts(value: unknown): ArtifactRef[] {
   return [];
 }
 
-/** Artifacts that hold the names of others: the tensor groups of full training, and settings, which name those before them. */
+/**
+ * Artifacts that hold the names of others: the tensor groups of full training, and settings, which name those before
+ * them.
+ */
 const Naming = z.union([TensorGroups, Settings]);
 
 /** The artifacts that those named by a manifest name in turn. */
@@ -31,7 +34,7 @@ export async function artifactsNamedIn(artifacts: ArtifactStore, manifest: unkno
       )
     ).flat();
     found.push(...named);
-    // Only settings go on: what tensor groups name are tensors.
+    // Only settings refer to further artifacts to follow: tensor groups refer to tensors.
     next = 'settings' in (manifest as object) ? named : [];
   }
   return found;

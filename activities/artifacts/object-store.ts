@@ -6,7 +6,7 @@ import { keys, type ArtifactStore, type StoredObject } from './store.js';
 
 /** What is asked of an object server; all else about artifacts is the same for every server. */
 export interface Objects {
-  /** Size, and when it was written in milliseconds since 1970; null if there is no such object. */
+  /** Size, and time of writing in milliseconds since 1970; null if the object does not exist. */
   stat(key: string): Promise<Omit<StoredObject, 'key'> | null>;
   /** `versionStays`: the server keeps versions, so the bytes are still there. */
   remove(key: string): Promise<{ readonly versionStays: boolean }>;
@@ -18,7 +18,7 @@ export interface Objects {
   put(key: string, bytes: Uint8Array, sha256: string): Promise<void>;
   /** Writes only if the key is free; false if it was taken. */
   putIfAbsent(key: string, bytes: Uint8Array, sha256: string): Promise<boolean>;
-  /** An object and what tells its version from any other. */
+  /** An object and the identifier of its version. */
   getVersion(key: string): Promise<{ readonly bytes: Uint8Array; readonly version: string } | null>;
   /** Writes only over that version; false if it is another by now. */
   putIfVersion(key: string, bytes: Uint8Array, sha256: string, version: string): Promise<boolean>;
@@ -54,7 +54,8 @@ export function createObjectStore(objects: Objects): ArtifactStore {
     const hash = sha256(bytes);
     const key = keys.blob(hash);
     const found = await objects.stat(key);
-    // A blob of another size under its own hash is a torn write: writing it again heals it. An old one may be swept before it is named again.
+    // A blob of another size under its own hash is a torn write: writing it again heals it. An old one may be swept
+    // before it is named again.
     const asGood = found?.bytes === bytes.length && Date.now() - found.modified < REFRESH_AFTER_HOURS * 3_600_000;
     if (!asGood) await objects.put(key, bytes, hash);
     return { key, sha256: hash, bytes: bytes.length };

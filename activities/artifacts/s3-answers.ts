@@ -67,7 +67,7 @@ const REGION: Remedy = ({ region }, { endpoint }) =>
 const MALFORMED: Remedy = (answer, setup) =>
   /access ?key|AKID|credential is mal/i.test(answer.message) && !/region/i.test(answer.message)
     ? KEYS
-    : spelled(REGION, answer, setup);
+    : formatRemedy(REGION, answer, setup);
 const NAME = 'SEEUPO_S3_BUCKET is no name of a bucket: 3 to 63 of small letters, digits, dots and hyphens';
 const METHOD =
   'What answers does not take this kind of request: is SEEUPO_S3_ENDPOINT the S3 port itself (no web ' +
@@ -224,7 +224,7 @@ function byStatus(status: number | undefined): Row {
  */
 export function meaningOf(answer: S3Answer, setup: S3Setup): Meaning {
   const { remedy, ...row } = rowOf(answer, setup);
-  return { ...row, remedy: spelled(remedy, answer, setup) };
+  return { ...row, remedy: formatRemedy(remedy, answer, setup) };
 }
 
 function rowOf({ status, code, message }: S3Answer, { forcePathStyle }: S3Setup): Row {
@@ -243,10 +243,10 @@ function rowOf({ status, code, message }: S3Answer, { forcePathStyle }: S3Setup)
   return byStatus(status);
 }
 
-const spelled = (remedy: Remedy, answer: S3Answer, setup: S3Setup): string =>
+const formatRemedy = (remedy: Remedy, answer: S3Answer, setup: S3Setup): string =>
   typeof remedy === 'string' ? remedy : remedy(answer, setup);
 
-/** The parts of an error of the AWS SDK, or of what it threw for want of an answer. */
+/** The parts of an error of the AWS SDK, which it also throws when no answer arrived. */
 export function answerOf(error: unknown): S3Answer {
   if (!(error instanceof Error)) return { code: '', message: String(error) };
   const given = error as Error & {
@@ -282,7 +282,7 @@ const NAMELESS = new Set([
   '405',
   '501',
 ]);
-/** The SDK's words for a body that is no XML. */
+/** The SDK's message about a response body that is not XML. */
 const NO_DOCUMENT = /Deserialization error|XML parse error|is not expected|Unclosed tag|Unexpected (token|end)/;
 /** The same, of XML whose end did not arrive. */
 const BROKEN_OFF = /end of input|missing closing|not found|Unclosed tag|Unexpected end/i;

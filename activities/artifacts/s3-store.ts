@@ -87,7 +87,7 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
     ServerSideEncryption: options.encryption.algorithm,
     ...(options.encryption.kmsKeyId !== null && { SSEKMSKeyId: options.encryption.kmsKeyId }),
   };
-  /** An error of the SDK, as what it means to us. */
+  /** Converts an error of the SDK to one of ours. */
   function classify(error: unknown, doing: string, at: ObjectPlace): Error {
     const meaning = meaningOf(answerOf(error), options);
     switch (meaning.kind) {
@@ -112,7 +112,7 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
     endpoint: options.endpoint ?? `AWS ${options.region}`,
   });
 
-  /** A server that is away for some seconds must not cost an activity what it has computed: the activity waits here. */
+  /** Waits while the server does not answer for some seconds, so that an activity does not lose its computed result. */
   async function patiently<R>(work: () => Promise<R>): Promise<R> {
     const began = performance.now();
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
@@ -124,7 +124,7 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
         if (performance.now() - began + pauseMs > (passes ? patienceMs : brief ? Math.min(patienceMs, BRIEF_MS) : 0))
           throw error;
         await sleep(pauseMs);
-        // Keys of a file or a role that somebody renews: the SDK would go on with those that it has read.
+        // Credentials of a file or a role may have been renewed: the SDK would keep those that it has read.
         if (error instanceof StorePermissionDenied)
           await client.config.credentials({ forceRefresh: true }).catch(() => undefined);
       }
@@ -170,7 +170,7 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
       bytes <= PART_BYTES
         ? null
         : await downloadInParts({ open, bytes, partBytes: PART_BYTES, partsAtOnce: PARTS_AT_ONCE, attempt });
-    // Read whole, whoever asked sees what is there instead.
+    // Small objects are read whole; so are those of an unexpected length, so that the caller sees their content.
     return parts ?? (await patiently(() => get(key)));
   }
 
@@ -204,7 +204,10 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
     }
   }
 
-  /** Parts that a process left which was killed while a large blob went up: they cost like objects, and no list shows them. */
+  /**
+   * Parts that a process left which was killed while a large blob went up: they cost like objects, and no list shows
+   * them.
+   */
   async function abortUploads(olderThan: number): Promise<number> {
     let aborted = 0;
     for (let at: { KeyMarker?: string; UploadIdMarker?: string } | undefined = {}; at; ) {
@@ -275,7 +278,7 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore & { close(
         return true;
       } catch (error) {
         const status = statusOf(error);
-        // 404: what was to be replaced was deleted.
+        // 404: the object to replace was deleted.
         if (status === 412 || ('IfMatch' in condition && isAbsent(error))) return false;
         // 409: another conditional put of this key was under way; S3 asks to try again.
         if (status !== 409 || attempt >= ATTEMPTS) throw classify(error, 'writing', place(key));

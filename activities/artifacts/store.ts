@@ -20,23 +20,32 @@ export interface ArtifactStore {
   findManifest<T>(key: string, schema: z.ZodType<T>): Promise<Committed<T> | null>;
   /** Commits a manifest unless the key is taken; returns whichever holds the key. */
   commitManifest<T>(key: string, manifest: T, schema: z.ZodType<T>): Promise<Committed<T> & { first: boolean }>;
-  /** Copies a manifest to another key unless that is taken; what it names is shared. Does nothing if there is none. */
+  /**
+   * Copies a manifest to another key unless that key exists; its artifacts are shared. Does nothing if there is no
+   * manifest.
+   */
   copyManifest(from: string, to: string): Promise<void>;
-  /** A record that changes, as it is now; null if there is none. */
+  /** The current content of a mutable record; null if it does not exist. */
   findRecord<T>(key: string, schema: z.ZodType<T>): Promise<{ readonly record: T; readonly version: string } | null>;
   /** Replaces the version that was read, null for none; false if the record has changed since. */
   replaceRecord<T>(key: string, record: T, schema: z.ZodType<T>, version: string | null): Promise<boolean>;
-  /** Deletes an object; does nothing if there is none. Only retention deletes; a bucket that keeps versions keeps the bytes. */
+  /**
+   * Deletes an object; does nothing if there is none. Only retention deletes; a bucket that keeps versions keeps the
+   * bytes.
+   */
   remove(key: string): Promise<{ readonly versionStays: boolean }>;
-  /** Gives up large blobs whose writer was killed before they were whole, begun before a time (ms since 1970); how many. */
+  /**
+   * Gives up large blobs whose writer was killed before they were whole, begun before a time (ms since 1970); how many.
+   */
   abortUploads(olderThan: number): Promise<number>;
   /** Objects whose key starts with a prefix; `modified` in milliseconds since 1970. */
   listObjects(prefix: string): AsyncIterable<StoredObject>;
   /** Keys that start with a prefix, in order. */
   list(prefix: string): AsyncIterable<string>;
   /**
-   * Resolves when the bucket can be read and written, and puts under conditions are what they promise.
-   * @throws {StoreUnfit} if they are not; {StoreRefused, StorePermissionDenied, StoreBucketMissing} if a person must act; {StoreUnavailable, StoreFull}
+   * Resolves when the bucket can be read and written, and conditional puts work.
+   * @throws {StoreUnfit} if they are not; {StoreRefused, StorePermissionDenied, StoreBucketMissing} if a person must
+   * act; {StoreUnavailable, StoreFull}
    */
   checkAccess(): Promise<void>;
   /** Seconds spent in storage since the last call: the storage share of a step. */
@@ -83,7 +92,10 @@ export const keys = {
   checkpoint: (runId: string, iteration: number) => `${keys.iteration(runId, iteration)}checkpoint.json`,
   /** How long the step at a key took: of no consequence to anything but the report. */
   timing: (key: string) => key.replace(/^((?:runs|evaluations)\/[^/]+\/)/, '$1timings/'),
-  /** What a turn update that is spread over workers writes on its way: `step-00/gradient-0001`, `step-00/policy`, `ratios-0001`. */
+  /**
+   * What a turn update that is spread over workers writes on its way: `step-00/gradient-0001`, `step-00/policy`,
+   * `ratios-0001`.
+   */
   turnPart: (runId: string, iteration: number, turn: number, part: string) =>
     `${keys.iteration(runId, iteration)}turn-${padded(turn, 2)}/${part}.json`,
   /** Of the `evaluate` workflow, which may evaluate checkpoints of several runs or of none. */

@@ -12,7 +12,7 @@ export interface Dropped {
 
 /**
  * Drops the iterations of a run that a rule does not keep: their manifests go, their figures stay. What only
- * they named is left to `sweepBlobs`. Dropping what is half dropped finishes it.
+ * they named is left to `sweepBlobs`. Calling it again completes a drop that was interrupted.
  */
 export async function dropIterations(
   artifacts: ArtifactStore,

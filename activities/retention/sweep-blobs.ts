@@ -43,7 +43,7 @@ export async function sweepBlobs(
   const old = unnamed.filter(({ modified }) => modified < oldest);
   let bytesKept = 0;
   if (!dryRun) for (const { key, bytes } of old) if ((await artifacts.remove(key)).versionStays) bytesKept += bytes;
-  // A server without the list, or a right to it that is lacking, is no reason not to sweep.
+  // The sweep also works on a server that cannot list uploads or does not permit it.
   const uploads = dryRun ? null : await artifacts.abortUploads(oldest).catch(() => null);
   return {
     blobs: old.length,

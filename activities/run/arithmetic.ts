@@ -7,7 +7,7 @@ import type { GpuDependencies } from '../dependencies.js';
 import { differences } from './resolve-config.js';
 import { latestSettings, type OpenedRun } from './run-context.js';
 
-/** A worker computes in another arithmetic than the steps that a run has. */
+/** The arithmetic of this worker differs from that of the run's steps. */
 export class ArithmeticMixed extends Error {
   override name = 'ArithmeticMixed';
 }
@@ -15,9 +15,9 @@ export class ArithmeticMixed extends Error {
 type Computing = Pick<GpuDependencies, 'artifacts' | 'arithmetic'>;
 
 /**
- * `commitOnce` for a step that computes with the model: its manifest tells in which arithmetic. A step that is
- * committed is found by its key whatever this worker computes in; it is refused to make one that differs by rounding
- * from the others of the run.
+ * `commitOnce` for a step that computes with the model: its manifest records in which arithmetic (precision, replicas,
+ * device). A committed step is found by its key whatever the arithmetic of this worker; but a new step that would
+ * differ by rounding from the others of the run is rejected.
  *
  * @throws {ArithmeticMixed} unless the run's setting `arithmetic` is "any"
  */
@@ -35,7 +35,7 @@ export const computeOnce = <T extends { inputHash: string; arithmetic?: Arithmet
     return { manifest: { ...manifest, arithmetic }, tokens };
   });
 
-/** The first step of a run says what the run is computed in. */
+/** The first step of a run fixes its arithmetic. */
 async function requireOneArithmetic({ artifacts, arithmetic }: Computing, run: OpenedRun): Promise<void> {
   const key = keys.arithmetic(run.runId);
   const mine: ArithmeticManifest = { kind: 'arithmetic', arithmetic };
@@ -44,7 +44,7 @@ async function requireOneArithmetic({ artifacts, arithmetic }: Computing, run: O
     (await artifacts.commitManifest(key, mine, ArithmeticManifest));
   const found = differences(manifest.arithmetic, arithmetic);
   if (found.length === 0 || run.config.arithmetic === 'any') return;
-  // An operator may have allowed it just now, for an iteration that began without.
+  // An operator may have allowed a mix after this iteration began.
   const latest = await artifacts.getJson((await latestSettings(artifacts, run)).settings, Settings);
   if (latest.config.arithmetic === 'any') return;
   const { precision, replicas } = manifest.arithmetic;

@@ -20,7 +20,10 @@ export function withChange(config: TrainConfig, change: Readonly<Record<string, 
   return resolveConfig(merged(base, change));
 }
 
-/** The same unchecked, and without the options of another set: to tell what a change that is no configuration would touch. */
+/**
+ * The same without validation and without the options of other variants: shows which settings an invalid change would
+ * touch.
+ */
 export const mergedChange = (config: TrainConfig, change: Readonly<Record<string, unknown>>): TrainConfig =>
   merged(config, change) as TrainConfig;
 

@@ -20,20 +20,20 @@ const COPIES_AT_ONCE = 16;
 export interface Fork {
   /** The run that is forked. */
   readonly source: RunManifest;
-  /** What is other from the fork on. */
+  /** The configuration from the fork on. */
   readonly config: TrainConfig;
   readonly forkedFrom: ForkPoint;
-  /** Settings that cannot be other there, each with the reason; none is an empty list. */
+  /** Settings that cannot change at this point, each with the reason; empty if there are none. */
   readonly refused: readonly string[];
-  /** Copies the manifests of everything before the point, and stores the settings from there on. */
+  /** Copies the manifests of all steps before the point, and stores the settings from there on. */
   copy(): Promise<ArtifactRef>;
 }
 
 /**
- * A run's beginning as the beginning of another run, to which its manifests are copied. What they name (weights,
- * trajectories) is shared by hash and not copied. Nothing is written before `copy`.
+ * Prepares a fork: a new run that begins with the first steps of another run. Their manifests are copied; the artifacts
+ * that they refer to (weights, trajectories) are shared by hash and not copied. Nothing is written before `copy`.
  *
- * @throws {BadConfig} if there is no such run or point, or the settings from there on are none
+ * @throws {BadConfig} if there is no such run or point, or the settings from there on are not a configuration
  */
 export async function forkOf(
   artifacts: ArtifactStore,
@@ -52,7 +52,7 @@ export async function forkOf(
     );
   }
   const chain = (await latestSettings(artifacts, source)).settings;
-  // What the iteration began with, which a fork of a fork may have left between two turns.
+  // The configuration with which the iteration began; in a fork of a fork, its later turns may have another one.
   const begun = await configAt(artifacts, chain, { iteration });
   const before = turn === null ? begun : await configAt(artifacts, chain, { iteration, turn });
   const keptTurns = turn === null ? null : await turnsKept(artifacts, forkFrom, begun, refuse);
@@ -68,7 +68,7 @@ export async function forkOf(
 
   return { source, config, forkedFrom: forkFrom, refused: refusedFor(config), copy };
 
-  /** The settings from the point on. What is wrong with them by themselves does not hide what cannot change. */
+  /** The settings from the point on. If they are invalid, the error also names those that cannot change there. */
   function changed(): TrainConfig {
     try {
       return withChange(before, change);
@@ -85,7 +85,7 @@ export async function forkOf(
     const steps = await keysBefore(artifacts, sourceId, { iteration, keptTurns, evaluatedAlike });
     const limit = pLimit(COPIES_AT_ONCE);
     const renamed = (key: string) => keys.run(runId) + key.slice(keys.run(sourceId).length);
-    // Timings come along: they tell what it took to get here.
+    // Timings are copied too: they show the cost of the steps before the fork.
     await Promise.all(
       steps
         .flatMap((key) => [keys.timing(key), key])
@@ -108,7 +108,7 @@ const evaluationSettingsOf = (source: RunManifest, config: TrainConfig) => {
   };
 };
 
-/** The turns of iteration k that were updated before a turn, all of which must be there. */
+/** The turns of iteration k that come before a turn in the order of updates; all of them must be committed. */
 async function turnsKept(
   artifacts: ArtifactStore,
   { run, iteration, turn }: ForkPoint,
@@ -143,8 +143,9 @@ async function turnsKept(
 }
 
 /**
- * Keys of the steps before the point. Evaluations of the policies up to it come along, an end does not, nor does that
- * of theta_k itself if the fork is evaluated otherwise: its own figures are all of one kind.
+ * Keys of the steps before the point. Evaluations of the policies up to it are included. The evaluation at the end of
+ * the source run is not, nor is that of theta_k if the fork is evaluated with other settings: a run's figures are
+ * comparable.
  */
 async function keysBefore(
   artifacts: ArtifactStore,
@@ -157,7 +158,7 @@ async function keysBefore(
 ): Promise<string[]> {
   const found: string[] = [];
   for await (const key of artifacts.list(keys.run(run))) {
-    // Between two turns the rest of the iteration is a mix with what is shared, if it is computed otherwise.
+    // If the fork is between two turns, the rest of the iteration must have the arithmetic of the shared turns.
     if (key === keys.arithmetic(run) && keptTurns !== null) found.push(key);
     const [, k, step] = /\/iterations\/(\d+)\/(.+)\.json$/.exec(key) ?? [];
     if (key === keys.warmStart(run)) found.push(key);

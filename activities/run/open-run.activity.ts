@@ -41,7 +41,7 @@ export const createOpenRun = (dependencies: CpuDependencies) =>
     const key = keys.runManifest(runId);
     const stored = await artifacts.findManifest(key, RunManifest);
 
-    // Whatever is wrong with the input is found before anything is claimed.
+    // All problems of the input are found before the run is claimed.
     let made: RunManifest | null = null;
     let fork: Fork | null = null;
     if (request.kind === 'resume') {
@@ -67,7 +67,7 @@ export const createOpenRun = (dependencies: CpuDependencies) =>
     });
     if (fork) made = forked(dependencies, runId, fork, await fork.copy());
     const { ref, manifest } = stored ?? (await artifacts.commitManifest(key, made!, RunManifest));
-    return standing(artifacts, manifest, ref, generation);
+    return openedState(artifacts, manifest, ref, generation);
   };
 
 function checkedId(workflowId: string): string {
@@ -78,7 +78,7 @@ function checkedId(workflowId: string): string {
   ]);
 }
 
-/** What a new run would be. @throws {BadConfig} */
+/** The manifest of a new run. @throws {BadConfig} */
 async function described(
   { artifacts, environments, codec, fetchModel, modelsDir, codeVersion }: CpuDependencies,
   runId: string,
@@ -113,7 +113,7 @@ async function described(
   });
   problems.push(...problemsWithTasks(config, trainTasks, heldoutTasks));
   if (problems.length > 0 || !model || !text) throw new BadConfig(problems);
-  // Of a run that is stored already nothing more is made than what it is compared by.
+  // A run that is stored already needs only the parts by which it is compared.
   const room = known
     ? { problems: [], leftOut: [] }
     : await promptRoom(runId, environment, text, config, [trainTasks, heldoutTasks]);
@@ -161,11 +161,11 @@ function problemsWithText(
   ];
 }
 
-/** Where no date is meant the configuration keeps its bytes. */
+/** Without a date the configuration keeps its bytes. */
 const withTemplateDate = (config: TrainConfig, templateDate: string | undefined): TrainConfig =>
   templateDate === undefined ? config : { ...config, rollout: { ...config.rollout, templateDate } };
 
-/** A fork that can be made. @throws {BadConfig} naming every problem with it */
+/** Checks a fork. @throws {BadConfig} naming every problem with it */
 async function checkedFork(
   { artifacts, codec, modelsDir }: CpuDependencies,
   runId: string,
@@ -183,7 +183,7 @@ async function checkedFork(
   return fork;
 }
 
-/** What a fork is, its shared steps in place. */
+/** The manifest of a fork whose shared steps have been copied. */
 function forked(
   { codeVersion }: CpuDependencies,
   runId: string,
@@ -205,8 +205,8 @@ function forked(
   };
 }
 
-/** The run as its next iteration finds it, and as later ones do. */
-async function standing(
+/** The run's settings for its next iteration and for later ones, and its progress. */
+async function openedState(
   artifacts: ArtifactStore,
   manifest: RunManifest,
   ref: ArtifactRef,
@@ -219,12 +219,12 @@ async function standing(
   const place = { manifest: ref, generation, settings };
   const run = { ...runRefOf(manifest, place, now), iterations: later.iterations };
   const next = now === later ? null : { from: progress.iteration + 1, run: runRefOf(manifest, place, later) };
-  // Besides what follows from the settings alone, what was measured when the run was opened.
-  const measured = manifest.inertSettings.filter((told) => !inertSettings(manifest.config).includes(told));
+  // Inert settings that were measured when the run was opened, besides those that follow from the settings alone.
+  const measured = manifest.inertSettings.filter((setting) => !inertSettings(manifest.config).includes(setting));
   return { run, next, progress, revisions: revisions.length, inertSettings: [...inertSettings(now), ...measured] };
 }
 
-/** The stored run goes on only as what it was; the code's version may differ. */
+/** A stored run continues only with equal configuration, model and tasks; the code's version may differ. */
 function refuseOther(key: string, stored: RunManifest, given: RunManifest): void {
   const of = ({ config, model, trainTasks, heldoutTasks }: RunManifest) => ({
     config,

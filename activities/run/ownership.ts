@@ -3,17 +3,17 @@ import type { RunRef } from '../../schemas/run.js';
 import { keys, type ArtifactStore } from '../artifacts/store.js';
 import { commandLine } from '../command-line.js';
 
-/** Another execution may write this run, or has taken it over. */
+/** Another execution owns this run, or has taken it over. */
 export class RunHeld extends Error {
   override name = 'RunHeld';
 }
 
-/** What this Temporal server knows of an execution: `unknown` is one of another server, or of a lost database. */
+/** State of an execution on this Temporal server; `unknown` means another server's, or one of a lost database. */
 export type ExecutionState = 'running' | 'closed' | 'unknown';
 
 export interface Claim {
   readonly by: Execution;
-  /** Generation that the caller has seen and says is gone; see ResumeRequest. */
+  /** Generation of the owner that, as the operator states, does not run any more; see ResumeRequest. */
   readonly takeOver?: number | undefined;
   readonly stateOf: (execution: Execution) => Promise<ExecutionState>;
   readonly host: string;
@@ -22,7 +22,7 @@ export interface Claim {
   readonly now: () => Date;
 }
 
-/** Of several that claim at once one is first; the others look again, and find it. */
+/** If several executions claim a run at the same time, one succeeds; the others read the record again and see it. */
 const ATTEMPTS = 5;
 
 /**
@@ -60,7 +60,10 @@ export async function claimRun(
   );
 }
 
-/** Lets go of a run that has ended, so that any execution on any server may go on with it. Does nothing if it was taken over. */
+/**
+ * Releases a run that has ended, so that any execution on any server may continue it. Does nothing if it was taken
+ * over.
+ */
 export async function releaseRun(
   artifacts: ArtifactStore,
   { runId, generation }: Pick<RunRef, 'runId' | 'generation'>,
@@ -80,13 +83,13 @@ export async function requireOwnership(
   const other = found?.record;
   throw new RunHeld(
     `run "${runId}": this execution wrote it as generation ${generation}, but generation ${other?.generation ?? 'none'} ` +
-      `${other?.holder ? `(${spelled(other.holder)}, since ${other.since})` : ''} holds it now: it was taken over. Terminate this execution, in the Web UI or with the Temporal CLI.`,
+      `${other?.holder ? `(${formatExecution(other.holder)}, since ${other.since})` : ''} holds it now: it was taken over. Terminate this execution, in the Web UI or with the Temporal CLI.`,
   );
 }
 
 const isSame = (a: Execution, b: Execution): boolean =>
   a.workflowId === b.workflowId && a.firstRunId === b.firstRunId && a.namespace === b.namespace;
-export const spelled = ({ workflowId, firstRunId, namespace }: Execution): string =>
+export const formatExecution = ({ workflowId, firstRunId, namespace }: Execution): string =>
   `workflow "${workflowId}", execution ${firstRunId}, namespace ${namespace}`;
 
 function refusal(
@@ -113,7 +116,7 @@ function refusal(
   );
   const first = state === 'running' ? `cancel it (${cancel}) and start again, or, ` : '';
   return (
-    `run "${runId}" is held by ${spelled(holder)}, since ${since}, worker on ${host} (generation ${generation}). ${known}${asked} Two executions must not write one run: ` +
+    `run "${runId}" is held by ${formatExecution(holder)}, since ${since}, worker on ${host} (generation ${generation}). ${known}${asked} Two executions must not write one run: ` +
     `${first}if it is gone for good, start with {"resumeFrom":{"run":"${runId}","takeOver":${generation}}}.`
   );
 }

@@ -8,7 +8,7 @@ import { iterationResult } from '../checkpoint/iteration-result.js';
 /** As many as a workflow keeps; all of them are in the store. */
 const POINTS = 50;
 
-/** How far a run has come, by what is committed of it; null if no iteration is. */
+/** Progress of a run according to its committed steps; null if no iteration is committed. */
 export async function runProgress(artifacts: ArtifactStore, runId: string): Promise<RunProgress> {
   const committed: number[] = [];
   let latestStep = -1;
@@ -50,7 +50,7 @@ async function evaluationsOf(artifacts: ArtifactStore, runId: string): Promise<R
     if (!evaluation) continue;
     const { name, split, metrics } = evaluation.manifest;
     const { meanReward, successRate, turnPassRate } = metrics;
-    // The end of a run that goes further is none.
+    // If the run continues, the evaluation at its former end does not count as its end.
     if (name !== 'end') found.push({ name, split, meanReward, successRate, turnPassRate });
   }
   const order = ['train', 'heldout'];

@@ -12,7 +12,7 @@ export class Unverified extends Error {
   }
 }
 
-/** @throws {Unverified} if what is recorded is not what follows from what it was made of */
+/** @throws {Unverified} if the recorded value differs from the one computed again from its inputs */
 export function require(at: string, what: string, recorded: unknown, follows: unknown): void {
   const [found, expected] = [canonicalJson(recorded), canonicalJson(follows)];
   if (found !== expected)

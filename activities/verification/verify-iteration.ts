@@ -22,7 +22,10 @@ import { require, Unverified } from './unverified.js';
 export interface VerifiedIteration {
   readonly iteration: number;
   readonly config: TrainConfig;
-  /** theta_k, which played the trajectories, each in the precision that is recorded, if one is; null if retention has dropped it. */
+  /**
+   * theta_k, which played the trajectories, each in the precision that is recorded, if one is; null if retention has
+   * dropped it.
+   */
   readonly policy: PolicyState | null;
   readonly trajectories: readonly {
     readonly shard: string;
@@ -32,7 +35,7 @@ export interface VerifiedIteration {
   readonly turns: number;
 }
 
-/** Each step of an iteration against what it was made of. @throws {Unverified} */
+/** Computes each step of an iteration again from its inputs and compares. @throws {Unverified} */
 export async function verifyIteration(
   artifacts: ArtifactStore,
   run: RunManifest,
@@ -178,7 +181,10 @@ async function policyBefore(
   return { policy, content: contentOf(policy) };
 }
 
-/** An episode ended in one of three ways, and its verdict agrees with it. Failures of the infrastructure are tried again, and recorded nowhere. */
+/**
+ * An episode ended in one of three ways, and its verdict agrees with it. Failures of the infrastructure are tried
+ * again, and recorded nowhere.
+ */
 function requireEnded(key: string, { id, turns, turnsPassed, end, success, taskTurns }: Trajectory): void {
   const fail = (problem: string): never => {
     throw new Unverified(key, `episode ${id} ended as "${end}", but ${problem}`);

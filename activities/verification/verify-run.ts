@@ -26,7 +26,10 @@ export interface VerifyOptions {
   /** Null: log-probs are not taken again. */
   readonly policy: Policy | null;
   readonly modelsDir: string;
-  /** Largest |recorded - recomputed| log-prob that counts as the same, nats; of tokens sampled in the precision that is recorded, null if none is. */
+  /**
+   * Largest |recorded - recomputed| log-prob that counts as the same, nats; of tokens sampled in the precision that is
+   * recorded, null if none is.
+   */
   readonly tolerance: (recorded: Precision | null) => number;
   readonly onProgress?: (line: string) => void;
 }
@@ -114,7 +117,7 @@ async function committedIterations(artifacts: ArtifactStore, runId: string): Pro
   return found.sort((a, b) => a - b);
 }
 
-/** What a damaged object is reported as: where it is named, and what is wrong. */
+/** The report of a damaged object: which manifest refers to it, and the fault. */
 async function reading<T>(at: string, read: () => Promise<T>): Promise<T> {
   try {
     return await read();

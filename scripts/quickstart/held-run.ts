@@ -1,5 +1,5 @@
 import { commandLine } from '../../activities/command-line.js';
-import { releaseRun, spelled, type ExecutionState } from '../../activities/run/ownership.js';
+import { releaseRun, formatExecution, type ExecutionState } from '../../activities/run/ownership.js';
 import { keys, type ArtifactStore } from '../../activities/artifacts/store.js';
 import { Ownership, type Execution } from '../../schemas/ownership.js';
 import { QuickstartError } from './current-run.js';
@@ -37,7 +37,7 @@ export async function freeRun(
   if (!held?.holder) return null;
   const state = await stateOf(held.holder);
   if (state === 'closed') return null;
-  const holder = `${spelled(held.holder)}, on the Temporal server at ${held.server ?? 'an unknown address'} of ${held.host}`;
+  const holder = `${formatExecution(held.holder)}, on the Temporal server at ${held.server ?? 'an unknown address'} of ${held.host}`;
   if (state === 'running') {
     throw new QuickstartError(
       `Run "${runId}" is held by ${holder}, which is running. Cancel it first: ${commandLine('temporal', 'workflow', 'cancel', '--address', server, '--namespace', held.holder.namespace, '--workflow-id', held.holder.workflowId)}`,

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { spelled } from '../../workers/check-search-attributes.js';
+import { cliTypeName } from '../../workers/check-search-attributes.js';
 import { attributes } from '../../workflows/search-attributes.js';
 import { programPath } from '../setup/index.js';
 import type { ServiceDefinition, Surroundings } from './definition.js';
@@ -56,7 +56,10 @@ export const temporal: ServiceDefinition = {
         '--log-level',
         'error',
         ...forOneMachine.flatMap((setting) => ['--dynamic-config-value', setting]),
-        ...Object.values(attributes).flatMap(({ name, type }) => ['--search-attribute', `${name}=${spelled(type)}`]),
+        ...Object.values(attributes).flatMap(({ name, type }) => [
+          '--search-attribute',
+          `${name}=${cliTypeName(type)}`,
+        ]),
       ],
       // Its heap may grow by a quarter before garbage is collected, and not to double: it idles beside workers that compute.
       env: { GOGC: '25', ...withoutHeapProfile },
