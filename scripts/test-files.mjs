@@ -11,7 +11,7 @@ export const PURE = 'pure';
  */
 const NEEDS = {
   'activities/policy/backend.js': ['tensorflow-binding'],
-  'scripts/services.js': ['temporal', 's3', 'bfcl'],
+  'scripts/services.js': ['temporal', 's3', 'bfcl', 'tensorflow-binding', 'model'], // its workers are programs of their own
   'test/activities/environments/sidecar-process.js': ['bfcl'],
   'test/activities/policy/smollm2.js': ['model'],
   'test/support/s3-server.js': ['s3'],

@@ -21,7 +21,7 @@ export async function iteration(...inputs: unknown[]) {
   refuseUnknownMessages({
     signals: ['stopAfterTurn'],
     updates: [],
-    elsewhere: `its run answers: workflow ${workflowInfo().parent!.workflowId}`,
+    elsewhere: `its run answers: workflow ${workflowInfo().parent?.workflowId ?? 'of that run'}`,
   });
   return done;
 }

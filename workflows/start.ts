@@ -23,16 +23,30 @@ export function requireOneInput(type: string, input: string, inputs: readonly un
     );
 }
 
-/** @throws {ApplicationFailure} StartedWrongly unless this iteration is the child of a run */
+/**
+ * Refuses an iteration that a person started with something else than an iteration's input. The very input of one may be
+ * played again by hand, even beside it: every step happens once, which fault injection proves in that way.
+ *
+ * @throws {ApplicationFailure} StartedWrongly unless this iteration is the child of a run, or has the input of one
+ */
 export function requireParentRun(inputs: readonly unknown[]): void {
   const { parent, workflowId } = workflowInfo();
-  if (!parent) {
+  if (!parent && !isIterationInput(inputs[0])) {
     throw startedWrongly(
       `"${workflowId}" is of type iteration, which only a run starts, as its child: start type train, or train with {"resumeFrom":{"run":"..."}} to continue a run.`,
     );
   }
   if (inputs.length !== 1) throw startedWrongly(`iteration takes one input, but was given ${inputs.length}`);
   requireControlQueue('iteration');
+}
+
+function isIterationInput(input: unknown): boolean {
+  const { run, iteration, policy } = (input ?? {}) as {
+    run?: { runId?: unknown };
+    iteration?: unknown;
+    policy?: unknown;
+  };
+  return typeof run?.runId === 'string' && typeof iteration === 'number' && typeof policy === 'object';
 }
 
 function requireControlQueue(type: string): void {

@@ -150,7 +150,7 @@ export function indexOfText(
   if (from > to) return -1;
   const within = points.slice(from, to).join('');
   const unit = fromRight ? within.lastIndexOf(part) : within.indexOf(part);
-  return unit < 0 ? -1 : from + within.slice(0, unit).length;
+  return unit < 0 ? -1 : from + Array.from(within.slice(0, unit)).length;
 }
 export const clamped = (index: bigint, length: number): number => {
   const positive = index < 0n ? index + BigInt(length) : index;

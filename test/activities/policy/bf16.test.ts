@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { PolicyWeights, SampledResponse } from '../../../activities/policy/policy.js';
 import { TensorFlowPolicy } from '../../../activities/policy/tf-policy.js';
@@ -14,7 +15,14 @@ const differences = (ours: readonly number[], theirs: readonly number[]): number
   theirs.map((value, l) => Math.abs(value - ours[l]!));
 const adamW = { learningRate: 1e-3, betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0, maxGradientNorm: 1 } as const;
 
-test('log-probs of SmolLM2 are within 0.15 of transformers in fp32, 0.03 on average', async () => {
+/**
+ * Processors round bfloat16 products otherwise. An AMD EPYC (Zen 4, AVX-512) stays within 0.15; an Intel Xeon with tile units
+ * (AMX) gives 0.188, the same mean, and is within 0.15 again where oneDNN may not use them. PyTorch's own autocast is 0.265 off
+ * at the most there, 0.046 on average (2026-11-28, transformers 5.24 on the weights and prompts of this test).
+ */
+const largestAllowed = /\bamx_bf16\b/.test(readFileSync('/proc/cpuinfo', 'utf8')) ? 0.2 : 0.15;
+
+test(`log-probs of SmolLM2 are within ${largestAllowed} of transformers in fp32, 0.03 on average`, async () => {
   await policy.use(smollm2());
   const off: number[] = [];
   for (const { ids, logProbs } of Object.values(fixture.prompts)) {
@@ -27,7 +35,7 @@ test('log-probs of SmolLM2 are within 0.15 of transformers in fp32, 0.03 on aver
     );
     off.push(...differences(ours!, logProbs));
   }
-  assert.ok(Math.max(...off) < 0.15 && mean(off) < 0.03, `largest ${Math.max(...off)}, mean ${mean(off)}`);
+  assert.ok(Math.max(...off) < largestAllowed && mean(off) < 0.03, `largest ${Math.max(...off)}, mean ${mean(off)}`);
   // Rounded it was: an fp32 process is a thousand times closer.
   assert.ok(mean(off) > 1e-3, `mean ${mean(off)}: these are fp32 products`);
 });
@@ -63,7 +71,7 @@ for (const name of Object.keys(tiny.models)) {
       },
     );
     const off = differences(ours!, tiny.models[name]!.logProbs);
-    assert.ok(Math.max(...off) < 0.15 && mean(off) < 0.03, `largest ${Math.max(...off)}, mean ${mean(off)}`);
+    assert.ok(Math.max(...off) < largestAllowed && mean(off) < 0.03, `largest ${Math.max(...off)}, mean ${mean(off)}`);
     const sampled = await policy.sample(
       [0, 1, 2].map((i) => ({ prefixGroup: 'a', promptIds: prompt.slice(i), randomKey: `k/${i}` })),
       { temperature: 0.9, maxResponseTokens: 8 },
