@@ -1,6 +1,7 @@
 """The other side of the bench: PyTorch and transformers at the same work, as bench/side.ts asks it.
 
-One line of JSON in, one out. Eager kernels, padded batches, gradients by autograd: what one writes with these libraries.
+One line of JSON in, one out. Eager kernels, padded batches, gradients by autograd: what one writes with these
+libraries.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import resource
 import sys
 import time
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +32,9 @@ options = parser.parse_args()
 
 torch.set_num_threads(options.threads)
 PAD = 0
-model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32 if options.weights == "fp32" else torch.bfloat16)
+model = AutoModelForCausalLM.from_pretrained(
+    options.model, dtype=torch.float32 if options.weights == "fp32" else torch.bfloat16
+)
 model.eval()
 for parameter in model.parameters():
     parameter.requires_grad_(False)
@@ -96,7 +100,7 @@ def token_log_probs(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     return logits.gather(-1, ids[..., None])[..., 0] - logits.logsumexp(-1)
 
 
-def log_probs(rows: list[list[int]]) -> dict:
+def log_probs(rows: list[list[int]]) -> dict[str, Any]:
     ids = torch.tensor(rows)
     began = time.perf_counter()
     with torch.inference_mode(), autocast():
@@ -104,7 +108,7 @@ def log_probs(rows: list[list[int]]) -> dict:
     return {"seconds": time.perf_counter() - began, "tokens": ids.numel(), "check": float(found.mean())}
 
 
-def step(rows: list[list[int]], training: str) -> dict:
+def step(rows: list[list[int]], training: str) -> dict[str, Any]:
     ids = torch.tensor(rows)
     parameters = adapt() if training == "lora" else afresh()
     optimizer = torch.optim.AdamW(parameters, lr=1e-4, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
@@ -122,7 +126,7 @@ def step(rows: list[list[int]], training: str) -> dict:
 class FirstToken(StoppingCriteria):
     """Stops nothing: notes when the first token was there, so that the prompt's own pass can be left out."""
 
-    at = None
+    at = 0.0
 
     def __call__(self, input_ids, scores, **rest):
         self.at = self.at or time.perf_counter()
@@ -139,30 +143,42 @@ def left_padded(prompts: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
 def generate(prompts: list[list[int]], tokens: int, temperature: float, end: list[int] | None, **more) -> torch.Tensor:
     ids, mask = left_padded(prompts)
     with torch.inference_mode():
-        found = model.generate(ids, attention_mask=mask, max_new_tokens=tokens, do_sample=True, temperature=temperature,
-                               top_k=0, top_p=1.0, eos_token_id=end, pad_token_id=PAD, **more)
-    return found[:, ids.shape[1]:]
+        found = model.generate(
+            ids,
+            attention_mask=mask,
+            max_new_tokens=tokens,
+            do_sample=True,
+            temperature=temperature,
+            top_k=0,
+            top_p=1.0,
+            eos_token_id=end,
+            pad_token_id=PAD,
+            **more,
+        )
+    return found[:, ids.shape[1] :]
 
 
-def decode(prompts: list[list[int]], tokens: int, temperature: float) -> dict:
+def decode(prompts: list[list[int]], tokens: int, temperature: float) -> dict[str, Any]:
     first = FirstToken()
     generate(prompts, tokens, temperature, None, stopping_criteria=StoppingCriteriaList([first]))
     return {"seconds": time.perf_counter() - first.at, "tokens": len(prompts) * (tokens - 1), "check": None}
 
 
-def sample(requests: list[dict], temperature: float, maxResponseTokens: int, ends: list[int]) -> dict:
+def sample(
+    requests: list[dict[str, Any]], temperature: float, maxResponseTokens: int, ends: list[int]
+) -> dict[str, Any]:
     began = time.perf_counter()
     rows = generate([r["promptIds"] for r in requests], maxResponseTokens, temperature, ends).tolist()
     seconds = time.perf_counter() - began
     responses = []
     for row in rows:
-        ended = any(id in ends for id in row)
-        ids = row[: next(n for n, id in enumerate(row) if id in ends) + 1] if ended else row
+        ended = any(token in ends for token in row)
+        ids = row[: next(n for n, token in enumerate(row) if token in ends) + 1] if ended else row
         responses.append({"ids": ids, "logProbs": [0.0] * len(ids), "end": "end-of-turn" if ended else "token-limit"})
     return {"seconds": seconds, "tokens": sum(len(r["ids"]) for r in responses), "check": None, "responses": responses}
 
 
-def response_log_probs(batch: list[dict], temperature: float) -> list[torch.Tensor]:
+def response_log_probs(batch: list[dict[str, Any]], temperature: float) -> list[torch.Tensor]:
     """Prompts padded on the left, responses on the right, the head only where responses are: as trl does it."""
     ids, mask = left_padded([s["promptIds"] for s in batch])
     width = max(len(s["responseIds"]) for s in batch)
@@ -170,27 +186,48 @@ def response_log_probs(batch: list[dict], temperature: float) -> list[torch.Tens
     response_mask = torch.tensor([[1] * len(s["responseIds"]) + [0] * (width - len(s["responseIds"])) for s in batch])
     mask = torch.cat([mask, response_mask], 1)
     with autocast():
-        logits = model(torch.cat([ids, responses], 1), attention_mask=mask, position_ids=(mask.cumsum(1) - 1).clamp(min=0),
-                       logits_to_keep=width + 1).logits[:, :-1]
+        logits = model(
+            torch.cat([ids, responses], 1),
+            attention_mask=mask,
+            position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+            logits_to_keep=width + 1,
+        ).logits[:, :-1]
     found = token_log_probs(logits / temperature, responses)
     return [row[: len(s["responseIds"])] for row, s in zip(found, batch)]
 
 
-def turn_update(samples: list[dict], minibatches: list[list[str]], batch: int, temperature: float, algorithm: dict, optimizer: dict) -> dict:
+def turn_update(
+    samples: list[dict[str, Any]],
+    minibatches: list[list[str]],
+    batch: int,
+    temperature: float,
+    algorithm: dict[str, Any],
+    optimizer: dict[str, Any],
+) -> dict[str, Any]:
     """old, reference and new log-probs, gradients and AdamW of one turn pool: Eq. 6 with the k3 term."""
     parameters = adapt()
-    adamw = torch.optim.AdamW(parameters, lr=optimizer["learningRate"], betas=tuple(optimizer["betas"]), eps=optimizer["epsilon"],
-                              weight_decay=optimizer["weightDecay"], fused=True)
+    adamw = torch.optim.AdamW(
+        parameters,
+        lr=optimizer["learningRate"],
+        betas=tuple(optimizer["betas"]),
+        eps=optimizer["epsilon"],
+        weight_decay=optimizer["weightDecay"],
+        fused=True,
+    )
     low, high = 1 - algorithm["clip"]["low"], 1 + algorithm["clip"]["high"]
     beta = algorithm["klCoefficient"]
     norms = []
 
     def batches(chosen: list[int]) -> list[list[int]]:
-        return [chosen[at: at + batch] for at in range(0, len(chosen), batch)]
+        return [chosen[at : at + batch] for at in range(0, len(chosen), batch)]
 
     def scored() -> list[torch.Tensor]:
         with torch.inference_mode():
-            return [row.float().clone() for part in batches(list(range(len(samples)))) for row in response_log_probs([samples[i] for i in part], temperature)]
+            return [
+                row.float().clone()
+                for part in batches(list(range(len(samples))))
+                for row in response_log_probs([samples[i] for i in part], temperature)
+            ]
 
     began = time.perf_counter()
     old = scored()
@@ -207,27 +244,47 @@ def turn_update(samples: list[dict], minibatches: list[list[str]], batch: int, t
                 ratio = (current - old[i]).mean().exp()
                 weight = samples[i]["advantage"] * samples[i]["suffixProduct"]
                 d = reference[i] - current
-                loss = loss - torch.minimum(ratio * weight, ratio.clamp(low, high) * weight) + beta * (d.exp() - d - 1).mean()
+                loss = (
+                    loss
+                    - torch.minimum(ratio * weight, ratio.clamp(low, high) * weight)
+                    + beta * (d.exp() - d - 1).mean()
+                )
             (loss / len(chosen)).backward()
         norms.append(float(torch.nn.utils.clip_grad_norm_(parameters, optimizer["maxGradientNorm"] or float("inf"))))
         adamw.step()
         adamw.zero_grad(set_to_none=True)
     scored()
     seconds = time.perf_counter() - began
-    return {"seconds": seconds, "tokens": sum(len(s["promptIds"]) + len(s["responseIds"]) for s in samples), "check": sum(norms) / len(norms)}
+    return {
+        "seconds": seconds,
+        "tokens": sum(len(s["promptIds"]) + len(s["responseIds"]) for s in samples),
+        "check": sum(norms) / len(norms),
+    }
 
 
-def hello() -> dict:
-    return {"seconds": 0, "tokens": 0, "check": None, "versions": {"torch": torch.__version__, "transformers": transformers.__version__}}
+def hello() -> dict[str, Any]:
+    return {
+        "seconds": 0,
+        "tokens": 0,
+        "check": None,
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+    }
 
 
-CALLS = {"hello": hello, "logProbs": log_probs, "step": step, "decode": decode, "sample": sample, "turnUpdate": turn_update}
+CALLS = {
+    "hello": hello,
+    "logProbs": log_probs,
+    "step": step,
+    "decode": decode,
+    "sample": sample,
+    "turnUpdate": turn_update,
+}
 
 for line in sys.stdin:
     request = json.loads(line)
     try:
         reply = CALLS[request.pop("call")](**request)
         reply["peakBytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    except Exception as error:  # said to the one who asked, and the next call may work
+    except Exception as error:  # noqa: BLE001 - said to the one who asked, and the next call may work
         reply = {"error": f"{type(error).__name__}: {error}"}
     print(json.dumps(reply), flush=True)

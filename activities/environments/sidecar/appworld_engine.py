@@ -29,14 +29,23 @@ SEED = 100
 """The engine's default; here also of the `random` that the model's code imports."""
 MAX_OUTPUT_CHARACTERS = MAX_MESSAGE_CHARACTERS - 1_000
 """Leaves room for what the message says around the output."""
-_ENVIRONMENT = frozenset("PATH HOME TMPDIR LANG LC_ALL LC_CTYPE TZ LD_LIBRARY_PATH PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE APPWORLD_CACHE".split())
+_ENVIRONMENT = frozenset(
+    "PATH HOME TMPDIR LANG LC_ALL LC_CTYPE TZ LD_LIBRARY_PATH PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE "
+    "APPWORLD_CACHE".split()
+)
 _ANEW = "SEEUPO_STARTED_ANEW"
 _ENDINGS = (SystemExit, KeyboardInterrupt)
 """As they were: the engine's guard makes `SystemExit` another name of `Exception`, for good."""
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _WARM_UP = (
-    "print(apis.api_docs.show_app_descriptions())\nprint(apis.api_docs.show_api_doc(app_name='simple_note', api_name='login'))",
-    "print(apis.supervisor.show_profile(), apis.supervisor.show_account_passwords())\nprint(sorted({1}), json.dumps({}), DateTime.now())",
+    (
+        "print(apis.api_docs.show_app_descriptions())\n"
+        "print(apis.api_docs.show_api_doc(app_name='simple_note', api_name='login'))"
+    ),
+    (
+        "print(apis.supervisor.show_profile(), apis.supervisor.show_account_passwords())\n"
+        "print(sorted({1}), json.dumps({}), DateTime.now())"
+    ),
     "undefined_name",
     "def",
     "apis.no_such_app.call()",
@@ -55,8 +64,9 @@ class Tasks:
         self._data = root / "data"
         if not (self._data / "tasks").is_dir() or not (self._data / "base_dbs").is_dir():
             raise NoData(
-                f"no AppWorld data in {self._data}: download it once with `.runtime/venvs/appworld/bin/appworld download data "
-                f"--root {root}`, or name the folder that holds your `data` by --data or SEEUPO_APPWORLD_ROOT"
+                f"no AppWorld data in {self._data}: download it once with "
+                f"`.runtime/venvs/appworld/bin/appworld download data --root {root}`, "
+                "or name the folder that holds your `data` by --data or SEEUPO_APPWORLD_ROOT"
             )
 
     def datasets(self) -> list[str]:
@@ -65,7 +75,10 @@ class Tasks:
     def ids(self, dataset: str) -> list[str]:
         """@raises ValueError for a dataset that there is not"""
         if dataset not in self.datasets():
-            raise ValueError(f"AppWorld dataset {dataset!r} is not in {self._data / 'datasets'}, which has {', '.join(self.datasets()) or 'none'}")
+            raise ValueError(
+                f"AppWorld dataset {dataset!r} is not in {self._data / 'datasets'}, "
+                f"which has {', '.join(self.datasets()) or 'none'}"
+            )
         lines = (self._data / "datasets" / f"{dataset}.txt").read_text(encoding="utf-8").splitlines()
         return [line.partition(":")[0].strip() for line in lines if line.strip()]
 
@@ -88,8 +101,8 @@ def make_root(folder: Path, data_root: Path) -> Path:
 def enter_root(root: Path) -> None:
     """From here on the engine reads and writes below this root.
 
-    As the working directory: the engine remembers paths from the first world on, and tells them in messages, which must be
-    the same wherever an episode is replayed.
+    As the working directory: the engine remembers paths from the first world on, and tells them in messages, which must
+    be the same wherever an episode is replayed.
     """
     os.chdir(root)
     sys.path_importer_cache.clear()  # finders keep the absolute path of another root
@@ -105,7 +118,9 @@ class World:
 
         random.seed(SEED)
         # The ground truth is not in the process that runs the model's code; time is limited from outside.
-        self._world = AppWorld(task_id=task_id, experiment_name=EXPERIMENT, load_ground_truth=False, timeout_seconds=None, random_seed=SEED)
+        self._world = AppWorld(
+            task_id=task_id, experiment_name=EXPERIMENT, load_ground_truth=False, timeout_seconds=None, random_seed=SEED
+        )
 
     def execute(self, code: str) -> dict[str, Any]:
         """{"output", "completed"}, or {"cut": why} if what it left behind depends on where it was interrupted."""
@@ -114,12 +129,16 @@ class World:
         except SyntaxError:
             pass  # the engine words it
         except (ValueError, RecursionError, MemoryError) as error:  # zero bytes, half surrogates, thousands of brackets
-            return {"output": f"Execution failed. Traceback:\n{type(error).__name__}: {error}".encode("ascii", "backslashreplace").decode(), "completed": False}
+            said = f"Execution failed. Traceback:\n{type(error).__name__}: {error}"
+            return {"output": said.encode("ascii", "backslashreplace").decode(), "completed": False}
         try:
             output = self._world.execute(code)
             if output.rstrip().rpartition("\n")[2].startswith("MemoryError"):
                 return {"cut": "limits"}
-            return {"output": limit_text(_ADDRESS.sub(" at 0x0", output), MAX_OUTPUT_CHARACTERS), "completed": self._world.task_completed()}
+            return {
+                "output": limit_text(_ADDRESS.sub(" at 0x0", output), MAX_OUTPUT_CHARACTERS),
+                "completed": self._world.task_completed(),
+            }
         except MemoryError:
             return {"cut": "limits"}
         except _ENDINGS:
@@ -139,8 +158,9 @@ def judge(task_id: str) -> dict[str, Any]:
 
 
 def start_anew() -> None:
-    """Starts this process again, unless it has been: with fixed hashes, in whose order sets are printed, and without what is
-    in the environment besides the necessary, which the model's code could read. Its id stays the same."""
+    """Starts this process again, unless it has been: with fixed hashes, in whose order sets are printed, and without
+    what is in the environment besides the necessary, which the model's code could read. Its id stays the same.
+    """
     if os.environ.pop(_ANEW, None) is not None:
         return
     kept = {name: value for name, value in os.environ.items() if name in _ENVIRONMENT}
@@ -148,7 +168,9 @@ def start_anew() -> None:
 
 
 def load_engine(data_root: Path, folder: Path, task_id: str) -> None:
-    """Imports the engine, and opens, uses, judges and closes a world in this process: its children find everything loaded."""
+    """Imports the engine, and opens, uses, judges and closes a world in this process: its children find everything
+    loaded.
+    """
     before, kept, here = time.time(), dict(os.environ), os.getcwd()
     enter_root(make_root(folder, data_root))
     from appworld.apps.model_lib import CachedDBHandler, get_cached_db_engine, get_direct_cached_sqlite3_connection
@@ -161,7 +183,7 @@ def load_engine(data_root: Path, folder: Path, task_id: str) -> None:
     world.close()
     AppWorld.close_all()
     # Else every `except SystemExit` of this process, the event loop's first of all, would take every error for its end.
-    builtins.SystemExit = _ENDINGS[0]  # type: ignore[misc]
+    builtins.SystemExit = _ENDINGS[0]
     # Connections to the base databases: a child opens its own.
     CachedDBHandler.reset()
     get_direct_cached_sqlite3_connection.cache_clear()

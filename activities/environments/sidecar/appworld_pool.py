@@ -1,11 +1,11 @@
 """At most so many AppWorld worlds at once, each in a process of its own; an episode's world is a cache of its actions.
 
-An episode beyond the pool's size does not wait for another to end: an idle world gives its place up, and is opened again
-by replaying what was executed in it, which takes a tenth of a second and some 30 ms a step. Only while every world is at
-work does a request wait. A world that was killed comes back in the same way.
+An episode beyond the pool's size does not wait for another to end: an idle world gives its place up, and is opened
+again by replaying what was executed in it, which takes a tenth of a second and some 30 ms a step. Only while every
+world is at work does a request wait. A world that was killed comes back in the same way.
 
-Code that takes too long, exhausts its memory or ends the process is cut: the world is opened again as it was before it, so
-that what follows does not depend on where it was interrupted.
+Code that takes too long, exhausts its memory or ends the process is cut: the world is opened again as it was before it,
+so that what follows does not depend on where it was interrupted.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Awaitable, Callable
+from typing import Any
 
 from appworld_engine import World, enter_root, judge, make_root
 from child_process import Child, ChildDied, ChildFault, ChildTooLong, Request
@@ -30,7 +31,9 @@ OPEN_SECONDS, OPEN_CLOCK_SECONDS = 60.0, 200.0
 STALE_SECONDS = 60.0
 """An episode that was idle for longer may never be played on."""
 ATTEMPTS = 3
-"""A world may be killed from outside while it works; more often than this is not the model's doing either, but worth an error."""
+"""A world may be killed from outside while it works; more often than this is not the model's doing either, but worth an
+error.
+"""
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,7 @@ class WorldPool:
 
     def leave(self, seat: Seat) -> None:
         """Ends the seat's world and removes its files."""
+
         async def away() -> None:
             await self._end(seat)
             shutil.rmtree(seat.root, ignore_errors=True)
@@ -127,7 +131,8 @@ class WorldPool:
                 raise
             reply = {"cut": "exit"}
         except ChildFault:
-            # A fault of the machine shows when the world is opened again, which saves it; one that does not is the code's.
+            # A fault of the machine shows when the world is opened again, which saves it; one that does not is the
+            # code's.
             if not last_attempt:
                 raise
             reply = {"cut": "fault"}
@@ -173,9 +178,12 @@ class WorldPool:
             for code, before in seat.executed:
                 again = await self._ask(world, {"code": code})
                 if canonical_json(again) != canonical_json(before):
-                    raise ChildFault(f"task {seat.task_id}: replayed code gave another result than before: {again} instead of {before}"[:1000])
+                    changed = f"replayed code gave another result than before: {again} instead of {before}"
+                    raise ChildFault(f"task {seat.task_id}: {changed}"[:1000])
         except ChildTooLong:
-            raise ChildFault(f"task {seat.task_id}: opening its world, or what took less time before, took too long") from None
+            raise ChildFault(
+                f"task {seat.task_id}: opening its world, or what took less time before, took too long"
+            ) from None
         seat.saved = True
         return world
 
@@ -227,7 +235,10 @@ def _playing(seat: Seat, memory_bytes: int) -> Callable[[Request], Any]:
             for name in [*folders, *files]:
                 os.chown(os.path.join(folder, name), NOBODY, NOBODY, follow_symlinks=False)
     # Not the data: the answers are in it. The engine has read what it needs.
-    restrict(readable=map(Path, (sys.prefix, sys.base_prefix, "/usr", "/lib", "/lib64", "/dev/urandom")), writable=(seat.root, Path("/dev/null")))
+    restrict(
+        readable=map(Path, (sys.prefix, sys.base_prefix, "/usr", "/lib", "/lib64", "/dev/urandom")),
+        writable=(seat.root, Path("/dev/null")),
+    )
     confine(memory_bytes)
     return lambda request: world.execute(request["code"]) if "code" in request else None
 

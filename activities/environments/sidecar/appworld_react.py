@@ -1,16 +1,17 @@
 """`appworld`: the real AppWorld engine and evaluation, on the user's own data.
 
-A response is a thought and a block of Python; the block is run in the episode's world and its output follows. The episode
-ends when the code marks the task complete. The reward is what the official evaluation says of the world then.
+A response is a thought and a block of Python; the block is run in the episode's world and its output follows. The
+episode ends when the code marks the task complete. The reward is what the official evaluation says of the world then.
 
 Task ids are the official ones; options follow behind a `?`: `82e2fac_1?prompt=authors&reward=shaped`. A task set names
-where held-out tasks come from, `authors` (dev), `test_normal` or `test_challenge`, with the same options; training tasks
-are those of the dataset `train`.
+where held-out tasks come from, `authors` (dev), `test_normal` or `test_challenge`, with the same options; training
+tasks are those of the dataset `train`.
 
 - prompt=react: a response without a block, or with one that is none, is told what was wrong.
 - prompt=authors: it gets an empty message, as in the paper's code.
-- reward=dense: share of the task's tests that pass; some pass if nothing is done. sparse: 1 if all pass, else 0. shaped:
-  the paper's, 1.5 for all and half the share otherwise, divided by 1.5: advantages are normalised, so only the ratio counts.
+- reward=dense: share of the task's tests that pass; some pass if nothing is done. sparse: 1 if all pass, else 0.
+  shaped: the paper's, 1.5 for all and half the share otherwise, divided by 1.5: advantages are normalised, so only the
+  ratio counts.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ class AppWorldReact:
         """The seed changes nothing: the engine's own is fixed, as in the benchmark."""
         official_id, _, written = task_id.partition("?")
         try:
-            return AppWorldEpisode(official_id, self._tasks.specification(official_id), task_options(written, OPTIONS), self._pool)
+            return AppWorldEpisode(
+                official_id, self._tasks.specification(official_id), task_options(written, OPTIONS), self._pool
+            )
         except KeyError:
             raise UnknownTask(f"appworld has no task {official_id[:60]!r} in its data; {self._examples()}") from None
         except ValueError as error:
@@ -91,7 +94,9 @@ class AppWorldEpisode:
     async def verdict(self) -> dict[str, Any]:
         judged = await self._pool.judge(self._seat)
         success, share = judged["success"], judged["passed"] / max(1, judged["tests"])
-        score = {"dense": share, "sparse": float(success), "shaped": 1.0 if success else share / 3}[self._options["reward"]]
+        score = {"dense": share, "sparse": float(success), "shaped": 1.0 if success else share / 3}[
+            self._options["reward"]
+        ]
         return {"score": score, "success": success, "turnsPassed": [success]}
 
     def close(self) -> None:
@@ -112,6 +117,11 @@ class AppWorldEpisode:
 def code_of(action: dict[str, Any]) -> str | None:
     """The program of an action: the one call `python(code)` that the response's code block was read as."""
     for call in action["calls"]:
-        if call.get("name") == "python" and len(call["positional"]) == 1 and not call["keyword"] and isinstance(call["positional"][0], str):
+        if (
+            call.get("name") == "python"
+            and len(call["positional"]) == 1
+            and not call["keyword"]
+            and isinstance(call["positional"][0], str)
+        ):
             return call["positional"][0]
     return None

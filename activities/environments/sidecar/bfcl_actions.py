@@ -45,7 +45,9 @@ def resolve(action: dict[str, Any], offered: frozenset[str], max_calls: int) -> 
 
 
 def executable(written: dict[str, Any]) -> bool:
-    """Whether the official executor, which reads calls as Python text, would see a call here; also one to a function that there is not."""
+    """Whether the official executor, which reads calls as Python text, would see a call here; also one to a function
+    that there is not.
+    """
     return "malformed" not in written and all(map(_IDENTIFIER.match, [written["name"], *written["keyword"]]))
 
 

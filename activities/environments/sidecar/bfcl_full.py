@@ -10,10 +10,11 @@ Task ids are the official ones; options follow behind a `?`, so that an id says 
 
 - prompt=official-fc: the function-calling form of Qwen as the official handler writes it, results as tool messages.
   Departures in what is read out of a response are those of activities/rollout/notations/bfcl-fc.ts (a malformed call is
-  answered with what was wrong instead of ending the turn, among others); new functions are appended rather than put into
-  the system message, so that a conversation only grows. None changes what the official checker says of a transcript.
-- prompt=authors: as the code of the paper's authors wraps it: compact documents, one user message with
-  all results, malformed calls dropped, no limit of steps. Their cut of long results is the rollout's (`maxObservationTokens`).
+  answered with what was wrong instead of ending the turn, among others); new functions are appended rather than put
+  into the system message, so that a conversation only grows. None changes what the official checker says of a
+  transcript.
+- prompt=authors: as the code of the paper's authors wraps it: compact documents, one user message with all results,
+  malformed calls dropped, no limit of steps. Their cut of long results is the rollout's (`maxObservationTokens`).
 """
 
 from __future__ import annotations
@@ -31,7 +32,12 @@ MAX_STEPS = 20
 MAX_CALLS = 64
 MORE_FUNCTIONS = "I have updated some more functions you can choose from. What about now?"
 COMPLETED = "[CONVERSATION_COMPLETED]"
-OPTIONS = {"prompt": ("official-fc", "authors"), "docs": ("full", "no-response", "compact"), "reward": ("sparse", "prefix"), "irrelevance": ("off", "on")}
+OPTIONS = {
+    "prompt": ("official-fc", "authors"),
+    "docs": ("full", "no-response", "compact"),
+    "reward": ("sparse", "prefix"),
+    "irrelevance": ("off", "on"),
+}
 TASK_SETS = {
     "authors": CATEGORIES[:1],
     "all": CATEGORIES,
@@ -59,7 +65,7 @@ class Bfcl:
         if chosen not in TASK_SETS:
             raise ValueError(f"taskSet: {chosen!r} is unknown, expected one of {sorted(TASK_SETS)}")
         task_options(written, OPTIONS)
-        numbers = range(0, 100) if split == "train" else range(100, 200)
+        numbers = range(100) if split == "train" else range(100, 200)
         suffix = f"?{written}" if written else ""
         return [
             {"id": task.id + suffix, "split": split, "turns": len(task.user_turns), "category": category}
@@ -88,7 +94,9 @@ class BfclEpisode:
         self._options = options
         self._simulators = Simulators(task)
         self._check = OfficialTurnCheck(task)
-        self._docs = {name: doc for class_name in task.involved_classes for name, doc in function_docs(class_name).items()}
+        self._docs = {
+            name: doc for class_name in task.involved_classes for name, doc in function_docs(class_name).items()
+        }
         self._held_out = {int(turn): names for turn, names in task.entry.get("missed_function", {}).items()}
         self._steps = 0
         self._calls = 0
@@ -161,7 +169,11 @@ class BfclEpisode:
 
     def _system(self, docs: list[str]) -> str:
         head = "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
-        tools = "You are provided with function signatures within <tools></tools> XML tags:\n<tools>\n" + "\n".join(docs) + "\n</tools>"
+        tools = (
+            "You are provided with function signatures within <tools></tools> XML tags:\n<tools>\n"
+            + "\n".join(docs)
+            + "\n</tools>"
+        )
         latest = f"\n\n{LATEST_TOOLS}" if self._options["prompt"] == "authors" else ""
         return f"{head}{tools}{latest}\n\n{CALL_FORM}"
 

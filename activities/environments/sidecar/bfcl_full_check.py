@@ -37,7 +37,9 @@ def verdict(adapter: Bfcl, task: BfclTask, turns: Turns) -> bool:
 def main() -> None:
     started = time.monotonic()
     adapter, official, chance = Bfcl(), Official(), random.Random("bfcl")
-    counts = dict.fromkeys(["tasks", "groundTruthScoresOne", "silenceScoresOne", "mutations", "verdictsEqual", "mutationsValid"], 0)
+    counts = dict.fromkeys(
+        ["tasks", "groundTruthScoresOne", "silenceScoresOne", "mutations", "verdictsEqual", "mutationsValid"], 0
+    )
     for task in (task for category in CATEGORIES for task in load_tasks(category)):
         truth = [list(turn) for turn in task.ground_truth]
         counts["tasks"] += 1

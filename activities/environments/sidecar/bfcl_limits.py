@@ -15,7 +15,8 @@ MAX_PRECISION = 1_000
 MAX_POWER_BITS = 16_000
 """More than the 4300 digits that Python turns into text (14 285 bits)."""
 POWER_TOO_LARGE = (
-    "Exceeds the limit (4300 digits) for integer string conversion; use sys.set_int_max_str_digits() to increase the limit"
+    "Exceeds the limit (4300 digits) for integer string conversion; "
+    "use sys.set_int_max_str_digits() to increase the limit"
 )
 
 
@@ -31,13 +32,15 @@ def refusal(class_name: str, function: str, positional: tuple[Any, ...], keyword
     if function == "power" and len(integers) == 2:
         base = positional[0] if positional else keyword.get("base", 0)
         exponent = next(iter(positional[1:]), keyword.get("exponent", 0))
-        if type(base) is int and type(exponent) is int and exponent > 0:
-            if abs(base) > 1 and base.bit_length() * exponent > MAX_POWER_BITS + exponent:
-                return POWER_TOO_LARGE
+        grows = type(base) is int and type(exponent) is int and exponent > 0 and abs(base) > 1
+        if grows and base.bit_length() * exponent > MAX_POWER_BITS + exponent:
+            return POWER_TOO_LARGE
         return None
     if function in ("logarithm", "square_root", "round_number"):
         # The precision is the last parameter of all three; the numbers themselves may be large.
-        precision = keyword.get("precision", keyword.get("decimal_places", positional[-1] if len(positional) > 1 else 0))
+        precision = keyword.get(
+            "precision", keyword.get("decimal_places", positional[-1] if len(positional) > 1 else 0)
+        )
         if not _within(precision, MAX_PRECISION):
             return f"the precision of {function} is limited to {MAX_PRECISION}"
         if function == "logarithm" and any(isinstance(value, str) for value in arguments):

@@ -1,19 +1,19 @@
 """Prompt layout of the quickstart's BFCL windows: signatures, two worked examples, history, user turn.
 
-    <system>     Tools: / ls(a?) / cd(folder) / ... / Answer with CALL lines only.
-    <user>       a turn of another task              <assistant> CALL cd('plans')
-    <user>       a turn of another task              <assistant> CALL touch('list.txt')
-    <user>       this task's turn                    <assistant> (sampled)
-    <user>       Result: {...} + newline + next user turn
+<system>     Tools: / ls(a?) / cd(folder) / ... / Answer with CALL lines only.
+<user>       a turn of another task              <assistant> CALL cd('plans')
+<user>       a turn of another task              <assistant> CALL touch('list.txt')
+<user>       this task's turn                    <assistant> (sampled)
+<user>       Result: {...} + newline + next user turn
 """
 
 from __future__ import annotations
 
 import random
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Iterable, Sequence
 
 from bfcl_simulators import BfclTask, Call, function_docs, parameters
 
@@ -62,7 +62,12 @@ class Example:
     @cached_property
     def quotes_its_arguments(self) -> bool:
         """Every string argument occurs in the user's text: the example can be understood by itself."""
-        texts = [text for call in self.calls for value in (*call.positional, *call.keyword.values()) for text in _texts(value)]
+        texts = [
+            text
+            for call in self.calls
+            for value in (*call.positional, *call.keyword.values())
+            for text in _texts(value)
+        ]
         return all(text in self.user for text in texts)
 
     @property
@@ -76,7 +81,9 @@ class PromptLayout:
     def __init__(self, example_pool: Sequence[Example]) -> None:
         self._pool = example_pool
 
-    def opening(self, window_id: str, task_number: int, task: BfclTask, turns: range) -> tuple[list[Message], frozenset[str]]:
+    def opening(
+        self, window_id: str, task_number: int, task: BfclTask, turns: range
+    ) -> tuple[list[Message], frozenset[str]]:
         """System message and examples for a window that needs these turns' functions; and the offered names."""
         used = sorted({call.name for turn in turns for call in task.ground_truth[turn]})
         owner = {name: class_name for class_name in task.involved_classes for name in function_docs(class_name)}
@@ -85,7 +92,9 @@ class PromptLayout:
         others = sorted(set(owner) - set(used) - set(task.excluded_functions))
         offered = used + chance.sample(others, DISTRACTORS)
         chance.shuffle(offered)
-        system = "\n".join(["Tools:", *(signature(owner[name], name) for name in offered), "Answer with CALL lines only."])
+        system = "\n".join(
+            ["Tools:", *(signature(owner[name], name) for name in offered), "Answer with CALL lines only."]
+        )
         own_calls = {answer_line(task, call) for turn in turns for call in task.ground_truth[turn]}
         messages = [{"role": "system", "content": system}]
         for example in self._examples(task_number, frozenset(offered), frozenset(used), own_calls):
@@ -99,7 +108,9 @@ class PromptLayout:
         pool = [
             example
             for example in self._pool
-            if example.task_number != task_number and example.functions <= offered and not example.call_texts & own_calls
+            if example.task_number != task_number
+            and example.functions <= offered
+            and not example.call_texts & own_calls
         ]
         chosen: list[Example] = []
         covered: set[str] = set()
@@ -132,7 +143,8 @@ def example_pool(tasks: dict[int, BfclTask]) -> list[Example]:
 
 def signature(class_name: str, function: str) -> str:
     """`ls(a?)`: parameter names in the order positional arguments take, optional ones marked."""
-    return f"{function}({', '.join(name if required else name + '?' for name, required in parameters(class_name, function))})"
+    names = [name if required else name + "?" for name, required in parameters(class_name, function)]
+    return f"{function}({', '.join(names)})"
 
 
 def answer(task: BfclTask, turn: int) -> str:

@@ -14,11 +14,12 @@ import copy
 import importlib
 import inspect
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import bfcl_eval
 from bfcl_eval.constants.executable_backend_config import (
@@ -27,7 +28,6 @@ from bfcl_eval.constants.executable_backend_config import (
     STATELESS_CLASSES,
 )
 from bfcl_eval.eval_checker.multi_turn_eval.multi_turn_checker import response_checker, state_checker
-
 from bfcl_limits import refusal
 
 CATEGORIES = ("multi_turn_base", "multi_turn_miss_func", "multi_turn_miss_param", "multi_turn_long_context")
@@ -71,7 +71,7 @@ def load_tasks(category: str) -> list[BfclTask]:
     `bfcl_eval.utils.load_dataset_entry` reads the same lines, but importing it creates folders and lock
     files. It adds the function docs; those are in `function_docs`.
     """
-    data = Path(bfcl_eval.__file__).parent / "data"
+    data = Path(str(bfcl_eval.__file__)).parent / "data"
     entries = _read_lines(data / f"BFCL_v4_{category}.json")
     truths = _read_lines(data / "possible_answer" / f"BFCL_v4_{category}.json")
     truth_by_id = {truth["id"]: truth["ground_truth"] for truth in truths}
@@ -90,7 +90,7 @@ def load_tasks(category: str) -> list[BfclTask]:
 @cache
 def function_docs(class_name: str) -> dict[str, dict[str, Any]]:
     """Name -> official documentation of a class's functions, in the official order."""
-    data = Path(bfcl_eval.__file__).parent / "data" / "multi_turn_func_doc"
+    data = Path(str(bfcl_eval.__file__)).parent / "data" / "multi_turn_func_doc"
     return {doc["name"]: doc for doc in _read_lines(data / MULTI_TURN_FUNC_DOC_FILE_MAPPING[class_name])}
 
 

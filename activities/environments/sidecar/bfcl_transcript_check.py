@@ -14,17 +14,17 @@ from __future__ import annotations
 import json
 import random
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 from bfcl_eval.eval_checker.multi_turn_eval.multi_turn_checker import multi_turn_checker
-
 from bfcl_simulators import CATEGORIES, BfclTask, Call, function_docs, load_tasks, parameters
 from self_check import forget, mutated
 
 END = "That is all."
 JUNK = (
-    "<tool_call>\n{\"name\": \"ls\", \"argum",
+    '<tool_call>\n{"name": "ls", "argum',
     "<tool_call>\n{'name': 'ls', 'arguments': {}}\n</tool_call>",
     "<tool_call>\n[1, 2]\n</tool_call>",
     '<tool_call>\n{"name": "ls", "arguments": [1]}\n</tool_call>',
@@ -43,15 +43,26 @@ def policies() -> Iterator[dict[str, Any]]:
     for task in (task for category in CATEGORIES for task in load_tasks(category)):
         for name, turns in (("random", _random), ("mutated", _mutated), ("junk", _junk)):
             chance = random.Random(f"{name}/{task.id}")
-            yield {"taskId": task.id, "policy": name, "responses": [text for turn in turns(task, chance) for text in turn]}
+            yield {
+                "taskId": task.id,
+                "policy": name,
+                "responses": [text for turn in turns(task, chance) for text in turn],
+            }
 
 
 def _mutated(task: BfclTask, chance: random.Random) -> list[list[str]]:
-    """Mutated ground truth; a turn's calls in one response or one by one, and now and then no closing reply at the end."""
+    """Mutated ground truth; a turn's calls in one response or one by one, and now and then no closing reply at the
+    end.
+    """
     turns = []
     for calls in mutated(task, chance):
         written = [_spelled(task, call) for call in calls]
-        turns.append([*(written if chance.random() < 0.5 and len(written) <= 20 else ["\n".join(written)] if written else []), END])
+        turns.append(
+            [
+                *(written if chance.random() < 0.5 and len(written) <= 20 else ["\n".join(written)] if written else []),
+                END,
+            ]
+        )
     return turns if chance.random() < 0.7 else [*turns[:-1], turns[-1][:-1] or [END]]
 
 
@@ -62,7 +73,15 @@ def _random(task: BfclTask, chance: random.Random) -> list[list[str]]:
     turns = []
     for _ in task.user_turns:
         count = chance.choice((0, 1, 1, 2, 3, 25 if chance.random() < 0.1 else 1))
-        turns.append([*(chance.choice(right) if chance.random() < 0.3 else _any_call(chance.choice(docs), chance) for _ in range(count)), END])
+        turns.append(
+            [
+                *(
+                    chance.choice(right) if chance.random() < 0.3 else _any_call(chance.choice(docs), chance)
+                    for _ in range(count)
+                ),
+                END,
+            ]
+        )
     return turns
 
 
@@ -87,7 +106,9 @@ def _spelled(task: BfclTask, call: Call) -> str:
 
 def _any_call(doc: dict[str, Any], chance: random.Random) -> str:
     properties = doc["parameters"].get("properties", {})
-    arguments = {name: _any_value(value.get("type"), chance) for name, value in properties.items() if chance.random() < 0.9}
+    arguments = {
+        name: _any_value(value.get("type"), chance) for name, value in properties.items() if chance.random() < 0.9
+    }
     return f"<tool_call>\n{json.dumps({'name': doc['name'], 'arguments': arguments})}\n</tool_call>"
 
 
@@ -101,7 +122,7 @@ def _any_value(kind: Any, chance: random.Random) -> Any:
     }
     of_kind = values.get(str(kind))
     if of_kind is None or chance.random() < 0.1:
-        return chance.choice(("", "a.txt", "workspace", "NVDA", "it's \"quoted\"\n", "ünï😀", None, 7, 7.0))
+        return chance.choice(("", "a.txt", "workspace", "NVDA", 'it\'s "quoted"\n', "ünï😀", None, 7, 7.0))
     return of_kind()
 
 
@@ -111,7 +132,11 @@ def verdicts(folder: Path) -> Iterator[dict[str, Any]]:
         for number, line in enumerate(file.read_text(encoding="utf-8").split("\n")[:-1]):
             entry = json.loads(line)
             name = f"transcript_{file.stem}_{number}"
-            yield {"folder": file.parts[len(folder.parts)], "id": entry["id"], "valid": _official_verdict(tasks[entry["id"]], entry["result"], name)}
+            yield {
+                "folder": file.parts[len(folder.parts)],
+                "id": entry["id"],
+                "valid": _official_verdict(tasks[entry["id"]], entry["result"], name),
+            }
 
 
 def _official_verdict(task: BfclTask, result: list[list[Any]], name: str) -> bool:
@@ -130,7 +155,11 @@ def _decoded(step: Any) -> list[str]:
     """As `convert_to_function_call` of bfcl_eval, whose module needs parsers of other languages; text is no call."""
     if isinstance(step, str):
         return []
-    return [f"{name}({','.join(f'{k}={v!r}' for k, v in json.loads(text).items())})" for call in step for name, text in call.items()]
+    return [
+        f"{name}({','.join(f'{k}={v!r}' for k, v in json.loads(text).items())})"
+        for call in step
+        for name, text in call.items()
+    ]
 
 
 if __name__ == "__main__":

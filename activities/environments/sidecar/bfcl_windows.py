@@ -35,7 +35,7 @@ from bfcl_simulators import BfclTask, Call, OfficialTurnCheck, Simulators, load_
 MAX_CALLS = 4
 DEFAULT_TURNS = 2
 DEFAULT_TASK_SET = "quickstart"
-TRAIN_HALF = range(0, 100)
+TRAIN_HALF = range(100)
 """The authors' split: tasks 0..99 train, 100..199 test."""
 MAX_DEMONSTRATION_TOKENS = 430
 """By the estimate; the longest demonstration then has 448 tokens of SmolLM2."""
@@ -95,7 +95,9 @@ class BfclWindows:
         """The seed changes nothing: every simulator carries its own in the official scenario."""
         window = self._windows.get(task_id)
         if window is None:
-            raise UnknownTask(f"{self.name} has no window {task_id!r}; it has e.g. {', '.join(list(self._windows)[:3])}")
+            raise UnknownTask(
+                f"{self.name} has no window {task_id!r}; it has e.g. {', '.join(list(self._windows)[:3])}"
+            )
         messages, offered = self._openings[task_id]
         return WindowEpisode(self._tasks[window.task_number], window, messages, offered)
 
@@ -164,7 +166,7 @@ class WindowEpisode:
         return [_next_user(self._task, turn + 1, results)], False
 
     def verdict(self) -> dict[str, Any]:
-        passed = (self._passed + [False]).index(False)  # turns before the first failed one
+        passed = [*self._passed, False].index(False)  # turns before the first failed one
         return {
             "score": passed / self._window.turns,
             "success": passed == self._window.turns,

@@ -1,4 +1,6 @@
-"""A forked child that answers requests over a socket, watched from outside: its clock may be frozen, its code may not end."""
+"""A forked child that answers requests over a socket, watched from outside: its clock may be frozen, its code may not
+end.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ import socket
 import struct
 import sys
 import traceback
-from typing import Any, Callable
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 MAX_FRAME_BYTES = 4 << 20
 WATCH_S = 0.1
@@ -68,7 +72,8 @@ class Child:
         return cls(pid, reader, writer)
 
     async def ask(self, request: Request, max_seconds: float, max_clock_seconds: float) -> Any:
-        """@param max_seconds of processor time, so that a busy machine changes nothing; the clock is for code that waits
+        """@param max_seconds of processor time, so that a busy machine changes nothing; the clock is for code that
+        waits
 
         @raises ChildTooLong, ChildDied, ChildFault
         """
@@ -92,12 +97,10 @@ class Child:
         if self._status is None:
             self._writer.close()
             for kill in (os.killpg, os.kill):  # what it has started goes with it; it may not lead a group yet
-                try:
+                with suppress(ProcessLookupError):
                     kill(self.pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
             while self._status is None:
-                gone, status = os.waitpid(self.pid, os.WNOHANG)
+                gone, status = os.waitpid(self.pid, os.WNOHANG)  # noqa: ASYNC222 - does not wait
                 if gone:
                     self._status = status
                 else:

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from inspect import isawaitable
-from typing import Any, Callable, TypeVar
+from typing import Any, TypeVar, cast
 
 from adapter import Adapter, Episode, UnknownTask
 from protocol import ProtocolError, canonical_json, observation
@@ -89,14 +89,18 @@ class EpisodeStore:
                     return live.observations[step_index]
                 raise ProtocolError(
                     "step_conflict",
-                    f"episode {episode_id}: step {step_index} was taken with another action; an action cannot be changed",
+                    f"episode {episode_id}: step {step_index} was taken with another action; "
+                    "an action cannot be changed",
                 )
             if step_index > taken + 1:
                 raise ProtocolError(
-                    "step_conflict", f"episode {episode_id}: step {step_index} leaves a gap, the next is step {taken + 1}"
+                    "step_conflict",
+                    f"episode {episode_id}: step {step_index} leaves a gap, the next is step {taken + 1}",
                 )
             if live.observations[-1]["done"]:
-                raise ProtocolError("step_conflict", f"episode {episode_id} ended with step {taken}: no step {step_index}")
+                raise ProtocolError(
+                    "step_conflict", f"episode {episode_id} ended with step {taken}: no step {step_index}"
+                )
             try:
                 return await self._take(live, action, written)
             except BaseException:
@@ -169,7 +173,8 @@ class EpisodeStore:
             if live.observations[-1]["done"]:
                 raise ProtocolError(
                     "restore_mismatch",
-                    f"episode {episode_id}: the replay ended at index {len(live.actions)}, {len(actions)} actions were recorded",
+                    f"episode {episode_id}: the replay ended at index {len(live.actions)}, "
+                    f"{len(actions)} actions were recorded",
                 )
             await self._take(live, action, canonical_json(action))
             self._expect_hash(episode_id, live, hashes)
@@ -210,7 +215,8 @@ class EpisodeStore:
         if len(self._live) >= self._max_episodes:
             raise ProtocolError(
                 "too_many_episodes",
-                f"{self._max_episodes} episodes are live: close some, wait, or start the sidecar with a larger --max-episodes",
+                f"{self._max_episodes} episodes are live: close some, wait, "
+                "or start the sidecar with a larger --max-episodes",
             )
 
     def _expire(self, idle_s: float) -> None:
@@ -227,4 +233,4 @@ class EpisodeStore:
 
 
 async def _settled(value: T | Awaitable[T]) -> T:
-    return await value if isawaitable(value) else value
+    return await cast("Awaitable[T]", value) if isawaitable(value) else value

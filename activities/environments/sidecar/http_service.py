@@ -1,4 +1,5 @@
-"""A small HTTP/1.1 server for one thread: keep-alive, Content-Length bodies, on a connection one answer after the other.
+"""A small HTTP/1.1 server for one thread: keep-alive, Content-Length bodies, on a connection one answer after the
+other.
 
 `http.server` gives every connection a thread and parses headers as e-mail, which together cost several times what a
 step of an environment does. Requests of this protocol are short and answered at once, or by another process that is
@@ -10,9 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Callable
 
 from protocol import MAX_BODY_BYTES, canonical_json
 
@@ -65,7 +65,12 @@ class _Connection(asyncio.Protocol):
 
     def _take_requests(self) -> None:
         self._used = asyncio.get_running_loop().time()
-        while self._transport is not None and not self._transport.is_closing() and self._awaited is None and self._take_request():
+        while (
+            self._transport is not None
+            and not self._transport.is_closing()
+            and self._awaited is None
+            and self._take_request()
+        ):
             pass
 
     def _take_request(self) -> bool:
@@ -87,7 +92,9 @@ class _Connection(asyncio.Protocol):
             self._reply(200, b"OK", "text/plain", closing=_closes(version, headers))
             return True
         if method != "POST":
-            self._refuse(404 if method == "GET" else 405, f"no {method[:20]} {path[:100]}; there is GET /healthz, and POST")
+            self._refuse(
+                404 if method == "GET" else 405, f"no {method[:20]} {path[:100]}; there is GET /healthz, and POST"
+            )
             return False
         length = headers.get("content-length", "")
         if not length.isascii() or not length.isdigit() or "transfer-encoding" in headers:
@@ -126,7 +133,9 @@ class _Connection(asyncio.Protocol):
     def _refuse(self, status: int, message: str) -> None:
         """What follows cannot be read as a request: the connection ends."""
         self._received.clear()
-        self._reply(status, canonical_json({"code": "bad_request", "message": message}), "application/json", closing=True)
+        self._reply(
+            status, canonical_json({"code": "bad_request", "message": message}), "application/json", closing=True
+        )
 
     def _reply(self, status: int, body: bytes, content_type: str, closing: bool) -> None:
         head = (
@@ -146,11 +155,15 @@ def _closes(version: str, headers: dict[str, str]) -> bool:
 
 def listening_socket(host: str, port: int) -> socket.socket:
     """@raises OSError if the address is taken or none of this machine"""
-    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=_BACKLOG)
+    return socket.create_server(
+        (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=_BACKLOG
+    )
 
 
 async def serve(listening: socket.socket, answer: Answer) -> None:
     """Answers requests until it is cancelled."""
-    server = await asyncio.get_running_loop().create_server(lambda: _Connection(answer), sock=listening, backlog=_BACKLOG)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: _Connection(answer), sock=listening, backlog=_BACKLOG
+    )
     async with server:
         await server.serve_forever()

@@ -1,4 +1,5 @@
-"""Landlock, Linux's rules by which a process gives up files and connections for itself: no rights are needed, none come back.
+"""Landlock, Linux's rules by which a process gives up files and connections for itself: no rights are needed, none come
+back.
 
 Only for what the process opens from then on, and only in the thread that calls it and those it starts. Linux 5.13 and
 later, where it is compiled in; connections from 6.7 on.
@@ -39,7 +40,8 @@ def landlock_version() -> int:
 
 
 def restrict(readable: Iterable[Path], writable: Iterable[Path]) -> bool:
-    """From now on this thread opens files only below these folders (or these files), no TCP connection, and starts no program.
+    """From now on this thread opens files only below these folders (or these files), no TCP connection, and starts no
+    program.
 
     @returns False, and nothing is restricted, where the kernel has no Landlock
     @raises OSError if the kernel refuses what it should know

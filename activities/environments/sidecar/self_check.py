@@ -18,7 +18,6 @@ from typing import Any
 
 from bfcl_eval.eval_checker.multi_turn_eval import multi_turn_utils
 from bfcl_eval.eval_checker.multi_turn_eval.multi_turn_checker import multi_turn_checker
-
 from bfcl_simulators import CATEGORIES, BfclTask, Call, OfficialTurnCheck, Simulators, load_tasks
 from bfcl_windows import BfclWindows
 
@@ -66,7 +65,7 @@ class Official:
 
 def forget(name: str) -> None:
     for key in [key for key in vars(multi_turn_utils) if key.startswith(name)]:
-        del vars(multi_turn_utils)[key]
+        delattr(multi_turn_utils, key)
 
 
 def our_results(task: BfclTask, turns: Turns) -> list[list[str]]:
@@ -106,7 +105,17 @@ def check_tasks(mutations: int) -> dict[str, Any]:
     official = Official()
     chance = random.Random("self check")
     counts = dict.fromkeys(
-        ["tasks", "calls", "textsEqual", "groundTruthValid", "officialGroundTruthValid", "emptyValid", "mutations", "verdictsEqual"], 0
+        [
+            "tasks",
+            "calls",
+            "textsEqual",
+            "groundTruthValid",
+            "officialGroundTruthValid",
+            "emptyValid",
+            "mutations",
+            "verdictsEqual",
+        ],
+        0,
     )
     for task in (task for category in CATEGORIES for task in load_tasks(category)):
         truth = [list(turn) for turn in task.ground_truth]
@@ -131,7 +140,9 @@ def check_tasks(mutations: int) -> dict[str, Any]:
 
 
 def check_limits(official: Official) -> dict[str, Any]:
-    """Calls that would hold the process for minutes return at once; just beyond the limit of power our text is the official one."""
+    """Calls that would hold the process for minutes return at once; just beyond the limit of power our text is the
+    official one.
+    """
     task = next(task for task in load_tasks("multi_turn_base") if "MathAPI" in task.involved_classes)
     bombs = [
         Call("power", (9, 10**9)),
@@ -145,11 +156,23 @@ def check_limits(official: Official) -> dict[str, Any]:
         Call("square_root", (2.0, 1e9)),
     ]
     started = time.monotonic()
-    answered = sum(text.startswith("Error during execution: ") for [text] in our_results(task, [[bomb] for bomb in bombs]))
+    answered = sum(
+        text.startswith("Error during execution: ") for [text] in our_results(task, [[bomb] for bomb in bombs])
+    )
     quick = time.monotonic() - started < 1
-    near = [Call("power", (9, 6000)), Call("power", (-9, 4000)), Call("power", (2, -3)), Call("power", (2.5, 10**9)), Call("square_root", (2, 50))]
+    near = [
+        Call("power", (9, 6000)),
+        Call("power", (-9, 4000)),
+        Call("power", (2, -3)),
+        Call("power", (2.5, 10**9)),
+        Call("square_root", (2, 50)),
+    ]
     theirs = official.results(task, [[official_text(call)] for call in near])
-    return {"bombs": len(bombs), "answered": answered if quick else 0, "nearLimitTextsEqual": our_results(task, [[call] for call in near]) == theirs}
+    return {
+        "bombs": len(bombs),
+        "answered": answered if quick else 0,
+        "nearLimitTextsEqual": our_results(task, [[call] for call in near]) == theirs,
+    }
 
 
 def action(calls: list[Call]) -> dict[str, Any]:
@@ -165,7 +188,9 @@ def check_windows() -> dict[str, Any]:
         truth = [action(list(task.ground_truth[window.first_turn + turn])) for turn in range(window.turns)]
         junk = action([Call("no_such_tool")])
         # What is right after a wrong turn earns nothing, where there is an after.
-        wrong_at = [[*truth[:turn], junk, *(truth[turn + 1 :] if window.plays_on else [])] for turn in range(window.turns)]
+        wrong_at = [
+            [*truth[:turn], junk, *(truth[turn + 1 :] if window.plays_on else [])] for turn in range(window.turns)
+        ]
         counts["windows"] += 1
         counts["groundTruthScoresOne"] += _score(adapter, window.id, truth) == 1
         counts["wrongFirstScoresZero"] += _score(adapter, window.id, wrong_at[0]) == 0

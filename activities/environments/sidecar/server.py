@@ -20,10 +20,10 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Coroutine
-from contextlib import nullcontext
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from adapter import Adapter
 from confinement import confine, limit_resources
@@ -41,6 +41,7 @@ from protocol import (
     text_field,
 )
 from time_limit import TooLong, time_limit
+
 
 def _bfcl_windows(options: argparse.Namespace) -> Adapter:
     from bfcl_simulators import load_simulators
@@ -75,17 +76,26 @@ def _appworld(options: argparse.Namespace) -> Adapter:
         sys.exit(f"sidecar: {error}")
     scratch = make_scratch()
     if landlock_version() == 0:
-        print("sidecar: this kernel has no Landlock: code of a model could read the tasks' answers below --data", file=sys.stderr)
+        print(
+            "sidecar: this kernel has no Landlock: code of a model could read the tasks' answers below --data",
+            file=sys.stderr,
+        )
     load_engine(root, scratch / "warm-up", first)
     limits = PoolLimits(options.worlds, options.max_seconds, options.max_clock_seconds, options.world_memory << 20)
     return AppWorldReact(tasks, WorldPool(root, scratch, limits))
 
 
-ENVIRONMENTS: dict[str, Callable[[argparse.Namespace], Adapter]] = {"bfcl-windows": _bfcl_windows, "bfcl": _bfcl, "appworld": _appworld}
+ENVIRONMENTS: dict[str, Callable[[argparse.Namespace], Adapter]] = {
+    "bfcl-windows": _bfcl_windows,
+    "bfcl": _bfcl,
+    "appworld": _appworld,
+}
 
 
 class Service:
-    """The protocol's calls by path: one at a time, since simulators are not thread-safe and a call takes well under 1 ms, unless the adapter is concurrent."""
+    """The protocol's calls by path: one at a time, since simulators are not thread-safe and a call takes well under 1
+    ms, unless the adapter is concurrent.
+    """
 
     def __init__(self, adapter: Adapter, store: EpisodeStore, max_seconds: float = 10.0) -> None:
         self._adapter = adapter
@@ -119,7 +129,9 @@ class Service:
             return error.status, canonical_json({"code": error.code, "message": error.message})
         except TooLong:
             # Not an observation: the same step is quicker on another day, and episodes must come out the same.
-            return 500, canonical_json({"code": "internal", "message": f"{path}: took more than {self._max_seconds:g} s of processor time"})
+            return 500, canonical_json(
+                {"code": "internal", "message": f"{path}: took more than {self._max_seconds:g} s of processor time"}
+            )
         except Exception as error:  # noqa: BLE001 - the boundary: one bad request must not end the server
             traceback.print_exc()
             message = f"{path}: {type(error).__name__}: {error}"[:1000]
@@ -137,7 +149,9 @@ class Service:
 
     async def _reset(self, request: dict[str, Any]) -> Any:
         only_keys(request, {"episodeId", "taskId", "seed"})
-        return await self._store.reset(episode_id(request), text_field(request, "taskId"), integer_field(request, "seed", 0))
+        return await self._store.reset(
+            episode_id(request), text_field(request, "taskId"), integer_field(request, "seed", 0)
+        )
 
     async def _step(self, request: dict[str, Any]) -> Any:
         only_keys(request, {"episodeId", "stepIndex", "action"})
@@ -185,12 +199,33 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True, help="0 takes a free one; the first line of output names it")
     parser.add_argument("--max-episodes", type=int, default=4096, help="live episodes; more get 429")
-    parser.add_argument("--max-seconds", type=float, default=10.0, help="of processor time for one request; a step that takes more is ended and the episode forgotten, with appworld undone and told")
-    parser.add_argument("--max-clock-seconds", type=float, default=200.0, help="appworld: on the clock, for code that waits")
+    parser.add_argument(
+        "--max-seconds",
+        type=float,
+        default=10.0,
+        help="of processor time for one request; a step that takes more is ended and the episode "
+        "forgotten, with appworld undone and told",
+    )
+    parser.add_argument(
+        "--max-clock-seconds", type=float, default=200.0, help="appworld: on the clock, for code that waits"
+    )
     parser.add_argument("--data", help="appworld: the folder that holds the downloaded `data`")
-    parser.add_argument("--worlds", type=int, default=8, help="appworld: worlds open at once, a process each; other episodes' worlds are opened again when they are needed")
-    parser.add_argument("--world-memory", type=int, default=1024, help="appworld: address space of one world, MiB; 430 are in use when it opens")
-    parser.add_argument("--idle-expiry", type=float, default=3600.0, help="seconds after which an idle episode is dropped")
+    parser.add_argument(
+        "--worlds",
+        type=int,
+        default=8,
+        help="appworld: worlds open at once, a process each; other episodes' worlds are opened again "
+        "when they are needed",
+    )
+    parser.add_argument(
+        "--world-memory",
+        type=int,
+        default=1024,
+        help="appworld: address space of one world, MiB; 430 are in use when it opens",
+    )
+    parser.add_argument(
+        "--idle-expiry", type=float, default=3600.0, help="seconds after which an idle episode is dropped"
+    )
     options = parser.parse_args()
 
     os.environ["TZ"] = "UTC"  # a simulator formats local times
@@ -200,7 +235,8 @@ def main() -> None:
     except ModuleNotFoundError as error:
         sys.exit(
             f"sidecar: {options.environment} needs the Python package {error.name}, which {sys.executable} lacks: run "
-            "`npm run setup` (for appworld `npm run setup -- --with appworld`), or start the sidecar with the virtual environment's python"
+            "`npm run setup` (for appworld `npm run setup -- --with appworld`), or start the sidecar with the "
+            "virtual environment's python"
         )
     service = Service(adapter, EpisodeStore(adapter, options.max_episodes, options.idle_expiry), options.max_seconds)
     try:
@@ -214,10 +250,8 @@ def main() -> None:
     gc.freeze()  # the loaded data lives as long as the process
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     print(f"{options.environment} listening on http://{options.host}:{listening.getsockname()[1]}", flush=True)
-    try:
+    with suppress(KeyboardInterrupt):
         asyncio.run(serve(listening, service.answer))
-    except KeyboardInterrupt:
-        pass
 
 
 if __name__ == "__main__":

@@ -15,6 +15,9 @@ def task_options(written: str, known: Mapping[str, tuple[str, ...]]) -> dict[str
     for pair in filter(None, written.split("&")):
         key, _, value = pair.partition("=")
         if value not in known.get(key, ()):
-            raise ValueError(f"option {pair[:60]!r} is unknown, expected {', '.join(f'{k}={chr(124).join(v)}' for k, v in known.items())}")
+            raise ValueError(
+                f"option {pair[:60]!r} is unknown, "
+                f"expected {', '.join(f'{k}={chr(124).join(v)}' for k, v in known.items())}"
+            )
         options[key] = value
     return options

@@ -2,16 +2,16 @@
 
 Not time on the clock: on a busy machine every step takes long.
 
-The alarm interrupts Python code between two instructions. A single operation of C, such as a power with a huge exponent,
-it cannot interrupt: an environment refuses those itself (`bfcl_limits.py`).
+The alarm interrupts Python code between two instructions. A single operation of C, such as a power with a huge
+exponent, it cannot interrupt: an environment refuses those itself (`bfcl_limits.py`).
 """
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Iterator
 
 
 class TooLong(BaseException):

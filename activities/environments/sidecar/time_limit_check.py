@@ -1,12 +1,13 @@
 """Proves the time limit on an environment that never answers; prints one JSON object.
 
-    .runtime/venvs/bfcl/bin/python activities/environments/sidecar/time_limit_check.py
+.runtime/venvs/bfcl/bin/python activities/environments/sidecar/time_limit_check.py
 """
 
 from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from typing import Any
 
 from adapter import Message
@@ -31,10 +32,8 @@ class _Slow:
 
     def step(self, action: dict[str, Any]) -> tuple[list[Message], bool]:
         while action["content"] == "spin":
-            try:
+            with suppress(Exception):
                 sum(range(1000))
-            except Exception:  # noqa: BLE001
-                pass
         return [{"role": "user", "content": "done"}], False
 
     def verdict(self) -> dict[str, Any]:
@@ -52,7 +51,9 @@ def main() -> None:
     service = Service(adapter, EpisodeStore(adapter), max_seconds=0.2)
 
     def post(path: str, body: dict[str, Any]) -> tuple[int, Any]:
-        status, reply = service.answer(path, json.dumps(body).encode())
+        answer = service.answer(path, json.dumps(body).encode())
+        assert isinstance(answer, tuple)  # the adapter is not concurrent
+        status, reply = answer
         return status, json.loads(reply)
 
     def step(content: str) -> dict[str, Any]:
@@ -64,7 +65,11 @@ def main() -> None:
     seconds = time.process_time() - began
     lost = post("/step", step("spin"))
     post("/reset", {"episodeId": "e", "taskId": "t", "seed": 0})
-    print(json.dumps({"spun": spun, "seconds": seconds, "afterwards": lost[1]["code"], "next": post("/step", step("go"))[0]}))
+    print(
+        json.dumps(
+            {"spun": spun, "seconds": seconds, "afterwards": lost[1]["code"], "next": post("/step", step("go"))[0]}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -27,11 +27,21 @@ from appworld.common.utils import freeze_time, write_json
 NOW = DateTime(2024, 3, 4, 9, 30, 0)
 EMAIL_DOMAIN = "example.com"
 PEOPLE: list[dict[str, Any]] = [
-    {"first_name": "Ada", "last_name": "Quill", "phone_number": "5550100001", "birthday": "1991-02-03", "sex": "female"},
+    {
+        "first_name": "Ada",
+        "last_name": "Quill",
+        "phone_number": "5550100001",
+        "birthday": "1991-02-03",
+        "sex": "female",
+    },
     {"first_name": "Bruno", "last_name": "Tarn", "phone_number": "5550100002", "birthday": "1988-11-12", "sex": "male"},
 ]
 NOTES = {
-    "Ada": [("Lighthouse trip", "Take the red scarf.", ["travel"]), ("Gears", "Oil the small one.", ["workshop"]), ("Ferry", "Leaves at nine.", ["travel"])],
+    "Ada": [
+        ("Lighthouse trip", "Take the red scarf.", ["travel"]),
+        ("Gears", "Oil the small one.", ["workshop"]),
+        ("Ferry", "Leaves at nine.", ["travel"]),
+    ],
     "Bruno": [("Kiln", "Cone six.", ["workshop"])],
 }
 NO_OTHER_CHANGES = "assert model changes match simple_note.Note and nothing else"
@@ -47,13 +57,13 @@ def evaluate(test, public_data, private_data, main_user, models, ground_truth_an
     with test("assert the note has the wanted title and content"):
         test.case([added[0].title, added[0].content], "==", [public_data.title, public_data.content])
 '''
-EVALUATE_COUNT = '''
+EVALUATE_COUNT = """
 def evaluate(test, public_data, private_data, main_user, models, ground_truth_answer):
     with test("assert answers match"):
         test.answer(models.end.supervisor.Task.find_one().answer, ground_truth_answer)
     with test("assert no model changes"):
         test.case(models.changed_model_names(), "==", set())
-'''
+"""
 FAILS_IDLE, PASSES_IDLE = "no_op_fail", "no_op_pass"
 NOTE_TESTS = [
     (NO_OTHER_CHANGES, FAILS_IDLE),
@@ -66,13 +76,27 @@ COUNT_TESTS = [("assert answers match", FAILS_IDLE), ("assert no model changes",
 
 def note_task(person: str, title: str, content: str) -> dict[str, Any]:
     instruction = f"Add a note titled '{title}' with the content '{content}' to my Simple Note account."
-    return {"person": person, "instruction": instruction, "public": {"title": title, "content": content}, "answer": None, "evaluation": EVALUATE_NOTE, "tests": NOTE_TESTS}
+    return {
+        "person": person,
+        "instruction": instruction,
+        "public": {"title": title, "content": content},
+        "answer": None,
+        "evaluation": EVALUATE_NOTE,
+        "tests": NOTE_TESTS,
+    }
 
 
 def count_task(person: str, tag: str) -> dict[str, Any]:
     count = sum(tag in tags for _, _, tags in NOTES[person])
     instruction = f"How many notes in my Simple Note account have the tag '{tag}'?"
-    return {"person": person, "instruction": instruction, "public": {"tag": tag}, "answer": count, "evaluation": EVALUATE_COUNT, "tests": COUNT_TESTS}
+    return {
+        "person": person,
+        "instruction": instruction,
+        "public": {"tag": tag},
+        "answer": count,
+        "evaluation": EVALUATE_COUNT,
+        "tests": COUNT_TESTS,
+    }
 
 
 DATASETS: dict[str, dict[str, dict[str, Any]]] = {
@@ -109,14 +133,21 @@ def write_base_databases(data: Path, docs: ApiDocCollection) -> None:
     for person in PEOPLE:
         main_user = models.admin.MainUser(email=email(person), **person)
         main_user.save()
-        models.admin.AccountPassword(main_user_id=main_user.id, account_name="simple_note", password=password(person)).save()
+        models.admin.AccountPassword(
+            main_user_id=main_user.id, account_name="simple_note", password=password(person)
+        ).save()
         names = {key: person[key] for key in ("first_name", "last_name")}
         user = models.simple_note.User(email=email(person), password=password(person), verified=True, **names)
         user.save()
         for title, content, tags in NOTES[person["first_name"]]:
             models.simple_note.Note(user_id=user.id, title=title, content=content, tags=tags).save()
     rows = [
-        models.api_docs.ApiDoc(app_name_=doc["app_name"], **{key: doc[key] for key in ("api_name", "path", "method", "description", "parameters", "response_schemas")})
+        models.api_docs.ApiDoc(
+            app_name_=doc["app_name"],
+            **{
+                key: doc[key] for key in ("api_name", "path", "method", "description", "parameters", "response_schemas")
+            },
+        )
         for api_docs in docs.values()
         for doc in api_docs.values()
     ]
@@ -130,8 +161,19 @@ def write_task(data: Path, task_id: str, task: dict[str, Any]) -> None:
     truth = folder / "ground_truth"
     truth.mkdir(parents=True)
     person = next(person for person in PEOPLE if person["first_name"] == task["person"])
-    supervisor = {"first_name": person["first_name"], "last_name": person["last_name"], "email": email(person), "phone_number": person["phone_number"]}
-    specs = {"instruction": task["instruction"], "supervisor": supervisor, "datetime": NOW.isoformat(), "db_version": DB_VERSION, "canary_string": CANARY_STRING}
+    supervisor = {
+        "first_name": person["first_name"],
+        "last_name": person["last_name"],
+        "email": email(person),
+        "phone_number": person["phone_number"],
+    }
+    specs = {
+        "instruction": task["instruction"],
+        "supervisor": supervisor,
+        "datetime": NOW.isoformat(),
+        "db_version": DB_VERSION,
+        "canary_string": CANARY_STRING,
+    }
     write_json(specs, str(folder / "specs.json"), silent=True)
 
     in_memory, apps = f":memory:task_input-{task_id}", get_all_apps()
@@ -139,7 +181,9 @@ def write_task(data: Path, task_id: str, task: dict[str, Any]) -> None:
     models.start_db_tracker()
     boss = models.supervisor.Supervisor(birthday=person["birthday"], sex=person["sex"], **supervisor)
     boss.save()
-    models.supervisor.AccountPassword(supervisor_id=boss.id, account_name="simple_note", password=password(person)).save()
+    models.supervisor.AccountPassword(
+        supervisor_id=boss.id, account_name="simple_note", password=password(person)
+    ).save()
     models.supervisor.Task(supervisor_id=boss.id, instruction=task["instruction"]).save()
     models.save(str(folder / "dbs"), format="changes", app_names=apps, save_model_hashes=True)
     CachedDBHandler.reset()
@@ -148,9 +192,15 @@ def write_task(data: Path, task_id: str, task: dict[str, Any]) -> None:
     write_json({"mode": "minimal", "difficulty": 1, **calls}, str(truth / "metadata.json"), silent=True)
     write_json(task["public"], str(truth / "public_data.json"), silent=True)
     write_json({}, str(truth / "private_data.json"), silent=True)
-    write_json([{"requirement": text, "label": label} for text, label in task["tests"]], str(truth / "test_data.json"), silent=True)
+    write_json(
+        [{"requirement": text, "label": label} for text, label in task["tests"]],
+        str(truth / "test_data.json"),
+        silent=True,
+    )
     (truth / "answer.json").write_text(json.dumps(task["answer"]), encoding="utf-8")
-    (truth / "evaluation.py").write_text(f"# Canary String: {CANARY_STRING}\n{task['evaluation'].lstrip()}", encoding="utf-8")
+    (truth / "evaluation.py").write_text(
+        f"# Canary String: {CANARY_STRING}\n{task['evaluation'].lstrip()}", encoding="utf-8"
+    )
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """An MCP server with one tool, which answers with Python's repr of its arguments: over stdio, or over HTTP at a port.
 
-    python3 arguments_server.py [PORT]
+python3 arguments_server.py [PORT]
 """
+
 import json
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -37,7 +38,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_error(405)
 
-    def log_message(self, *_):
+    def log_message(self, format, *args):  # noqa: A002 - the name that it overrides
         pass
 
 

@@ -1,7 +1,6 @@
 """An environment on OpenEnv's own server package: guess a number. Run as `openenv_server.py PORT [MAX_SESSIONS]`."""
 
 import sys
-from typing import Optional
 
 import uvicorn
 from openenv.core.env_server.http_server import create_app
@@ -21,7 +20,7 @@ class Hint(Observation):
 class GuessTheNumber(Environment):
     SUPPORTS_CONCURRENT_SESSIONS = True
 
-    def reset(self, seed: Optional[int] = None, goal: int = 0) -> Hint:
+    def reset(self, seed: int | None = None, goal: int = 0) -> Hint:
         self._goal = goal
         self._steps = 0
         return Hint(hint=f"a number up to 999, seed {seed}")
