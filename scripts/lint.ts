@@ -3,6 +3,8 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { lintPython } from './lint/python.js';
+import { describeFailure } from './setup/index.js';
 import { repositoryRoot } from './setup/paths.js';
 
 const { values } = parseArgs({ options: { fix: { type: 'boolean', default: false } } });
@@ -22,6 +24,11 @@ for (const { finds, program, args } of tools) {
   const { status, error } = spawnSync(executable, args, { cwd: repositoryRoot, stdio: 'inherit' });
   if (error) throw error;
   if (status !== 0) failed.push(`${program} (${finds})`);
+}
+try {
+  if (!(await lintPython(fix))) failed.push('ruff or basedpyright (mistakes, format and types of Python code)');
+} catch (error) {
+  failed.push(describeFailure(error));
 }
 if (failed.length > 0) {
   console.error(`found something: ${failed.join(', ')}. \`npm run format\` mends what can be mended by itself.`);

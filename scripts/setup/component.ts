@@ -9,7 +9,8 @@ export type ComponentName =
   | 'temporal'
   | 'reference'
   | 'openenv'
-  | 'appworld';
+  | 'appworld'
+  | 'lint';
 
 /** What an installing component may tell the person who waits. */
 export interface Step {

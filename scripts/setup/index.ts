@@ -5,7 +5,7 @@ import { model } from './model.js';
 import { inRuntime } from './paths.js';
 import { checkPrerequisites } from './prerequisites.js';
 import { showProgress, type Work } from './progress.js';
-import { appworld, bfcl, openenv, reference } from './python-environments.js';
+import { appworld, bfcl, lint, openenv, reference } from './python-environments.js';
 import { SetUpError } from './set-up-error.js';
 import { tensorflow } from './tensorflow.js';
 import { tensorflowBinding } from './tensorflow-binding.js';
@@ -23,6 +23,7 @@ const components: readonly Component[] = [
   bfcl,
   reference,
   openenv,
+  lint,
   appworld,
   s3,
   temporal,
@@ -31,7 +32,7 @@ const components: readonly Component[] = [
 export const componentNames: readonly ComponentName[] = components.map(({ name }) => name);
 
 /** Set up by the commands and tests that need them, or by `npm run setup -- --with NAME`. */
-const onDemand: readonly ComponentName[] = ['reference', 'openenv', 'appworld'];
+const onDemand: readonly ComponentName[] = ['reference', 'openenv', 'appworld', 'lint'];
 
 /** All that a run needs. */
 export const defaultComponents: readonly ComponentName[] = componentNames.filter((name) => !onDemand.includes(name));

@@ -33,6 +33,9 @@ export const modelsDir: string = inRuntime('models');
 export const bfclPython: string = inRuntime('venvs', 'bfcl', 'bin', 'python');
 export const referencePython: string = inRuntime('venvs', 'reference', 'bin', 'python');
 export const openenvPython: string = inRuntime('venvs', 'openenv', 'bin', 'python');
+export const lintersPython: string = inRuntime('venvs', 'lint', 'bin', 'python');
+/** The linter and formatter of Python code. */
+export const ruff: string = inRuntime('venvs', 'lint', 'bin', 'ruff');
 export const appworldPython: string = inRuntime('venvs', 'appworld', 'bin', 'python');
 /** The engine's cache, by default in the user's home. */
 export const appworldCache: string = inRuntime('appworld', 'cache');

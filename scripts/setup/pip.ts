@@ -84,7 +84,7 @@ async function partialBytes(scratch: string): Promise<number> {
 }
 
 /** Components that are virtual environments, each with requirements of its own. */
-export type PythonEnvironment = 'bfcl' | 'reference' | 'openenv' | 'appworld';
+export type PythonEnvironment = 'bfcl' | 'reference' | 'openenv' | 'appworld' | 'lint';
 
 /** Makes a virtual environment of exactly the pinned packages, from nothing: a half-made one is not repaired. */
 export async function makeVirtualEnvironment(component: PythonEnvironment, step: Step): Promise<void> {

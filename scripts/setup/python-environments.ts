@@ -9,6 +9,7 @@ import {
   bfclPython,
   inRuntime,
   inSetUpSources,
+  lintersPython,
   openenvPython,
   referencePython,
 } from './paths.js';
@@ -94,6 +95,15 @@ export const openenv = environment({
   diskBytes: 300e6,
   python: openenvPython,
   imports: 'import openenv.core.env_server.http_server',
+});
+
+/** What `npm run lint` looks at Python code with. Never part of a run. */
+export const lint = environment({
+  name: 'lint',
+  title: 'Linter of Python code (ruff 0.17.6)',
+  diskBytes: 60e6,
+  python: lintersPython,
+  imports: 'import ruff',
 });
 
 const BUILDER = join('appworld', 'build_small_world.py');
