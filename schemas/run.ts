@@ -64,7 +64,7 @@ export const RunRef = z.strictObject({
     z.strictObject({ random: z.int() }),
     z.array(z.int().positive()),
   ]),
-  /** Only where the gradients of a turn are spread over workers: over how many activities, and the optimiser steps of a turn. */
+  /** Only for sharded updates: the number of gradient shards, and of optimizer steps per turn. */
   spread: z.strictObject({ shards: z.int().min(2), steps: z.int().positive() }).optional(),
   /** Whether iterations are dropped on the way. */
   retention: z.boolean().optional(),

@@ -2,22 +2,22 @@ import { z } from 'zod';
 import { ArtifactRef, Sha256 } from './artifact-ref.js';
 import { TrainConfig } from './train-config.js';
 
-/** Where settings begin to act. */
+/** The point of a run from which settings are in force. */
 export const SettingsStart = z.strictObject({
   /** k: from this iteration on. */
   iteration: z.int().nonnegative(),
-  /** Null: from its rollout on. A list: in iteration k only on the updates of turns that are not in it. */
+  /** Null: from its rollout on. A list: in iteration k they are in force only for updates of turns that are not listed. */
   keptTurns: z.array(z.int().positive()).nullable(),
 });
 export type SettingsStart = z.infer<typeof SettingsStart>;
 
-/** A blob: the settings from some point of a run on, and those before it. A run is a chain of these. */
+/** A blob: the settings from a point of a run on, and a reference to those before it. A run has a chain of these. */
 export const Settings = z.strictObject({
   kind: z.literal('settings'),
   from: SettingsStart,
-  /** Resolved: every default is spelled out. */
+  /** Resolved: with all defaults filled in. */
   config: TrainConfig,
-  /** What acts before `from`; null at the beginning of the chain. */
+  /** The settings in force before `from`; null for the first ones. */
   before: ArtifactRef.nullable(),
 });
 export type Settings = z.infer<typeof Settings>;

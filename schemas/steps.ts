@@ -85,8 +85,11 @@ export const ScoreTrajectoriesResult = z.strictObject({
 });
 export type ScoreTrajectoriesResult = z.infer<typeof ScoreTrajectoriesResult>;
 
-/** Queue of the worker that holds the weights of this result in memory, which is asked first for the next step; left out if there is none. */
-const Warm = z.string().min(1).optional();
+/**
+ * Task queue of the worker that holds the weights of this result in memory: the next step goes to it first. Left out if
+ * there is none.
+ */
+const StickyQueue = z.string().min(1).optional();
 
 export const UpdateTurnInput = z.strictObject({
   run: RunRef,
@@ -107,7 +110,7 @@ export const UpdateTurnResult = z.strictObject({
   policy: PolicyState,
   suffixProducts: ArtifactRef,
   metrics: TurnUpdateMetrics,
-  warm: Warm,
+  warm: StickyQueue,
 });
 export type UpdateTurnResult = z.infer<typeof UpdateTurnResult>;
 
@@ -131,7 +134,7 @@ export const ApplyGradientsInput = UpdateTurnInput.extend({
   gradients: z.array(ArtifactRef).min(1),
 });
 export type ApplyGradientsInput = z.infer<typeof ApplyGradientsInput>;
-export const ApplyGradientsResult = TurnPartResult.extend({ policy: PolicyState, warm: Warm });
+export const ApplyGradientsResult = TurnPartResult.extend({ policy: PolicyState, warm: StickyQueue });
 export type ApplyGradientsResult = z.infer<typeof ApplyGradientsResult>;
 
 export const FinishTurnInput = UpdateTurnInput.extend({

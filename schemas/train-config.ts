@@ -26,7 +26,7 @@ export const RunId = z
 /** Names such as `my_exporter_mark` or `rope_scaling.my_mark`. */
 export const AcceptSettings = z.array(z.string().min(1)).min(1);
 
-export const ModelConfig = z.strictObject({
+export const ModelSettings = z.strictObject({
   path: z
     .string()
     .min(1)
@@ -159,7 +159,7 @@ export const TrainConfig = z
     }),
     seed: z.int().nonnegative().meta({ description: 'Every random number of the run is derived from this number.' }),
     iterations: z.int().nonnegative().max(100_000).meta({ description: 'K: number of training iterations.' }),
-    model: ModelConfig.meta({ description: 'The model that is trained.' }),
+    model: ModelSettings.meta({ description: 'The model that is trained.' }),
     environment: z
       .strictObject({
         name: z

@@ -3,7 +3,7 @@ import { computedIn } from './arithmetic.js';
 import { ArtifactRef, Sha256 } from './artifact-ref.js';
 import { PolicyState } from './turn-state.js';
 
-/** Commits on the way of a turn update that is spread over workers (`update.shards`). */
+/** Intermediate commits of a turn update that is sharded over workers (`update.shards`). */
 
 /** One shard's part of one optimiser step's gradient. */
 export const GradientManifest = z.strictObject({
@@ -35,13 +35,13 @@ export const RatiosManifest = z.strictObject({
   kind: z.literal('ratios'),
   inputHash: Sha256,
   ...computedIn,
-  /** JSON array of MeasuredSample. */
+  /** JSON array of SampleMeasurement. */
   measured: ArtifactRef,
-  /** The same under theta as the turn found it, where earlier turns have moved it and no step sees the whole pool. */
+  /** The same under theta before the turn, if earlier turns have changed it and no optimizer step sees the whole pool. */
   found: ArtifactRef.optional(),
 });
 export type RatiosManifest = z.infer<typeof RatiosManifest>;
-export const MeasuredSample = z.strictObject({
+export const SampleMeasurement = z.strictObject({
   id: z.string(),
   taskId: z.string(),
   advantage: z.number(),

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { ArtifactRef } from '../../schemas/artifact-ref.js';
 import { FinishTurnInput, type UpdateTurnResult } from '../../schemas/steps.js';
-import { MeasuredSample, OptimizerStepManifest, RatiosManifest } from '../../schemas/turn-parts.js';
+import { SampleMeasurement, OptimizerStepManifest, RatiosManifest } from '../../schemas/turn-parts.js';
 import { TurnStateManifest } from '../../schemas/turn-state.js';
 import { algorithmOf } from '../algorithms/index.js';
 import { commitOnce } from '../artifacts/commit-once.js';
@@ -30,7 +30,7 @@ export const createFinishTurn = ({ artifacts }: Pick<CpuDependencies, 'artifacts
         const steps = await Promise.all(parts.steps.map((step) => artifacts.getJson(step, OptimizerStepManifest)));
         const shards = await Promise.all(parts.ratios.map((shard) => artifacts.getJson(shard, RatiosManifest)));
         const samplesOf = async (refs: readonly ArtifactRef[]) =>
-          (await Promise.all(refs.map((ref) => artifacts.getJson(ref, z.array(MeasuredSample))))).flat();
+          (await Promise.all(refs.map((ref) => artifacts.getJson(ref, z.array(SampleMeasurement))))).flat();
         const measured = await samplesOf(shards.map((shard) => shard.measured));
         const found = await samplesOf(shards.flatMap((shard) => shard.found ?? []));
         const ratios = new Map(measured.map((sample) => [sample.id, suffixRatioOf(sample)]));
