@@ -35,7 +35,7 @@ export interface EpisodeView<Task, State> {
 
 export type Parameters = z.ZodObject;
 
-/** A verifier's word: passed or not, a score in [0, 1], or all of it. */
+/** A verifier's verdict: passed or not, a score in [0, 1], or all of it. */
 export type Judgement =
   | boolean
   | number
@@ -52,7 +52,7 @@ export type Listed<Task> = Task & { readonly id: string; readonly split: TaskUse
  *
  * `fault`, if left out: the run pauses with the reason. An environment that hangs because its machine does must not become
  * something to learn from, and nobody but the author can tell the two apart. `refuse`: the model reads
- * `Error: search: took longer than 10 s`, in an environment that is as if the call had not been made, and the episode goes on.
+ * `Error: search: took longer than 10 s`, in an environment that is as if the call had not been made, and the episode continues.
  */
 export type OnStepFailure = 'fault' | 'refuse';
 
@@ -106,7 +106,7 @@ export interface DefinedEnvironment<Kind extends string = string> {
   readonly [KIND]: Kind;
 }
 
-/** Of a module's default export; null if it is no environment. */
+/** Of a module's default export; null if it is not an environment. */
 export const environmentKind = (value: unknown): string | null =>
   typeof value === 'object' && value !== null ? ((value as Partial<DefinedEnvironment>)[KIND] ?? null) : null;
 

@@ -26,9 +26,9 @@ export interface Environment {
   reset(request: ResetRequest): Promise<Observation>;
   /** Executes one response; the messages that follow it. */
   step(request: StepRequest): Promise<Observation>;
-  /** The verifier's word; a pure read. */
+  /** The verdict on the episode; reads only, changes nothing. */
   evaluate(episodeId: string): Promise<Verdict>;
-  /** Forgets the episode; an unknown one is no error. */
+  /** Forgets the episode; an unknown episode is not an error. */
   close(episodeId: string): Promise<void>;
   /** Conversations with the right answers in them; absent where none are known. */
   demonstrations?(): Promise<Demonstration[]>;

@@ -28,7 +28,7 @@ import { openDefinition } from './open-definition.js';
 
 /** The module is not there, lies outside the roots, or defines no environment. */
 export class EnvironmentModuleInvalid extends Error {
-  /** For a run it is a wrong configuration: no retry mends it. */
+  /** For a run it is a wrong configuration: no retry fixes it. */
   override readonly name = 'BadConfig';
 }
 

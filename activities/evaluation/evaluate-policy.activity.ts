@@ -7,7 +7,7 @@ import { keys } from '../artifacts/store.js';
 import type { GpuDependencies } from '../dependencies.js';
 import { waitOptions } from '../heartbeats.js';
 import { episodeId } from '../rollout/episode-id.js';
-import { playEpisodes, seatsOf } from '../rollout/play-episodes.js';
+import { playEpisodes, episodeSpecs } from '../rollout/play-episodes.js';
 import { distinctTokens, rolloutMetrics } from '../rollout/rollout-metrics.js';
 import { shardsOf } from '../rollout/select-tasks.js';
 import { evaluationFingerprint } from '../run/settings-in-force.js';
@@ -53,11 +53,11 @@ export const createEvaluatePolicy = ({
         const trajectories: Trajectory[] = [];
         // As many episodes at once as in a rollout: memory is bounded by the same setting.
         for (const shard of shardsOf(tasks, rollout.tasksPerShard)) {
-          const seats = seatsOf(shard, samples, (task, sample) => ({
+          const specs = episodeSpecs(shard, samples, (task, sample) => ({
             episodeId: episodeId(run.runId, `evaluation-${name}`, task.id, sample),
             randomKey: `${seed}/evaluation-${name}/${task.id}/${sample}`,
           }));
-          trajectories.push(...(await playEpisodes(seats, players, { ...rollout, temperature, seed })));
+          trajectories.push(...(await playEpisodes(specs, players, { ...rollout, temperature, seed })));
         }
         const manifest = {
           kind: 'evaluation' as const,

@@ -9,7 +9,7 @@ import type { GpuDependencies } from '../dependencies.js';
 import { waitOptions } from '../heartbeats.js';
 import { mean } from '../numerics/statistics.js';
 import { episodeId } from '../rollout/episode-id.js';
-import { playEpisodes, seatsOf } from '../rollout/play-episodes.js';
+import { playEpisodes, episodeSpecs } from '../rollout/play-episodes.js';
 import { distinctTokens } from '../rollout/rollout-metrics.js';
 import { shardsOf } from '../rollout/select-tasks.js';
 import { modelFileOf, policyWeightsOf } from '../run/run-context.js';
@@ -38,7 +38,7 @@ export const createEvaluateShard = ({
           const plan = await artifacts.getJson(evaluation.plan, EvaluationPlan);
           const { config } = plan;
           const { model, lora, state } = plan.policies[index]!;
-          const seats = seatsOf(
+          const specs = episodeSpecs(
             shardsOf(plan.tasks, config.tasksPerShard)[shard] ?? [],
             config.samplesPerTask,
             (task, sample) => ({
@@ -49,7 +49,7 @@ export const createEvaluateShard = ({
           );
           await policy.use(policyWeightsOf({ artifacts, modelsDir }, { model, config: { lora } }, state), report);
           const trajectories = await playEpisodes(
-            seats,
+            specs,
             {
               policy,
               codec: await codec(modelFileOf(modelsDir, { model })),

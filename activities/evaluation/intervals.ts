@@ -7,7 +7,7 @@ export interface IntervalOptions {
   /** Resample r draws its tasks by `<key>/<r>`: the same key resamples the same tasks, whatever is measured on them. */
   readonly key: string;
   readonly resamples: number;
-  /** Share of intervals that hold what they are of. */
+  /** Share of intervals that contain the true value. */
   readonly confidence: number;
 }
 
@@ -124,7 +124,7 @@ function ofEqualValues(value: number, B: number, confidence: number, [least, mos
   return [value - unseen * (value - least), value + unseen * (most - value)];
 }
 
-/** Up to so many tasks all sign flips are looked at: 4096. */
+/** Up to this many tasks all sign flips are tried: 4096. */
 const ALL_FLIPS = 12;
 
 function signFlipP(differences_B: readonly number[], { key, resamples }: IntervalOptions): number {
@@ -141,6 +141,6 @@ function signFlipP(differences_B: readonly number[], { key, resamples }: Interva
     const coins = uniforms(`${key}/flip/${r}`, B);
     return isAsFar((b) => coins[b]! < 0.5);
   });
-  // What was seen is one of the flips.
+  // The observed signs are one of the flips.
   return (drawn.filter(Boolean).length + 1) / (resamples + 1);
 }

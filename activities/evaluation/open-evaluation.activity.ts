@@ -13,7 +13,7 @@ import { problemWithModel } from '../run/model-file.js';
 import { BadConfig, checkedConfig, differences } from '../run/resolve-config.js';
 import { modelFileOf } from '../run/run-context.js';
 import { problemsWithTemplate, templateDateOf } from '../run/template-settings.js';
-import { settled, stated } from './evaluation-settings.js';
+import { resolveEvaluation, definedFields } from './evaluation-settings.js';
 import { findPolicy, NoSuchPolicy, type FoundPolicy } from './policy-source.js';
 
 /** A workflow waits for all of its activities at once; the server refuses more than 2,000. */
@@ -47,7 +47,7 @@ export const createOpenEvaluation = (dependencies: CpuDependencies) =>
 /** The stored plan, if this input asks for the same evaluation: `end` stays what it was when the evaluation was opened. */
 function continued(key: string, { ref, manifest }: Committed<EvaluationPlan>, given: EvaluateConfig): EvaluationRef {
   // What the input leaves out was settled from the run, which does not change.
-  const asked = stated(given);
+  const asked = definedFields(given);
   const stored = Object.fromEntries(Object.entries(manifest.config).filter(([name]) => name in asked));
   const found = differences(stored, asked);
   if (found.length > 0) {
@@ -92,7 +92,7 @@ async function planOf(
   if (given.against !== null) found.push(await find('against', given.against));
   const policies = found.filter((one) => one !== null);
 
-  const config = settled(given, policies.find(({ run }) => run !== null)?.run?.config ?? null);
+  const config = resolveEvaluation(given, policies.find(({ run }) => run !== null)?.run?.config ?? null);
   if (Array.isArray(config)) problems.push(...(policies.length === found.length ? config : []));
   if (problems.length > 0 || Array.isArray(config)) throw new BadConfig(problems);
 

@@ -27,7 +27,7 @@ export async function findPolicy(
 ): Promise<FoundPolicy> {
   if (source.run === undefined || source.iteration === undefined) {
     const model = await identifyModelFile(modelsDir, source.model!, source.acceptSettings);
-    // The zero adapter of any rank is none.
+    // The zero adapter changes nothing, whatever its rank.
     return {
       policy: { source, label: `model ${model.path}`, model, lora: LoraConfig.parse({}), state: basePolicy },
       run: null,

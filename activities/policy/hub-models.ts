@@ -6,7 +6,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { downloadFile, HubApiError, listFiles, modelInfo, type ListFileEntry } from '@huggingface/hub';
-import { SETTINGS, shardsOf, WEIGHTS_FILE, WEIGHTS_INDEX } from './model-files.js';
+import { SETTINGS, shardFilesOf, WEIGHTS_FILE, WEIGHTS_INDEX } from './model-files.js';
 import type { OnProgress } from './policy.js';
 import { readJson } from './weights/hugging-face.js';
 import { configOf, type AcceptedSettings } from './weights/hugging-face-config.js';
@@ -21,7 +21,7 @@ export interface Hub {
   readonly fetch?: typeof fetch | undefined;
 }
 
-/** The hub does not answer, or not whole: trying again goes on where this ended. */
+/** The hub does not answer, or not whole: a retry continues where this ended. */
 export class HubUnavailable extends Error {
   override readonly name = 'HubUnavailable';
 }
@@ -45,7 +45,7 @@ export const isHubReference = (model: string): boolean => model.startsWith('hf:/
 /**
  * Models of a hub as directories below the models directory, `hub/<owner>/<name>/<commit>`: each is
  * downloaded once, whole or not at all, every file checked against the hub's own checksum. What was
- * interrupted goes on where it ended.
+ * interrupted continues where it ended.
  */
 export class HubModels {
   constructor(
@@ -137,7 +137,7 @@ export class HubModels {
     const weights = present.has(WEIGHTS_FILE)
       ? [WEIGHTS_FILE]
       : settings.includes(WEIGHTS_INDEX)
-        ? await shardsOf(partial)
+        ? await shardFilesOf(partial)
         : [];
     if (weights.length === 0) throw noWeights;
     const missing = weights.find((name) => !present.has(name));

@@ -25,11 +25,11 @@ export async function modelFilesOf(directory: string): Promise<string[]> {
   const settings = SETTINGS.filter((name) => present.has(name));
   if (present.has(WEIGHTS_FILE)) return [...settings, WEIGHTS_FILE].sort();
   if (!present.has(WEIGHTS_INDEX)) return settings.sort();
-  return [...settings, WEIGHTS_INDEX, ...(await shardsOf(directory))].sort();
+  return [...settings, WEIGHTS_INDEX, ...(await shardFilesOf(directory))].sort();
 }
 
 /** Shards that the index names, without those that are not plain names. */
-export async function shardsOf(directory: string): Promise<string[]> {
+export async function shardFilesOf(directory: string): Promise<string[]> {
   const index = JSON.parse(await readTextFile(path.join(directory, WEIGHTS_INDEX))) as {
     weight_map?: Record<string, string>;
   };

@@ -45,7 +45,7 @@ export interface StoredTensors {
 
 /** One response to sample. */
 export interface SampleRequest {
-  /** Requests of the same row share the prefixes of their prompts, which are computed once: e.g. the task id. */
+  /** Requests of the same group share the prefixes of their prompts, which are computed once: e.g. the task id. */
   readonly prefixGroup: string;
   readonly promptIds: readonly number[];
   /**
@@ -78,7 +78,7 @@ export interface SampledResponse {
 
 /** A prompt with its response: the unit that log-probabilities and gradients are taken of. */
 export interface TokenSequence {
-  /** Sequences of the same row share prefixes and go through the model together, e.g. the task id. */
+  /** Sequences of the same group share prefixes and go through the model together, e.g. the task id. */
   readonly prefixGroup: string;
   readonly promptIds: readonly number[];
   readonly responseIds: readonly number[];
@@ -136,7 +136,7 @@ export interface StepResult {
   readonly valueHeadGradient: number[] | null;
 }
 
-/** A gradient that is not stepped along yet. */
+/** A gradient that is not applied yet. */
 export interface LossGradients extends Pick<StepResult, 'valueHeadGradient'> {
   /** Safetensors in the adapter's layout. */
   readonly gradient: Uint8Array;
@@ -188,7 +188,7 @@ export interface DeviceReport {
 export interface Policy {
   /** Makes theta these weights; milliseconds if they are held already. */
   use(weights: PolicyWeights, onProgress?: OnProgress): Promise<void>;
-  /** Makes AdamW's moments these, at so many steps taken; null is zero. */
+  /** Makes AdamW's moments these, after `stepsTaken` steps; null is zero. */
   useMoments(moments: StoredTensors | StoredParts | null, stepsTaken: number): Promise<void>;
   /** Samples one response per request from theta. */
   sample(

@@ -205,7 +205,7 @@ export function verdictLine({
       if (g.beyondNoise === false) {
         return `on ${where} the mean reward went ${figures} ${change}${within}, which is within sampling noise`;
       }
-      // Without an error estimate the figures are told and no claim is made.
+      // Without an error estimate the figures are given and no claim is made.
       const verb = g.beyondNoise === null ? 'went' : g.meanReward > 0 ? 'rose' : 'fell';
       const doubt = g.beyondNoise === null ? ' (too few samples to say how much of it is noise)' : '';
       return `on ${where} the mean reward ${verb} ${figures} ${change}${within}${doubt}`;

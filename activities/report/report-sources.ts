@@ -33,6 +33,6 @@ export function findEvaluation(
   name: string,
   split: Split,
 ): EvaluationSource | null {
-  // An environment without held-out tasks has an evaluation of nothing, which is none.
+  // Without held-out tasks an evaluation has no tasks and counts as missing.
   return evaluations.find(({ manifest: m }) => m.name === name && m.split === split && m.tasks.length > 0) ?? null;
 }

@@ -24,7 +24,8 @@ export function terminalSummary(content: ReportContent): string {
       [
         'Mean reward per iteration',
         ...iterations.map(
-          ({ iteration, meanReward }) => `${String(iteration).padStart(5)}  ${fixed(meanReward)}  ${bar(meanReward)}`,
+          ({ iteration, meanReward }) =>
+            `${String(iteration).padStart(5)}  ${fixed(meanReward)}  ${scoreBar(meanReward)}`,
         ),
       ].join('\n'),
     );
@@ -73,7 +74,7 @@ export function aligned(rows: readonly (readonly string[])[]): string[] {
 }
 
 /** A share in [0, 1] as a bar. */
-export function bar(share: number, width = BAR_WIDTH): string {
+export function scoreBar(share: number, width = BAR_WIDTH): string {
   const full = Math.round(Math.min(1, Math.max(0, share)) * width);
   return `${'█'.repeat(full)}${'░'.repeat(width - full)}`;
 }

@@ -7,7 +7,7 @@ import { computeOnce } from '../run/arithmetic.js';
 import { modelFileOf, openedRun, policyWeightsOf, stepOf } from '../run/run-context.js';
 import { waitOptions } from '../heartbeats.js';
 import { episodeId } from './episode-id.js';
-import { playEpisodes, seatsOf } from './play-episodes.js';
+import { playEpisodes, episodeSpecs } from './play-episodes.js';
 import { distinctTokens, rolloutMetrics } from './rollout-metrics.js';
 import { selectTasks, shardsOf } from './select-tasks.js';
 
@@ -38,13 +38,13 @@ export const createCollectRollouts = ({
           const { seed, rollout, environment } = opened.config;
           const tasks =
             shardsOf(selectTasks(opened.config, opened.trainTasks, iteration), rollout.tasksPerShard)[shard] ?? [];
-          const seats = seatsOf(tasks, rollout.groupSize, (task, sample) => ({
+          const specs = episodeSpecs(tasks, rollout.groupSize, (task, sample) => ({
             episodeId: episodeId(run.runId, iteration, task.id, sample),
             randomKey: `${seed}/${iteration}/${task.id}/${sample}`,
           }));
           await policy.use(policyWeightsOf({ artifacts, modelsDir }, opened, parsed.policy), report);
           const trajectories = await playEpisodes(
-            seats,
+            specs,
             {
               policy,
               codec: await codec(modelFileOf(modelsDir, opened)),

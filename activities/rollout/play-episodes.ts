@@ -20,7 +20,7 @@ import { endedBy } from './response-end.js';
 import { parseCalls, type ActionFormat } from './tool-calls.js';
 
 /** One episode to play: sample g of a task. */
-export interface Seat {
+export interface EpisodeSpec {
   readonly task: Task;
   readonly sample: number;
   /** Name of the episode at the environment, the same on every attempt. */
@@ -56,7 +56,7 @@ let plays = 0;
 const CLOSE_WITHIN_MS = 5_000;
 
 /** An episode under way: what the next prompt is made of, and the turns so far. */
-interface Episode extends Seat {
+interface Episode extends EpisodeSpec {
   conversation: Message[];
   readonly firstIds: readonly number[];
   readonly exchanges: Exchange[];
@@ -70,15 +70,15 @@ interface Episode extends Seat {
 
 /**
  * Plays episodes in lock-step: every live episode's response is sampled in one batch, then the
- * environment answers all of them, until none is live. Results depend on weights, seats and options
+ * environment answers all of them, until none is live. Results depend on weights, episodes and options
  * only: not on the environment's latency, nor on who plays.
  *
  * An environment failure is thrown, never scored: the whole shard is tried again.
  *
- * @returns one trajectory per seat, in the order of the seats
+ * @returns one trajectory per episode, in the order given
  */
 export async function playEpisodes(
-  seats: readonly Seat[],
+  specs: readonly EpisodeSpec[],
   given: Players,
   options: PlayOptions,
 ): Promise<Trajectory[]> {
@@ -89,7 +89,7 @@ export async function playEpisodes(
   const all = <T, R>(items: readonly T[], work: (item: T, index: number) => Promise<R>): Promise<R[]> =>
     Promise.all(items.map((item, index) => limit(() => work(item, index))));
   try {
-    const episodes = await all(seats, (seat) => begin(seat, players, options));
+    const episodes = await all(specs, (spec) => begin(spec, players, options));
     for (;;) {
       const live = episodes.filter(({ end }) => end === null);
       if (live.length === 0) break;
@@ -115,34 +115,34 @@ export async function playEpisodes(
           action,
         });
         record(episode, codec, response, action, observation);
-        if (!observation.done) goOn(episode, codec, observation, options);
+        if (!observation.done) prepareNextTurn(episode, codec, observation, options);
       });
     }
     const verdicts = await all(episodes, ({ episodeId }) => environment.evaluate(episodeId));
-    await all(seats, (seat) => close(environment, seat));
+    await all(specs, (spec) => close(environment, spec));
     return episodes.map((episode, index) => trajectoryOf(episode, verdicts[index]!, options));
   } catch (failure) {
     limit.clearQueue();
     // Episodes may hold processes. A failed environment may not answer; it forgets idle episodes by itself.
     await Promise.race([
-      Promise.all(seats.map((seat) => close(environment, seat))),
+      Promise.all(specs.map((spec) => close(environment, spec))),
       sleep(CLOSE_WITHIN_MS, undefined, { ref: false }),
     ]);
     throw failure;
   }
 }
 
-async function begin(seat: Seat, { codec, environment }: Players, options: PlayOptions): Promise<Episode> {
+async function begin(spec: EpisodeSpec, { codec, environment }: Players, options: PlayOptions): Promise<Episode> {
   const { messages, hash } = await environment.reset({
-    episodeId: seat.episodeId,
-    taskId: seat.task.id,
+    episodeId: spec.episodeId,
+    taskId: spec.task.id,
     seed: options.seed,
   });
   const firstIds = firstPrompt(codec, messages);
-  const problem = noRoomFor(seat.task, firstIds, codec, options);
+  const problem = noRoomFor(spec.task, firstIds, codec, options);
   if (problem !== null) throw new PromptTooLong(problem);
   return {
-    ...seat,
+    ...spec,
     conversation: messages,
     firstIds,
     exchanges: [],
@@ -177,7 +177,7 @@ const isTooLong = (
   promptIds.length + maxResponseTokens > contextLength ||
   (maxPromptTokens !== null && promptIds.length > maxPromptTokens);
 
-/** What the environment is told: the response as text, without the token that ended it, and its calls. */
+/** What the environment receives: the response as text, without the token that ended it, and its calls. */
 function actionOf(
   codec: TextCodec,
   { ids, end }: SampledResponse,
@@ -228,7 +228,7 @@ function endTruncated(episode: Episode, codec: TextCodec, response: SampledRespo
 }
 
 /** Makes the next turn's prompt, or ends the episode where there can be none. */
-function goOn(episode: Episode, codec: TextCodec, observation: Observation, options: PlayOptions): void {
+function prepareNextTurn(episode: Episode, codec: TextCodec, observation: Observation, options: PlayOptions): void {
   if (episode.turns.length >= options.maxTurns) {
     episode.end = 'turn-limit';
     return;
@@ -272,13 +272,13 @@ function endOf(end: Episode['end'], turnsPassed: readonly boolean[]): Trajectory
 }
 
 /** Best effort: an episode that stays open costs the environment some memory, not us the shard. */
-const close = (environment: Players['environment'], { episodeId }: Seat): Promise<void> =>
+const close = (environment: Players['environment'], { episodeId }: EpisodeSpec): Promise<void> =>
   environment.close(episodeId).catch(() => {});
 
-/** All seats of some tasks, by task then sample. */
-export const seatsOf = (
+/** The episodes of some tasks, by task then sample. */
+export const episodeSpecs = (
   tasks: readonly Task[],
   samples: number,
-  name: (task: Task, sample: number) => Pick<Seat, 'episodeId' | 'randomKey'>,
-): Seat[] =>
+  name: (task: Task, sample: number) => Pick<EpisodeSpec, 'episodeId' | 'randomKey'>,
+): EpisodeSpec[] =>
   tasks.flatMap((task) => Array.from({ length: samples }, (_, sample) => ({ task, sample, ...name(task, sample) })));

@@ -36,11 +36,11 @@ export interface ResponseContext {
 }
 
 /**
- * The calls that a response spells out, in order; a piece that looks like a call but is none becomes
- * `{ malformed }`, whose text tells the model what to write. Never throws, never evaluates anything.
+ * The calls that a response spells out, in order; a piece that looks like a call but is not one becomes
+ * `{ malformed }`, whose text says to the model what to write. Never throws, never evaluates anything.
  *
- * Calls and thinking are parsed, not searched: a tag inside an argument or a program is text. A call that was only
- * thought of is none, and thinking that was cut has none.
+ * Calls and thinking are parsed, not searched: a tag inside an argument or a program is text. A call inside
+ * thinking does not count, and thinking that was cut has no calls.
  */
 export function parseCalls(response: string, format: ActionFormat, context: ResponseContext = {}): ToolCall[] {
   return NOTATIONS[format].parse(response.slice(leadingThinking(response, context.thinkingBegun ?? false)));

@@ -2,7 +2,7 @@ import { createEnvironments } from '../../activities/environments/registry.js';
 import { loadTextCodec } from '../../activities/policy/text-codec.js';
 import type { SampledResponse } from '../../activities/policy/policy.js';
 import { episodeId } from '../../activities/rollout/episode-id.js';
-import { playEpisodes, seatsOf } from '../../activities/rollout/play-episodes.js';
+import { playEpisodes, episodeSpecs } from '../../activities/rollout/play-episodes.js';
 import { selectTasks, shardsOf } from '../../activities/rollout/select-tasks.js';
 import type { TrainConfig } from '../../schemas/train-config.js';
 import type { Trajectory } from '../../schemas/trajectory.js';
@@ -134,7 +134,7 @@ async function openTable({ config, model }: Setting, ending: (() => Promise<void
     episodes: tasks.length * rollout.groupSize,
     async play(side: Side, round: number): Promise<{ trajectories: Trajectory[]; reply: Reply }> {
       const replies: Reply[] = [];
-      const seats = seatsOf(tasks, rollout.groupSize, (task, sample) => ({
+      const seats = episodeSpecs(tasks, rollout.groupSize, (task, sample) => ({
         episodeId: episodeId(`bench-${side.name}`, round, task.id, sample),
         randomKey: `${seed}/${round}/${task.id}/${sample}`,
       }));

@@ -1,6 +1,6 @@
 import { keys, type ArtifactStore } from '../../activities/artifacts/store.js';
 import { openModel } from '../../activities/policy/weights/open-model.js';
-import type { Theta } from '../../activities/policy/weights/merged-model.js';
+import type { WeightsToWrite } from '../../activities/policy/weights/merged-model.js';
 import { jointAdapter } from '../../activities/policy/weights/peft-adapter.js';
 import { readSafetensors, type NamedTensor } from '../../activities/policy/weights/safetensors.js';
 import type { ArtifactRef } from '../../schemas/artifact-ref.js';
@@ -54,7 +54,7 @@ export async function thetaOf(
   run: RunManifest,
   { adapters, weights }: PolicyAt,
   modelFile: string,
-): Promise<{ adapter: { lora: LoraConfig; tensors: NamedTensor[] } | null; whole: Theta }> {
+): Promise<{ adapter: { lora: LoraConfig; tensors: NamedTensor[] } | null; whole: WeightsToWrite }> {
   if (weights) return { adapter: null, whole: { weights: await byName(store, weights) } };
   const reader = await openModel(modelFile, 'any'); // checked when the run was opened
   await reader.close();

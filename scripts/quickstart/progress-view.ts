@@ -1,4 +1,4 @@
-import { bar } from '../../activities/report/terminal-summary.js';
+import { scoreBar } from '../../activities/report/terminal-summary.js';
 import { fixed } from '../../activities/report/format.js';
 import type { EvaluationPoint, IterationPoint } from '../../workflows/messages.js';
 import type { PendingStep, Snapshot } from './snapshot.js';
@@ -49,7 +49,7 @@ export function liveBlock(snapshot: Snapshot, { url, now }: { url: string; now: 
   if (progress !== null) {
     const { iteration, iterations, startedAt, secondsLeft, latest } = progress;
     if (iterations !== null && iterations > 0)
-      lines.push(`${bar(iteration / iterations)} ${iteration} of ${iterations} iterations`);
+      lines.push(`${scoreBar(iteration / iterations)} ${iteration} of ${iterations} iterations`);
     if (latest !== null) {
       lines.push(
         `reward ${fixed(latest.meanReward)}  success ${percent(latest.successRate)}  ${tokensPerSecond(latest)}  ${sparkline((metrics?.iterations ?? []).map(({ meanReward }) => meanReward))}`,

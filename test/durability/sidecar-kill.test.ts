@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RestoringEnvironment } from '../../activities/environments/restoring-environment.js';
 import { sidecarEnvironment } from '../../activities/environments/registry.js';
 import { uniform } from '../../activities/numerics/random.js';
-import { playEpisodes, type Seat } from '../../activities/rollout/play-episodes.js';
+import { playEpisodes, type EpisodeSpec } from '../../activities/rollout/play-episodes.js';
 import { PlayConfig } from '../../schemas/play-config.js';
 import { toyCodec } from '../support/toy-codec.js';
 import { bfclScripts, scriptedPolicy } from '../activities/environments/bfcl-scripts.js';
@@ -25,7 +25,7 @@ test('kill -9 of the sidecar at 100 random moments of rollouts: every trajectory
     assert.equal(scripts.length, EPISODES);
     const byKey = new Map(scripts.map((script) => [script.taskId, script]));
     const seats = scripts.map(
-      ({ taskId }): Seat => ({
+      ({ taskId }): EpisodeSpec => ({
         task: { id: `${taskId}?docs=compact`, split: 'train', turns: 1 },
         sample: 0,
         episodeId: taskId,

@@ -1,7 +1,7 @@
 import { determinism, everyTool, leaks, leftOver, limits, solutions, tasks } from './content-checks.js';
 import { isolation, malformed, repeats, restore } from './contract-checks.js';
 import { Kit, type CheckOptions } from './kit.js';
-import { DoesNotHold, NotLookedAt, type Outcome } from './outcome.js';
+import { DoesNotHold, NotLookedAt, type ProbeOutcome } from './outcome.js';
 import type { Subject } from './subject.js';
 
 export type { CheckOptions } from './kit.js';
@@ -34,7 +34,7 @@ export async function checkEnvironment(
     );
   // An environment that does not load would fail every check with the same words.
   if (typeof inspected === 'object') return [inspected];
-  const checks: readonly (readonly [string, () => Outcome])[] = [
+  const checks: readonly (readonly [string, () => ProbeOutcome])[] = [
     ['tasks: listed the same twice, unique, the splits apart', () => tasks(kit)],
     ['reference solutions score 1', () => solutions(kit)],
     ['determinism: the same actions give the same bytes', () => determinism(kit)],

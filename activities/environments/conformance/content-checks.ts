@@ -7,7 +7,7 @@ import { lateErrors } from '../stray-errors.js';
 import { differenceOf, inWords } from './difference.js';
 import { HIGH, LOW, type Kit } from './kit.js';
 import { DAY_MS } from './moved-world.js';
-import { expect, NotLookedAt, type Outcome } from './outcome.js';
+import { expect, NotLookedAt, type ProbeOutcome } from './outcome.js';
 import { act, type Played } from './player.js';
 import type { Checked } from './subject.js';
 
@@ -18,7 +18,7 @@ const LEAK_SLACK_BYTES = 8 * 1024 * 1024;
 /** How long a promise that fails after its episode is waited for. */
 const LEFT_OVER_MS = 100;
 
-export async function tasks(kit: Kit): Outcome {
+export async function tasks(kit: Kit): ProbeOutcome {
   const list = async (environment: Checked = kit.open()) =>
     [await environment.listTasks('train'), await environment.listTasks('heldout')] as const;
   const [train, heldout] = await list();
@@ -44,7 +44,7 @@ export async function tasks(kit: Kit): Outcome {
   return `${train.length} training, ${heldout.length} held-out, ${demonstrations.length} demonstrations${without}`;
 }
 
-export async function solutions(kit: Kit): Outcome {
+export async function solutions(kit: Kit): ProbeOutcome {
   let solved = 0;
   for (const task of await kit.player.sample()) {
     const environment = kit.open();
@@ -62,7 +62,7 @@ export async function solutions(kit: Kit): Outcome {
 }
 
 /** Each script a second time with the clock a day further and other dice, and once more with the code loaded anew. */
-export function determinism(kit: Kit): Outcome {
+export function determinism(kit: Kit): ProbeOutcome {
   return kit.exercising(async () => {
     let scripts = 0;
     for (const task of await kit.player.sample()) {
@@ -88,7 +88,7 @@ export function determinism(kit: Kit): Outcome {
   });
 }
 
-export async function limits(kit: Kit): Outcome {
+export async function limits(kit: Kit): ProbeOutcome {
   if (kit.player.times.length === 0) return new NotLookedAt('no step was answered');
   const [p50, p99, max] = [
     quantile(kit.player.times, 0.5),
@@ -106,7 +106,7 @@ export async function limits(kit: Kit): Outcome {
   return `step p50 ${p50.toFixed(2)}, p99 ${p99.toFixed(2)}, max ${max.toFixed(1)} ms (${kit.player.times.length} steps); longest message ${kit.player.longest} characters`;
 }
 
-export async function leaks(kit: Kit): Outcome {
+export async function leaks(kit: Kit): ProbeOutcome {
   const { leakEpisodes, maxLeakMs } = kit.options;
   if (leakEpisodes === 0) return new NotLookedAt('no episodes were asked for');
   if (kit.subject.memory === null) return new NotLookedAt('the memory of its process is not ours to see');
@@ -142,7 +142,7 @@ export async function leaks(kit: Kit): Outcome {
   return said;
 }
 
-export async function everyTool(kit: Kit): Outcome {
+export async function everyTool(kit: Kit): ProbeOutcome {
   const calls = [...(await kit.calls())];
   const never = calls.filter(([, { accepted }]) => accepted === 0);
   const said = calls
@@ -157,7 +157,7 @@ export async function everyTool(kit: Kit): Outcome {
   );
 }
 
-export async function leftOver(): Outcome {
+export async function leftOver(): ProbeOutcome {
   await sleep(LEFT_OVER_MS);
   const [first, ...others] = lateErrors();
   expect(first === undefined, `${first}${others.length > 0 ? ` (and ${others.length} more)` : ''}`);

@@ -3,12 +3,12 @@ import { EnvironmentProtocolError, EpisodeLost } from '../environment.js';
 import { differenceOf, equal } from './difference.js';
 import { hostileActions } from './hostile-actions.js';
 import type { Kit } from './kit.js';
-import { expect, fail, type Outcome } from './outcome.js';
+import { expect, fail, type ProbeOutcome } from './outcome.js';
 import type { Played } from './player.js';
 
 const CONCURRENT = 16;
 
-export async function repeats(kit: Kit): Outcome {
+export async function repeats(kit: Kit): ProbeOutcome {
   let checked = 0;
   for (const task of await kit.player.sample()) {
     const environment = kit.open();
@@ -61,7 +61,7 @@ export async function repeats(kit: Kit): Outcome {
   return `${checked} steps, each three times`;
 }
 
-export function restore(kit: Kit): Outcome {
+export function restore(kit: Kit): ProbeOutcome {
   return kit.exercising(() => restoring(kit));
 }
 
@@ -118,7 +118,7 @@ async function restoring(kit: Kit): Promise<string> {
   return `${played.length} episodes`;
 }
 
-export function isolation(kit: Kit): Outcome {
+export function isolation(kit: Kit): ProbeOutcome {
   return kit.exercising(() => isolated(kit));
 }
 
@@ -143,7 +143,7 @@ async function isolated(kit: Kit): Promise<string> {
   return `${compared} episodes, ${CONCURRENT} at a time`;
 }
 
-export async function malformed(kit: Kit): Outcome {
+export async function malformed(kit: Kit): ProbeOutcome {
   const [task] = await kit.player.sample();
   const environment = kit.open();
   const counts = { observation: 0, error: 0 };

@@ -2,7 +2,7 @@ import type { Action } from '../../../schemas/environment-protocol.js';
 import type { Task } from '../../../schemas/task.js';
 import type { CallCount } from '../inspection.js';
 import { DAY_MS, movedWorld } from './moved-world.js';
-import { NotLookedAt, type Outcome } from './outcome.js';
+import { NotLookedAt, type ProbeOutcome } from './outcome.js';
 import { Player, type Played } from './player.js';
 import type { Checked, Subject } from './subject.js';
 
@@ -65,7 +65,7 @@ export class Kit {
   }
 
   /** Does the work; where calls are counted and none was accepted, the tools did nothing that could have failed. */
-  async exercising(work: () => Promise<string>): Outcome {
+  async exercising(work: () => Promise<string>): ProbeOutcome {
     const accepted = async () => [...(await this.calls()).values()].reduce((sum, count) => sum + count.accepted, 0);
     const before = await accepted();
     const detail = await work();

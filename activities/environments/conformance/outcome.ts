@@ -7,7 +7,7 @@ export class NotLookedAt {
 }
 
 /** What a check that holds looked at; it throws if it does not hold. */
-export type Outcome = Promise<string | NotLookedAt>;
+export type ProbeOutcome = Promise<string | NotLookedAt>;
 
 export function fail(message: string): never {
   throw new DoesNotHold(message);

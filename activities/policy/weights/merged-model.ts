@@ -13,7 +13,7 @@ import type { NamedTensor } from './safetensors.js';
 import type { WeightReader } from './weight-reader.js';
 
 /** What the written model is: the file's weights with an adapter merged in, or other weights by name. */
-export type Theta =
+export type WeightsToWrite =
   | { readonly lora: LoraConfig; readonly tensors: readonly NamedTensor[] }
   | { readonly weights: (name: string) => Promise<Float32Array> };
 
@@ -29,7 +29,7 @@ const SHARD_BYTES = 5e9;
  */
 export async function writeMergedModel(
   model: string,
-  theta: Theta,
+  theta: WeightsToWrite,
   directory: string,
   onProgress: (done: number, of: number) => void = () => undefined,
   shardBytes = SHARD_BYTES,

@@ -24,7 +24,7 @@ import {
  */
 export const bfclFc: Notation = { parse: parseBfclFc, render: hermes.render };
 
-/** The match of `<tool_call>\n(.*?)\n</tool_call>` at an opening tag: what is between, and where reading goes on. */
+/** The match of `<tool_call>\n(.*?)\n</tool_call>` at an opening tag: what is between, and where reading continues. */
 function taggedAt(response: string, opening: number): { readonly json: string; readonly end: number } | null {
   const start = opening + OPENING.length + 1;
   const closing = response[start - 1] === '\n' ? response.indexOf(`\n${CLOSING}`, start) : -1;

@@ -18,7 +18,7 @@ export const CLOSING = '</tool_call>';
 export const TOO_MANY_CALLS = `more than ${MAX_CALLS_PER_RESPONSE} calls in one response`;
 export const HERMES_EXPECTED = 'expected <tool_call>{"name": ..., "arguments": {...}}</tool_call>';
 
-/** A call, or what is wrong with it, and where reading goes on. */
+/** A call, or what is wrong with it, and where reading continues. */
 interface Piece {
   readonly read: WellFormedCall | string;
   readonly end: number;
@@ -67,7 +67,7 @@ export function pieceAt(response: string, start: number): Piece {
 const firstWord = (text: string, at: number): string => text.slice(at, at + 20).split(/\s/)[0]!;
 
 /**
- * Where reading goes on after what is no call: behind its closing tag, or at the next opening one. Tags in double
+ * Where reading continues after something that is not a call: behind its closing tag, or at the next opening one. Tags in double
  * quotes are passed over, also where the string breaks JSON's rules: what a text only quotes must not be executed.
  */
 function endOfBroken(response: string, start: number): number {

@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test';
 import { officialResult, officialResultFiles } from '../../../activities/environments/bfcl-results.js';
 import { RestoringEnvironment } from '../../../activities/environments/restoring-environment.js';
 import { sidecarEnvironment } from '../../../activities/environments/registry.js';
-import { playEpisodes, type Seat } from '../../../activities/rollout/play-episodes.js';
+import { playEpisodes, type EpisodeSpec } from '../../../activities/rollout/play-episodes.js';
 import { parseCalls } from '../../../activities/rollout/tool-calls.js';
 import { PlayConfig } from '../../../schemas/play-config.js';
 import { toyCodec } from '../../support/toy-codec.js';
@@ -27,7 +27,7 @@ async function play(scripts: readonly Script[], options: string, maxTurns: numbe
   const environment = new RestoringEnvironment(sidecarEnvironment('bfcl', sidecar.url));
   const byKey = new Map(scripts.map((script) => [`${script.policy}/${script.taskId}`, script]));
   const seats = [...byKey].map(
-    ([key, { taskId }], sample): Seat => ({
+    ([key, { taskId }], sample): EpisodeSpec => ({
       task: { id: `${taskId}?${options}`, split: 'train', turns: 1 },
       sample,
       episodeId: key,

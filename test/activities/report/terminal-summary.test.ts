@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { reportContent } from '../../../activities/report/report-data.js';
-import { bar, terminalSummary } from '../../../activities/report/terminal-summary.js';
+import { scoreBar, terminalSummary } from '../../../activities/report/terminal-summary.js';
 import { runManifest, sources } from './fixture.js';
 
 test('the terminal shows before and after, both gains and the reward of each iteration', () => {
@@ -32,9 +32,9 @@ test('a run without iterations or evaluations is summed up in its verdict', () =
 });
 
 test('a bar is empty at 0, full at 1 and never longer', () => {
-  assert.equal(bar(0, 4), '░░░░');
-  assert.equal(bar(0.5, 4), '██░░');
-  assert.equal(bar(7, 4), '████');
+  assert.equal(scoreBar(0, 4), '░░░░');
+  assert.equal(scoreBar(0.5, 4), '██░░');
+  assert.equal(scoreBar(7, 4), '████');
 });
 
 test('settings that could not act stand above the verdict', () => {

@@ -4,7 +4,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { EnvironmentUnavailable } from '../../../activities/environments/environment.js';
 import type { TextCodec } from '../../../activities/policy/policy.js';
 import { readableEpisode, turnsOf } from '../../../activities/report/episode.js';
-import { playEpisodes, seatsOf, type PlayOptions, type Players } from '../../../activities/rollout/play-episodes.js';
+import {
+  playEpisodes,
+  episodeSpecs,
+  type PlayOptions,
+  type Players,
+} from '../../../activities/rollout/play-episodes.js';
 import { distinctTokens, rolloutMetrics } from '../../../activities/rollout/rollout-metrics.js';
 import type { Task } from '../../../schemas/task.js';
 import { PlayConfig } from '../../../schemas/play-config.js';
@@ -17,7 +22,7 @@ const tasks: Task[] = [
   { id: 'b', split: 'train', turns: 3 },
 ];
 const options: PlayOptions = { ...PlayConfig.parse({ maxResponseTokens: 32, maxTurns: 3 }), temperature: 1, seed: 7 };
-const seats = seatsOf(tasks, 3, ({ id }, sample) => ({
+const seats = episodeSpecs(tasks, 3, ({ id }, sample) => ({
   episodeId: `run/0/${id}/${sample}`,
   randomKey: `7/0/${id}/${sample}`,
 }));
