@@ -77,7 +77,8 @@ const FAULTS: readonly (readonly [
       `what answers at ${address} is no Temporal server (its gRPC port, 7233 as a rule, and not that of the Web UI?): correct SEEUPO_TEMPORAL_ADDRESS`,
   ],
   [
-    /close_notify|UnexpectedEof|broken ?pipe|reset by peer|ConnectionReset/i,
+    // The last one is the same hang-up, seen a moment earlier: it depends on who is first.
+    /close_notify|UnexpectedEof|broken ?pipe|reset by peer|ConnectionReset|connection closed/i,
     true,
     ({ tls }) =>
       tls === null

@@ -1,3 +1,4 @@
+// Needs of set-up: appworld
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';

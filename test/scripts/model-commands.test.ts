@@ -1,3 +1,4 @@
+// Needs of set-up: model, tensorflow-binding
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';

@@ -1,3 +1,4 @@
+// Needs of set-up: tensorflow-binding, model, bfcl, s3, temporal
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';

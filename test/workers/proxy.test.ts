@@ -1,3 +1,4 @@
+// Needs of set-up: temporal
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';

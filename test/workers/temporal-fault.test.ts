@@ -1,3 +1,4 @@
+// Needs of set-up: temporal
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';

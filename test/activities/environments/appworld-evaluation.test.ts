@@ -1,3 +1,4 @@
+// Needs of set-up: appworld
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,3 +1,4 @@
+// Needs of set-up: appworld
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
