@@ -17,10 +17,10 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir, userInfo } from 'node:os';
+import { availableParallelism, tmpdir, userInfo } from 'node:os';
 import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { needsOf, testsFor } from './test-files.mjs';
+import { needsOf, PURE, testsFor } from './test-files.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
@@ -243,10 +243,11 @@ async function runTests() {
   // What tests leave behind, and what those leave that they kill, goes with this folder.
   const temporary = mkdtempSync(join(tmpdir(), 'seeupo-test-'));
   try {
-    // One file at a time: some tests start servers and train, and two cores are few.
+    // One file at a time where tests start servers and train, as two cores are few; else as many as there are cores.
+    const atOnce = filters.length > 0 && filters.every((filter) => filter === PURE) ? availableParallelism() : 1;
     return await run(
       process.execPath,
-      ['--enable-source-maps', '--test', '--test-concurrency=1', '--test-reporter=spec', ...flags, ...files],
+      ['--enable-source-maps', '--test', `--test-concurrency=${atOnce}`, '--test-reporter=spec', ...flags, ...files],
       { ...process.env, TMPDIR: temporary },
     );
   } finally {

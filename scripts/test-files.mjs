@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 
-/** `npm test -- pure`: the tests that need nothing but the npm packages. */
+/** `npm test -- pure`: the tests that need nothing but the npm packages, and start no servers. */
 export const PURE = 'pure';
 
 /**
@@ -17,6 +17,8 @@ const NEEDS = {
   'test/support/s3-server.js': ['s3'],
   'test/support/temporal.js': ['temporal'],
 };
+/** A test that needs no set-up, but starts reference servers and takes its time, says why it is not in that tier. */
+const NOT_PURE = /^\/\/ Not in the pure tier: .+$/m;
 const STATED = /^\/\/ Needs of set-up: (.+)$/m;
 const IMPORT = /(?:^|\n)\s*(?:import|export)\b[^'"\n;]*?['"](\.[^'"]+\.js)['"]|import\(\s*['"](\.[^'"]+\.js)['"]/g;
 
@@ -43,8 +45,9 @@ export function testsFor(dist, filters) {
       .join(sep),
   );
   const isSlow = (path) => relative(dist, path).startsWith(join('test', 'durability'));
-  const matches = (path, filter) =>
-    filter === PURE ? !isSlow(path) && needsOf(dist, [path]).length === 0 : relative(dist, path).includes(filter);
+  const isPure = (path) =>
+    !isSlow(path) && !NOT_PURE.test(readFileSync(path, 'utf8')) && needsOf(dist, [path]).length === 0;
+  const matches = (path, filter) => (filter === PURE ? isPure(path) : relative(dist, path).includes(filter));
   return allTests(dist).filter((path) =>
     wanted.length === 0 ? !isSlow(path) : wanted.some((filter) => matches(path, filter)),
   );

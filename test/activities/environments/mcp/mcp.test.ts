@@ -1,3 +1,4 @@
+// Not in the pure tier: starts the reference servers of MCP many times.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

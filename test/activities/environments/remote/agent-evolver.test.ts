@@ -1,3 +1,4 @@
+// Not in the pure tier: starts and kills servers.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
