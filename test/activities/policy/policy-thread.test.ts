@@ -1,3 +1,4 @@
+// Needs of set-up: tensorflow-binding
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
