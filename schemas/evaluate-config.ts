@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { PlayConfig } from './play-config.js';
-import { AcceptSettings, RunId } from './train-config.js';
+import { AcceptSettings, EnvironmentSettings, RunId } from './train-config.js';
 import { Split } from './task.js';
 
 const ITERATION = 'must be a whole number from 1, "untouched", "start" or "end"';
@@ -63,22 +63,9 @@ export const EvaluateConfig = z.strictObject({
         'A second policy that `policy` is compared with. It plays the same tasks with the same random numbers; null ' +
         'compares with none.',
     }),
-  environment: z
-    .strictObject({
-      name: z
-        .string()
-        .min(1)
-        .meta({
-          description:
-            'Name of a built-in environment (activities/environments/registry.ts), or the path of a module below ' +
-            'SEEUPO_ENVIRONMENTS_DIR of the worker.',
-        }),
-      taskSet: z.string().min(1).default('quickstart').meta({
-        description: 'Name of a set of tasks of that environment.',
-      }),
-    })
-    .optional()
-    .meta({ description: 'Where episodes are played. Left out: the environment of the run; a model needs it.' }),
+  environment: EnvironmentSettings.optional().meta({
+    description: 'Where episodes are played. Left out: the environment of the run; a model needs it.',
+  }),
   split: z
     .union([Split, z.literal('both')], { error: 'must be "train", "heldout" or "both"' })
     .default('heldout')

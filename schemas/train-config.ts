@@ -23,6 +23,21 @@ export const RunId = z
     'must be 1 to 128 of letters, digits, -, _, : and single dots, starting with a letter or digit',
   );
 
+/** Where the episodes of a run or an evaluation are played. */
+export const EnvironmentSettings = z.strictObject({
+  name: z
+    .string()
+    .min(1)
+    .meta({
+      description:
+        'Name of a built-in environment (activities/environments/registry.ts), or the path of a module below ' +
+        'SEEUPO_ENVIRONMENTS_DIR of the worker.',
+    }),
+  taskSet: z.string().min(1).default('quickstart').meta({
+    description: 'Name of a set of tasks of that environment.',
+  }),
+});
+
 /** Names such as `my_exporter_mark` or `rope_scaling.my_mark`. */
 export const AcceptSettings = z.array(z.string().min(1)).min(1);
 
@@ -160,21 +175,7 @@ export const TrainConfig = z
     seed: z.int().nonnegative().meta({ description: 'Every random number of the run is derived from this number.' }),
     iterations: z.int().nonnegative().max(100_000).meta({ description: 'K: number of training iterations.' }),
     model: ModelSettings.meta({ description: 'The model that is trained.' }),
-    environment: z
-      .strictObject({
-        name: z
-          .string()
-          .min(1)
-          .meta({
-            description:
-              'Name of a built-in environment (activities/environments/registry.ts), or the path of a module below ' +
-              'SEEUPO_ENVIRONMENTS_DIR of the worker.',
-          }),
-        taskSet: z.string().min(1).default('quickstart').meta({
-          description: 'Name of a set of tasks of that environment.',
-        }),
-      })
-      .meta({ description: 'Where episodes are played.' }),
+    environment: EnvironmentSettings.meta({ description: 'Where episodes are played.' }),
     rollout: z
       .strictObject({
         groupSize: z

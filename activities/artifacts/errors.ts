@@ -46,9 +46,8 @@ export class StoreUnavailable extends Error {
   }
 }
 
-/** The server rejects our credentials, or they lack a permission. */
-export class StorePermissionDenied extends Error {
-  override name = 'StorePermissionDenied';
+/** The server refused a request, and what to do is known. */
+abstract class RefusedByServer extends Error {
   /** May pass within seconds. */
   readonly brief: boolean;
   constructor(
@@ -62,20 +61,14 @@ export class StorePermissionDenied extends Error {
   }
 }
 
+/** The server rejects our credentials, or they lack a permission. */
+export class StorePermissionDenied extends RefusedByServer {
+  override name = 'StorePermissionDenied';
+}
+
 /** The server will answer so whenever it is asked: a setting of ours or of its must change first. */
-export class StoreRefused extends Error {
+export class StoreRefused extends RefusedByServer {
   override name = 'StoreRefused';
-  /** May pass within seconds. */
-  readonly brief: boolean;
-  constructor(
-    place: ObjectPlace,
-    doing: string,
-    cause: unknown,
-    { remedy, brief = false }: { readonly remedy: string; readonly brief?: boolean },
-  ) {
-    super(`${doing} ${at(place)} was refused: ${reasonOf(cause)}. ${remedy}.`, { cause });
-    this.brief = brief;
-  }
 }
 
 /** The server does not keep what its protocol promises, and what exactly-once is built on. */
